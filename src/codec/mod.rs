@@ -1,0 +1,1 @@
+//! Octets to values and back: MIME, XML, SOAP, ebMS header, business documents, schemas.

@@ -1,0 +1,1 @@
+//! Files to checked settings, parties, agreements and rules.

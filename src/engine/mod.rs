@@ -1,0 +1,1 @@
+//! Every decision of the gateway: which records an event needs, and what follows from them.

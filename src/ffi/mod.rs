@@ -1,0 +1,1 @@
+//! libxml2 and libxmlsec1 behind safe types: the only `unsafe` code.

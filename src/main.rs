@@ -1,0 +1,3 @@
+//! The `gwanmun` program.
+
+fn main() {}

@@ -1,0 +1,163 @@
+//! Agreements: what a CPA binds two parties to (ebMS 2.0, 3.1.2; CPPA 2.0), in the gateway's own plain form.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CpaId, PartyId, PartyKey, Role, Timestamp};
+
+/// What a CPA binds this gateway and one partner to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Its name in every message.
+    pub cpa_id: CpaId,
+    /// The registered party on the other side.
+    pub partner: PartyKey,
+    /// The PartyIds the partner uses under this agreement.
+    pub partner_ids: Vec<PartyId>,
+    /// The Role the partner acts in.
+    pub partner_role: Role,
+    /// The PartyIds this gateway uses.
+    pub own_ids: Vec<PartyId>,
+    /// The Role this gateway acts in.
+    pub own_role: Role,
+    /// In force from this instant on; always, when absent.
+    pub start: Option<Timestamp>,
+    /// In force until just before this instant; for ever, when absent.
+    pub end: Option<Timestamp>,
+    /// The URL that messages to the partner are posted to.
+    pub endpoint: Arc<str>,
+    /// Which Service and Action may go in which direction.
+    pub actions: Vec<ActionBinding>,
+    /// What travels back on the same connection (ebMS 2.0, 4.3).
+    pub sync_reply_mode: SyncReplyMode,
+    /// Reliable messaging (ebMS 2.0, 6).
+    pub reliability: Reliability,
+    /// Signatures in both directions (ebMS 2.0, 4.1).
+    pub signature: SignatureTerms,
+    /// How many messages may be in flight to the partner at once.
+    pub window: u32,
+}
+
+impl Agreement {
+    /// Whether the agreement lets this Service and Action go in this direction.
+    #[must_use]
+    pub fn allows(&self, direction: Direction, service: &str, action: &str) -> bool {
+        self.actions
+            .iter()
+            .any(|b| b.direction == direction && *b.service == *service && *b.action == *action)
+    }
+
+    /// Whether some Action of this Service may go in this direction.
+    #[must_use]
+    pub fn knows_service(&self, direction: Direction, service: &str) -> bool {
+        self.actions.iter().any(|b| b.direction == direction && *b.service == *service)
+    }
+
+    /// Whether the agreement is in force at `now`.
+    #[must_use]
+    pub fn in_force(&self, now: Timestamp) -> bool {
+        self.start.is_none_or(|start| start <= now) && self.end.is_none_or(|end| now < end)
+    }
+}
+
+/// Direction of a message, seen from this gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From us to the partner.
+    Send,
+    /// From the partner to us.
+    Receive,
+}
+
+/// One Service and Action in one direction (CPPA CanSend, CanReceive).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionBinding {
+    /// Who sends it.
+    pub direction: Direction,
+    /// Service value.
+    pub service: Arc<str>,
+    /// Service `type`, where it has one.
+    pub service_type: Option<Arc<str>>,
+    /// Action value.
+    pub action: Arc<str>,
+}
+
+/// syncReplyMode (ebMS 2.0, 4.3.1; CPPA MessagingCharacteristics).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SyncReplyMode {
+    /// Nothing travels back; signals are posted separately.
+    None,
+    /// Acknowledgment or MessageError in the HTTP response.
+    MshSignalsOnly,
+}
+
+/// `always`, `never`, `perMessage` of CPPA MessagingCharacteristics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Presence {
+    /// The element must be present.
+    Always,
+    /// The element must be absent.
+    Never,
+    /// The sender chooses.
+    PerMessage,
+}
+
+/// Reliable messaging parameters (ebMS 2.0, 6.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reliability {
+    /// DuplicateElimination in every message, in none, or as the sender likes.
+    pub duplicate_elimination: Presence,
+    /// AckRequested in every message, in none, or as the sender likes.
+    pub ack_requested: Presence,
+    /// Acknowledgments are signed and carry `ds:Reference`s.
+    pub ack_signed: bool,
+    /// How often a message is sent again: transmissions = retries + 1.
+    pub retries: u32,
+    /// Least wait between two transmissions.
+    pub retry_interval: Duration,
+    /// How long either side keeps a message and its duplicate key.
+    pub persist_duration: Duration,
+    /// How long after its Timestamp a message of ours may still be delivered.
+    pub time_to_live: Duration,
+}
+
+/// What the agreement says of signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureTerms {
+    /// The algorithm that our key signs with.
+    pub own_algorithm: SignatureAlgorithm,
+    /// The algorithms that are accepted from the partner.
+    pub accepted: Vec<SignatureAlgorithm>,
+}
+
+/// XML signature algorithms that the closed profile allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureAlgorithm {
+    /// RSA PKCS#1 v1.5 with SHA-256, 2048 to 8192 bits.
+    RsaSha256,
+    /// ECDSA over P-256 with SHA-256.
+    EcdsaSha256,
+}
+
+impl SignatureAlgorithm {
+    /// Its algorithm URI (RFC 4051).
+    #[must_use]
+    pub const fn uri(self) -> &'static str {
+        match self {
+            Self::RsaSha256 => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+            Self::EcdsaSha256 => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
+        }
+    }
+
+    /// The algorithm of this URI, when the profile allows it.
+    #[must_use]
+    pub fn of_uri(uri: &str) -> Option<Self> {
+        [Self::RsaSha256, Self::EcdsaSha256].into_iter().find(|algorithm| algorithm.uri() == uri)
+    }
+}

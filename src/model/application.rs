@@ -1,0 +1,239 @@
+//! Applications: one agency, one document, and what became of it (domain brief, 5.2).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::decimal::Decimal;
+use super::{AgencyCode, Digest, DocumentCode, LawCode, MessageId, PartyKey, RuleId, Timestamp};
+
+/// One application of a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Agency code of the rule set.
+    pub agency: AgencyCode,
+    /// The registered party behind it.
+    pub party: PartyKey,
+    /// Application document code.
+    pub document: DocumentCode,
+    /// Result document code that answers it.
+    pub result: DocumentCode,
+    /// Application number; absent while the document is missing.
+    pub number: Option<Arc<str>>,
+    /// Declaration lines it is for, ascending.
+    pub items: Vec<u16>,
+    /// Laws it rests on.
+    pub laws: Vec<LawCode>,
+    /// Rule rows that planned it; empty when it is voluntary.
+    pub rules: Vec<RuleId>,
+    /// Whether the join waits for it.
+    pub required: bool,
+    /// Where it stands.
+    pub state: ApplicationState,
+    /// MessageId under which the agency got it.
+    pub sent_as: Option<MessageId>,
+    /// The agency's acceptance number.
+    pub acceptance_number: Option<Arc<str>>,
+    /// Agency issue time of the newest notice or result that moved `state`.
+    pub state_issued_at: Option<Timestamp>,
+    /// When the agency should have accepted it.
+    pub accept_by: Option<Timestamp>,
+    /// When the agency should have decided it.
+    pub decide_by: Option<Timestamp>,
+    /// Outcome of each item that has one.
+    pub outcomes: BTreeMap<u16, ItemOutcome>,
+    /// Results received, in order of receipt.
+    pub results: Vec<ReceivedResult>,
+    /// Notices received, in order of receipt; superseded ones too.
+    pub notices: Vec<ReceivedNotice>,
+}
+
+/// States of an application (docs/states.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationState {
+    /// Planned; its message is not sent yet.
+    Created,
+    /// Its document is missing.
+    Blocked,
+    /// Transmitted at least once.
+    Sent,
+    /// Acknowledged by the agency's MSH.
+    Delivered,
+    /// Retries or time to live are spent.
+    Undeliverable,
+    /// Refused by the agency's own checks; may be replaced.
+    Error,
+    /// Accepted by the agency.
+    Accepted,
+    /// Under review.
+    UnderReview,
+    /// The agency wants documents.
+    DocumentsRequested,
+    /// The agency wants a supplement.
+    SupplementRequested,
+    /// The agency ordered an inspection.
+    InspectionOrdered,
+    /// The agency wants its fee.
+    FeeRequested,
+    /// Final, with the outcome of the worst item.
+    Decided(Outcome),
+}
+
+impl ApplicationState {
+    /// The name in the store, on the command line and in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Blocked => "blocked",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Undeliverable => "undeliverable",
+            Self::Error => "error",
+            Self::Accepted => "accepted",
+            Self::UnderReview => "under_review",
+            Self::DocumentsRequested => "documents_requested",
+            Self::SupplementRequested => "supplement_requested",
+            Self::InspectionOrdered => "inspection_ordered",
+            Self::FeeRequested => "fee_requested",
+            Self::Decided(outcome) => outcome.as_str(),
+        }
+    }
+}
+
+/// Final outcomes, worst first (domain brief, 8, ruling 20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Refused.
+    Rejected,
+    /// An approval taken back.
+    Revoked,
+    /// An approval whose validity ended.
+    Lapsed,
+    /// Cancelled at the applicant's request.
+    Cancelled,
+    /// Approved with conditions.
+    ApprovedConditional,
+    /// Approved.
+    Approved,
+    /// Outside the law's scope.
+    NotApplicable,
+}
+
+impl Outcome {
+    /// Whether customs may go on.
+    #[must_use]
+    pub const fn is_favourable(self) -> bool {
+        matches!(self, Self::Approved | Self::ApprovedConditional | Self::NotApplicable)
+    }
+
+    /// Whether the join counts it as collected; revoked and lapsed do not.
+    #[must_use]
+    pub const fn is_collected(self) -> bool {
+        !matches!(self, Self::Revoked | Self::Lapsed)
+    }
+
+    /// The name in documents, the store and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Revoked => "revoked",
+            Self::Lapsed => "lapsed",
+            Self::Cancelled => "cancelled",
+            Self::ApprovedConditional => "approved_conditional",
+            Self::Approved => "approved",
+            Self::NotApplicable => "not_applicable",
+        }
+    }
+}
+
+/// Outcome of one item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemOutcome {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// ApprovedQuantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Decimal>,
+    /// Reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+    /// Agency issue time of the result that said so.
+    pub issued_at: Timestamp,
+}
+
+/// A result as it was received for an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedResult {
+    /// The agency's result number.
+    pub number: Arc<str>,
+    /// MessageId it came under.
+    pub message_id: MessageId,
+    /// Agency issue time.
+    pub issued_at: Timestamp,
+    /// When we received it.
+    pub received_at: Timestamp,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Digest of its octets: the same number with other octets is an alarm.
+    pub digest: Digest,
+    /// Validity of the approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
+}
+
+/// A notice as it was received for an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedNotice {
+    /// What it says.
+    pub notice: NoticeKind,
+    /// MessageId it came under.
+    pub message_id: MessageId,
+    /// Agency issue time.
+    pub issued_at: Timestamp,
+    /// When we received it.
+    pub received_at: Timestamp,
+    /// Remarks in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remarks: Option<Arc<str>>,
+    /// A newer one, or a result, was there already.
+    pub superseded: bool,
+}
+
+/// What a notice of an agency says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// RBG: refused by the agency's own checks.
+    Error,
+    /// RBH "접수": accepted.
+    Accepted,
+    /// RBH: under review.
+    UnderReview,
+    /// RBH Z01: documents wanted.
+    DocumentsRequested,
+    /// RBH D01: supplement wanted.
+    SupplementRequested,
+    /// RBH with inspection block.
+    InspectionOrdered,
+    /// XF1: fee wanted.
+    FeeRequested,
+    /// RBH Z05: customs clearance done; information only.
+    CustomsDone,
+}
+
+/// When a requirement must be met, in relation to clearance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Timing {
+    /// 1: before clearance.
+    #[default]
+    Before,
+    /// 2: after clearance; sent at once, not counted in the join.
+    After,
+    /// 3: in real time; counted.
+    RealTime,
+}

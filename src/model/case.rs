@@ -1,0 +1,186 @@
+//! Cases: one declaration and all its applications (domain brief, 5.3), and the record of what happened.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AgencyCode, Application, CaseId, ConversationId, DeliveryId, Digest, DocumentCode, LawCode, MessageId,
+    MessageKey, PartyKey, RuleId, Timestamp,
+};
+
+/// One declaration and all its applications. Also holds a result that nobody asked for (`declaration` absent).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// Our name for it.
+    pub id: CaseId,
+    /// Declaration number; absent in a result-only record.
+    pub declaration: Option<Arc<str>>,
+    /// Who lodged it; absent in a result-only record whose applicant is not registered.
+    pub submitter: Option<PartyKey>,
+    /// The lodging, or the result that opened a result-only record.
+    pub opened_by: MessageKey,
+    /// ConversationId of the lodging.
+    pub conversation_id: ConversationId,
+    /// Acceptance time of the lodging: the instant the rules were applied at.
+    pub opened_at: Timestamp,
+    /// 1 at lodging, one more for each amendment.
+    pub revision: u32,
+    /// 1 at first, one more for each reopening within a revision.
+    pub round: u32,
+    /// Where it stands.
+    pub state: CaseState,
+    /// The declaration has been handed to customs under this MessageId.
+    pub declared_as: Option<MessageId>,
+    /// Digest of the rule set it was planned with.
+    pub rule_set: Option<Digest>,
+    /// The expected set: a row for each requirement of a line.
+    pub expected: Vec<PlannedRow>,
+    /// Why lines were routed as they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<RuleTrace>,
+    /// Its applications, required and voluntary.
+    pub applications: Vec<Application>,
+    /// Join events that have been reported.
+    pub events: Vec<JoinEvent>,
+    /// Last status or reason that customs told, such as `13`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customs_status: Option<Arc<str>>,
+    /// Issue time of the newest notice of customs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customs_issued_at: Option<Timestamp>,
+}
+
+/// States of a case (docs/states.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseState {
+    /// Waiting for agencies.
+    Collecting,
+    /// Every required item is favourable.
+    Ready,
+    /// Everything is collected, something is unfavourable.
+    Blocked,
+    /// Cleared by customs.
+    Cleared,
+    /// Dismissed by customs.
+    Dismissed,
+    /// A result without an application.
+    ResultOnly,
+}
+
+impl CaseState {
+    /// The name in the store, on the command line and in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Collecting => "collecting",
+            Self::Ready => "ready",
+            Self::Blocked => "blocked",
+            Self::Cleared => "cleared",
+            Self::Dismissed => "dismissed",
+            Self::ResultOnly => "result_only",
+        }
+    }
+}
+
+/// Row of the expected set: one requirement of one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PlannedRow {
+    /// Declaration line.
+    pub line: u16,
+    /// Law.
+    pub law: LawCode,
+    /// Agency.
+    pub agency: AgencyCode,
+    /// Application document code.
+    pub document: DocumentCode,
+    /// Rule row that asked for it.
+    pub rule: RuleId,
+    /// Why it needs no application, such as a not-applicable row or an approval that is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Arc<str>>,
+}
+
+/// What the matcher found for one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RuleTrace {
+    /// Declaration line.
+    pub line: u16,
+    /// Rows that matched.
+    pub hit: Vec<RuleId>,
+    /// Rows that failed on one condition only, with the condition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<(RuleId, Arc<str>)>,
+}
+
+/// A join event, at most once for each kind, revision and round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinEvent {
+    /// Revision it belongs to.
+    pub revision: u32,
+    /// Round it belongs to.
+    pub round: u32,
+    /// What happened.
+    pub kind: EventKind,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Kinds of join events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// The first result of a required application.
+    FirstResult,
+    /// Every required item has its final outcome.
+    AllCollected {
+        /// All of them are favourable.
+        favourable: bool,
+    },
+    /// Back from ready or blocked to collecting.
+    Reopened,
+}
+
+/// One entry of the audit record: what changed, about whom, why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When, by the gateway's clock.
+    pub at: Timestamp,
+    /// Stable event code, such as `message.accepted`, `delivery.delivered`, `application.approved`.
+    pub event: Arc<str>,
+    /// The case it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseId>,
+    /// The partner it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartyKey>,
+    /// The message it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    /// The delivery it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryId>,
+    /// What happened, in words for an operator.
+    pub text: String,
+    /// Something that an operator should look at.
+    #[serde(default)]
+    pub alarm: bool,
+}
+
+/// A line of `gwanmun case list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseSummary {
+    /// Case id.
+    pub id: CaseId,
+    /// Declaration number.
+    pub declaration: Option<Arc<str>>,
+    /// Submitter.
+    pub submitter: Option<PartyKey>,
+    /// State.
+    pub state: CaseState,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Applications that are final, of how many.
+    pub decided: (usize, usize),
+}

@@ -1,0 +1,236 @@
+//! Business documents, read: the declaration, applications, results and notices (domain brief, 4).
+//!
+//! Only what steers something is here; everything else stays in the octets, which are passed on unread.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::application::{NoticeKind, Outcome};
+use super::decimal::Decimal;
+use super::{ContentId, CountryCode, DocumentCode, HsCode, LawCode, Timestamp, UsageCode};
+
+/// A business document of a kind that the gateway reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// 929.
+    Declaration(Declaration),
+    /// FR2, X01 to X17.
+    Application(ApplicationDocument),
+    /// FS7, X51 to X67.
+    Result(ResultDocument),
+    /// RBH, RBG.
+    Notice(NoticeDocument),
+    /// R99, R21, 023, 5GZ, 5GV, 5EM, 5EN.
+    Customs(CustomsNotice),
+    /// XS2.
+    StatusReport(StatusReport),
+}
+
+/// Import declaration (929).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Declaration number.
+    pub number: Arc<str>,
+    /// FunctionCode (UN/EDIFACT 1225): 9 original.
+    pub function: Arc<str>,
+    /// Clearance id or business number of the importer.
+    pub importer: Option<Arc<str>>,
+    /// ExportationCountryCode.
+    pub export_from: Option<CountryCode>,
+    /// Lines in document order.
+    pub lines: Vec<DeclarationLine>,
+    /// Content-IDs of the attachments that the declaration names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<ContentId>,
+}
+
+/// A line (란) of a declaration: GovernmentAgencyGoodsItem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclarationLine {
+    /// SequenceNumeric, 1 to 999.
+    pub sequence: u16,
+    /// HS code, ten digits.
+    pub hs: HsCode,
+    /// Origin/CountryCode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<CountryCode>,
+    /// UsageCode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageCode>,
+    /// CIF value of the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Decimal>,
+    /// Net weight in kilograms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Decimal>,
+    /// Approvals that the declarant already holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<RequirementRow>,
+    /// Laws that the declarant says do not apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_applicable: Vec<NotApplicable>,
+}
+
+/// Requirement row: an approval that is claimed to be held already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequirementRow {
+    /// Law code.
+    pub law: LawCode,
+    /// Requirement number.
+    pub number: Arc<str>,
+    /// Quantity used.
+    pub quantity: Option<Decimal>,
+    /// Unit of the quantity.
+    pub unit: Option<Arc<str>>,
+}
+
+/// Not-applicable row: the declarant's statement that a law does not apply to the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotApplicable {
+    /// Law code.
+    pub law: LawCode,
+    /// A outside scope, B exempt, C waived, Z other.
+    pub reason: Arc<str>,
+    /// Text for reason Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Arc<str>>,
+}
+
+/// Requirement application (FR2, X01 to X17).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationDocument {
+    /// TypeCode: the document code with its `GOVCBR`.
+    pub code: DocumentCode,
+    /// Application number.
+    pub number: Arc<str>,
+    /// FunctionCode: 9 original, 5 replace, 1 cancellation.
+    pub function: Arc<str>,
+    /// LPCO items in order.
+    pub items: Vec<ApplicationItem>,
+    /// Content-IDs of the attachments that it names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<ContentId>,
+}
+
+/// Item (LPCO) of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationItem {
+    /// SequenceNumeric: the declaration line it is for.
+    pub sequence: u16,
+    /// HS code.
+    pub hs: HsCode,
+}
+
+/// Requirement result (FS7, X51 to X67).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultDocument {
+    /// TypeCode.
+    pub code: DocumentCode,
+    /// The agency's own result number.
+    pub number: Arc<str>,
+    /// IssueDateTime: orders results and notices of one agency.
+    pub issued_at: Timestamp,
+    /// Number of the application that it answers, when it names one.
+    pub application: Option<Arc<str>>,
+    /// Business number of the applicant, when it names one.
+    pub applicant: Option<Arc<str>>,
+    /// Outcome of the whole, for items that are not listed.
+    pub outcome: Outcome,
+    /// Validity of the approval.
+    pub valid_until: Option<Timestamp>,
+    /// Conditions or reasons in words.
+    pub remarks: Option<Arc<str>>,
+    /// Per-item outcomes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ResultItem>,
+}
+
+/// Item of a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultItem {
+    /// SequenceNumeric.
+    pub sequence: u16,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// ApprovedQuantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Decimal>,
+    /// Reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+}
+
+/// Processing-status or error notice of an agency (RBH, RBG).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeDocument {
+    /// TypeCode.
+    pub code: DocumentCode,
+    /// The agency's number of this notice.
+    pub number: Arc<str>,
+    /// IssueDateTime.
+    pub issued_at: Timestamp,
+    /// Number of the application.
+    pub application: Option<Arc<str>>,
+    /// What it says.
+    pub notice: NoticeKind,
+    /// The agency's acceptance number.
+    pub acceptance_number: Option<Arc<str>>,
+    /// Deadline for processing or for a supplement.
+    pub deadline: Option<Timestamp>,
+    /// Remarks in words.
+    pub remarks: Option<Arc<str>>,
+}
+
+/// Notice of customs about a declaration (R99, R21, 023, 5GZ, 5GV, 5EM, 5EN).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomsNotice {
+    /// TypeCode.
+    pub code: DocumentCode,
+    /// Customs' number of this notice.
+    pub number: Arc<str>,
+    /// IssueDateTime.
+    pub issued_at: Timestamp,
+    /// Declaration number.
+    pub declaration: Arc<str>,
+    /// Status or reason code: `13` cleared in 023, `18` and `19` in 5GZ.
+    pub status: Option<Arc<str>>,
+    /// Remarks in words.
+    pub remarks: Option<Arc<str>>,
+}
+
+/// Status report of the gateway (XS2): a join event, or what a case still lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Number of this report: follows from case, revision, round and event.
+    pub number: Arc<str>,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// Declaration number.
+    pub declaration: Arc<str>,
+    /// Case id.
+    pub case: Arc<str>,
+    /// Revision of the case.
+    pub revision: u32,
+    /// Event: `lodged`, `first_result`, `all_collected`, `reopened`.
+    pub event: Arc<str>,
+    /// `favourable` or `unfavourable`, for `all_collected`.
+    pub outcome: Option<Arc<str>>,
+    /// One row for each application: agency, document code, number, state, remarks.
+    pub applications: Vec<StatusReportRow>,
+}
+
+/// Row of a [`StatusReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReportRow {
+    /// Agency code.
+    pub agency: Arc<str>,
+    /// Application document code.
+    pub document: DocumentCode,
+    /// Application number, when there is one.
+    pub number: Option<Arc<str>>,
+    /// State of the application.
+    pub state: Arc<str>,
+    /// What to do about it, in words.
+    pub remarks: Option<Arc<str>>,
+}

@@ -1,0 +1,214 @@
+//! Deliveries: one message owed to one destination, and the octets that go over the wire.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, MessageHeader, MessageId,
+    MessageKey, PartyKey, Service, Timestamp,
+};
+
+/// One message owed to one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its name; follows from the message that caused it, so that a replay cannot make a second one.
+    pub id: DeliveryId,
+    /// The case it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseId>,
+    /// What it is for.
+    pub purpose: DeliveryPurpose,
+    /// The registered party that gets it.
+    pub destination: PartyKey,
+    /// CPAId of the message.
+    pub cpa_id: CpaId,
+    /// MessageId of the message: the same for every attempt.
+    pub message_id: MessageId,
+    /// ConversationId of the message.
+    pub conversation_id: ConversationId,
+    /// RefToMessageId of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ref_to_message_id: Option<MessageId>,
+    /// Service of the message.
+    pub service: Service,
+    /// Action of the message.
+    pub action: Arc<str>,
+    /// What it carries, in Manifest order.
+    pub parts: Vec<Part>,
+    /// When it came into being: the Timestamp of the message.
+    pub created_at: Timestamp,
+    /// TimeToLive of the message.
+    pub expires_at: Timestamp,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Transmissions begun so far.
+    pub attempts: u32,
+    /// Earliest instant of its next event: first sending, resend, or end.
+    pub due: Timestamp,
+    /// Its octets have been made and stored.
+    pub sealed: bool,
+    /// Why it stands where it stands, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// What a delivery is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum DeliveryPurpose {
+    /// The import declaration, to customs.
+    Declaration,
+    /// A requirement application, to its agency; `index` counts the applications of the case.
+    Application {
+        /// Place in [`Case::applications`](super::Case::applications).
+        index: usize,
+    },
+    /// A document of one party, passed on to another.
+    Relay,
+    /// A status report of our own: a join event or what is missing.
+    StatusReport,
+    /// A signal that travels by itself (asynchronous Acknowledgment or MessageError).
+    Signal,
+}
+
+/// States of a delivery (docs/states.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// To be sent when due.
+    Pending,
+    /// An attempt was begun; leaves by a verified acknowledgment or error, or when `due` passes.
+    AwaitingAcknowledgment,
+    /// Kept back by an operator.
+    Held,
+    /// A verified acknowledgment names it and its digests.
+    Delivered,
+    /// The destination refused it.
+    Rejected,
+    /// Its time to live or its retries are spent.
+    Expired,
+    /// Cannot be sent as it is; needs an operator.
+    Quarantined,
+}
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::AwaitingAcknowledgment,
+        Self::Held,
+        Self::Delivered,
+        Self::Rejected,
+        Self::Expired,
+        Self::Quarantined,
+    ];
+
+    /// Whether nothing more happens to it.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Delivered | Self::Rejected | Self::Expired | Self::Quarantined)
+    }
+
+    /// The name in the store, on the command line and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::AwaitingAcknowledgment => "awaiting_acknowledgment",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// A payload that a delivery will carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Content-ID it will have.
+    pub content_id: ContentId,
+    /// Content-Type.
+    pub media_type: Arc<str>,
+    /// `xlink:role`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Arc<str>>,
+    /// Where its octets are.
+    pub source: PartSource,
+}
+
+/// Where the octets of a [`Part`] come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartSource {
+    /// A payload of a message that we received; forwarded octet for octet (P6).
+    Received {
+        /// The message.
+        message: MessageKey,
+        /// The payload in it.
+        content_id: ContentId,
+        /// Its digest when it was accepted.
+        digest: Digest,
+    },
+    /// A document that the gateway made itself.
+    Made(Arc<str>),
+}
+
+/// A message as it goes over the wire: sealed once, sent as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// HTTP Content-Type.
+    pub content_type: Arc<str>,
+    /// HTTP entity.
+    pub body: Bytes,
+    /// What its signature covers; an acknowledgment must repeat it.
+    pub references: Vec<DigestReference>,
+}
+
+/// A received message that was authenticated: accepted, or refused with a stored answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMessage {
+    /// The duplicate key.
+    pub key: MessageKey,
+    /// Its header.
+    pub header: MessageHeader,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What a repeat shares with it ([`Message::content_digest`](super::Message::content_digest)).
+    pub content_digest: Digest,
+    /// Whether it was accepted; refused otherwise.
+    pub accepted: bool,
+    /// Accepted, but steered nowhere: no rule knows its envelope.
+    #[serde(default)]
+    pub quarantined: bool,
+    /// The case it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseId>,
+    /// HTTP Content-Type it came with.
+    pub content_type: Arc<str>,
+    /// Why it was refused or quarantined.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// What came of one attempt to transmit, sorted at the border: accepted, again, give up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The peer took the HTTP entity; the acknowledgment comes, or came, as a message.
+    Taken,
+    /// Worth another attempt: no connection, a timeout, 5xx, or a configuration fault at the peer.
+    Again {
+        /// What happened.
+        reason: String,
+        /// Something that an operator should look at.
+        alarm: bool,
+    },
+    /// The peer will not take this message as it is.
+    GiveUp {
+        /// What it said.
+        reason: String,
+    },
+}

@@ -1,0 +1,79 @@
+//! A whole ebMS message: header, signals, Manifest and payloads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    AckRequested, Acknowledgment, ContentId, Digest, DigestReference, ErrorList, Manifest, MessageHeader,
+    SignalAction,
+};
+
+/// An ebMS 2.0 message, decoded from the wire or about to be encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// MessageHeader.
+    pub header: MessageHeader,
+    /// Signal or user message (digest, section 5).
+    pub kind: MessageKind,
+    /// SyncReply is present.
+    pub sync_reply: bool,
+    /// AckRequested elements, at most one for each actor.
+    pub ack_requested: Vec<AckRequested>,
+    /// Acknowledgment elements, stand-alone or piggybacked.
+    pub acknowledgments: Vec<Acknowledgment>,
+    /// ErrorList.
+    pub error_list: Option<ErrorList>,
+    /// Manifest.
+    pub manifest: Option<Manifest>,
+    /// Payloads in Manifest order.
+    pub payloads: Vec<Payload>,
+    /// The `ds:Reference`s that its signature covers, in order; empty when it is not signed.
+    pub references: Vec<DigestReference>,
+}
+
+impl Message {
+    /// What a repeat of this message shares with it and nothing else does: a digest over what its signature
+    /// covers, or, for an unsigned message, over its payload digests and the header fields.
+    #[must_use]
+    pub fn content_digest(&self) -> Digest {
+        let mut hasher = openssl::sha::Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        for reference in &self.references {
+            part(reference.uri.as_bytes());
+            part(&reference.value);
+        }
+        if self.references.is_empty() {
+            part(format!("{:?}{:?}{:?}", self.header, self.error_list, self.acknowledgments).as_bytes());
+            self.payloads.iter().for_each(|payload| part(&payload.digest.0));
+        }
+        Digest(hasher.finish())
+    }
+}
+
+/// What a message is, decided by Service and Action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// A message with a business Service.
+    User,
+    /// A message of the MSH itself.
+    Signal(SignalAction),
+}
+
+/// A payload: one MIME part that the Manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// Its Content-ID.
+    pub content_id: ContentId,
+    /// Content-Type without parameters, lower case.
+    pub media_type: Arc<str>,
+    /// `xlink:role` of its Reference.
+    pub role: Option<Arc<str>>,
+    /// Its octets after transfer decoding: a view of the received body where the encoding is identity.
+    pub body: Bytes,
+    /// SHA-256 of `body`.
+    pub digest: Digest,
+}

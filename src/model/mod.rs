@@ -1,0 +1,51 @@
+//! The words of ebMS 2.0 and of the customs trade as values that are always valid.
+//!
+//! Constructors check once and return [`ValueError`]; past them nothing is checked twice. Nothing here
+//! performs I/O, reads a clock or draws a random number: every floor above may use it.
+
+mod agreement;
+mod application;
+mod case;
+mod codes;
+mod decimal;
+mod declaration;
+mod delivery;
+mod error_list;
+mod header;
+mod ids;
+mod manifest;
+mod message;
+mod party;
+mod signal;
+mod time;
+
+pub use agreement::{
+    ActionBinding, Agreement, Direction, Presence, Reliability, SignatureAlgorithm, SignatureTerms,
+    SyncReplyMode,
+};
+pub use application::{
+    Application, ApplicationState, ItemOutcome, NoticeKind, Outcome, ReceivedNotice, ReceivedResult, Timing,
+};
+pub use case::{Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry};
+pub use codes::{AgencyCode, CountryCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
+pub use decimal::Decimal;
+pub use declaration::{
+    ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationLine, Document,
+    NotApplicable, NoticeDocument, RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
+};
+pub use delivery::{
+    AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,
+};
+pub use error_list::{EbxmlError, ErrorCode, ErrorList, Finding, Severity};
+pub use header::{MessageData, MessageHeader, PartyRef, Service};
+pub use ids::{
+    CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, MessageId, MessageKey, ValueError,
+    derive_id,
+};
+pub use manifest::{Manifest, Reference, document_code_of_role, role_of_document_code};
+pub use message::{Message, MessageKind, Payload};
+pub use party::{Fingerprint, Party, PartyId, PartyKey, PartyKind, Registry, Role};
+pub use signal::{
+    AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,
+};
+pub use time::{Timestamp, format_duration, parse_duration};

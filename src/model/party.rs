@@ -1,0 +1,154 @@
+//! Parties: the PartyIds of ebMS 2.0 (3.1.1) and the registered partners behind them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::text_value;
+use super::{Agreement, CpaId, Digest};
+
+text_value! {
+    /// Role: the authorised role of a party in an exchange (ebMS 2.0, 3.1.1.2), such as `Declarant`.
+    Role, "a Role"
+}
+text_value! {
+    /// The name a registered party has in our registry: its box number, such as `AG000000000243`.
+    PartyKey, "a party's box number"
+}
+
+/// PartyId with its optional `type` (ebMS 2.0, 3.1.1.1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartyId {
+    /// The identifier itself.
+    pub value: Arc<str>,
+    /// The domain of names it belongs to; without one the value must be a URI.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Arc<str>>,
+}
+
+impl fmt::Display for PartyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Some(kind) => write!(f, "{kind}:{}", self.value),
+            None => f.write_str(&self.value),
+        }
+    }
+}
+
+/// SHA-256 of a certificate's DER octets: how certificates are compared once they are registered.
+pub type Fingerprint = Digest;
+
+/// What a registered party is in the trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PartyKind {
+    /// A trader or customs broker.
+    Declarant,
+    /// This gateway.
+    SingleWindow,
+    /// A body that verifies an import requirement.
+    Agency,
+    /// The customs system.
+    Customs,
+}
+
+/// A registered partner: who it is and by which certificates it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// Its box number.
+    pub key: PartyKey,
+    /// A short name for people, logs and metrics, such as `KFDA`.
+    pub name: Arc<str>,
+    /// What it is in the trade.
+    pub kind: PartyKind,
+    /// Every PartyId that names it.
+    pub ids: Vec<PartyId>,
+    /// The business number by which documents name it, where it is a declarant.
+    pub business_number: Option<Arc<str>>,
+    /// TLS client certificates it may come with.
+    pub tls_certificates: Vec<Fingerprint>,
+    /// Certificates it may sign with.
+    pub signing_certificates: Vec<Fingerprint>,
+}
+
+/// The parties and agreements in force. Read-only: a reload builds another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    parties: BTreeMap<PartyKey, Party>,
+    agreements: BTreeMap<CpaId, Agreement>,
+    by_id: BTreeMap<PartyId, PartyKey>,
+    by_tls: BTreeMap<Fingerprint, PartyKey>,
+}
+
+impl Registry {
+    /// A registry of these parties and agreements. `config` has checked that no PartyId, certificate or CPAId
+    /// is claimed twice; were it so, the first claim would win.
+    #[must_use]
+    pub fn new(
+        parties: impl IntoIterator<Item = Party>,
+        agreements: impl IntoIterator<Item = Agreement>,
+    ) -> Self {
+        let mut registry = Self::default();
+        for party in parties {
+            for id in &party.ids {
+                registry.by_id.entry(id.clone()).or_insert_with(|| party.key.clone());
+            }
+            for certificate in &party.tls_certificates {
+                registry.by_tls.entry(*certificate).or_insert_with(|| party.key.clone());
+            }
+            registry.parties.entry(party.key.clone()).or_insert(party);
+        }
+        for agreement in agreements {
+            registry.agreements.entry(agreement.cpa_id.clone()).or_insert(agreement);
+        }
+        registry
+    }
+
+    /// The party with this box number.
+    #[must_use]
+    pub fn party(&self, key: &PartyKey) -> Option<&Party> {
+        self.parties.get(key)
+    }
+
+    /// The party that this PartyId names.
+    #[must_use]
+    pub fn party_by_id(&self, id: &PartyId) -> Option<&Party> {
+        self.by_id.get(id).and_then(|key| self.parties.get(key))
+    }
+
+    /// The party that owns this TLS client certificate.
+    #[must_use]
+    pub fn party_by_tls(&self, certificate: &Fingerprint) -> Option<&Party> {
+        self.by_tls.get(certificate).and_then(|key| self.parties.get(key))
+    }
+
+    /// The agreement with this CPAId.
+    #[must_use]
+    pub fn agreement(&self, cpa_id: &CpaId) -> Option<&Agreement> {
+        self.agreements.get(cpa_id)
+    }
+
+    /// The agreement under which we send this Service and Action to a party, if there is one.
+    #[must_use]
+    pub fn agreement_to_send(&self, to: &PartyKey, service: &str, action: &str) -> Option<&Agreement> {
+        self.agreements
+            .values()
+            .find(|a| a.partner == *to && a.allows(super::Direction::Send, service, action))
+    }
+
+    /// Every party, in order of box number.
+    pub fn parties(&self) -> impl Iterator<Item = &Party> {
+        self.parties.values()
+    }
+
+    /// Every agreement, in order of CPAId.
+    pub fn agreements(&self) -> impl Iterator<Item = &Agreement> {
+        self.agreements.values()
+    }
+
+    /// The parties of one kind, in order of box number.
+    pub fn parties_of(&self, kind: PartyKind) -> impl Iterator<Item = &Party> {
+        self.parties.values().filter(move |party| party.kind == kind)
+    }
+}

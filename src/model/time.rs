@@ -1,0 +1,160 @@
+//! Instants and durations as ebMS 2.0 writes them (3.1.6.2): `xs:dateTime` in UTC, a value without zone is UTC.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::ValueError;
+
+/// An instant, to the millisecond, in UTC.
+///
+/// Text with a finer fraction is cut to milliseconds; `24:00:00` and leap seconds are refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The earliest instant there is here: 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
+    /// The instant `millis` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This instant as one of `jiff`, for calendars and zones.
+    #[must_use]
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX)
+    }
+
+    /// The instant `duration` later; stops at the end of time instead of wrapping.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The instant `duration` earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How much later this is than `earlier`; zero when it is not.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(instant: jiff::Timestamp) -> Self {
+        Self(instant.as_millisecond())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let refuse = || ValueError::new("xs:dateTime", text);
+        let trimmed = text.trim();
+        if trimmed.len() < 19 || trimmed.as_bytes().get(10) != Some(&b'T') {
+            return Err(refuse());
+        }
+        let clock = trimmed.get(11..19).ok_or_else(refuse)?;
+        if clock.ends_with(":60") || clock.starts_with("24") || trimmed.contains('[') {
+            return Err(refuse());
+        }
+        let zoned = trimmed.get(19..).is_some_and(|rest| rest.contains(['Z', '+', '-']));
+        let parsed: Result<jiff::Timestamp, _> =
+            if zoned { trimmed.parse() } else { format!("{trimmed}Z").parse() };
+        parsed.map(Self::from).map_err(|_| refuse())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instant = self.to_jiff();
+        if self.0 % 1000 == 0 { write!(f, "{instant:.0}") } else { write!(f, "{instant:.3}") }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Reads a duration as settings and rules write it: `500ms`, `30s`, `2h`, `5 days`, or ISO 8601 (`PT30S`).
+///
+/// # Errors
+/// [`ValueError`] when the text is no duration or a negative one.
+pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
+    let refuse = || ValueError::new("duration such as \"30s\"", text);
+    let span: jiff::Span = text.trim().parse().map_err(|_| refuse())?;
+    let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| refuse())?;
+    Duration::try_from(signed).map_err(|_| refuse())
+}
+
+/// Writes a duration the way [`parse_duration`] reads it, largest unit first (`1h 30m`).
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let signed = jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX);
+    format!("{signed:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form_of_xs_date_time() {
+        fn check(text: &str, expected: Option<&str>) {
+            let parsed = text.parse::<Timestamp>().ok().map(|t| t.to_string());
+            assert_eq!(parsed.as_deref(), expected, "{text}");
+        }
+        check("2024-06-11T09:30:00Z", Some("2024-06-11T09:30:00Z"));
+        check("2024-06-11T09:30:00", Some("2024-06-11T09:30:00Z"));
+        check("2024-06-11T17:30:00+08:00", Some("2024-06-11T09:30:00Z"));
+        check("2024-06-11T09:30:00.1239Z", Some("2024-06-11T09:30:00.123Z"));
+        check(" 2024-06-11T09:30:00Z ", Some("2024-06-11T09:30:00Z"));
+        check("2024-06-11T24:00:00Z", None);
+        check("2024-06-11T23:59:60Z", None);
+        check("2024-06-11", None);
+        check("2024-06-11 09:30:00Z", None);
+        check("2024-06-11T09:30:00+09:00[Asia/Seoul]", None);
+        check("", None);
+    }
+
+    #[test]
+    fn durations_read_back_as_written() {
+        for text in ["500ms", "30s", "2h", "PT30S", "5 days", "1h 30m"] {
+            let duration = parse_duration(text).expect(text);
+            assert_eq!(parse_duration(&format_duration(duration)), Ok(duration), "{text}");
+        }
+        assert!(parse_duration("-1s").is_err());
+        assert!(parse_duration("soon").is_err());
+    }
+}

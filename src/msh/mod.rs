@@ -1,0 +1,1 @@
+//! The message layer: what an arriving message means, and one delivery's life.

@@ -1,0 +1,1 @@
+//! Practice partners: they know the wire, never the gateway's inside.

@@ -1,0 +1,1 @@
+//! Rule directories: reading, checking, matching, planning, explaining.

@@ -1,0 +1,1 @@
+//! Octets to verified messages (open); decided answers to signed octets (seal).

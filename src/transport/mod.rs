@@ -1,0 +1,1 @@
+//! HTTP and TLS sockets: bytes, deadlines, caps. No opinion about messages.
