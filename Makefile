@@ -6,7 +6,7 @@ PACKAGES := pkg-config gcc libssl-dev libxml2-dev libxmlsec1-dev
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo serve test lint bench planted simulate clean
+.PHONY: help deps build demo serve test lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,6 @@ serve: build ## gateway and practice partners, left running
 
 test: deps ## every test
 	$(CARGO) test --all-targets
-	$(CARGO) test --features planted --test planted
 
 lint: deps ## format, clippy, documentation
 	$(CARGO) fmt --check

@@ -85,7 +85,7 @@ fn rooms_named(code: &str) -> BTreeSet<String> {
         for rest in code.split(prefix).skip(1) {
             let list = rest.strip_prefix('{').map_or_else(
                 || rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().into_iter().collect(),
-                |group| top_level_names(group),
+                top_level_names,
             );
             rooms.extend(list.into_iter().filter(|name| floor_of(name).is_some()).map(str::to_owned));
         }
@@ -101,7 +101,7 @@ fn top_level_names(group: &str) -> Vec<&str> {
             '{' => depth += 1,
             '}' if depth > 0 => depth -= 1,
             ',' | '}' if depth == 0 => {
-                names.push(&group[start..at]);
+                names.extend(group.get(start..at));
                 start = at + 1;
                 if c == '}' {
                     break;
