@@ -71,8 +71,8 @@ impl Document {
 
     /// The root element; a parsed document has one.
     pub(super) fn root(&self) -> Option<Node<'_>> {
-        // SAFETY: the document is alive.
-        NonNull::new(unsafe { xmlDocGetRootElement(self.as_ptr()) }).map(Node::new)
+        // SAFETY: the document is alive, and outlives the borrow.
+        unsafe { Node::root_of(self.as_ptr()) }
     }
 
     /// Every element in document order, without recursion.
@@ -140,6 +140,13 @@ impl<'d> Node<'d> {
     /// `at` is null or a node of a document that outlives `'d`.
     pub(super) unsafe fn from_ptr(at: *mut XmlNode) -> Option<Self> {
         NonNull::new(at).map(Self::new)
+    }
+
+    /// # Safety
+    /// `document` is alive, and outlives `'d`.
+    pub(super) unsafe fn root_of(document: *const XmlDoc) -> Option<Self> {
+        // SAFETY: as the caller promises.
+        NonNull::new(unsafe { xmlDocGetRootElement(document) }).map(Self::new)
     }
 
     pub(super) fn as_ptr(self) -> *mut XmlNode {
