@@ -1,1 +1,5 @@
 //! libxml2 and libxmlsec1 behind safe types: the only `unsafe` code.
+
+mod xsd;
+
+pub use xsd::{DOCUMENT_BYTES_MAX, FINDINGS_MAX, Schema, SchemaError, SchemaFiles, SchemaFinding};
