@@ -1,0 +1,647 @@
+//! XML Schema validation by libxml2 2.9: a schema is compiled once, shared by every thread, and only ever
+//! reads files that are embedded in the program.
+//!
+//! Promises: nothing is opened while a schema is compiled or a document is validated, neither file nor
+//! network (S5, S9); `HUGE` and `NOENT` are never set; all findings of a document are told at once, each with
+//! line, code, a plain sentence and the path of its element; memory is freed on every way out.
+//!
+//! Does not bound the shape of a document: libxml2 checks attributes in quadratic time, so callers hand in
+//! octets that `codec::xml` has read within its limits. A DTD that comes here all the same is
+//! refused, and so is a document over [`DOCUMENT_BYTES_MAX`].
+
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::Once;
+
+/// The largest document that is validated.
+pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+
+/// Findings that are told of one document; a last one says that there are more.
+pub const FINDINGS_MAX: usize = 100;
+
+/// The longest message or path of a finding, in characters.
+const TEXT_CHARS_MAX: usize = 400;
+
+/// Files that a schema may be made of: path below `schemas/`, octets.
+pub type SchemaFiles = &'static [(&'static str, &'static [u8])];
+
+/// One way in which a document breaks its schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaFinding {
+    /// Line, from 1; 0 when libxml2 names none.
+    pub line: u32,
+    /// libxml2's number of the rule (`xmlParserErrors`), such as 1871 for an unexpected element; 0 for a
+    /// limit of ours.
+    pub code: i32,
+    /// A plain sentence, without namespaces and line ends.
+    pub message: String,
+    /// Path of the element or attribute, such as `/Declaration/GovernmentAgencyGoodsItem[2]/Commodity`.
+    pub path: String,
+}
+
+/// Why a schema does not compile. Ours are embedded: this is a fault of the program, not of a document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("schema {entry} does not compile: {}", faults.join("; "))]
+pub struct SchemaError {
+    /// The entry file.
+    pub entry: String,
+    /// What libxml2 said, in order.
+    pub faults: Vec<String>,
+}
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct Schema(NonNull<c_void>);
+
+// SAFETY: libxml2 does not write to a compiled `xmlSchema`; what a validation changes is in its own
+// `xmlSchemaValidCtxt`, of which `validate` makes one each time. Freed once, by `Drop`.
+unsafe impl Send for Schema {}
+// SAFETY: as for `Send`; shared reading of one schema by many threads is what libxml2 documents.
+unsafe impl Sync for Schema {}
+
+impl Schema {
+    /// Compiles the schema whose entry is `entry`; its imports and includes resolve in `files`, relative to
+    /// the file that names them, and nowhere else.
+    ///
+    /// # Errors
+    /// [`SchemaError`] with everything that libxml2 found wrong, a missing file included.
+    pub fn compile(entry: &str, files: SchemaFiles) -> Result<Self, SchemaError> {
+        register_embedded_input();
+        let refuse = |faults| SchemaError { entry: entry.to_owned(), faults };
+        let url = CString::new(format!("{SCHEME}{entry}"))
+            .map_err(|_| refuse(vec!["its name holds a NUL".to_owned()]))?;
+        let mut faults: Vec<String> = Vec::new();
+        let embedded = EmbeddedInput::open(files, &mut faults);
+        // SAFETY: `url` outlives the context; the context is freed below and `xmlSchemaParse` keeps nothing
+        // of it; the collector's `faults` lives until `embedded` is closed.
+        let schema = unsafe {
+            let context = xmlSchemaNewParserCtxt(url.as_ptr());
+            let collector = ptr::from_mut(&mut faults).cast();
+            xmlSchemaSetParserStructuredErrors(context, Some(collect_fault), collector);
+            let schema = if context.is_null() { ptr::null_mut() } else { xmlSchemaParse(context) };
+            xmlSchemaFreeParserCtxt(context);
+            schema
+        };
+        let missed = embedded.close();
+        let schema = NonNull::new(schema).map(Self);
+        faults.extend(missed.into_iter().map(|name| format!("{name} is not among the embedded files")));
+        match schema {
+            Some(schema) if faults.is_empty() => Ok(schema),
+            _ => Err(refuse(faults)),
+        }
+    }
+
+    /// Everything in which `octets` breaks this schema; empty for a valid document.
+    #[must_use]
+    pub fn validate(&self, octets: &[u8]) -> Vec<SchemaFinding> {
+        let document = match ParsedDocument::read(octets) {
+            Ok(document) => document,
+            Err(finding) => return vec![finding],
+        };
+        let mut findings = Findings::default();
+        // SAFETY: the schema and the document outlive the context, which is freed here; `findings` outlives
+        // the validation, the only time the handler is called.
+        let verdict = unsafe {
+            let context = xmlSchemaNewValidCtxt(self.0.as_ptr());
+            if context.is_null() {
+                return vec![limit_finding("there is no memory to validate the document")];
+            }
+            let collector = ptr::from_mut(&mut findings).cast();
+            xmlSchemaSetValidStructuredErrors(context, Some(collect_finding), collector);
+            let verdict = xmlSchemaValidateDoc(context, document.0.as_ptr());
+            xmlSchemaFreeValidCtxt(context);
+            verdict
+        };
+        findings.finish(verdict)
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        // SAFETY: made by `xmlSchemaParse`, owned by this value alone.
+        unsafe { xmlSchemaFree(self.0.as_ptr()) }
+    }
+}
+
+/// A document as libxml2 reads it.
+struct ParsedDocument(NonNull<XmlDoc>);
+
+impl ParsedDocument {
+    fn read(octets: &[u8]) -> Result<Self, SchemaFinding> {
+        let length = match c_int::try_from(octets.len()) {
+            Ok(length) if octets.len() <= DOCUMENT_BYTES_MAX => length,
+            _ => {
+                return Err(limit_finding(&format!(
+                    "the document is larger than {DOCUMENT_BYTES_MAX} octets"
+                )));
+            }
+        };
+        // SAFETY: `octets` is readable for `length` octets and libxml2 copies what it keeps; the context is
+        // freed on both ways out, after its last error was copied.
+        let document = unsafe {
+            let context = xmlNewParserCtxt();
+            if context.is_null() {
+                return Err(limit_finding("there is no memory to read the document"));
+            }
+            let url = ptr::null();
+            let document =
+                xmlCtxtReadMemory(context, octets.as_ptr().cast(), length, url, ptr::null(), PARSE_OPTIONS);
+            let error = xmlCtxtGetLastError(context);
+            let finding = error.as_ref().filter(|_| document.is_null()).map(finding_of);
+            xmlFreeParserCtxt(context);
+            NonNull::new(document)
+                .map(Self)
+                .ok_or_else(|| finding.unwrap_or_else(|| limit_finding("the document is no XML")))?
+        };
+        // SAFETY: the document is alive.
+        if unsafe { xmlGetIntSubset(document.0.as_ptr()) }.is_null() {
+            Ok(document)
+        } else {
+            Err(limit_finding("the document has a DTD"))
+        }
+    }
+}
+
+impl Drop for ParsedDocument {
+    fn drop(&mut self) {
+        // SAFETY: made by `xmlCtxtReadMemory`, owned by this value alone.
+        unsafe { xmlFreeDoc(self.0.as_ptr()) }
+    }
+}
+
+/// What the handler of one validation has gathered.
+#[derive(Default)]
+struct Findings {
+    list: Vec<SchemaFinding>,
+    more: usize,
+}
+
+impl Findings {
+    fn add(&mut self, error: &XmlError) {
+        if self.list.len() >= FINDINGS_MAX {
+            self.more += 1;
+            return;
+        }
+        let finding = finding_of(error);
+        // libxml2 tells a broken facet twice: the facet, then "not a valid value" of the same node.
+        let repeats = |last: &SchemaFinding| last.path == finding.path && is_facet(last.code);
+        if finding.code != DATATYPE_VALID || !self.list.last().is_some_and(repeats) {
+            self.list.push(finding);
+        }
+    }
+
+    fn finish(mut self, verdict: c_int) -> Vec<SchemaFinding> {
+        if self.more > 0 {
+            self.list.push(limit_finding(&format!("{} further findings are not listed", self.more)));
+        }
+        if verdict != 0 && self.list.is_empty() {
+            self.list.push(limit_finding(&format!("validation ended with libxml2's error {verdict}")));
+        }
+        self.list
+    }
+}
+
+fn limit_finding(message: &str) -> SchemaFinding {
+    SchemaFinding { line: 0, code: 0, message: message.to_owned(), path: "/".to_owned() }
+}
+
+const DATATYPE_VALID: i32 = 1824;
+
+/// The codes of facets: length to enumeration (`XML_SCHEMAV_CVC_FACET_VALID` and on).
+fn is_facet(code: i32) -> bool {
+    (1829..=1840).contains(&code)
+}
+
+unsafe extern "C" fn collect_finding(collector: *mut c_void, error: *const XmlError) {
+    // SAFETY: `validate` passes its `Findings`, and libxml2 an error that lives during this call.
+    if let (Some(findings), Some(error)) = unsafe { (collector.cast::<Findings>().as_mut(), error.as_ref()) }
+    {
+        findings.add(error);
+    }
+}
+
+unsafe extern "C" fn collect_fault(collector: *mut c_void, error: *const XmlError) {
+    // SAFETY: `compile` passes its list of faults, and libxml2 an error that lives during this call.
+    let parts = unsafe { (collector.cast::<Vec<String>>().as_mut(), error.as_ref()) };
+    if let (Some(faults), Some(error)) = parts
+        && faults.len() < FINDINGS_MAX
+    {
+        let finding = finding_of(error);
+        let file = text_of(error.file);
+        let file = file.strip_prefix(SCHEME).unwrap_or(&file);
+        faults.push(format!("{file}:{}: {}", finding.line, finding.message));
+    }
+}
+
+fn finding_of(error: &XmlError) -> SchemaFinding {
+    let node = error.node.cast::<XmlNode>();
+    let (line, path) = if error.domain == FROM_SCHEMA_VALIDITY && !node.is_null() {
+        // SAFETY: a validity error names a node of the document that is being validated.
+        unsafe { (xmlGetLineNo(node), path_of(node)) }
+    } else {
+        (c_long::from(error.line), "/".to_owned())
+    };
+    let message = plain_sentence(&text_of(error.message));
+    SchemaFinding { line: u32::try_from(line).unwrap_or(0), code: error.code, message, path }
+}
+
+/// The path of a node by the names that the document uses; `[n]` where siblings share a name.
+///
+/// # Safety
+/// `node` is an element or attribute of a live document.
+unsafe fn path_of(node: *const XmlNode) -> String {
+    let mut steps = Vec::new();
+    let mut at = node;
+    // SAFETY: each step goes from a live node to its parent, and a document has no cycles; names are
+    // NUL-terminated. The depth is bounded by libxml2's own limit of 256.
+    while let Some(this) = unsafe { at.as_ref() } {
+        match this.kind {
+            ELEMENT_NODE => {
+                // SAFETY: as above.
+                let (before, after) =
+                    unsafe { (count_alike(this, |n| n.prev), count_alike(this, |n| n.next)) };
+                let index = if before + after > 0 { format!("[{}]", before + 1) } else { String::new() };
+                steps.push(format!("/{}{index}", qualified_name(this)));
+            }
+            ATTRIBUTE_NODE => steps.push(format!("/@{}", qualified_name(this))),
+            _ => break,
+        }
+        at = this.parent;
+    }
+    if steps.is_empty() {
+        return "/".to_owned();
+    }
+    cut(&steps.into_iter().rev().collect::<String>())
+}
+
+/// How many siblings in one direction have the name of this element.
+///
+/// # Safety
+/// `node` belongs to a live document.
+unsafe fn count_alike(node: &XmlNode, step: impl Fn(&XmlNode) -> *const XmlNode) -> usize {
+    let (prefix, name) = name_parts(node);
+    let mut count = 0;
+    let mut at = step(node);
+    // SAFETY: sibling pointers of a live document.
+    while let Some(sibling) = unsafe { at.as_ref() } {
+        count += usize::from(sibling.kind == ELEMENT_NODE && name_parts(sibling) == (prefix, name));
+        at = step(sibling);
+    }
+    count
+}
+
+/// The name of an element or attribute with the prefix it has in the document.
+fn qualified_name(node: &XmlNode) -> String {
+    let (prefix, name) = name_parts(node);
+    let (prefix, name) = (prefix.to_string_lossy(), name.to_string_lossy());
+    if prefix.is_empty() { name.into_owned() } else { format!("{prefix}:{name}") }
+}
+
+/// Prefix, empty when there is none, and local name.
+fn name_parts(node: &XmlNode) -> (&CStr, &CStr) {
+    // SAFETY: elements and attributes of a live document have a name, and a namespace whose prefix may be
+    // null; both strings live as long as the node.
+    unsafe { (node.ns.as_ref().map_or(c"", |ns| c_text(ns.prefix)), c_text(node.name)) }
+}
+
+/// A C string of libxml2 as text; empty for a null pointer.
+fn text_of(text: *const c_char) -> String {
+    // SAFETY: libxml2's strings are NUL-terminated and alive while their owner is; the text is copied.
+    unsafe { c_text(text) }.to_string_lossy().into_owned()
+}
+
+/// # Safety
+/// `text` is null or a NUL-terminated string that lives for `'a`.
+unsafe fn c_text<'a>(text: *const c_char) -> &'a CStr {
+    // SAFETY: as the caller promises.
+    if text.is_null() { c"" } else { unsafe { CStr::from_ptr(text) } }
+}
+
+/// libxml2's message without its subject (the path tells it), namespaces, facet names and line end.
+fn plain_sentence(message: &str) -> String {
+    let message = message.trim();
+    let body = match message.strip_prefix("Element '").or_else(|| message.strip_prefix("attribute use '")) {
+        Some(rest) => rest.split_once("': ").map_or(message, |(_, body)| body),
+        None => message,
+    };
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once('{') {
+        text.push_str(before);
+        match after.split_once('}') {
+            Some((namespace, after)) if namespace.starts_with("urn:") || namespace.starts_with("http:") => {
+                rest = after;
+            }
+            _ => {
+                text.push('{');
+                rest = after;
+            }
+        }
+    }
+    text.push_str(rest);
+    if let Some((facet, sentence)) = text.strip_prefix("[facet '").and_then(|t| t.split_once("'] "))
+        && facet.bytes().all(|b| b.is_ascii_alphabetic())
+    {
+        text = sentence.to_owned();
+    }
+    cut(text.trim_end_matches('.').replace("( ", "(").replace(" )", ")").as_str())
+}
+
+/// `text` without control characters, cut to a readable length.
+fn cut(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect()
+}
+
+/// The private scheme under which libxml2 knows the embedded files.
+const SCHEME: &str = "gwanmun-schema:///";
+
+thread_local! {
+    /// The files of the schema that this thread is compiling, and the names that were asked for in vain.
+    static EMBEDDED: RefCell<Option<(SchemaFiles, Vec<String>)>> = const { RefCell::new(None) };
+}
+
+/// While it is open, this thread's libxml2 reads the embedded files and nothing else, and its errors go to a
+/// list instead of standard error.
+struct EmbeddedInput {
+    handler: Option<StructuredErrorHandler>,
+    collector: *mut c_void,
+}
+
+impl EmbeddedInput {
+    fn open(files: SchemaFiles, faults: &mut Vec<String>) -> Self {
+        EMBEDDED.set(Some((files, Vec::new())));
+        // SAFETY: both accessors give this thread's own variables, which live as long as the thread.
+        unsafe {
+            let before = Self { handler: *__xmlStructuredError(), collector: *__xmlStructuredErrorContext() };
+            xmlSetStructuredErrorFunc(ptr::from_mut(faults).cast(), Some(collect_fault));
+            before
+        }
+    }
+
+    fn close(self) -> Vec<String> {
+        // SAFETY: puts back what `open` found.
+        unsafe { xmlSetStructuredErrorFunc(self.collector, self.handler) }
+        EMBEDDED.take().map(|(_, missed)| missed).unwrap_or_default()
+    }
+}
+
+fn register_embedded_input() {
+    static ONCE: Once = Once::new();
+    // SAFETY: called once, before any schema is compiled; the callbacks are plain functions. Without
+    // catalogs no name is ever looked up elsewhere.
+    ONCE.call_once(|| unsafe {
+        xmlInitParser();
+        xmlCatalogSetDefaults(CATALOGS_NONE);
+        xmlRegisterInputCallbacks(input_matches, input_open, input_read, input_close);
+    });
+}
+
+/// Every name is ours while this thread compiles a schema; none at any other time.
+unsafe extern "C" fn input_matches(_name: *const c_char) -> c_int {
+    c_int::from(EMBEDDED.with_borrow(Option::is_some))
+}
+
+/// Opens an embedded file. An unknown name opens as an empty file, so that libxml2 does not go on to try
+/// the file system, and is reported by `compile`.
+unsafe extern "C" fn input_open(name: *const c_char) -> *mut c_void {
+    let name = text_of(name);
+    let octets = EMBEDDED.with_borrow_mut(|embedded| {
+        let (files, missed) = embedded.as_mut()?;
+        let found = name.strip_prefix(SCHEME).and_then(|path| files.iter().find(|(name, _)| *name == path));
+        if found.is_none() {
+            missed.push(name.clone());
+        }
+        found.map(|(_, octets)| *octets)
+    });
+    Box::into_raw(Box::new(octets.unwrap_or_default())).cast()
+}
+
+unsafe extern "C" fn input_read(input: *mut c_void, buffer: *mut c_char, length: c_int) -> c_int {
+    // SAFETY: `input` is the box that `input_open` made, and this thread is the only one that reads it.
+    let (Some(rest), Ok(room)) = (unsafe { input.cast::<&'static [u8]>().as_mut() }, usize::try_from(length))
+    else {
+        return -1;
+    };
+    let (chunk, left) = rest.split_at(room.min(rest.len()));
+    // SAFETY: libxml2 gives a buffer of `length` octets, of which at most that many are written.
+    unsafe { ptr::copy_nonoverlapping(chunk.as_ptr(), buffer.cast(), chunk.len()) };
+    *rest = left;
+    c_int::try_from(chunk.len()).unwrap_or(-1)
+}
+
+unsafe extern "C" fn input_close(input: *mut c_void) -> c_int {
+    // SAFETY: libxml2 closes once what `input_open` made.
+    drop(unsafe { Box::from_raw(input.cast::<&'static [u8]>()) });
+    0
+}
+
+/// `NOERROR | NOWARNING | NONET | COMPACT | BIG_LINES` of `xmlParserOption`.
+const PARSE_OPTIONS: c_int = 1 << 5 | 1 << 6 | 1 << 11 | 1 << 16 | 1 << 22;
+const CATALOGS_NONE: c_int = 0;
+const FROM_SCHEMA_VALIDITY: c_int = 17;
+const ELEMENT_NODE: c_int = 1;
+const ATTRIBUTE_NODE: c_int = 2;
+
+/// `xmlError` of libxml2 2.9.
+#[repr(C)]
+struct XmlError {
+    domain: c_int,
+    code: c_int,
+    message: *const c_char,
+    level: c_int,
+    file: *const c_char,
+    line: c_int,
+    str1: *const c_char,
+    str2: *const c_char,
+    str3: *const c_char,
+    int1: c_int,
+    int2: c_int,
+    ctxt: *mut c_void,
+    node: *mut c_void,
+}
+
+/// The beginning that `xmlNode` and `xmlAttr` of libxml2 2.9 share.
+#[repr(C)]
+struct XmlNode {
+    private: *mut c_void,
+    kind: c_int,
+    name: *const c_char,
+    children: *const Self,
+    last: *const Self,
+    parent: *const Self,
+    next: *const Self,
+    prev: *const Self,
+    doc: *const XmlDoc,
+    ns: *const XmlNs,
+}
+
+/// `xmlNs` of libxml2 2.9.
+#[repr(C)]
+struct XmlNs {
+    next: *const Self,
+    kind: c_int,
+    href: *const c_char,
+    prefix: *const c_char,
+}
+
+/// `xmlDoc`, opaque here.
+#[repr(C)]
+struct XmlDoc {
+    opaque: [u8; 0],
+}
+
+type StructuredErrorHandler = unsafe extern "C" fn(*mut c_void, *const XmlError);
+type InputMatch = unsafe extern "C" fn(*const c_char) -> c_int;
+type InputOpen = unsafe extern "C" fn(*const c_char) -> *mut c_void;
+type InputRead = unsafe extern "C" fn(*mut c_void, *mut c_char, c_int) -> c_int;
+type InputClose = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+// SAFETY: the signatures are those of libxml2 2.9.14's headers, with `xmlChar *` as `char *`.
+unsafe extern "C" {
+    fn xmlInitParser();
+    fn xmlCatalogSetDefaults(allow: c_int);
+    fn xmlRegisterInputCallbacks(m: InputMatch, o: InputOpen, r: InputRead, c: InputClose) -> c_int;
+    fn xmlSetStructuredErrorFunc(context: *mut c_void, handler: Option<StructuredErrorHandler>);
+    fn __xmlStructuredError() -> *mut Option<StructuredErrorHandler>;
+    fn __xmlStructuredErrorContext() -> *mut *mut c_void;
+
+    fn xmlNewParserCtxt() -> *mut c_void;
+    fn xmlFreeParserCtxt(context: *mut c_void);
+    fn xmlCtxtReadMemory(
+        context: *mut c_void,
+        buffer: *const c_char,
+        size: c_int,
+        url: *const c_char,
+        encoding: *const c_char,
+        options: c_int,
+    ) -> *mut XmlDoc;
+    fn xmlCtxtGetLastError(context: *mut c_void) -> *const XmlError;
+    fn xmlGetIntSubset(document: *const XmlDoc) -> *mut c_void;
+    fn xmlFreeDoc(document: *mut XmlDoc);
+    fn xmlGetLineNo(node: *const XmlNode) -> c_long;
+
+    fn xmlSchemaNewParserCtxt(url: *const c_char) -> *mut c_void;
+    fn xmlSchemaFreeParserCtxt(context: *mut c_void);
+    fn xmlSchemaSetParserStructuredErrors(
+        context: *mut c_void,
+        handler: Option<StructuredErrorHandler>,
+        collector: *mut c_void,
+    );
+    fn xmlSchemaParse(context: *mut c_void) -> *mut c_void;
+    fn xmlSchemaFree(schema: *mut c_void);
+    fn xmlSchemaNewValidCtxt(schema: *mut c_void) -> *mut c_void;
+    fn xmlSchemaFreeValidCtxt(context: *mut c_void);
+    fn xmlSchemaSetValidStructuredErrors(
+        context: *mut c_void,
+        handler: Option<StructuredErrorHandler>,
+        collector: *mut c_void,
+    );
+    fn xmlSchemaValidateDoc(context: *mut c_void, document: *mut XmlDoc) -> c_int;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: &[u8] =
+        br##"<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="urn:t" xmlns:c="urn:c"
+        targetNamespace="urn:t" elementFormDefault="qualified">
+        <xs:import namespace="urn:c" schemaLocation="sub/common.xsd"/>
+        <xs:element name="List"><xs:complexType><xs:sequence>
+            <xs:element name="Code" type="c:CodeType" maxOccurs="unbounded"/>
+            <xs:element name="Note" type="xs:string" minOccurs="0"/>
+        </xs:sequence><xs:attribute name="size" type="xs:int"/></xs:complexType></xs:element>
+    </xs:schema>"##;
+    const COMMON: &[u8] = br#"<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:c">
+        <xs:simpleType name="CodeType"><xs:restriction base="xs:token"><xs:pattern value="[A-Z]{2}"/>
+        </xs:restriction></xs:simpleType></xs:schema>"#;
+    const FILES: SchemaFiles = &[("main.xsd", MAIN), ("sub/common.xsd", COMMON)];
+
+    fn findings(document: &str) -> Vec<(u32, i32, String, String)> {
+        let schema = Schema::compile("main.xsd", FILES).expect("the schema of the test compiles");
+        let found = schema.validate(document.as_bytes());
+        found.into_iter().map(|f| (f.line, f.code, f.path, f.message)).collect()
+    }
+
+    #[test]
+    fn tells_every_finding_with_line_path_and_a_plain_sentence() {
+        assert_eq!(findings("<List xmlns='urn:t' size='1'><Code>AB</Code></List>"), []);
+        let document = "<t:List xmlns:t='urn:t' size='x'>\n<t:Code>AB</t:Code>\n<t:Code>{abc</t:Code>\n\
+                        <t:Other/>\n</t:List>";
+        let text = |s: &str| s.to_owned();
+        assert_eq!(
+            findings(document),
+            [
+                (1, 1824, text("/t:List"), text("'x' is not a valid value of the atomic type 'xs:int'")),
+                (
+                    3,
+                    1839,
+                    text("/t:List/t:Code[2]"),
+                    text("The value '{abc' is not accepted by the pattern '[A-Z]{2}'"),
+                ),
+                (
+                    4,
+                    1871,
+                    text("/t:List/t:Other"),
+                    text("This element is not expected. Expected is one of (Code, Note)"),
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_are_told_past_65535_and_findings_stop_at_the_limit() {
+        let far = format!("<List xmlns='urn:t'>{}<Code>a</Code></List>", "<Code>AB</Code>\n".repeat(70_000));
+        assert_eq!(findings(&far).first().map(|f| f.0), Some(70_001));
+        let many = format!("<List xmlns='urn:t'>{}</List>", "<Code>a</Code>".repeat(FINDINGS_MAX + 7));
+        let found = findings(&many);
+        assert_eq!(found.len(), FINDINGS_MAX + 1);
+        assert_eq!(found.last().map(|f| f.3.as_str()), Some("7 further findings are not listed"));
+    }
+
+    #[test]
+    fn what_is_no_document_of_ours_is_one_finding() {
+        fn check(document: &str, expected: &str) {
+            let found = findings(document);
+            assert_eq!(found.len(), 1, "{document}: {found:?}");
+            assert!(found.iter().all(|f| f.3.contains(expected)), "{document}: {found:?}");
+        }
+        check("<List", "Couldn't find end of Start Tag List");
+        check("", "Document is empty");
+        check("<!DOCTYPE List><List xmlns='urn:t'><Code>AB</Code></List>", "DTD");
+        check("<Other/>", "No matching global declaration");
+        check(&"x".repeat(DOCUMENT_BYTES_MAX + 1), "larger than");
+    }
+
+    #[test]
+    fn only_embedded_files_are_read_s5_s9() {
+        fn check(location: &str, expected: &str) {
+            let text = String::from_utf8_lossy(MAIN).replace("sub/common.xsd", location);
+            let files = vec![("main.xsd", &*text.into_bytes().leak())].leak();
+            let error = Schema::compile("main.xsd", files).expect_err("an import goes nowhere");
+            assert!(error.faults.iter().any(|f| f.contains(expected)), "{location}: {error}");
+        }
+        check("sub/other.xsd", "gwanmun-schema:///sub/other.xsd is not among the embedded files");
+        check("/etc/passwd", "is not among the embedded files");
+        check("file:///etc/passwd", "file:///etc/passwd is not among the embedded files");
+        check("http://127.0.0.1:9/x.xsd", "http://127.0.0.1:9/x.xsd is not among the embedded files");
+        assert!(Schema::compile("nothing.xsd", FILES).is_err());
+    }
+
+    #[test]
+    fn one_schema_serves_many_threads() {
+        let schema = Schema::compile("main.xsd", FILES).expect("the schema of the test compiles");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..50 {
+                        let code = if round % 2 == 0 { "AB" } else { "abc" };
+                        let document = format!("<List xmlns='urn:t'><Code>{code}</Code></List>");
+                        assert_eq!(schema.validate(document.as_bytes()).len(), round % 2);
+                    }
+                });
+            }
+        });
+    }
+}
