@@ -8,15 +8,28 @@
 //!
 //! Does not decide anything about a message, and has no verbs like get and put: no engine's type gets out.
 
+mod account;
+mod audit;
 mod batch;
 mod disk;
 mod error;
+mod journal;
+mod lookup;
+mod memory;
+mod payload;
+mod prepare;
+mod record;
 mod report;
+mod tables;
 mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, CaseWrite, Committed, DeliveryWrite, Done, NewMessage};
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
+pub use memory::MemoryStore;
 pub use report::{
     Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueDelivery,
     Health, Listing, MessageFilter, Queue, Stats,
