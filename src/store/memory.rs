@@ -3,13 +3,14 @@
 //! The state is maps of encoded records, rebuilt from a journal: a commit appends one frame, syncs, applies
 //! it and calls `done`, all on the caller's thread. Deterministic: no thread, no clock, no hash map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, MessageId, MessageKey, PartyKey, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, StoredMessage,
+    Timestamp,
 };
 
 use super::account::Accounting;
@@ -36,6 +37,8 @@ struct Inner {
     frames: u64,
     failed: Option<String>,
     rows: Tables,
+    /// Deliveries that could not be read: they are left out of what is due, so that others flow (P12).
+    unreadable: BTreeSet<DeliveryId>,
     stats: Stats,
 }
 
@@ -62,8 +65,15 @@ impl MemoryStore {
         for changes in replay.commits {
             rows.apply(changes)?;
         }
-        let inner =
-            Inner { disk, length: length as u64, frames, failed: None, rows, stats: Stats::default() };
+        let inner = Inner {
+            disk,
+            length: length as u64,
+            frames,
+            failed: None,
+            rows,
+            unreadable: BTreeSet::new(),
+            stats: Stats::default(),
+        };
         Ok(Self { inner: Mutex::new(inner) })
     }
 
@@ -96,6 +106,12 @@ impl Inner {
         Ok(Committed::after_sync())
     }
 
+    /// What is to happen at a destination, earliest first.
+    fn due(&self, destination: &PartyKey) -> impl Iterator<Item = &(Timestamp, u64, DeliveryId)> {
+        let due = self.rows.due.get(destination).into_iter().flatten();
+        due.filter(|(.., id)| !self.unreadable.contains(id))
+    }
+
     /// Appends and syncs. A disk that is full is cut back to where it was; any other failure is final (P10).
     fn write(&mut self, frame: &[u8]) -> Result<(), CommitError> {
         let error = match self.disk.append(frame) {
@@ -124,7 +140,12 @@ impl Store for MemoryStore {
     fn load(&self, needs: &Needs) -> Result<View, StoreError> {
         let mut inner = self.lock();
         let view = lookup::load(&inner.rows, needs);
-        inner.stats.damaged += u64::from(matches!(view, Err(StoreError::Damaged(_))));
+        if let Err(StoreError::Damaged(_)) = &view {
+            inner.stats.damaged += 1;
+            if let Some(DeliveryLocator::Id(id)) = &needs.delivery {
+                inner.unreadable.insert(id.clone());
+            }
+        }
         view
     }
 
@@ -140,9 +161,8 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<DueDelivery>, StoreError> {
         let inner = self.lock();
-        let due = inner.rows.due.get(destination).into_iter().flatten();
-        due.take_while(|(due, ..)| *due <= now)
-            .take(limit)
+        let due = inner.due(destination).take_while(|(due, ..)| *due <= now);
+        due.take(limit)
             .map(|(due, _, id)| {
                 let row = inner.rows.delivery(&DeliveryLocator::Id(id.clone()))?;
                 let attempts = row.map_or(0, |row| row.value.attempts);
@@ -152,7 +172,7 @@ impl Store for MemoryStore {
     }
 
     fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.lock().rows.due.get(destination).and_then(|due| due.first()).map(|(due, ..)| *due))
+        Ok(self.lock().due(destination).next().map(|(due, ..)| *due))
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
@@ -289,12 +309,15 @@ impl Store for MemoryStore {
             or_damaged(row.record.decode::<Case>(id).map(drop), &mut found)?;
         }
         for (id, row, read) in rows.each_delivery() {
+            let is_sealed = read.as_ref().is_ok_and(|delivery| delivery.sealed);
             or_damaged(read.map(drop), &mut found)?;
-            if let Some(sealed) = &row.sealed {
-                or_damaged(
-                    unsealed(|| format!("octets of delivery {id}"), id, sealed).map(drop),
-                    &mut found,
-                )?;
+            let what = || format!("octets of delivery {id}");
+            match &row.sealed {
+                Some(sealed) => or_damaged(unsealed(what, id, sealed).map(drop), &mut found)?,
+                None if is_sealed => {
+                    found.damaged.push(Damage { what: what(), detail: "they are missing".to_owned() });
+                }
+                None => {}
             }
         }
         for link in &rows.audit {

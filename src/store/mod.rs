@@ -20,6 +20,7 @@ mod payload;
 mod prepare;
 mod record;
 mod report;
+mod sqlite;
 mod tables;
 mod view;
 
@@ -34,6 +35,7 @@ pub use report::{
     Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueDelivery,
     Health, Listing, MessageFilter, Queue, Stats,
 };
+pub use sqlite::{SqliteStore, StoreOptions};
 pub use view::{CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! A batch made ready for a home on the caller's thread: encoded, summed and hashed, so that the thread that
 //! commits for everybody only writes.
 
-use crate::model::{CaseId, DeliveryId, Sealed, TimelineEntry};
+use crate::model::{CaseId, Sealed, TimelineEntry};
 
 use super::audit::entry_text;
 use super::payload::Blob;
@@ -44,7 +44,6 @@ pub(super) struct PreparedSealed {
 
 pub(super) struct PreparedEntry {
     pub(super) case: Option<CaseId>,
-    pub(super) delivery: Option<DeliveryId>,
     pub(super) text: String,
 }
 
@@ -115,6 +114,6 @@ impl PreparedSealed {
 
 impl PreparedEntry {
     fn of(entry: TimelineEntry) -> Self {
-        Self { text: entry_text(&entry), case: entry.case, delivery: entry.delivery }
+        Self { text: entry_text(&entry), case: entry.case }
     }
 }
