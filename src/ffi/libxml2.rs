@@ -7,7 +7,7 @@
 //! Does not bound the shape of a document: libxml2 checks attributes in quadratic time, so octets from
 //! outside come here only after `codec` has read them within its limits, and never above the given size.
 
-use std::ffi::{CStr, c_char, c_int, c_ushort, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Once;
@@ -162,10 +162,6 @@ impl<'d> Node<'d> {
         self.fields().kind == ELEMENT_NODE
     }
 
-    fn is_text(self) -> bool {
-        matches!(self.fields().kind, TEXT_NODE | CDATA_NODE)
-    }
-
     /// Local name.
     pub(super) fn name(self) -> &'d str {
         // SAFETY: names are NUL-terminated and live as long as the document.
@@ -232,12 +228,14 @@ impl<'d> Node<'d> {
 
     /// The text of an element that has nothing but text; `None` when anything else is in it.
     pub(super) fn only_text(self) -> Option<String> {
-        self.nodes()
-            .map(|node| {
-                // SAFETY: text nodes have NUL-terminated content, or none.
-                node.is_text().then(|| unsafe { text(node.fields().content) })
-            })
-            .collect()
+        self.nodes().map(Self::text).collect()
+    }
+
+    /// The content of a text node or CDATA section.
+    fn text(self) -> Option<&'d str> {
+        let is_text = matches!(self.fields().kind, TEXT_NODE | CDATA_NODE);
+        // SAFETY: these are whole `xmlNode`s; their content is NUL-terminated, or null.
+        is_text.then(|| unsafe { text((*self.as_ptr().cast::<XmlText>()).content) })
     }
 
     /// The namespace URI that a prefix is bound to here.
@@ -256,12 +254,14 @@ impl<'d> Node<'d> {
 pub(super) struct Fault {
     /// Line, from 1; 0 when unknown.
     pub(super) line: u32,
+    /// libxml2's number (`xmlParserErrors`); 0 for what is not from libxml2.
+    pub(super) code: i32,
     pub(super) message: String,
 }
 
 impl Fault {
     fn of_ours(message: &str) -> Self {
-        Self { line: 0, message: message.to_owned() }
+        Self { line: 0, code: 0, message: message.to_owned() }
     }
 }
 
@@ -271,7 +271,7 @@ impl From<&XmlError> for Fault {
         let message = unsafe { text(error.message) };
         let readable = message.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
         let message = readable.take(FAULT_CHARS_MAX).collect();
-        Self { line: u32::try_from(error.line).unwrap_or(0), message }
+        Self { line: u32::try_from(error.line).unwrap_or(0), code: error.code, message }
     }
 }
 
@@ -283,13 +283,8 @@ impl Faults {
     /// Runs `work` with this thread's faults coming here.
     pub(super) fn gather<T>(&mut self, work: impl FnOnce() -> T) -> T {
         initialize();
-        // SAFETY: both accessors give this thread's own variables; what they held is put back when
-        // `_restored` goes, before `self` can. `collect_fault` runs on this thread only.
-        let _restored = unsafe {
-            let before = Handler(*__xmlStructuredError(), *__xmlStructuredErrorContext());
-            xmlSetStructuredErrorFunc(ptr::from_mut(self).cast(), Some(collect_fault));
-            before
-        };
+        // SAFETY: `self` outlives `_redirect`.
+        let _redirect = unsafe { Redirect::new(ptr::from_mut(self).cast(), collect_fault) };
         work()
     }
 
@@ -298,10 +293,23 @@ impl Faults {
     }
 }
 
-/// The error handler that a thread had before.
-struct Handler(Option<StructuredErrorHandler>, *mut c_void);
+/// While it lives, a handler gets what libxml2 says on this thread; then the one before it does again.
+pub(super) struct Redirect(Option<StructuredErrorHandler>, *mut c_void);
 
-impl Drop for Handler {
+impl Redirect {
+    /// # Safety
+    /// `collector` is what `handler` expects, and stays so while this value lives.
+    pub(super) unsafe fn new(collector: *mut c_void, handler: StructuredErrorHandler) -> Self {
+        // SAFETY: both accessors give this thread's own variables, which live as long as the thread.
+        unsafe {
+            let before = Self(*__xmlStructuredError(), *__xmlStructuredErrorContext());
+            xmlSetStructuredErrorFunc(collector, Some(handler));
+            before
+        }
+    }
+}
+
+impl Drop for Redirect {
     fn drop(&mut self) {
         // SAFETY: puts back this thread's handler with the context that belongs to it.
         unsafe { xmlSetStructuredErrorFunc(self.1, self.0) }
@@ -382,47 +390,49 @@ const FAULT_CHARS_MAX: usize = 400;
 const PARSE_OPTIONS: c_int = 1 << 5 | 1 << 6 | 1 << 11 | 1 << 22;
 /// `XML_ERR_ERROR` of `xmlErrorLevel`; below it are warnings.
 const ERROR: c_int = 2;
-const ELEMENT_NODE: c_int = 1;
+pub(super) const ELEMENT_NODE: c_int = 1;
+pub(super) const ATTRIBUTE_NODE: c_int = 2;
 const TEXT_NODE: c_int = 3;
 const CDATA_NODE: c_int = 4;
 
 /// `xmlError` of libxml2 2.9.
 #[repr(C)]
 pub(super) struct XmlError {
-    domain: c_int,
-    code: c_int,
-    message: *const c_char,
+    pub(super) domain: c_int,
+    pub(super) code: c_int,
+    pub(super) message: *const c_char,
     level: c_int,
-    file: *const c_char,
-    line: c_int,
+    pub(super) file: *const c_char,
+    pub(super) line: c_int,
     str1: *const c_char,
     str2: *const c_char,
     str3: *const c_char,
     int1: c_int,
     int2: c_int,
     ctxt: *mut c_void,
-    node: *mut c_void,
+    pub(super) node: *mut c_void,
 }
 
-/// `xmlNode` of libxml2 2.9.
+/// The beginning that `xmlNode` and `xmlAttr` of libxml2 2.9 share.
 #[repr(C)]
 pub(super) struct XmlNode {
     private: *mut c_void,
-    kind: c_int,
-    name: *const c_char,
+    pub(super) kind: c_int,
+    pub(super) name: *const c_char,
     children: *mut Self,
     last: *mut Self,
-    parent: *mut Self,
-    next: *mut Self,
-    prev: *mut Self,
+    pub(super) parent: *mut Self,
+    pub(super) next: *mut Self,
+    pub(super) prev: *mut Self,
     doc: *mut XmlDoc,
-    ns: *const XmlNs,
+    pub(super) ns: *const XmlNs,
+}
+
+/// `xmlNode` as far as the content of a text node.
+#[repr(C)]
+struct XmlText {
+    node: XmlNode,
     content: *const c_char,
-    properties: *mut c_void,
-    ns_def: *mut XmlNs,
-    psvi: *mut c_void,
-    line: c_ushort,
-    extra: c_ushort,
 }
 
 /// `xmlNs` of libxml2 2.9.
@@ -431,9 +441,7 @@ pub(super) struct XmlNs {
     next: *const Self,
     kind: c_int,
     href: *const c_char,
-    prefix: *const c_char,
-    private: *mut c_void,
-    context: *mut XmlDoc,
+    pub(super) prefix: *const c_char,
 }
 
 /// `xmlDoc`, opaque here.
@@ -442,7 +450,7 @@ pub(super) struct XmlDoc {
     opaque: [u8; 0],
 }
 
-type StructuredErrorHandler = unsafe extern "C" fn(*mut c_void, *const XmlError);
+pub(super) type StructuredErrorHandler = unsafe extern "C" fn(*mut c_void, *const XmlError);
 type IsVisible = unsafe extern "C" fn(*mut c_void, *mut XmlNode, *mut XmlNode) -> c_int;
 
 // SAFETY: the signatures are those of libxml2 2.9.14's headers, with `xmlChar *` as `char *`.
@@ -506,15 +514,18 @@ mod tests {
     fn layouts_are_those_of_the_c_headers() {
         assert_eq!(size_of::<XmlError>(), 88);
         assert_eq!(
-            [offset_of!(XmlError, message), offset_of!(XmlError, level), offset_of!(XmlError, line)],
-            [8, 16, 32]
+            [
+                offset_of!(XmlError, message),
+                offset_of!(XmlError, level),
+                offset_of!(XmlError, line),
+                offset_of!(XmlError, node),
+            ],
+            [8, 16, 32, 80]
         );
-        assert_eq!(size_of::<XmlNs>(), 48);
         assert_eq!(
             [offset_of!(XmlNs, kind), offset_of!(XmlNs, href), offset_of!(XmlNs, prefix)],
             [8, 16, 24]
         );
-        assert_eq!(size_of::<XmlNode>(), 120);
         assert_eq!(
             [
                 offset_of!(XmlNode, kind),
@@ -522,13 +533,12 @@ mod tests {
                 offset_of!(XmlNode, children),
                 offset_of!(XmlNode, parent),
                 offset_of!(XmlNode, next),
+                offset_of!(XmlNode, prev),
                 offset_of!(XmlNode, doc),
                 offset_of!(XmlNode, ns),
-                offset_of!(XmlNode, content),
-                offset_of!(XmlNode, ns_def),
-                offset_of!(XmlNode, line),
+                offset_of!(XmlText, content),
             ],
-            [8, 16, 24, 40, 48, 64, 72, 80, 96, 112]
+            [8, 16, 24, 40, 48, 56, 64, 72, 80]
         );
     }
 
