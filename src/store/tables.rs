@@ -98,7 +98,9 @@ impl Tables {
         if found != delivery.write.based_on {
             return conflict(Conflict::Delivery { id: value.id.clone(), found });
         }
+        // What this batch has rewritten before does not hold its old MessageId any more.
         let sent = self.sent.get(&(value.destination.clone(), value.message_id.clone()));
+        let sent = sent.filter(|owner| !claims.versions.contains_key(owner));
         let sent = sent.or_else(|| claims.sent.get(&(&value.destination, &value.message_id)).copied());
         if let Some(owner) = sent.filter(|owner| **owner != value.id) {
             return conflict(Conflict::MessageId { owner: owner.clone() });

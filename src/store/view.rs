@@ -64,11 +64,14 @@ impl CorrelationKey {
 
 impl fmt::Display for CorrelationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.columns() {
-            (kind, "", text) => write!(f, "{kind} {text}"),
-            (kind, party, text) => write!(f, "{kind} {party}/{text}"),
-        }
+        let (kind, party, text) = self.columns();
+        f.write_str(&shown(kind, party, text))
     }
+}
+
+/// A key in words, from its columns.
+pub(super) fn shown(kind: &str, party: &str, text: &str) -> String {
+    if party.is_empty() { format!("{kind} {text}") } else { format!("{kind} {party}/{text}") }
 }
 
 /// How a delivery is found.

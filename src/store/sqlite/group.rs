@@ -30,8 +30,22 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-/// Commits a group. Gives what became of each batch, and moves `head` to the last audit entry.
+/// Commits a group. Gives what became of each batch, and moves `head` to the last audit entry. After an error
+/// the transaction is given up, which in a write-ahead log needs no sync.
 pub(super) fn commit<'a>(
+    connection: &Connection,
+    group: impl Iterator<Item = &'a Prepared>,
+    head: &mut AuditHead,
+) -> rusqlite::Result<Vec<Result<(), CommitError>>> {
+    let outcomes = commit_or_fail(connection, group, head);
+    if outcomes.is_err() {
+        // The engine may have given it up already; then there is nothing to roll back.
+        drop(run(connection, "ROLLBACK"));
+    }
+    outcomes
+}
+
+fn commit_or_fail<'a>(
     connection: &Connection,
     group: impl Iterator<Item = &'a Prepared>,
     head: &mut AuditHead,

@@ -12,6 +12,9 @@ mod schema;
 mod scrub;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ use crate::model::{Case, Delivery, DeliveryId, PartyKey, StoredMessage};
 use super::super::account::Accounting;
 use super::super::audit::Walk;
 use super::super::record::{Encoded, Record, correlation_sum_of};
+use super::super::view::shown;
 use super::super::{AuditHead, AuditVerdict, Conservation, Damage, StoreError};
 use super::columns::{self, read_encoded, read_number, read_text};
 use super::listing::{links, state_of};
@@ -126,7 +127,7 @@ fn scrub_cases(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
         for (parts, checksum) in reading.all(sql, [], read)? {
             if checksum != Some(correlation_sum_of(parts.each_ref().map(String::as_str)).into()) {
                 let [kind, party, text, _] = parts;
-                let what = format!("correlation {kind} {party}/{text}");
+                let what = format!("correlation {}", shown(&kind, &party, &text));
                 found.0.push(Damage { what, detail: "its checksum is wrong".to_owned() });
             }
         }

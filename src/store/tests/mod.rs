@@ -1,7 +1,9 @@
 //! Tests of every home of the store: one suite, one simple model, and the bytes of earlier versions.
 
 mod disk;
+mod golden;
 mod homes;
+mod model;
 pub(in crate::store) mod sample;
 pub(in crate::store) mod suite;
 

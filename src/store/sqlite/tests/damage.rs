@@ -1,0 +1,198 @@
+//! Damage: found when it is read, contained in its record, named by the scrub (P12, P18), and a log that lost
+//! its end is noticed at the next start.
+
+use std::fs;
+
+use super::opening::files;
+use super::*;
+use crate::store::{CorrelationKey, Damage};
+
+/// A store with three messages, a case and a delivery for each; the third with large octets.
+fn filled(options: &StoreOptions) -> SqliteStore {
+    let store = open(options);
+    for number in 1..=3 {
+        let fill = if number == 3 { 300_000 } else { 10 };
+        let mut batch = makes(delivery(number, "kfda"));
+        batch.message = Some(new_message("broker", number, vec![number as u8; fill]));
+        batch.deliveries[0].delivery.sealed = true;
+        batch.deliveries[0].sealed = Some(sample::sealed(vec![number as u8 + 100; fill]));
+        let correlations = vec![CorrelationKey::Declaration(format!("{number}").into())];
+        batch.case = Some(CaseWrite { case: sample::case(number), based_on: None, correlations });
+        batch.audit[0].case = Some(sample::case_id(number));
+        assert_eq!(commit(&store, batch), Ok(()));
+    }
+    store
+}
+
+fn needs(number: u32) -> Needs {
+    Needs {
+        message: Some(sample::message_key("broker", number)),
+        case: vec![CorrelationKey::Declaration(format!("{number}").into())],
+        delivery: Some(DeliveryLocator::Id(delivery_id(number))),
+        case_of_delivery: false,
+        sealed: true,
+        parts_of_delivery: true,
+    }
+}
+
+#[test]
+fn damage_stays_with_its_record() {
+    fn check(sql: &str, what: &str) {
+        let (_directory, options) = place();
+        let store = filled(&options);
+        assert_eq!(raw(&options.directory).execute(sql, []).expect("changed"), 1, "{sql}");
+        match store.load(&needs(2)) {
+            Err(StoreError::Damaged(damage)) => assert_eq!(damage.what, what, "{sql} (P12)"),
+            other => panic!("{sql}: {other:?}"),
+        }
+        for number in [1, 3] {
+            let view = store.load(&needs(number)).expect("others are served");
+            assert_eq!(view.bodies[&sample::message_key("broker", number)].body[0], number as u8);
+        }
+        let due = store.due(&party("kfda"), sample::at(99), 10).expect("readable");
+        let due: Vec<_> = due.into_iter().map(|due| due.id).collect();
+        assert_eq!(due, [delivery_id(1), delivery_id(3)], "others flow: {sql}");
+        assert_eq!(store.stats().damaged, 1);
+        let scrubbed: Vec<_> =
+            store.scrub().expect("readable").into_iter().map(|damage| damage.what).collect();
+        assert_eq!(scrubbed, [what], "{sql}");
+    }
+    let message = "message broker/2@broker";
+    check("UPDATE message SET record = replace(record, 'GOVCBR929', 'GOVCBR930') WHERE number = 2", message);
+    check("UPDATE message SET checksum = checksum + 1 WHERE number = 2", message);
+    check("UPDATE message SET record = CAST(x'ff00ff' AS TEXT) WHERE number = 2", message);
+    check("UPDATE body SET octets = x'00' WHERE owner = 2", "body of message broker/2@broker");
+    check("UPDATE body SET digest = 'x' WHERE owner = 2", "body of message broker/2@broker");
+    check("UPDATE body SET octets = NULL WHERE owner = 2", "body of message broker/2@broker");
+    check("UPDATE response SET octets = x'00' WHERE owner = 2", "answer to broker/2@broker");
+    check("UPDATE cases SET record = '{}' WHERE number = 2", "case case-2");
+    check("UPDATE cases SET version = 7 WHERE number = 2", "case case-2");
+    check("UPDATE correlation SET case_id = 'case-1' WHERE text = '2'", "correlation declaration 2");
+    check(
+        "UPDATE delivery SET record = replace(record, 'pending', 'held') WHERE number = 2",
+        "delivery delivery-2",
+    );
+    check("UPDATE sealed SET record = '' WHERE owner = 2", "sealed delivery-2");
+    check("UPDATE sealed SET octets = x'00' WHERE owner = 2", "octets of delivery delivery-2");
+    check("DELETE FROM sealed WHERE owner = 2", "octets of delivery delivery-2");
+}
+
+#[test]
+fn a_damaged_file_is_never_served() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    let bodies = files(&options.directory.join("bodies"));
+    assert_eq!(bodies.len(), 2);
+    for path in bodies.keys() {
+        fs::write(path, b"something else").expect("changed");
+    }
+    assert!(matches!(store.load(&needs(3)), Err(StoreError::Damaged(_))), "P12");
+    let found: Vec<_> = store.scrub().expect("readable").into_iter().map(|damage| damage.what).collect();
+    assert_eq!(found, ["body of message broker/3@broker", "octets of delivery delivery-3"]);
+    for path in bodies.keys() {
+        fs::remove_file(path).expect("removed");
+    }
+    assert_eq!(store.scrub().expect("readable").len(), 2);
+    assert!(store.load(&needs(1)).is_ok());
+}
+
+#[test]
+fn key_columns_that_differ_from_their_record_are_found() {
+    fn check(sql: &str, what: &str, holds: bool) {
+        let (_directory, options) = place();
+        let store = filled(&options);
+        assert_eq!(raw(&options.directory).execute(sql, []).expect("changed"), 1, "{sql}");
+        let found = store.scrub().expect("readable");
+        let detail = "its key columns differ from its record".to_owned();
+        assert_eq!(found, [Damage { what: what.to_owned(), detail }], "{sql} (P12)");
+        assert_eq!(store.conservation().expect("readable").holds(), holds, "{sql} (P2)");
+    }
+    check("UPDATE delivery SET state = 'delivered' WHERE number = 2", "delivery delivery-2", false);
+    check("UPDATE delivery SET due = NULL WHERE number = 2", "delivery delivery-2", true);
+    check("UPDATE cases SET state = 'ready' WHERE number = 2", "case case-2", true);
+    check("UPDATE message SET accepted = 0 WHERE number = 2", "message broker/2@broker", true);
+}
+
+#[test]
+fn a_delivery_that_is_lost_breaks_the_law() {
+    fn check(sql: &str, created: u64, faults: usize) {
+        let (_directory, options) = place();
+        let store = filled(&options);
+        raw(&options.directory).execute_batch(sql).expect("changed");
+        let law = store.conservation().expect("readable");
+        assert!(!law.holds(), "{sql} (P2)");
+        assert_eq!((law.destinations[&party("kfda")].created, law.faults.len()), (created, faults), "{sql}");
+    }
+    check("DELETE FROM sealed WHERE owner = 2; DELETE FROM delivery WHERE number = 2", 3, 1);
+    check("UPDATE delivery SET record = '' WHERE number = 2", 3, 1);
+}
+
+#[test]
+fn a_changed_audit_record_is_found_and_named() {
+    fn check(sql: &str, first_bad: u64, unreadable: usize) {
+        let (_directory, options) = place();
+        let store = filled(&options);
+        assert_eq!(raw(&options.directory).execute(sql, []).expect("changed"), 1, "{sql}");
+        match store.verify_audit().expect("readable") {
+            AuditVerdict::Broken { sequence, .. } => assert_eq!(sequence, first_bad, "{sql} (P18)"),
+            intact @ AuditVerdict::Intact(_) => panic!("{sql}: {intact:?}"),
+        }
+        assert_eq!(store.audit(1, 10).expect("readable").damaged.len(), unreadable, "{sql}");
+        assert_eq!(store.timeline(&sample::case_id(1)).expect("readable").items.len(), 1, "others are read");
+    }
+    check("UPDATE audit SET record = replace(record, 'happened', 'HAPPENED') WHERE number = 2", 2, 1);
+    check("UPDATE audit SET hash = (SELECT hash FROM audit WHERE number = 1) WHERE number = 2", 2, 1);
+    check("DELETE FROM audit WHERE number = 2", 2, 0);
+    check("DELETE FROM audit WHERE number = 3", 3, 0);
+    check("UPDATE audit SET number = 4 WHERE number = 3", 3, 1);
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_noticed_at_the_next_start() {
+    fn check(what: &str, change: fn(&Path), is_refused: bool) {
+        let (directory, options) = place();
+        let store = filled(&options);
+        let copy = directory.path().join("copy");
+        copy_store(&options.directory, &copy);
+        change(&copy);
+        let outcome = SqliteStore::open(StoreOptions::at(copy));
+        match outcome {
+            Err(StoreError::Behind { marked: 3, .. }) => assert!(is_refused, "{what}"),
+            Ok(again) => {
+                assert!(!is_refused, "{what}");
+                assert_eq!(again.audit(1, 10).expect("readable").items.len(), 3, "P1");
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+        drop(store);
+    }
+    check("killed", |_| (), false);
+    check("no log", |copy| fs::remove_file(copy.join("gwanmun.db-wal")).expect("removed"), true);
+    let halved = |copy: &Path| {
+        let log = fs::File::options().write(true).open(copy.join("gwanmun.db-wal")).expect("a log");
+        log.set_len(log.metadata().expect("its size").len() / 2).expect("cut");
+    };
+    check("half a log", halved, true);
+    let damaged = |copy: &Path| {
+        let path = copy.join("gwanmun.db-wal");
+        let mut octets = fs::read(&path).expect("a log");
+        octets[5000] ^= 1;
+        fs::write(path, octets).expect("written");
+    };
+    check("a damaged frame", damaged, true);
+    let accepted = |copy: &Path| {
+        fs::remove_file(copy.join("mark")).expect("removed");
+    };
+    check("the mark removed by hand", accepted, false);
+}
+
+/// The files as a crash leaves them.
+fn copy_store(from: &Path, to: &Path) {
+    for (path, octets) in files(from) {
+        let path = to.join(path.strip_prefix(from).expect("it is below"));
+        fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        if !path.ends_with("gwanmun.db-shm") {
+            fs::write(path, octets).expect("written");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Opening and making: what is refused, and that refusing changes nothing (P19).
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::*;
+
+/// Every file below a directory with its octets.
+pub(super) fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).expect("a file"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_not_touched() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert_eq!(commit(&store, receives(1, "x")), Ok(()));
+    drop(store);
+    let tool = raw(&options.directory);
+    tool.pragma_update(None, "user_version", schema::FORMAT + 1).expect("changed");
+    tool.close().expect("closed");
+    let before = files(&options.directory);
+    let refused = SqliteStore::open(options.clone());
+    assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1 })), "P19");
+    assert_eq!(before, files(&options.directory), "P19: nothing changed");
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert!(matches!(SqliteStore::open(options.clone()), Err(StoreError::InUse { .. })));
+    drop(store);
+    open(&options);
+}
+
+#[test]
+fn what_is_no_store_is_left_alone() {
+    fn check(name: &str, content: &[u8]) {
+        let (_directory, options) = place();
+        fs::create_dir(&options.directory).expect("a directory");
+        fs::write(options.directory.join(name), content).expect("written");
+        let before = files(&options.directory);
+        assert!(matches!(SqliteStore::open(options.clone()), Err(StoreError::NotAStore { .. })), "{name}");
+        assert_eq!(before, files(&options.directory));
+    }
+    check("notes.txt", b"something else");
+    check("gwanmun.db", b"");
+    check("gwanmun.db", &[0; 100]);
+    check("gwanmun.db", format!("SQLite format 3\0{}", "\0".repeat(84)).as_bytes());
+}
+
+#[test]
+fn a_store_is_made_in_an_empty_place_and_after_a_crash_while_making() {
+    let (_directory, options) = place();
+    fs::create_dir(&options.directory).expect("an empty directory");
+    let aside = options.directory.with_extension("making");
+    fs::create_dir(&aside).expect("left by a crash");
+    fs::write(aside.join("gwanmun.db"), b"half").expect("left by a crash");
+    assert_eq!(commit(&open(&options), receives(1, "x")), Ok(()));
+    assert!(!aside.exists());
+}
+
+#[test]
+fn an_old_library_is_refused() {
+    fn check(number: i32, accepted: bool) {
+        assert_eq!(check_library(number, "x").is_ok(), accepted, "{number}");
+    }
+    check(3_051_002, false);
+    check(3_051_003, true);
+    check(3_054_001, true);
+    check(rusqlite::version_number(), true);
+}
+
+#[test]
+fn orphans_of_a_crash_are_swept_and_named_files_stay() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    let large = Batch { message: Some(new_message("broker", 1, vec![1; 300_000])), ..Batch::default() };
+    assert_eq!(commit(&store, large.clone()), Ok(()));
+    assert_eq!(commit(&store, large), Err(CommitError::Duplicate));
+    let orphan = Batch { message: Some(new_message("broker", 1, vec![2; 300_000])), ..Batch::default() };
+    assert_eq!(commit(&store, orphan), Err(CommitError::Duplicate));
+    let bodies = || files(&options.directory.join("bodies")).len();
+    assert_eq!(bodies(), 2, "the octets of the refused one have no record");
+    drop(store);
+    let store = open(&options);
+    assert_eq!(bodies(), 1);
+    let body = store.body(&sample::message_key("broker", 1)).expect("readable").expect("there");
+    assert_eq!(body.body, vec![1; 300_000]);
+}
+
+#[test]
+fn options_have_defaults_and_refuse_what_they_do_not_know() {
+    let read = |text: &str| toml::from_str::<StoreOptions>(text);
+    let options = read("directory = \"var/store\"").expect("the rest has defaults");
+    assert_eq!(format!("{options:?}"), format!("{:?}", StoreOptions::at("var/store")));
+    assert!(read("directory = \"var/store\"\nsync = false").is_err(), "P1: no setting weakens it");
+}

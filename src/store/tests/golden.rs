@@ -1,0 +1,1 @@
+//! Bytes of earlier versions that stay readable (P19).
