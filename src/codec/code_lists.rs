@@ -1,7 +1,7 @@
 //! Code lists: `schemas/code-lists/*.csv`, embedded, and the check of a value against one.
 //!
 //! Which element is checked against which list stands in the schemas (`xs:appinfo` of source
-//! `urn:swgw:code-list`, read by `shape`); what counts as known stands in [`LISTS`]; the codes
+//! `urn:swgw:code-list`, read by `codec::shape`); what counts as known stands in [`LISTS`]; the codes
 //! are data. An unknown code is told with the nearest known one.
 
 use std::cmp::Reverse;
@@ -189,7 +189,7 @@ mod tests {
         check(
             "location",
             "QQABC",
-            Some("\"QQABC\" is not in the code list location; the nearest is CNCAN (Guangzhou)"),
+            Some("\"QQABC\" is not in the code list location; the nearest is CNDLC (Dalian)"),
         );
         check("notice-status", "Q99", None);
         check("law", "5", Some("\"5\" is not in the code list law; the nearest is 05 (Food Sanitation Act)"));

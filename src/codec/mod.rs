@@ -2,3 +2,5 @@
 
 pub mod code_lists;
 pub mod schema;
+mod shape;
+pub mod xml;

@@ -9,8 +9,17 @@
 
 use std::sync::LazyLock;
 
-use crate::ffi::{Schema, SchemaFiles, SchemaFinding};
+use super::shape::Shape;
+use super::xml::{USUAL_PREFIXES, XmlTree};
+use crate::ffi::{FINDINGS_MAX, Schema, SchemaFiles, SchemaFinding};
 use crate::model::{DocumentCode, Finding};
+
+/// An embedded file: path below `schemas/`, octets.
+macro_rules! file {
+    ($path:literal) => {
+        ($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $path)))
+    };
+}
 
 /// A kind of business document: its code, its root element, its schema.
 #[derive(Debug)]
@@ -25,8 +34,8 @@ pub struct DocumentType {
     pub root: &'static str,
     /// What it is for.
     pub family: DocumentFamily,
-    pub(super) file: &'static str,
     schema: LazyLock<Schema>,
+    shape: LazyLock<Shape>,
 }
 
 /// What a document is for: decides how it is read.
@@ -55,10 +64,28 @@ impl DocumentType {
         self.code.parse().expect("codes of the table are plain text")
     }
 
-    /// Everything in which these octets break its schema.
+    /// Everything in which a document breaks its schema, and every code that its list does not know, by line.
+    /// The tree is that of the same octets.
     #[must_use]
-    pub fn findings(&self, octets: &[u8]) -> Vec<Finding> {
-        self.schema.validate(octets).into_iter().map(finding).collect()
+    pub fn findings(&self, octets: &[u8], tree: &XmlTree) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = self.schema.validate(octets).into_iter().map(finding).collect();
+        for finding in findings.iter_mut().filter(|finding| is_of_a_value(&finding.rule)) {
+            if let Some(meaning) = self.shape.meaning(&finding.path) {
+                finding.message = format!("{}; expected: {meaning}", finding.message);
+            }
+        }
+        let mut codes = Vec::new();
+        self.shape.check_codes(tree.root(), &mut codes);
+        codes.retain(|code| findings.iter().all(|finding| finding.path != code.path));
+        findings.extend(codes);
+        findings.sort_by_key(|finding| finding.line);
+        findings.truncate(FINDINGS_MAX);
+        findings
+    }
+
+    #[cfg(test)]
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
     }
 }
 
@@ -80,21 +107,6 @@ pub fn document_type_of_code(code: &str) -> Option<&'static DocumentType> {
     DOCUMENT_TYPES.iter().find(|document| document.code == code)
 }
 
-/// Everything in which these octets break the schema of the document type of this root; one finding when
-/// there is no such type.
-#[must_use]
-pub fn document_findings(octets: &[u8], namespace: &str, local: &str) -> Vec<Finding> {
-    match document_type_of_root(namespace, local) {
-        Some(document) => document.findings(octets),
-        None => vec![Finding {
-            line: 1,
-            path: "/".to_owned(),
-            rule: "structure:root".to_owned(),
-            message: format!("no document type has the root {local:.80} in the namespace {namespace:.120}"),
-        }],
-    }
-}
-
 /// Everything in which a SOAP envelope with ebMS 2.0 elements breaks its schema.
 #[must_use]
 pub fn envelope_findings(octets: &[u8]) -> Vec<Finding> {
@@ -104,16 +116,21 @@ pub fn envelope_findings(octets: &[u8]) -> Vec<Finding> {
 /// Compiles every schema now, so that the first message does not wait for it.
 pub fn compile_schemas() {
     LazyLock::force(&ENVELOPE);
-    DOCUMENT_TYPES.iter().for_each(|document| _ = LazyLock::force(&document.schema));
+    for document in &DOCUMENT_TYPES {
+        LazyLock::force(&document.schema);
+        LazyLock::force(&document.shape);
+    }
 }
 
-/// The octets of an embedded file.
-pub(super) fn embedded(name: &str) -> Option<&'static [u8]> {
-    FILES.iter().find(|(path, _)| *path == name).map(|(_, octets)| *octets)
+fn shape(file: &'static [u8]) -> Shape {
+    const PARTS: (&str, &[u8]) = file!("parts-1.xsd");
+    const COMMON: (&str, &[u8]) = file!("common-1.xsd");
+    Shape::read(file, PARTS.1, COMMON.1)
 }
 
 fn compile(entry: &str) -> Schema {
-    Schema::compile(entry, FILES).expect("embedded schemas compile; a test compiles each of them")
+    Schema::compile(entry, FILES, &USUAL_PREFIXES)
+        .expect("embedded schemas compile; a test compiles each of them")
 }
 
 fn finding(found: SchemaFinding) -> Finding {
@@ -123,6 +140,13 @@ fn finding(found: SchemaFinding) -> Finding {
         rule: format!("xsd:{}", rule_name(found.code)),
         message: found.message,
     }
+}
+
+/// Whether a schema finding is about the form of a value, so that its meaning helps.
+fn is_of_a_value(rule: &str) -> bool {
+    ["pattern", "enumeration", "value", "length", "min-length", "max-length"]
+        .iter()
+        .any(|name| rule.strip_prefix("xsd:") == Some(name))
 }
 
 /// The name of libxml2's rule; its number where it has none here.
@@ -162,8 +186,10 @@ macro_rules! document_types {
             namespace: concat!("urn:swgw:doc:", $name, ":1"),
             root: $root,
             family: DocumentFamily::$family,
-            file: concat!($name, "-1.xsd"),
             schema: LazyLock::new(|| compile(concat!($name, "-1.xsd"))),
+            shape: LazyLock::new(|| {
+                shape(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $name, "-1.xsd")))
+            }),
         }),*];
 
         const FILES: SchemaFiles = &[
@@ -179,12 +205,6 @@ macro_rules! document_types {
                 include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $name, "-1.xsd")),
             )),*
         ];
-    };
-}
-
-macro_rules! file {
-    ($path:literal) => {
-        ($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $path)))
     };
 }
 
@@ -215,4 +235,23 @@ document_types! {
     Customs          "R99" "Response"    "AcceptanceNotice";
     StatusReport     "XS2" "Response"    "StatusReport";
     ValidationReport "R20" "Response"    "ValidationReport";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_compiles_and_every_code_and_root_is_one_type_s9() {
+        compile_schemas();
+        for (at, document) in document_types().iter().enumerate() {
+            let same = |found: Option<&DocumentType>| found.map(|d| d.name) == Some(document.name);
+            assert!(same(document_type_of_code(document.code)), "{}", document.code);
+            assert!(same(document_type_of_root(document.namespace, document.root)), "{}", document.name);
+            assert_eq!(document.document_code().as_str(), document.code);
+            assert!(document_types().iter().skip(at + 1).all(|other| other.name != document.name));
+        }
+        assert!(document_type_of_code("GOVCBR999").is_none());
+        assert!(document_type_of_root("urn:swgw:doc:ImportDeclaration:1", "Response").is_none());
+    }
 }

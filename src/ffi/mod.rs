@@ -2,4 +2,6 @@
 
 mod xsd;
 
-pub use xsd::{DOCUMENT_BYTES_MAX, FINDINGS_MAX, Schema, SchemaError, SchemaFiles, SchemaFinding};
+pub use xsd::{
+    DOCUMENT_BYTES_MAX, FINDINGS_MAX, PathPrefixes, Schema, SchemaError, SchemaFiles, SchemaFinding,
+};
