@@ -1,1 +1,4 @@
 //! Octets to values and back: MIME, XML, SOAP, ebMS header, business documents, schemas.
+
+pub mod canonical;
+pub mod xml;
