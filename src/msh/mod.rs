@@ -1,1 +1,17 @@
-//! The message layer: what an arriving message means, and one delivery's life.
+//! The message layer (ebMS 2.0, 4 to 6): what an arriving message means, and one delivery's life.
+//!
+//! Values in, values out: no store, no clock, no socket. `engine` puts the answers together.
+
+mod acknowledgment;
+mod duplicate;
+mod inbound;
+mod outbound;
+mod retry;
+mod window;
+
+pub use acknowledgment::{ReceiptFault, acknowledge, check_receipt, message_error};
+pub use duplicate::{Standing, standing_of};
+pub use inbound::{AgePolicy, check_arrival, wants_acknowledgment};
+pub use outbound::{Ending, begin_attempt, end_without_receipt, note_failed_attempt};
+pub use retry::resend_at;
+pub use window::Window;

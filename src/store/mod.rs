@@ -1,1 +1,133 @@
 //! What a step writes and what a decision may read; SQLite and an in-memory home for it.
+//!
+//! Promises: a batch is on stable storage, whole, before its `done` hears so (P1); the duplicate key is
+//! decided inside the transaction (P3); a failed sync ends all commits (P10); an outcome that is not known is
+//! called so (P17); damage is found on reading and stays with its record (P12); every entry of the audit
+//! record hangs on the one before it (P18); a store of a newer version is left alone (P19); and one call
+//! checks that nothing is lost (P2).
+//!
+//! Does not decide anything about a message, and has no verbs like get and put: no engine's type gets out.
+
+mod batch;
+mod disk;
+mod error;
+mod report;
+mod view;
+
+pub use batch::{Batch, CaseWrite, Committed, DeliveryWrite, Done, NewMessage};
+pub use disk::Disk;
+pub use error::{CommitError, Conflict, Damage, StoreError};
+pub use report::{
+    Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueDelivery,
+    Health, Listing, MessageFilter, Queue, Stats,
+};
+pub use view::{CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
+
+use std::collections::BTreeMap;
+
+use crate::model::{Case, CaseId, CaseSummary, Delivery, MessageKey, PartyKey, StoredMessage, Timestamp};
+
+/// A home for the gateway's records. One behaviour, whatever is behind it.
+///
+/// Reads are short and see everything that was committed before they began.
+pub trait Store: Send + Sync {
+    /// Loads what an event needs, all of it as of one instant.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a record that was asked for is damaged; other records are not affected.
+    fn load(&self, needs: &Needs) -> Result<View, StoreError>;
+
+    /// Commits a batch: whole and durable, or not at all. `done` is called exactly once, after the sync, on
+    /// this thread or another; batches that wait together share a sync, a lone one waits for nobody.
+    fn commit(&self, batch: Batch, done: Done);
+
+    /// Deliveries to a destination that are pending or awaiting an acknowledgment and whose time has come by
+    /// `now`, earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn due(
+        &self,
+        destination: &PartyKey,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError>;
+
+    /// When the next delivery to a destination is due.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Cases, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError>;
+
+    /// The case that a key leads to.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the record is damaged.
+    fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError>;
+
+    /// What happened to a case, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError>;
+
+    /// Entries of the audit record from number `first` on, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit(&self, first: u64, limit: usize) -> Result<Listing<AuditEntry>, StoreError>;
+
+    /// Walks the audit record and names the first entry that does not follow from the one before it (P18).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn verify_audit(&self) -> Result<AuditVerdict, StoreError>;
+
+    /// Received messages, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError>;
+
+    /// The HTTP entity of a received message.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the body is damaged.
+    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
+
+    /// Deliveries, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn deliveries(&self, filter: &DeliveryFilter, limit: usize) -> Result<Listing<Delivery>, StoreError>;
+
+    /// Deliveries of each destination, counted by state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn queues(&self) -> Result<BTreeMap<PartyKey, Queue>, StoreError>;
+
+    /// Checks the conservation law from every record (P2). Reads the whole store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn conservation(&self) -> Result<Conservation, StoreError>;
+
+    /// Reads every record and every body and names what is damaged (P12). Reads the whole store.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scrub(&self) -> Result<Vec<Damage>, StoreError>;
+
+    /// Whether it takes commits.
+    fn health(&self) -> Health;
+
+    /// Counters for metrics.
+    fn stats(&self) -> Stats;
+}

@@ -1,0 +1,42 @@
+# Gwanmun: two commands do everything on a fresh Debian machine with Rust: `make demo` and `make test`.
+
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := pkg-config gcc libssl-dev libxml2-dev libxmlsec1-dev
+SERVE_DIR ?= var/serve
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo serve test lint bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install the system libraries that are missing
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing:" $$missing; \
+		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+build: deps ## the release binary
+	$(CARGO) build --release
+
+demo: build ## one declaration from lodging to clearance, with real processes on loopback
+	target/release/gwanmun demo
+
+serve: build ## gateway and practice partners, left running
+	target/release/gwanmun demo --keep --directory $(SERVE_DIR)
+
+test: deps ## every test
+	$(CARGO) test --all-targets
+
+lint: deps ## format, clippy, documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+bench: build ## open-loop load on the real binary, with the crypto floor of this machine
+	target/release/gwanmun bench
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,121 @@
+//! What the message layer demands of a verified message before it is accepted: its age and the modules that
+//! the agreement binds it to (ebMS 2.0, 3.1.6.4, 4.3.1, 6.3.1, 6.4.1).
+//!
+//! Identity, signature and structure are behind us here; duplicates are judged before this (a repeat is
+//! answered even when its TimeToLive has passed meanwhile).
+
+use std::time::Duration;
+
+use crate::model::{
+    Actor, Agreement, EbxmlError, ErrorCode, Message, MessageKind, Presence, SyncReplyMode, Timestamp,
+};
+
+/// How old or how far ahead a Timestamp may be. Older messages might be repeats of ones whose duplicate key
+/// is already purged, so they are refused and never taken as new (P3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgePolicy {
+    /// Oldest Timestamp that is accepted, before now.
+    pub age_max: Duration,
+    /// Furthest Timestamp that is accepted, after now.
+    pub skew_max: Duration,
+}
+
+impl Default for AgePolicy {
+    fn default() -> Self {
+        Self { age_max: Duration::from_secs(7 * 86_400), skew_max: Duration::from_secs(300) }
+    }
+}
+
+const HEADER: &str = "/soap:Envelope/soap:Header";
+
+fn at(path: &str) -> Option<String> {
+    Some(format!("{HEADER}/{path}"))
+}
+
+/// Whether the sender asked us, the To Party MSH, for an acknowledgment; and if so, for a signed one.
+#[must_use]
+pub fn wants_acknowledgment(message: &Message) -> Option<bool> {
+    message.ack_requested.iter().find(|asked| asked.actor == Actor::ToPartyMsh).map(|asked| asked.signed)
+}
+
+/// Everything that is wrong with a user message as the agreement and the clock see it; empty when it may be
+/// accepted.
+#[must_use]
+pub fn check_arrival(
+    message: &Message,
+    agreement: &Agreement,
+    now: Timestamp,
+    policy: AgePolicy,
+) -> Vec<EbxmlError> {
+    if message.kind != MessageKind::User {
+        return Vec::new();
+    }
+    let mut errors = Vec::new();
+    check_age(message, now, policy, &mut errors);
+    check_modules(message, agreement, &mut errors);
+    errors
+}
+
+fn check_age(message: &Message, now: Timestamp, policy: AgePolicy, errors: &mut Vec<EbxmlError>) {
+    let data = &message.header.data;
+    if let Some(limit) = data.time_to_live.filter(|limit| now > *limit) {
+        errors.push(EbxmlError::new(
+            ErrorCode::TimeToLiveExpired,
+            at("eb:MessageHeader/eb:MessageData/eb:TimeToLive"),
+            format!("TimeToLive {limit} had passed when the message arrived at {now}"),
+        ));
+    } else if data.timestamp < now.minus(policy.age_max) {
+        errors.push(EbxmlError::new(
+            ErrorCode::TimeToLiveExpired,
+            at("eb:MessageHeader/eb:MessageData/eb:Timestamp"),
+            format!("the message of {} is older than is accepted", data.timestamp),
+        ));
+    }
+    if data.timestamp > now.plus(policy.skew_max) {
+        errors.push(EbxmlError::new(
+            ErrorCode::Inconsistent,
+            at("eb:MessageHeader/eb:MessageData/eb:Timestamp"),
+            format!("Timestamp {} lies in the future; the time here is {now}", data.timestamp),
+        ));
+    }
+}
+
+fn check_modules(message: &Message, agreement: &Agreement, errors: &mut Vec<EbxmlError>) {
+    let mut inconsistent = |path: &str, text: &str| {
+        errors.push(EbxmlError::new(ErrorCode::Inconsistent, at(path), text));
+    };
+    let reliability = &agreement.reliability;
+    match (reliability.duplicate_elimination, message.header.duplicate_elimination) {
+        (Presence::Always, false) => {
+            inconsistent("eb:MessageHeader", "the agreement demands DuplicateElimination");
+        }
+        (Presence::Never, true) => {
+            inconsistent(
+                "eb:MessageHeader/eb:DuplicateElimination",
+                "the agreement forbids DuplicateElimination",
+            );
+        }
+        _ => {}
+    }
+    let asked = wants_acknowledgment(message);
+    match (reliability.ack_requested, asked) {
+        (Presence::Always, None) => inconsistent("eb:MessageHeader", "the agreement demands AckRequested"),
+        (Presence::Never, Some(_)) => inconsistent("eb:AckRequested", "the agreement forbids AckRequested"),
+        (_, Some(signed)) if signed != reliability.ack_signed => {
+            inconsistent("eb:AckRequested", "eb:signed contradicts the agreement");
+        }
+        _ => {}
+    }
+    match (agreement.sync_reply_mode, message.sync_reply) {
+        (SyncReplyMode::None, true) => {
+            inconsistent("eb:SyncReply", "the agreement has syncReplyMode none");
+        }
+        (SyncReplyMode::MshSignalsOnly, false) => {
+            inconsistent(
+                "eb:MessageHeader",
+                "the agreement has syncReplyMode mshSignalsOnly: SyncReply is missing",
+            );
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,79 @@
+//! What one step writes: all of it or nothing, in one durable commit (engineering guide, 4).
+//!
+//! A batch names the versions it was decided on; the home compares them inside the transaction.
+
+use bytes::Bytes;
+
+use crate::model::{Case, Delivery, Sealed, StoredMessage, TimelineEntry};
+
+use super::{CommitError, CorrelationKey};
+
+/// What one step writes.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// A message that was received.
+    pub message: Option<NewMessage>,
+    /// The case that the step made or changed.
+    pub case: Option<CaseWrite>,
+    /// Deliveries that it made or changed.
+    pub deliveries: Vec<DeliveryWrite>,
+    /// What it adds to the audit record, in order.
+    pub audit: Vec<TimelineEntry>,
+}
+
+/// A message that was received. Its key must be new, else the batch is a [`CommitError::Duplicate`].
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The record.
+    pub record: StoredMessage,
+    /// HTTP entity as it was received.
+    pub body: Bytes,
+    /// The answer that it got and that every duplicate gets.
+    pub response: Option<Sealed>,
+}
+
+/// A case that is made or changed.
+#[derive(Clone, Debug)]
+pub struct CaseWrite {
+    /// Its new value.
+    pub case: Case,
+    /// The version that was loaded; `None` when the case must not exist yet.
+    pub based_on: Option<u64>,
+    /// Keys that lead to this case from now on. A key that leads to another case already is a conflict, but
+    /// for [`CorrelationKey::Conversation`]: a conversation leads to the case that it named last.
+    pub correlations: Vec<CorrelationKey>,
+}
+
+/// A delivery that is made or changed.
+#[derive(Clone, Debug)]
+pub struct DeliveryWrite {
+    /// Its new value.
+    pub delivery: Delivery,
+    /// The version that was loaded; `None` when the delivery must not exist yet.
+    pub based_on: Option<u64>,
+    /// Its octets, once: what is sealed never changes.
+    pub sealed: Option<Sealed>,
+}
+
+impl Batch {
+    /// Octets of bodies in it, for the limits of a group commit.
+    pub(super) fn octets(&self) -> usize {
+        let message = self.message.iter();
+        let received = message.map(|m| m.body.len() + m.response.as_ref().map_or(0, |r| r.body.len()));
+        let sealed = self.deliveries.iter().filter_map(|d| d.sealed.as_ref()).map(|s| s.body.len());
+        received.chain(sealed).sum()
+    }
+}
+
+/// The pass that lets actions leave: this batch is on stable storage (P1). Only a store makes one.
+#[derive(Debug)]
+pub struct Committed(());
+
+impl Committed {
+    pub(super) const fn after_sync() -> Self {
+        Self(())
+    }
+}
+
+/// Hears what became of a batch: called once, after the sync, on a thread of the store. It must be quick.
+pub type Done = Box<dyn FnOnce(Result<Committed, CommitError>) + Send>;

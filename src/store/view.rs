@@ -1,0 +1,132 @@
+//! What a decision may read: the records that an event names, loaded together in one consistent look.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::model::{
+    Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Sealed,
+    StoredMessage,
+};
+
+/// What an event needs to be decided. The default needs nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// The message with this key and the answer it got.
+    pub message: Option<MessageKey>,
+    /// Keys of the case, tried in order: the first that leads to a case gives [`View::case`].
+    pub case: Vec<CorrelationKey>,
+    /// A delivery.
+    pub delivery: Option<DeliveryLocator>,
+    /// The case of that delivery, when no key in `case` leads to one.
+    pub case_of_delivery: bool,
+    /// The octets of that delivery, when it is sealed.
+    pub sealed: bool,
+    /// The bodies of the received messages that its parts come from.
+    pub parts_of_delivery: bool,
+}
+
+/// A key that leads to a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CorrelationKey {
+    /// The case itself.
+    Case(CaseId),
+    /// Declaration number.
+    Declaration(Arc<str>),
+    /// Application number.
+    Application(Arc<str>),
+    /// MessageId of a message that we sent.
+    Sent(MessageId),
+    /// A conversation with a party.
+    Conversation(PartyKey, ConversationId),
+    /// An agency's result number.
+    Result(PartyKey, Arc<str>),
+    /// A message that we received.
+    Received(MessageKey),
+}
+
+impl CorrelationKey {
+    /// Its kind, the party that scopes it, and its text: how homes keep it.
+    pub(super) fn columns(&self) -> (&'static str, &str, &str) {
+        match self {
+            Self::Case(id) => ("case", "", id.as_str()),
+            Self::Declaration(number) => ("declaration", "", number),
+            Self::Application(number) => ("application", "", number),
+            Self::Sent(message_id) => ("sent", "", message_id.as_str()),
+            Self::Conversation(party, id) => ("conversation", party.as_str(), id.as_str()),
+            Self::Result(party, number) => ("result", party.as_str(), number),
+            Self::Received(key) => ("received", key.sender.as_str(), key.message_id.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for CorrelationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.columns() {
+            (kind, "", text) => write!(f, "{kind} {text}"),
+            (kind, party, text) => write!(f, "{kind} {party}/{text}"),
+        }
+    }
+}
+
+/// How a delivery is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryLocator {
+    /// By its name.
+    Id(DeliveryId),
+    /// By what went over the wire.
+    Sent {
+        /// To whom.
+        destination: PartyKey,
+        /// Under which MessageId.
+        message_id: MessageId,
+    },
+}
+
+/// What [`Needs`] asked for, as far as it exists.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The message.
+    pub message: Option<KnownMessage>,
+    /// The case.
+    pub case: Option<Versioned<Case>>,
+    /// The key that led to the case; [`CorrelationKey::Case`] when its delivery did.
+    pub found_by: Option<CorrelationKey>,
+    /// Where each key in [`Needs::case`] leads: a key that is listed here cannot be given to another case.
+    pub taken: BTreeMap<CorrelationKey, CaseId>,
+    /// The delivery.
+    pub delivery: Option<Versioned<Delivery>>,
+    /// Its octets.
+    pub sealed: Option<Sealed>,
+    /// Bodies of the received messages that its parts come from.
+    pub bodies: BTreeMap<MessageKey, Octets>,
+}
+
+/// A record and the version to name when writing it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// The record.
+    pub value: T,
+    /// 1 when it was made, one more for each change.
+    pub version: u64,
+}
+
+/// A message that was received before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownMessage {
+    /// The record.
+    pub record: StoredMessage,
+    /// The answer that it got.
+    pub response: Option<Sealed>,
+}
+
+/// An HTTP entity as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Octets {
+    /// HTTP Content-Type.
+    pub content_type: Arc<str>,
+    /// HTTP entity.
+    pub body: Bytes,
+}
