@@ -10,9 +10,14 @@
 //! refused, and so is a document over [`DOCUMENT_BYTES_MAX`].
 
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Once;
+
+use super::libxml2::{
+    Document, ELEMENT_NODE, Fault, ParseFault, Redirect, StructuredErrorHandler, XmlDoc,
+    XmlError, XmlNode, initialize, text,
+};
 
 /// The largest document that is validated.
 pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
@@ -78,13 +83,14 @@ impl Schema {
         let url = CString::new(format!("{SCHEME}{entry}"))
             .map_err(|_| refuse(vec!["its name holds a NUL".to_owned()]))?;
         let mut faults: Vec<String> = Vec::new();
-        let embedded = EmbeddedInput::open(files, &mut faults);
+        let collector = &raw mut faults;
+        // SAFETY: `faults` lives until `embedded` is closed.
+        let embedded = unsafe { EmbeddedInput::open(files, collector) };
         // SAFETY: `url` outlives the context; the context is freed below and `xmlSchemaParse` keeps nothing
         // of it; the collector's `faults` lives until `embedded` is closed.
         let schema = unsafe {
             let context = xmlSchemaNewParserCtxt(url.as_ptr());
-            let collector = ptr::from_mut(&mut faults).cast();
-            xmlSchemaSetParserStructuredErrors(context, Some(collect_fault), collector);
+            xmlSchemaSetParserStructuredErrors(context, Some(collect_fault), collector.cast());
             let schema = if context.is_null() { ptr::null_mut() } else { xmlSchemaParse(context) };
             xmlSchemaFreeParserCtxt(context);
             schema
@@ -101,7 +107,7 @@ impl Schema {
     /// Everything in which `octets` breaks this schema; empty for a valid document.
     #[must_use]
     pub fn validate(&self, octets: &[u8]) -> Vec<SchemaFinding> {
-        let document = match ParsedDocument::read(octets) {
+        let document = match read(octets) {
             Ok(document) => document,
             Err(finding) => return vec![finding],
         };
@@ -115,7 +121,7 @@ impl Schema {
             }
             let collector = ptr::from_mut(&mut findings).cast();
             xmlSchemaSetValidStructuredErrors(context, Some(collect_finding), collector);
-            let verdict = xmlSchemaValidateDoc(context, document.0.as_ptr());
+            let verdict = xmlSchemaValidateDoc(context, document.as_ptr());
             xmlSchemaFreeValidCtxt(context);
             verdict
         };
@@ -130,50 +136,16 @@ impl Drop for Schema {
     }
 }
 
-/// A document as libxml2 reads it.
-struct ParsedDocument(NonNull<XmlDoc>);
-
-impl ParsedDocument {
-    fn read(octets: &[u8]) -> Result<Self, SchemaFinding> {
-        let length = match c_int::try_from(octets.len()) {
-            Ok(length) if octets.len() <= DOCUMENT_BYTES_MAX => length,
-            _ => {
-                return Err(limit_finding(&format!(
-                    "the document is larger than {DOCUMENT_BYTES_MAX} octets"
-                )));
-            }
-        };
-        // SAFETY: `octets` is readable for `length` octets and libxml2 copies what it keeps; the context is
-        // freed on both ways out, after its last error was copied.
-        let document = unsafe {
-            let context = xmlNewParserCtxt();
-            if context.is_null() {
-                return Err(limit_finding("there is no memory to read the document"));
-            }
-            let url = ptr::null();
-            let document =
-                xmlCtxtReadMemory(context, octets.as_ptr().cast(), length, url, ptr::null(), PARSE_OPTIONS);
-            let error = xmlCtxtGetLastError(context);
-            let finding = error.as_ref().filter(|_| document.is_null()).map(|error| finding_of(error, &[]));
-            xmlFreeParserCtxt(context);
-            NonNull::new(document)
-                .map(Self)
-                .ok_or_else(|| finding.unwrap_or_else(|| limit_finding("the document is no XML")))?
-        };
-        // SAFETY: the document is alive.
-        if unsafe { xmlGetIntSubset(document.0.as_ptr()) }.is_null() {
-            Ok(document)
-        } else {
-            Err(limit_finding("the document has a DTD"))
+fn read(octets: &[u8]) -> Result<Document, SchemaFinding> {
+    Document::parse(octets, DOCUMENT_BYTES_MAX).map_err(|fault| match fault {
+        ParseFault::TooLarge => {
+            limit_finding(&format!("the document is larger than {DOCUMENT_BYTES_MAX} octets"))
         }
-    }
-}
-
-impl Drop for ParsedDocument {
-    fn drop(&mut self) {
-        // SAFETY: made by `xmlCtxtReadMemory`, owned by this value alone.
-        unsafe { xmlFreeDoc(self.0.as_ptr()) }
-    }
+        ParseFault::DocumentType => limit_finding("the document has a DTD"),
+        ParseFault::Malformed(Fault { line, code, message }) => {
+            SchemaFinding { line, code, message: plain_sentence(&message).1, path: "/".to_owned() }
+        }
+    })
 }
 
 /// What the handler of one validation has gathered.
@@ -234,15 +206,17 @@ unsafe extern "C" fn collect_fault(collector: *mut c_void, error: *const XmlErro
         && faults.len() < FINDINGS_MAX
     {
         let finding = finding_of(error, &[]);
-        let file = text_of(error.file);
-        let file = file.strip_prefix(SCHEME).unwrap_or(&file);
+        // SAFETY: the name of the file is null or NUL-terminated, and lives as long as the error.
+        let file = unsafe { text(error.file) };
+        let file = file.strip_prefix(SCHEME).unwrap_or(file);
         faults.push(format!("{file}:{}: {}", finding.line, finding.message));
     }
 }
 
 fn finding_of(error: &XmlError, prefixes: PathPrefixes) -> SchemaFinding {
     let node = error.node.cast::<XmlNode>();
-    let (attribute, message) = plain_sentence(&text_of(error.message));
+    // SAFETY: an error's message is null or NUL-terminated, and lives as long as it.
+    let (attribute, message) = plain_sentence(unsafe { text(error.message) });
     let (line, path) = if error.domain == FROM_SCHEMA_VALIDITY && !node.is_null() {
         // SAFETY: a validity error names a node of the document that is being validated.
         let (line, path) = unsafe { (xmlGetLineNo(node), path_of(node, prefixes)) };
@@ -260,7 +234,7 @@ fn finding_of(error: &XmlError, prefixes: PathPrefixes) -> SchemaFinding {
 /// `node` belongs to a live document.
 unsafe fn path_of(node: *const XmlNode, prefixes: PathPrefixes) -> String {
     let mut steps = Vec::new();
-    let mut at = node;
+    let mut at = node.cast_mut();
     // SAFETY: each step goes from a live node to its parent, and a document has no cycles; names are
     // NUL-terminated. The depth is bounded by libxml2's own limit of 256.
     while let Some(this) = unsafe { at.as_ref() } {
@@ -269,9 +243,9 @@ unsafe fn path_of(node: *const XmlNode, prefixes: PathPrefixes) -> String {
             let (before, after) = unsafe { (count_alike(this, |n| n.prev), count_alike(this, |n| n.next)) };
             let index = if before + after > 0 { format!("[{}]", before + 1) } else { String::new() };
             let (namespace, name) = name_parts(this);
-            let prefix = prefixes.iter().find(|(usual, _)| usual.as_bytes() == namespace.to_bytes());
+            let prefix = prefixes.iter().find(|(usual, _)| *usual == namespace);
             let prefix = prefix.map(|(_, prefix)| format!("{prefix}:")).unwrap_or_default();
-            steps.push(format!("/{prefix}{}{index}", name.to_string_lossy()));
+            steps.push(format!("/{prefix}{name}{index}"));
         }
         at = this.parent;
     }
@@ -283,7 +257,7 @@ unsafe fn path_of(node: *const XmlNode, prefixes: PathPrefixes) -> String {
 ///
 /// # Safety
 /// `node` belongs to a live document.
-unsafe fn count_alike(node: &XmlNode, step: impl Fn(&XmlNode) -> *const XmlNode) -> usize {
+unsafe fn count_alike(node: &XmlNode, step: impl Fn(&XmlNode) -> *mut XmlNode) -> usize {
     let name = name_parts(node);
     let mut count = 0;
     let mut at = step(node);
@@ -296,23 +270,10 @@ unsafe fn count_alike(node: &XmlNode, step: impl Fn(&XmlNode) -> *const XmlNode)
 }
 
 /// Namespace, empty when there is none, and local name of an element.
-fn name_parts(node: &XmlNode) -> (&CStr, &CStr) {
+fn name_parts(node: &XmlNode) -> (&str, &str) {
     // SAFETY: an element of a live document has a name and perhaps a namespace; both strings live as long as
     // the node.
-    unsafe { (node.ns.as_ref().map_or(c"", |ns| c_text(ns.href)), c_text(node.name)) }
-}
-
-/// A C string of libxml2 as text; empty for a null pointer.
-fn text_of(text: *const c_char) -> String {
-    // SAFETY: libxml2's strings are NUL-terminated and alive while their owner is; the text is copied.
-    unsafe { c_text(text) }.to_string_lossy().into_owned()
-}
-
-/// # Safety
-/// `text` is null or a NUL-terminated string that lives for `'a`.
-unsafe fn c_text<'a>(text: *const c_char) -> &'a CStr {
-    // SAFETY: as the caller promises.
-    if text.is_null() { c"" } else { unsafe { CStr::from_ptr(text) } }
+    unsafe { (node.ns.as_ref().map_or("", |ns| text(ns.href)), text(node.name)) }
 }
 
 /// libxml2's message without its subject (the path tells it), namespaces, facet names and line end; and the
@@ -369,25 +330,19 @@ thread_local! {
 
 /// While it is open, this thread's libxml2 reads the embedded files and nothing else, and its errors go to a
 /// list instead of standard error.
-struct EmbeddedInput {
-    handler: Option<StructuredErrorHandler>,
-    collector: *mut c_void,
-}
+struct EmbeddedInput(Redirect);
 
 impl EmbeddedInput {
-    fn open(files: SchemaFiles, faults: &mut Vec<String>) -> Self {
+    /// # Safety
+    /// `faults` outlives the value.
+    unsafe fn open(files: SchemaFiles, faults: *mut Vec<String>) -> Self {
         EMBEDDED.set(Some((files, Vec::new())));
-        // SAFETY: both accessors give this thread's own variables, which live as long as the thread.
-        unsafe {
-            let before = Self { handler: *__xmlStructuredError(), collector: *__xmlStructuredErrorContext() };
-            xmlSetStructuredErrorFunc(ptr::from_mut(faults).cast(), Some(collect_fault));
-            before
-        }
+        // SAFETY: the collector is what `collect_fault` expects, and lives as the caller promises.
+        Self(unsafe { Redirect::new(faults.cast(), collect_fault) })
     }
 
     fn close(self) -> Vec<String> {
-        // SAFETY: puts back what `open` found.
-        unsafe { xmlSetStructuredErrorFunc(self.collector, self.handler) }
+        drop(self.0);
         EMBEDDED.take().map(|(_, missed)| missed).unwrap_or_default()
     }
 }
@@ -397,7 +352,7 @@ fn register_embedded_input() {
     // SAFETY: called once, before any schema is compiled; the callbacks are plain functions. Without
     // catalogs no name is ever looked up elsewhere.
     ONCE.call_once(|| unsafe {
-        xmlInitParser();
+        initialize();
         xmlCatalogSetDefaults(CATALOGS_NONE);
         xmlRegisterInputCallbacks(input_matches, input_open, input_read, input_close);
     });
@@ -411,12 +366,13 @@ unsafe extern "C" fn input_matches(_name: *const c_char) -> c_int {
 /// Opens an embedded file. An unknown name opens as an empty file, so that libxml2 does not go on to try
 /// the file system, and is reported by `compile`.
 unsafe extern "C" fn input_open(name: *const c_char) -> *mut c_void {
-    let name = text_of(name);
+    // SAFETY: libxml2 passes a NUL-terminated string.
+    let name = unsafe { text(name) };
     let octets = EMBEDDED.with_borrow_mut(|embedded| {
         let (files, missed) = embedded.as_mut()?;
         let found = name.strip_prefix(SCHEME).and_then(|path| files.iter().find(|(name, _)| *name == path));
         if found.is_none() {
-            missed.push(name.clone());
+            missed.push(name.to_owned());
         }
         found.map(|(_, octets)| *octets)
     });
@@ -442,61 +398,9 @@ unsafe extern "C" fn input_close(input: *mut c_void) -> c_int {
     0
 }
 
-/// `NOERROR | NOWARNING | NONET | COMPACT | BIG_LINES` of `xmlParserOption`.
-const PARSE_OPTIONS: c_int = 1 << 5 | 1 << 6 | 1 << 11 | 1 << 16 | 1 << 22;
 const CATALOGS_NONE: c_int = 0;
 const FROM_SCHEMA_VALIDITY: c_int = 17;
-const ELEMENT_NODE: c_int = 1;
 
-/// `xmlError` of libxml2 2.9.
-#[repr(C)]
-struct XmlError {
-    domain: c_int,
-    code: c_int,
-    message: *const c_char,
-    level: c_int,
-    file: *const c_char,
-    line: c_int,
-    str1: *const c_char,
-    str2: *const c_char,
-    str3: *const c_char,
-    int1: c_int,
-    int2: c_int,
-    ctxt: *mut c_void,
-    node: *mut c_void,
-}
-
-/// The beginning that `xmlNode` and `xmlAttr` of libxml2 2.9 share.
-#[repr(C)]
-struct XmlNode {
-    private: *mut c_void,
-    kind: c_int,
-    name: *const c_char,
-    children: *const Self,
-    last: *const Self,
-    parent: *const Self,
-    next: *const Self,
-    prev: *const Self,
-    doc: *const XmlDoc,
-    ns: *const XmlNs,
-}
-
-/// `xmlNs` of libxml2 2.9.
-#[repr(C)]
-struct XmlNs {
-    next: *const Self,
-    kind: c_int,
-    href: *const c_char,
-    prefix: *const c_char,
-}
-
-/// `xmlDoc`, opaque here.
-#[repr(C)]
-struct XmlDoc {
-    opaque: [u8; 0],
-}
-
-type StructuredErrorHandler = unsafe extern "C" fn(*mut c_void, *const XmlError);
 type InputMatch = unsafe extern "C" fn(*const c_char) -> c_int;
 type InputOpen = unsafe extern "C" fn(*const c_char) -> *mut c_void;
 type InputRead = unsafe extern "C" fn(*mut c_void, *mut c_char, c_int) -> c_int;
@@ -504,26 +408,8 @@ type InputClose = unsafe extern "C" fn(*mut c_void) -> c_int;
 
 // SAFETY: the signatures are those of libxml2 2.9.14's headers, with `xmlChar *` as `char *`.
 unsafe extern "C" {
-    fn xmlInitParser();
     fn xmlCatalogSetDefaults(allow: c_int);
     fn xmlRegisterInputCallbacks(m: InputMatch, o: InputOpen, r: InputRead, c: InputClose) -> c_int;
-    fn xmlSetStructuredErrorFunc(context: *mut c_void, handler: Option<StructuredErrorHandler>);
-    fn __xmlStructuredError() -> *mut Option<StructuredErrorHandler>;
-    fn __xmlStructuredErrorContext() -> *mut *mut c_void;
-
-    fn xmlNewParserCtxt() -> *mut c_void;
-    fn xmlFreeParserCtxt(context: *mut c_void);
-    fn xmlCtxtReadMemory(
-        context: *mut c_void,
-        buffer: *const c_char,
-        size: c_int,
-        url: *const c_char,
-        encoding: *const c_char,
-        options: c_int,
-    ) -> *mut XmlDoc;
-    fn xmlCtxtGetLastError(context: *mut c_void) -> *const XmlError;
-    fn xmlGetIntSubset(document: *const XmlDoc) -> *mut c_void;
-    fn xmlFreeDoc(document: *mut XmlDoc);
     fn xmlGetLineNo(node: *const XmlNode) -> c_long;
 
     fn xmlSchemaNewParserCtxt(url: *const c_char) -> *mut c_void;

@@ -8,19 +8,34 @@
 //!
 //! Does not decide anything about a message, and has no verbs like get and put: no engine's type gets out.
 
+mod account;
+mod audit;
 mod batch;
 mod disk;
 mod error;
+mod journal;
+mod lookup;
+mod memory;
+mod payload;
+mod prepare;
+mod record;
 mod report;
+mod sqlite;
+mod tables;
 mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, CaseWrite, Committed, DeliveryWrite, Done, NewMessage};
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
+pub use memory::MemoryStore;
 pub use report::{
     Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueDelivery,
     Health, Listing, MessageFilter, Queue, Stats,
 };
+pub use sqlite::{SqliteStore, StoreOptions};
 pub use view::{CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
 
 use std::collections::BTreeMap;

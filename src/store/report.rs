@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    CaseId, CaseState, DeliveryId, DeliveryState, Digest, PartyKey, TimelineEntry, Timestamp,
+    Application, ApplicationState, Case, CaseId, CaseState, CaseSummary, Delivery, DeliveryId, DeliveryState,
+    Digest, PartyKey, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::Damage;
@@ -43,6 +44,43 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
 }
 
+impl CaseFilter {
+    pub(super) fn takes(&self, case: &Case) -> bool {
+        self.state.is_none_or(|state| case.state == state)
+            && self.submitter.as_ref().is_none_or(|party| case.submitter.as_ref() == Some(party))
+    }
+}
+
+impl MessageFilter {
+    pub(super) fn takes(&self, message: &StoredMessage) -> bool {
+        self.sender.as_ref().is_none_or(|party| message.key.sender == *party)
+            && self.case.as_ref().is_none_or(|case| message.case.as_ref() == Some(case))
+            && self.accepted.is_none_or(|accepted| message.accepted == accepted)
+            && self.quarantined.is_none_or(|quarantined| message.quarantined == quarantined)
+    }
+}
+
+impl DeliveryFilter {
+    pub(super) fn takes(&self, delivery: &Delivery) -> bool {
+        self.case.as_ref().is_none_or(|case| delivery.case.as_ref() == Some(case))
+            && self.destination.as_ref().is_none_or(|party| delivery.destination == *party)
+            && self.state.is_none_or(|state| delivery.state == state)
+    }
+}
+
+/// The line of a case in a list.
+pub(super) fn summary(case: &Case) -> CaseSummary {
+    let decided = |a: &&Application| matches!(a.state, ApplicationState::Decided(_));
+    CaseSummary {
+        id: case.id.clone(),
+        declaration: case.declaration.clone(),
+        submitter: case.submitter.clone(),
+        state: case.state,
+        opened_at: case.opened_at,
+        decided: (case.applications.iter().filter(decided).count(), case.applications.len()),
+    }
+}
+
 /// A list as far as it could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing<T> {
@@ -50,6 +88,12 @@ pub struct Listing<T> {
     pub items: Vec<T>,
     /// Records that would stand here and are damaged.
     pub damaged: Vec<Damage>,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), damaged: Vec::new() }
+    }
 }
 
 /// A delivery whose time has come.

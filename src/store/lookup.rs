@@ -1,0 +1,83 @@
+//! How a [`View`] is put together from single records, the same way in every home.
+
+use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, PartSource, Sealed, StoredMessage};
+
+use super::{
+    CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, StoreError, Versioned,
+    View,
+};
+
+/// Reading one record by its key, as of one instant.
+pub(super) trait Rows {
+    fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError>;
+    fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError>;
+    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
+    /// Where the key leads. A [`CorrelationKey::Case`] leads to that case if it exists.
+    fn correlated(&self, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError>;
+    fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError>;
+    fn delivery(&self, locator: &DeliveryLocator) -> Result<Option<Versioned<Delivery>>, StoreError>;
+    fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError>;
+}
+
+/// Loads what is needed.
+pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> {
+    let mut view = View::default();
+    if let Some(key) = &needs.message {
+        view.message = match rows.message(key)? {
+            Some(record) => Some(KnownMessage { record, response: rows.response(key)? }),
+            None => None,
+        };
+    }
+    if let Some(locator) = &needs.delivery {
+        view.delivery = rows.delivery(locator)?;
+    }
+    for key in &needs.case {
+        if let Some(case) = rows.correlated(key)? {
+            view.taken.insert(key.clone(), case);
+        }
+    }
+    let owner = view.delivery.as_ref().filter(|_| needs.case_of_delivery).and_then(|d| d.value.case.clone());
+    view.found_by = needs.case.iter().find(|key| view.taken.contains_key(key)).cloned();
+    let found = view.found_by.as_ref().and_then(|key| view.taken.get(key)).cloned().or(owner);
+    if let Some(id) = found {
+        view.case = Some(rows.case(&id)?.ok_or_else(|| missing(format!("case {id}")))?);
+        view.found_by.get_or_insert(CorrelationKey::Case(id));
+    }
+    if let Some(delivery) = view.delivery.as_ref().map(|delivery| &delivery.value) {
+        if needs.sealed && delivery.sealed {
+            let octets = rows.sealed(&delivery.id)?;
+            view.sealed = Some(octets.ok_or_else(|| missing(format!("octets of delivery {}", delivery.id)))?);
+        }
+        if needs.parts_of_delivery {
+            for part in &delivery.parts {
+                if let PartSource::Received { message, .. } = &part.source
+                    && !view.bodies.contains_key(message)
+                {
+                    let body = rows.body(message)?.ok_or_else(|| missing(format!("message {message}")))?;
+                    view.bodies.insert(message.clone(), body);
+                }
+            }
+        }
+    }
+    Ok(view)
+}
+
+/// The case that a key leads to.
+pub(super) fn case(rows: &impl Rows, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
+    let needs = Needs { case: vec![key.clone()], ..Needs::default() };
+    load(rows, &needs).map(|view| view.case)
+}
+
+fn missing(what: String) -> StoreError {
+    StoreError::Damaged(Damage { what, detail: "it is missing".to_owned() })
+}
+
+/// Keeps a list going over damaged records; other errors end it.
+pub(super) fn or_damaged<T>(read: Result<T, StoreError>, listing: &mut Listing<T>) -> Result<(), StoreError> {
+    match read {
+        Ok(item) => listing.items.push(item),
+        Err(StoreError::Damaged(damage)) => listing.damaged.push(damage),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! The in-memory home: the same records and the same behaviour over a [`Disk`] that a simulation owns.
+//!
+//! The state is maps of encoded records, rebuilt from a journal: a commit appends one frame, syncs, applies
+//! it and calls `done`, all on the caller's thread. Deterministic: no thread, no clock, no hash map.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::{
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, StoredMessage,
+    Timestamp,
+};
+
+use super::account::Accounting;
+use super::audit::Walk;
+use super::journal::{self, Change};
+use super::lookup::{self, Rows, or_damaged};
+use super::prepare::Prepared;
+use super::tables::{Tables, unsealed};
+use super::{
+    AuditEntry, AuditVerdict, Batch, CaseFilter, CommitError, Committed, Conservation, CorrelationKey,
+    Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueDelivery, Health, Listing, MessageFilter, Needs,
+    Octets, Queue, Stats, Store, StoreError, Versioned, View,
+};
+
+/// The in-memory home.
+pub struct MemoryStore {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    disk: Box<dyn Disk>,
+    /// Octets of whole frames on the disk, and their number.
+    length: u64,
+    frames: u64,
+    failed: Option<String>,
+    rows: Tables,
+    /// Deliveries that could not be read: they are left out of what is due, so that others flow (P12).
+    unreadable: BTreeSet<DeliveryId>,
+    stats: Stats,
+}
+
+impl MemoryStore {
+    /// Opens the journal on a disk, or begins one on an empty disk. A frame that a crash tore is cut off.
+    ///
+    /// # Errors
+    /// When the disk fails, something in the middle of the journal is damaged, or it is of a newer version.
+    pub fn open(mut disk: Box<dyn Disk>) -> Result<Self, StoreError> {
+        let octets = disk.read().map_err(failed("reading"))?;
+        let replay = journal::replay(&octets)?;
+        let mut length = replay.length;
+        if length < octets.len() {
+            disk.truncate(length as u64).map_err(failed("truncating"))?;
+        }
+        if length == 0 {
+            let first = journal::first_frame();
+            disk.append(&first).map_err(failed("beginning"))?;
+            length = first.len();
+        }
+        disk.sync().map_err(failed("syncing"))?;
+        let frames = replay.commits.len() as u64 + 1;
+        let mut rows = Tables::default();
+        for changes in replay.commits {
+            rows.apply(changes)?;
+        }
+        let inner = Inner {
+            disk,
+            length: length as u64,
+            frames,
+            failed: None,
+            rows,
+            unreadable: BTreeSet::new(),
+            stats: Stats::default(),
+        };
+        Ok(Self { inner: Mutex::new(inner) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere cannot leave the tables half changed: they change after the sync, in one call.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
+    move |source| StoreError::Files { doing, path: PathBuf::from("journal"), source }
+}
+
+impl Inner {
+    fn commit(&mut self, batch: Batch) -> Result<Committed, CommitError> {
+        if let Some(reason) = &self.failed {
+            return Err(CommitError::Fatal(reason.clone()));
+        }
+        let prepared = Prepared::of(batch);
+        self.rows.check(&prepared).inspect_err(|_| self.stats.refused += 1)?;
+        let changes = Change::all_of(prepared);
+        let frame = journal::frame(self.frames, &changes);
+        self.write(&frame)?;
+        self.frames += 1;
+        self.length += frame.len() as u64;
+        self.stats.batches += 1;
+        self.stats.commits += 1;
+        self.stats.group_sizes[0] += 1;
+        self.rows.apply(changes).expect("what was encoded a moment ago can be decoded");
+        Ok(Committed::after_sync())
+    }
+
+    /// What is to happen at a destination, earliest first.
+    fn due(&self, destination: &PartyKey) -> impl Iterator<Item = &(Timestamp, u64, DeliveryId)> {
+        let due = self.rows.due.get(destination).into_iter().flatten();
+        due.filter(|(.., id)| !self.unreadable.contains(id))
+    }
+
+    /// Appends and syncs. A disk that is full is cut back to where it was; any other failure is final (P10).
+    fn write(&mut self, frame: &[u8]) -> Result<(), CommitError> {
+        let error = match self.disk.append(frame) {
+            Ok(()) => match self.disk.sync() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                match self.disk.truncate(self.length) {
+                    Ok(()) => {
+                        self.stats.full += 1;
+                        return Err(CommitError::Full);
+                    }
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        self.failed = Some(reason.clone());
+        Err(CommitError::Fatal(reason))
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&self, needs: &Needs) -> Result<View, StoreError> {
+        let mut inner = self.lock();
+        let view = lookup::load(&inner.rows, needs);
+        if let Err(StoreError::Damaged(_)) = &view {
+            inner.stats.damaged += 1;
+            if let Some(DeliveryLocator::Id(id)) = &needs.delivery {
+                inner.unreadable.insert(id.clone());
+            }
+        }
+        view
+    }
+
+    fn commit(&self, batch: Batch, done: Done) {
+        let outcome = self.lock().commit(batch);
+        done(outcome);
+    }
+
+    fn due(
+        &self,
+        destination: &PartyKey,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let inner = self.lock();
+        let due = inner.due(destination).take_while(|(due, ..)| *due <= now);
+        due.take(limit)
+            .map(|(due, _, id)| {
+                let row = inner.rows.delivery(&DeliveryLocator::Id(id.clone()))?;
+                let attempts = row.map_or(0, |row| row.value.attempts);
+                Ok(DueDelivery { id: id.clone(), due: *due, attempts })
+            })
+            .collect()
+    }
+
+    fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.lock().due(destination).next().map(|(due, ..)| *due))
+    }
+
+    fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
+        let inner = self.lock();
+        let mut rows: Vec<_> = inner.rows.cases.iter().collect();
+        rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.number));
+        let mut listing = Listing::default();
+        for (id, row) in rows {
+            let read = row.record.decode::<Case>(id);
+            if listing.items.len() + listing.damaged.len() < limit
+                && !read.as_ref().is_ok_and(|c| !filter.takes(c))
+            {
+                or_damaged(read.map(|case| super::report::summary(&case)), &mut listing)?;
+            }
+        }
+        Ok(listing)
+    }
+
+    fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
+        lookup::case(&self.lock().rows, key)
+    }
+
+    fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {
+        let inner = self.lock();
+        let mut listing = Listing::default();
+        for link in &inner.rows.audit {
+            let read = link.decode();
+            if read.as_ref().is_ok_and(|entry| entry.entry.case.as_ref() == Some(case)) {
+                or_damaged(read, &mut listing)?;
+            }
+        }
+        Ok(listing)
+    }
+
+    fn audit(&self, first: u64, limit: usize) -> Result<Listing<AuditEntry>, StoreError> {
+        let inner = self.lock();
+        let mut listing = Listing::default();
+        for link in inner.rows.audit.iter().filter(|link| link.sequence >= first).take(limit) {
+            or_damaged(link.decode(), &mut listing)?;
+        }
+        Ok(listing)
+    }
+
+    fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
+        let inner = self.lock();
+        let mut walk = Walk::through(inner.rows.head());
+        Ok(inner.rows.audit.iter().find_map(|link| walk.take(link)).unwrap_or_else(|| walk.end()))
+    }
+
+    fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {
+        let inner = self.lock();
+        let mut rows: Vec<_> = inner.rows.messages.iter().collect();
+        rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.number));
+        let mut listing = Listing::default();
+        for (key, row) in rows {
+            let read = row.record.decode::<StoredMessage>(&key.join("/"));
+            if listing.items.len() + listing.damaged.len() < limit
+                && !read.as_ref().is_ok_and(|m| !filter.takes(m))
+            {
+                or_damaged(read, &mut listing)?;
+            }
+        }
+        Ok(listing)
+    }
+
+    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+        self.lock().rows.body(key)
+    }
+
+    fn deliveries(&self, filter: &DeliveryFilter, limit: usize) -> Result<Listing<Delivery>, StoreError> {
+        let inner = self.lock();
+        let mut listing = Listing::default();
+        for (_, _, read) in inner.rows.each_delivery() {
+            if listing.items.len() + listing.damaged.len() < limit
+                && !read.as_ref().is_ok_and(|d| !filter.takes(d))
+            {
+                or_damaged(read, &mut listing)?;
+            }
+        }
+        Ok(listing)
+    }
+
+    fn queues(&self) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {
+        let inner = self.lock();
+        let mut queues = BTreeMap::<PartyKey, Queue>::new();
+        for (_, _, read) in inner.rows.each_delivery() {
+            if let Ok(delivery) = read {
+                let queue = queues.entry(delivery.destination).or_default();
+                *queue.counts.entry(delivery.state).or_default() += 1;
+                if !delivery.state.is_terminal() {
+                    let oldest = queue.oldest.get_or_insert(delivery.created_at);
+                    *oldest = delivery.created_at.min(*oldest);
+                }
+            }
+        }
+        Ok(queues)
+    }
+
+    fn conservation(&self) -> Result<Conservation, StoreError> {
+        let inner = self.lock();
+        let mut accounting = Accounting::default();
+        for link in &inner.rows.audit {
+            match link.decode() {
+                Ok(entry) => accounting.entry(entry),
+                Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
+                Err(error) => return Err(error),
+            }
+        }
+        for (_, _, read) in inner.rows.each_delivery() {
+            match read {
+                Ok(delivery) => {
+                    let (destination, state) = (delivery.destination.to_string(), delivery.state);
+                    accounting.row(delivery, &destination, state.as_str());
+                }
+                Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(accounting.close())
+    }
+
+    fn scrub(&self) -> Result<Vec<Damage>, StoreError> {
+        let inner = self.lock();
+        let rows = &inner.rows;
+        let mut found = Listing::<()>::default();
+        for [sender, message_id] in rows.messages.keys() {
+            if let (Ok(sender), Ok(message_id)) = (PartyKey::new(&**sender), MessageId::new(&**message_id)) {
+                let key = MessageKey { sender, message_id };
+                or_damaged(rows.body(&key).map(drop), &mut found)?;
+                or_damaged(rows.response(&key).map(drop), &mut found)?;
+            }
+        }
+        for (id, row) in &rows.cases {
+            or_damaged(row.record.decode::<Case>(id).map(drop), &mut found)?;
+        }
+        for (id, row, read) in rows.each_delivery() {
+            let is_sealed = read.as_ref().is_ok_and(|delivery| delivery.sealed);
+            or_damaged(read.map(drop), &mut found)?;
+            let what = || format!("octets of delivery {id}");
+            match &row.sealed {
+                Some(sealed) => or_damaged(unsealed(what, id, sealed).map(drop), &mut found)?,
+                None if is_sealed => {
+                    found.damaged.push(Damage { what: what(), detail: "they are missing".to_owned() });
+                }
+                None => {}
+            }
+        }
+        for link in &rows.audit {
+            or_damaged(link.decode().map(drop), &mut found)?;
+        }
+        Ok(found.damaged)
+    }
+
+    fn health(&self) -> Health {
+        Health { failed: self.lock().failed.clone(), disk_low: false, free_bytes: None }
+    }
+
+    fn stats(&self) -> Stats {
+        let inner = self.lock();
+        Stats { file_bytes: inner.length, ..inner.stats.clone() }
+    }
+}

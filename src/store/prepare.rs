@@ -1,0 +1,119 @@
+//! A batch made ready for a home on the caller's thread: encoded, summed and hashed, so that the thread that
+//! commits for everybody only writes.
+
+use crate::model::{CaseId, Sealed, TimelineEntry};
+
+use super::audit::entry_text;
+use super::payload::Blob;
+use super::record::{Encoded, Envelope};
+use super::{Batch, CaseWrite, CorrelationKey, DeliveryWrite, NewMessage};
+
+/// A batch, ready to be written.
+pub(super) struct Prepared {
+    pub(super) message: Option<PreparedMessage>,
+    pub(super) case: Option<PreparedCase>,
+    pub(super) deliveries: Vec<PreparedDelivery>,
+    pub(super) audit: Vec<PreparedEntry>,
+    /// Octets of bodies in it, for the limits of what waits and of a group.
+    pub(super) bytes: usize,
+}
+
+pub(super) struct PreparedMessage {
+    pub(super) new: NewMessage,
+    pub(super) encoded: Encoded,
+    pub(super) body: Blob,
+    pub(super) response: Option<PreparedSealed>,
+}
+
+pub(super) struct PreparedCase {
+    pub(super) write: CaseWrite,
+    pub(super) encoded: Encoded,
+}
+
+pub(super) struct PreparedDelivery {
+    pub(super) write: DeliveryWrite,
+    pub(super) encoded: Encoded,
+    pub(super) sealed: Option<PreparedSealed>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PreparedSealed {
+    pub(super) encoded: Encoded,
+    pub(super) blob: Blob,
+}
+
+pub(super) struct PreparedEntry {
+    pub(super) case: Option<CaseId>,
+    pub(super) text: String,
+}
+
+impl Prepared {
+    pub(super) fn of(batch: Batch) -> Self {
+        let bytes = batch.octets();
+        Self {
+            message: batch.message.map(PreparedMessage::of),
+            case: batch.case.map(PreparedCase::of),
+            deliveries: batch.deliveries.into_iter().map(PreparedDelivery::of).collect(),
+            audit: batch.audit.into_iter().map(PreparedEntry::of).collect(),
+            bytes,
+        }
+    }
+
+    /// The octets that go to files.
+    pub(super) fn large(&self) -> impl Iterator<Item = &Blob> {
+        let message = self.message.iter();
+        let received = message.flat_map(|m| [Some(&m.body), m.response.as_ref().map(|r| &r.blob)]);
+        let sealed = self.deliveries.iter().map(|d| d.sealed.as_ref().map(|s| &s.blob));
+        received.chain(sealed).flatten().filter(|blob| blob.is_large())
+    }
+
+    /// Whether it takes in something new from outside, which a low disk does not allow (P11). Signals are about
+    /// messages that are ours already.
+    pub(super) fn is_intake(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| !message.new.record.header.service.is_msh())
+    }
+}
+
+impl PreparedMessage {
+    fn of(new: NewMessage) -> Self {
+        let key = new.record.key.to_string();
+        Self {
+            encoded: Encoded::of(&new.record, &key, 1),
+            body: Blob::of(new.body.clone()),
+            response: new.response.as_ref().map(|response| PreparedSealed::of(response, &key)),
+            new,
+        }
+    }
+}
+
+impl PreparedCase {
+    fn of(mut write: CaseWrite) -> Self {
+        write.correlations.retain(|key| !matches!(key, CorrelationKey::Case(_)));
+        let version = write.based_on.unwrap_or(0) + 1;
+        Self { encoded: Encoded::of(&write.case, write.case.id.as_str(), version), write }
+    }
+}
+
+impl PreparedDelivery {
+    fn of(write: DeliveryWrite) -> Self {
+        let version = write.based_on.unwrap_or(0) + 1;
+        let key = write.delivery.id.as_str();
+        Self {
+            encoded: Encoded::of(&write.delivery, key, version),
+            sealed: write.sealed.as_ref().map(|sealed| PreparedSealed::of(sealed, key)),
+            write,
+        }
+    }
+}
+
+impl PreparedSealed {
+    fn of(sealed: &Sealed, key: &str) -> Self {
+        Self { encoded: Encoded::of(&Envelope::from(sealed), key, 1), blob: Blob::of(sealed.body.clone()) }
+    }
+}
+
+impl PreparedEntry {
+    fn of(entry: TimelineEntry) -> Self {
+        Self { text: entry_text(&entry), case: entry.case }
+    }
+}

@@ -1,0 +1,148 @@
+//! How a record is kept: the JSON text of its value, its form, its version and a checksum over all of it.
+//!
+//! The text is plain JSON so that any SQLite tool can read it. The checksum also covers the kind and the key
+//! of the record, so that text in the wrong row is damage as well (P12). `form` counts the ways of writing
+//! that a kind of record had so far: every one of them stays readable (P19, `tests/golden.rs`).
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{Case, Delivery, DigestReference, Sealed, StoredMessage};
+
+use super::{CorrelationKey, Damage, StoreError};
+
+/// The newest form in which records are written.
+pub(super) const FORM: u32 = 1;
+
+/// A kind of record.
+pub(super) trait Record: Serialize + DeserializeOwned {
+    /// Its name, which is part of what the checksum covers.
+    const KIND: &'static str;
+}
+
+impl Record for StoredMessage {
+    const KIND: &'static str = "message";
+}
+
+impl Record for Case {
+    const KIND: &'static str = "case";
+}
+
+impl Record for Delivery {
+    const KIND: &'static str = "delivery";
+}
+
+/// What is kept of a [`Sealed`] beside its octets.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Envelope {
+    pub(super) content_type: std::sync::Arc<str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) references: Vec<DigestReference>,
+}
+
+impl Record for Envelope {
+    const KIND: &'static str = "sealed";
+}
+
+impl From<&Sealed> for Envelope {
+    fn from(sealed: &Sealed) -> Self {
+        Self { content_type: sealed.content_type.clone(), references: sealed.references.clone() }
+    }
+}
+
+/// A record as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Encoded {
+    pub(super) form: u32,
+    pub(super) version: u64,
+    pub(super) checksum: u32,
+    pub(super) text: String,
+}
+
+impl Encoded {
+    /// Encodes `value`, which is found under `key`.
+    pub(super) fn of<R: Record>(value: &R, key: &str, version: u64) -> Self {
+        let text =
+            serde_json::to_string(value).expect("a model value is JSON: its map keys are text or numbers");
+        let mut encoded = Self { form: FORM, version, checksum: 0, text };
+        encoded.checksum = encoded.sum(R::KIND, key);
+        encoded
+    }
+
+    /// Decodes the record that was found under `key`.
+    pub(super) fn decode<R: Record>(&self, key: &str) -> Result<R, StoreError> {
+        let damaged =
+            |detail: String| StoreError::Damaged(Damage { what: format!("{} {key}", R::KIND), detail });
+        let found = self.sum(R::KIND, key);
+        if found != self.checksum {
+            return Err(damaged(format!("checksum {:08x}, expected {found:08x}", self.checksum)));
+        }
+        if self.form > FORM {
+            return Err(StoreError::Newer { found: self.form, known: FORM });
+        }
+        serde_json::from_str(&self.text).map_err(|error| damaged(error.to_string()))
+    }
+
+    fn sum(&self, kind: &str, key: &str) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [kind.as_bytes(), key.as_bytes(), self.text.as_bytes()] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        hasher.update(&self.form.to_be_bytes());
+        hasher.update(&self.version.to_be_bytes());
+        hasher.finalize()
+    }
+}
+
+/// Checksum of a correlation: of the key and of where it leads.
+pub(super) fn correlation_sum(key: &CorrelationKey, case: &str) -> u32 {
+    let (kind, party, text) = key.columns();
+    correlation_sum_of([kind, party, text, case])
+}
+
+/// The same, from the columns of its row.
+pub(super) fn correlation_sum_of(columns: [&str; 4]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in columns {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::sample;
+
+    #[test]
+    fn a_record_reads_back_and_no_changed_one_does() {
+        let delivery = sample::delivery(1, "kfda");
+        let good = Encoded::of(&delivery, delivery.id.as_str(), 3);
+        let read = |encoded: &Encoded, key: &str| encoded.decode::<Delivery>(key);
+        assert_eq!(read(&good, delivery.id.as_str()).expect("it is whole"), delivery);
+
+        let text = good.text.replace("pending", "pendinG");
+        let changed = [
+            Encoded { text, ..good.clone() },
+            Encoded { version: good.version + 1, ..good.clone() },
+            Encoded { form: good.form + 1, ..good.clone() },
+            Encoded { checksum: good.checksum ^ 1, ..good.clone() },
+        ];
+        for bad in changed {
+            assert!(matches!(read(&bad, delivery.id.as_str()), Err(StoreError::Damaged(_))), "{bad:?} (P12)");
+        }
+        assert!(matches!(read(&good, "another key"), Err(StoreError::Damaged(_))));
+        assert!(good.decode::<Case>(delivery.id.as_str()).is_err(), "a record of another kind (P12)");
+    }
+
+    #[test]
+    fn a_record_of_a_newer_form_is_called_so() {
+        let delivery = sample::delivery(1, "kfda");
+        let mut newer = Encoded::of(&delivery, "k", 1);
+        newer.form = FORM + 1;
+        newer.checksum = newer.sum(Delivery::KIND, "k");
+        assert!(matches!(newer.decode::<Delivery>("k"), Err(StoreError::Newer { .. })), "P19");
+    }
+}

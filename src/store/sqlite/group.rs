@@ -1,0 +1,246 @@
+//! One group of batches in one transaction: each in a savepoint, so that a conflict or a duplicate of one
+//! does not fail its neighbours.
+//!
+//! Whether a batch may be written is decided by the writing itself: a unique key that is taken, a version that
+//! is not there any more (P3). Nothing is looked up first.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
+
+use crate::model::{CaseId, DeliveryId};
+
+use super::super::audit::Link;
+use super::super::payload::Blob;
+use super::super::prepare::{Prepared, PreparedCase, PreparedDelivery, PreparedMessage, PreparedSealed};
+use super::super::record::correlation_sum;
+use super::super::{AuditHead, CommitError, Conflict, CorrelationKey};
+use super::columns;
+
+/// Why a batch, or the whole transaction, is not written.
+pub(super) enum Refusal {
+    /// This batch only.
+    Batch(CommitError),
+    /// The engine failed: everything ends (P10).
+    Engine(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Commits a group. Gives what became of each batch, and moves `head` to the last audit entry.
+pub(super) fn commit<'a>(
+    connection: &Connection,
+    group: impl Iterator<Item = &'a Prepared>,
+    head: &mut AuditHead,
+) -> rusqlite::Result<Vec<Result<(), CommitError>>> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let mut next = *head;
+    let mut outcomes = Vec::new();
+    for batch in group {
+        run(connection, "SAVEPOINT batch")?;
+        let outcome = match write(connection, batch, next) {
+            Ok(moved) => {
+                next = moved;
+                Ok(())
+            }
+            Err(Refusal::Batch(refusal)) => {
+                run(connection, "ROLLBACK TO batch")?;
+                Err(refusal)
+            }
+            Err(Refusal::Engine(error)) => return Err(error),
+        };
+        run(connection, "RELEASE batch")?;
+        outcomes.push(outcome);
+    }
+    run(connection, "COMMIT")?;
+    *head = next;
+    Ok(outcomes)
+}
+
+fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Result<AuditHead, Refusal> {
+    if let Some(message) = &batch.message {
+        write_message(connection, message)?;
+    }
+    if let Some(case) = &batch.case {
+        write_case(connection, case)?;
+    }
+    for delivery in &batch.deliveries {
+        write_delivery(connection, delivery)?;
+    }
+    for entry in &batch.audit {
+        head = head.then(&entry.text);
+        let Link { sequence, form, checksum, text, hash } = Link::of(head, entry.text.clone());
+        let case = entry.case.as_ref().map(CaseId::as_str);
+        run_with(
+            connection,
+            "INSERT INTO audit (number, case_id, form, checksum, record, hash) VALUES (?, ?, ?, ?, ?, ?)",
+            params![sequence.cast_signed(), case, form, checksum, text, hash],
+        )?;
+    }
+    Ok(head)
+}
+
+fn write_message(connection: &Connection, message: &PreparedMessage) -> Result<(), Refusal> {
+    let columns = columns::message(&message.new.record).into_iter().chain(columns::encoded(&message.encoded));
+    let number: Option<i64> = query(
+        connection,
+        "INSERT INTO message (sender, message_id, received_at, accepted, quarantined, case_id, version, form, \
+         checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (sender, message_id) DO NOTHING RETURNING number",
+        params_from_iter(columns),
+    )?;
+    let number = number.ok_or(Refusal::Batch(CommitError::Duplicate))?;
+    run_with(
+        connection,
+        "INSERT INTO body (owner, digest, octets) VALUES (?, ?, ?)",
+        params![number, message.body.digest.to_string(), inline(&message.body)],
+    )?;
+    if let Some(response) = &message.response {
+        write_sealed(connection, "response", number, response)?;
+    }
+    Ok(())
+}
+
+fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusal> {
+    let id = &case.write.case.id;
+    let columns = columns::case(&case.write.case).into_iter().chain(columns::encoded(&case.encoded));
+    let number: Option<i64> = match case.write.based_on {
+        None => query(
+            connection,
+            "INSERT INTO cases (id, state, submitter, opened_at, version, form, checksum, record) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
+            params_from_iter(columns),
+        ),
+        Some(version) => query(
+            connection,
+            "UPDATE cases SET state = ?2, submitter = ?3, opened_at = ?4, version = ?5, form = ?6, \
+             checksum = ?7, record = ?8 WHERE id = ?1 AND version = ?9 RETURNING number",
+            params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
+        ),
+    }?;
+    if number.is_none() {
+        let found = version(connection, "SELECT version FROM cases WHERE id = ?", id.as_str())?;
+        return Err(Refusal::Batch(CommitError::Conflict(Conflict::Case { id: id.clone(), found })));
+    }
+    case.write.correlations.iter().try_for_each(|key| write_correlation(connection, key, id))
+}
+
+fn write_correlation(connection: &Connection, key: &CorrelationKey, id: &CaseId) -> Result<(), Refusal> {
+    let (kind, party, text) = key.columns();
+    let written = run_with(
+        connection,
+        "INSERT INTO correlation (kind, party, text, case_id, checksum) VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT (kind, party, text) DO UPDATE SET case_id = excluded.case_id, \
+         checksum = excluded.checksum WHERE kind = 'conversation' OR case_id = excluded.case_id",
+        params![kind, party, text, id.as_str(), correlation_sum(key, id.as_str())],
+    )?;
+    if written > 0 {
+        return Ok(());
+    }
+    let owner: Option<String> = query(
+        connection,
+        "SELECT case_id FROM correlation WHERE kind = ? AND party = ? AND text = ?",
+        params![kind, party, text],
+    )?;
+    // A damaged name of the owner still means that the key is taken.
+    let owner = owner.and_then(|owner| CaseId::new(owner).ok()).unwrap_or_else(|| id.clone());
+    Err(Refusal::Batch(CommitError::Conflict(Conflict::Correlation { key: key.clone(), owner })))
+}
+
+fn write_delivery(connection: &Connection, delivery: &PreparedDelivery) -> Result<(), Refusal> {
+    let value = &delivery.write.delivery;
+    let columns = columns::delivery(value).into_iter().chain(columns::encoded(&delivery.encoded));
+    let number: Option<i64> = match delivery.write.based_on {
+        None => query(
+            connection,
+            "INSERT INTO delivery (id, destination, message_id, case_id, state, due, attempts, created_at, \
+             version, form, checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT DO NOTHING RETURNING number",
+            params_from_iter(columns),
+        ),
+        Some(version) => query(
+            connection,
+            "UPDATE OR IGNORE delivery SET destination = ?2, message_id = ?3, case_id = ?4, state = ?5, \
+             due = ?6, attempts = ?7, created_at = ?8, version = ?9, form = ?10, checksum = ?11, record = ?12 \
+             WHERE id = ?1 AND version = ?13 RETURNING number",
+            params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
+        ),
+    }?;
+    let Some(number) = number else {
+        return Err(Refusal::Batch(CommitError::Conflict(delivery_conflict(connection, delivery)?)));
+    };
+    match &delivery.sealed {
+        Some(sealed) if write_sealed(connection, "sealed", number, sealed)? == 0 => {
+            Err(Refusal::Batch(CommitError::Conflict(Conflict::Sealed { id: value.id.clone() })))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a delivery could not be written.
+fn delivery_conflict(connection: &Connection, delivery: &PreparedDelivery) -> Result<Conflict, Refusal> {
+    let value = &delivery.write.delivery;
+    let found = version(connection, "SELECT version FROM delivery WHERE id = ?", value.id.as_str())?;
+    if found != delivery.write.based_on {
+        return Ok(Conflict::Delivery { id: value.id.clone(), found });
+    }
+    let owner: Option<String> = query(
+        connection,
+        "SELECT id FROM delivery WHERE destination = ? AND message_id = ?",
+        params![value.destination.as_str(), value.message_id.as_str()],
+    )?;
+    let owner = owner.and_then(|owner| DeliveryId::new(owner).ok()).unwrap_or_else(|| value.id.clone());
+    Ok(Conflict::MessageId { owner })
+}
+
+/// Writes octets that were sealed; 0 when there are some already.
+fn write_sealed(
+    connection: &Connection,
+    table: &'static str,
+    owner: i64,
+    sealed: &PreparedSealed,
+) -> Result<usize, Refusal> {
+    let sql = match table {
+        "response" => {
+            "INSERT INTO response (owner, version, form, checksum, record, digest, octets) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO NOTHING"
+        }
+        _ => {
+            "INSERT INTO sealed (owner, version, form, checksum, record, digest, octets) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO NOTHING"
+        }
+    };
+    let octets = inline(&sealed.blob).map_or(Value::Null, |octets| Value::Blob(octets.to_vec()));
+    let digest = Value::Text(sealed.blob.digest.to_string());
+    let values = [Value::Integer(owner)].into_iter().chain(columns::encoded(&sealed.encoded));
+    run_with(connection, sql, params_from_iter(values.chain([digest, octets])))
+}
+
+/// The octets that stand in the database; those of large blobs are in their file.
+fn inline(blob: &Blob) -> Option<&[u8]> {
+    (!blob.is_large()).then_some(&blob.octets)
+}
+
+fn version(connection: &Connection, sql: &'static str, id: &str) -> Result<Option<u64>, Refusal> {
+    let found: Option<i64> = query(connection, sql, [id])?;
+    Ok(found.map(i64::cast_unsigned))
+}
+
+fn query<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    sql: &'static str,
+    values: impl Params,
+) -> Result<Option<T>, Refusal> {
+    Ok(connection.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional()?)
+}
+
+fn run_with(connection: &Connection, sql: &'static str, values: impl Params) -> Result<usize, Refusal> {
+    Ok(connection.prepare_cached(sql)?.execute(values)?)
+}
+
+fn run(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}

@@ -1,0 +1,189 @@
+//! Lists, counts and what is due, answered from the indexes; each record in a list is checked as it is read.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::Value;
+use rusqlite::{Row, params, params_from_iter};
+
+use crate::model::{
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, StoredMessage, Timestamp,
+};
+
+use super::super::audit::Link;
+use super::super::lookup::or_damaged;
+use super::super::record::{Encoded, Record};
+use super::super::report::summary;
+use super::super::{
+    AuditEntry, CaseFilter, DeliveryFilter, DueDelivery, Listing, MessageFilter, Queue, StoreError,
+};
+use super::columns::{read_encoded, read_link, read_number, read_text};
+use super::readers::Reading;
+
+/// What is due by `now`. A row whose name is damaged is left to the scrub.
+pub(super) fn due(
+    reading: &Reading<'_>,
+    destination: &PartyKey,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<DueDelivery>, StoreError> {
+    let sql = "SELECT id, due, attempts FROM delivery WHERE destination = ? AND due <= ? \
+               ORDER BY due, number LIMIT ?";
+    let read = |row: &Row<'_>| {
+        Some(DueDelivery {
+            id: DeliveryId::new(read_text(row, 0)).ok()?,
+            due: Timestamp::from_millis(read_number(row, 1)?),
+            attempts: u32::try_from(read_number(row, 2)?).ok()?,
+        })
+    };
+    let rows = reading.all(sql, params![destination.as_str(), now.as_millis(), limit_of(limit)], read)?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+pub(super) fn cases(
+    reading: &Reading<'_>,
+    filter: &CaseFilter,
+    limit: usize,
+) -> Result<Listing<CaseSummary>, StoreError> {
+    let mut query = Query::new("SELECT version, form, checksum, record, id FROM cases");
+    query.equal("state", filter.state.map(|state| state.as_str()));
+    query.equal("submitter", filter.submitter.as_ref().map(PartyKey::as_str));
+    let listing: Listing<Case> = query.records(reading, "number DESC", limit, |row| read_text(row, 4))?;
+    Ok(Listing { items: listing.items.iter().map(summary).collect(), damaged: listing.damaged })
+}
+
+pub(super) fn messages(
+    reading: &Reading<'_>,
+    filter: &MessageFilter,
+    limit: usize,
+) -> Result<Listing<StoredMessage>, StoreError> {
+    let mut query = Query::new("SELECT version, form, checksum, record, sender, message_id FROM message");
+    query.equal("sender", filter.sender.as_ref().map(PartyKey::as_str));
+    query.equal("case_id", filter.case.as_ref().map(CaseId::as_str));
+    query.equal("accepted", filter.accepted);
+    query.equal("quarantined", filter.quarantined);
+    query.records(reading, "number DESC", limit, |row| format!("{}/{}", read_text(row, 4), read_text(row, 5)))
+}
+
+pub(super) fn deliveries(
+    reading: &Reading<'_>,
+    filter: &DeliveryFilter,
+    limit: usize,
+) -> Result<Listing<Delivery>, StoreError> {
+    let mut query = Query::new("SELECT version, form, checksum, record, id FROM delivery");
+    query.equal("case_id", filter.case.as_ref().map(CaseId::as_str));
+    query.equal("destination", filter.destination.as_ref().map(PartyKey::as_str));
+    query.equal("state", filter.state.map(DeliveryState::as_str));
+    query.records(reading, "number", limit, |row| read_text(row, 4))
+}
+
+pub(super) fn timeline(reading: &Reading<'_>, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {
+    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE case_id = ? ORDER BY number";
+    decoded(reading.all(sql, [case.as_str()], read_link)?)
+}
+
+pub(super) fn audit(
+    reading: &Reading<'_>,
+    first: u64,
+    limit: usize,
+) -> Result<Listing<AuditEntry>, StoreError> {
+    decoded(links(reading, first, limit)?)
+}
+
+/// Entries of the audit record as they are kept.
+pub(super) fn links(reading: &Reading<'_>, first: u64, limit: usize) -> Result<Vec<Link>, StoreError> {
+    let sql =
+        "SELECT number, form, checksum, record, hash FROM audit WHERE number >= ? ORDER BY number LIMIT ?";
+    reading.all(sql, params![first.cast_signed(), limit_of(limit)], read_link)
+}
+
+pub(super) fn queues(reading: &Reading<'_>) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {
+    let sql =
+        "SELECT destination, state, count(*), min(created_at) FROM delivery GROUP BY destination, state";
+    let read = |row: &Row<'_>| {
+        let destination = PartyKey::new(read_text(row, 0)).ok()?;
+        let state = state_of(&read_text(row, 1))?;
+        let count = u64::try_from(read_number(row, 2)?).ok()?;
+        Some((destination, state, count, Timestamp::from_millis(read_number(row, 3)?)))
+    };
+    let mut queues = BTreeMap::<PartyKey, Queue>::new();
+    for (destination, state, count, oldest) in reading.all(sql, [], read)?.into_iter().flatten() {
+        let queue = queues.entry(destination).or_default();
+        queue.counts.insert(state, count);
+        if !state.is_terminal() {
+            queue.oldest = Some(queue.oldest.map_or(oldest, |known| known.min(oldest)));
+        }
+    }
+    Ok(queues)
+}
+
+/// The state with this name.
+pub(super) fn state_of(name: &str) -> Option<DeliveryState> {
+    DeliveryState::ALL.into_iter().find(|state| state.as_str() == name)
+}
+
+fn decoded(links: Vec<Link>) -> Result<Listing<AuditEntry>, StoreError> {
+    let mut listing = Listing::default();
+    for link in links {
+        or_damaged(link.decode(), &mut listing)?;
+    }
+    Ok(listing)
+}
+
+/// A query whose conditions depend on a filter.
+struct Query {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Query {
+    fn new(select: &str) -> Self {
+        Self { sql: select.to_owned(), values: Vec::new() }
+    }
+
+    /// Adds a condition when there is a value for it.
+    fn equal<T: Into<Wanted>>(&mut self, column: &str, value: Option<T>) {
+        if let Some(value) = value {
+            let word = if self.values.is_empty() { "WHERE" } else { "AND" };
+            self.sql.push_str(&format!(" {word} {column} = ?"));
+            self.values.push(value.into().0);
+        }
+    }
+
+    /// The records whose `version, form, checksum, record` are the first four columns.
+    fn records<R: Record>(
+        mut self,
+        reading: &Reading<'_>,
+        order: &str,
+        limit: usize,
+        key: impl Fn(&Row<'_>) -> String,
+    ) -> Result<Listing<R>, StoreError> {
+        self.sql.push_str(&format!(" ORDER BY {order} LIMIT ?"));
+        self.values.push(Value::Integer(limit_of(limit)));
+        let read = |row: &Row<'_>| (read_encoded(row, 0), key(row));
+        let rows: Vec<(Encoded, String)> = reading.all(&self.sql, params_from_iter(self.values), read)?;
+        let mut listing = Listing::default();
+        for (record, key) in rows {
+            or_damaged(record.decode(&key), &mut listing)?;
+        }
+        Ok(listing)
+    }
+}
+
+/// A value that a filter asks for.
+struct Wanted(Value);
+
+impl From<&str> for Wanted {
+    fn from(text: &str) -> Self {
+        Self(Value::Text(text.to_owned()))
+    }
+}
+
+impl From<bool> for Wanted {
+    fn from(flag: bool) -> Self {
+        Self(Value::Integer(flag.into()))
+    }
+}
+
+fn limit_of(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

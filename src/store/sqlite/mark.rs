@@ -1,0 +1,124 @@
+//! The mark: the last audit entry that was committed, kept outside the write-ahead log.
+//!
+//! SQLite silently drops every frame after a damaged one, and everything when the log is gone; the mark is how
+//! that is noticed at the next start. It is written after each commit and before anybody is answered, into two
+//! slots in turn, and synced only now and then: it may lag behind after a power loss, but is never ahead of what
+//! was durable.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::super::{AuditHead, StoreError};
+
+/// The mark beside a database.
+pub(super) struct Mark {
+    file: File,
+    path: PathBuf,
+    slot: u64,
+    head: AuditHead,
+}
+
+impl Mark {
+    /// Makes the mark of an empty store, durably but for its name.
+    pub(super) fn make(path: &Path) -> Result<(), StoreError> {
+        let file = File::create(path).map_err(|source| failed("making", path, source))?;
+        let mut mark = Self { file, path: path.to_owned(), slot: 0, head: AuditHead::EMPTY };
+        mark.write(AuditHead::EMPTY)
+            .and_then(|()| mark.sync())
+            .map_err(|source| failed("making", path, source))
+    }
+
+    /// Opens the mark and reads it. One that an operator has removed is made anew: that is how a loss is
+    /// accepted.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let open = || File::options().read(true).write(true).open(path);
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::make(path)?;
+                open()
+            }
+            other => other,
+        };
+        let file = file.map_err(|source| failed("opening", path, source))?;
+        let slots = [0, 1].map(|slot| read_slot(&file, slot));
+        let newest = slots.iter().enumerate().filter_map(|(slot, head)| Some((slot as u64, (*head)?)));
+        let Some((slot, head)) = newest.max_by_key(|(_, head)| head.sequence) else {
+            let reason =
+                "its mark is damaged; verify the audit record and remove the mark by hand".to_owned();
+            return Err(StoreError::NotAStore { path: path.to_owned(), reason });
+        };
+        Ok(Self { file, path: path.to_owned(), slot: 1 - slot, head })
+    }
+
+    /// The entry that it remembers.
+    pub(super) const fn head(&self) -> AuditHead {
+        self.head
+    }
+
+    /// Remembers another entry; unsynced.
+    pub(super) fn write(&mut self, head: AuditHead) -> io::Result<()> {
+        let text = format!("{:020} {} ", head.sequence, head.hash);
+        let line = format!("{text}{:08x}\n", crc32fast::hash(text.as_bytes()));
+        self.file.write_all_at(line.as_bytes(), self.slot * SLOT_BYTES)?;
+        self.slot = 1 - self.slot;
+        self.head = head;
+        Ok(())
+    }
+
+    /// Makes it durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Files { doing, path: path.to_owned(), source }
+}
+
+fn read_slot(file: &File, slot: u64) -> Option<AuditHead> {
+    let mut line = [0; LINE_BYTES];
+    file.read_exact_at(&mut line, slot * SLOT_BYTES).ok()?;
+    let line = std::str::from_utf8(&line).ok()?.strip_suffix('\n')?;
+    let (text, checksum) = line.split_at_checked(line.len() - 8)?;
+    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
+        return None;
+    }
+    let (sequence, hash) = text.trim_end().split_once(' ')?;
+    Some(AuditHead { sequence: sequence.parse().ok()?, hash: hash.parse().ok()? })
+}
+
+/// Slots are in different sectors, so that a torn write spoils one of them at most.
+const SLOT_BYTES: u64 = 4096;
+/// A number of 20 digits, a digest, a checksum, and what stands between and after them.
+const LINE_BYTES: usize = 20 + 1 + 64 + 1 + 8 + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_whole_slot_counts() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("mark");
+        Mark::make(&path).expect("made");
+        let (first, second) = (AuditHead::EMPTY.then("a"), AuditHead::EMPTY.then("a").then("b"));
+        let mut mark = Mark::open(&path).expect("opened");
+        assert_eq!(mark.head(), AuditHead::EMPTY);
+        mark.write(first).expect("written");
+        mark.write(second).expect("written");
+        assert_eq!(Mark::open(&path).expect("opened").head(), second);
+
+        let newest = 1 - mark.slot;
+        mark.file.write_all_at(b"torn", newest * SLOT_BYTES).expect("written");
+        assert_eq!(Mark::open(&path).expect("opened").head(), first, "a torn slot is passed over");
+        mark.file.write_all_at(b"torn", (1 - newest) * SLOT_BYTES).expect("written");
+        assert!(Mark::open(&path).is_err(), "without a whole slot nothing is known");
+    }
+}

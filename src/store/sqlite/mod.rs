@@ -1,0 +1,395 @@
+//! The home of one node: SQLite with a write-ahead log, synced at every commit, which concurrent batches share.
+//!
+//! Readable by any SQLite tool while it runs. On a local file system only. Does not upgrade: format 1 is the
+//! first.
+
+mod columns;
+mod group;
+mod listing;
+mod mark;
+mod readers;
+mod schema;
+mod scrub;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde::Deserialize;
+
+use crate::model::{
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageKey, PartyKey, StoredMessage, Timestamp,
+};
+
+use super::lookup::{self, Rows};
+use super::prepare::Prepared;
+use super::{
+    AuditEntry, AuditHead, AuditVerdict, Batch, CaseFilter, CommitError, Conservation, CorrelationKey,
+    Damage, DeliveryFilter, DeliveryLocator, Done, DueDelivery, Health, Listing, MessageFilter, Needs,
+    Octets, Queue, Stats, Store, StoreError, Versioned, View,
+};
+
+use mark::Mark;
+use readers::Readers;
+use schema::Layout;
+use writer::{FileWriter, Job, Shared, Writer, free_bytes};
+
+/// Where the store is and what its limits are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreOptions {
+    /// Its directory, on a local file system. Made when it is missing or empty.
+    pub directory: PathBuf,
+    /// Batches that may wait for the writing thread; one more is turned away as `Full`.
+    #[serde(default = "StoreOptions::waiting_batches_max")]
+    pub waiting_batches_max: usize,
+    /// Octets of bodies that may wait for it; a batch beyond is turned away as `Full`.
+    #[serde(default = "StoreOptions::waiting_bytes_max")]
+    pub waiting_bytes_max: usize,
+    /// Batches that share a commit at most.
+    #[serde(default = "StoreOptions::group_batches_max")]
+    pub group_batches_max: usize,
+    /// Octets of bodies after which a commit takes in no further batch.
+    #[serde(default = "StoreOptions::group_bytes_max")]
+    pub group_bytes_max: usize,
+    /// Free octets on the disk below which new messages are turned away as `Full` (P11).
+    #[serde(default = "StoreOptions::free_bytes_min")]
+    pub free_bytes_min: u64,
+    /// Pages of 8 KB in the write-ahead log after which it is copied into the database.
+    #[serde(default = "StoreOptions::log_pages_max")]
+    pub log_pages_max: i64,
+}
+
+impl StoreOptions {
+    /// The defaults, in this directory.
+    #[must_use]
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            waiting_batches_max: Self::waiting_batches_max(),
+            waiting_bytes_max: Self::waiting_bytes_max(),
+            group_batches_max: Self::group_batches_max(),
+            group_bytes_max: Self::group_bytes_max(),
+            free_bytes_min: Self::free_bytes_min(),
+            log_pages_max: Self::log_pages_max(),
+        }
+    }
+
+    const fn waiting_batches_max() -> usize {
+        1024
+    }
+
+    const fn waiting_bytes_max() -> usize {
+        64 << 20
+    }
+
+    const fn group_batches_max() -> usize {
+        256
+    }
+
+    const fn group_bytes_max() -> usize {
+        4 << 20
+    }
+
+    const fn free_bytes_min() -> u64 {
+        256 << 20
+    }
+
+    const fn log_pages_max() -> i64 {
+        8000
+    }
+}
+
+/// The home of one node.
+pub struct SqliteStore {
+    layout: Layout,
+    options: StoreOptions,
+    shared: Arc<Shared>,
+    readers: Readers,
+    /// Deliveries that could not be read: they are left out of what is due, so that others flow (P12).
+    unreadable: Mutex<BTreeSet<DeliveryId>>,
+    channels: Option<Channels>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: File,
+}
+
+struct Channels {
+    batches: SyncSender<Job>,
+    large: SyncSender<Job>,
+}
+
+impl SqliteStore {
+    /// Opens the store, or makes one where there is nothing; reads back what must hold and sweeps orphans.
+    ///
+    /// # Errors
+    /// When it is in use, of a newer version, no store, has lost committed entries, or the disk fails.
+    pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_tuned(options, |_| Ok(()))
+    }
+
+    fn open_tuned(
+        options: StoreOptions,
+        tune: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
+        check_library(rusqlite::version_number(), rusqlite::version())?;
+        let layout = Layout { directory: options.directory.clone() };
+        if layout.is_vacant()? {
+            layout.make()?;
+        }
+        layout.check_format()?;
+        let lock = layout.lock()?;
+        let connection = connect(&layout)?;
+        tune(&connection).map_err(engine_error("opening the database"))?;
+        let mark = Mark::open(&layout.mark())?;
+        let head = audit_head(&connection, mark.head())?;
+        let readers = Readers::of(&layout);
+        readers.read(|reading| {
+            let sql = "SELECT 1 FROM body WHERE digest = ?1 AND octets IS NULL \
+                       UNION ALL SELECT 1 FROM response WHERE digest = ?1 AND octets IS NULL \
+                       UNION ALL SELECT 1 FROM sealed WHERE digest = ?1 AND octets IS NULL";
+            layout.bodies().sweep(|digest| Ok(reading.one(sql, [digest], |_| ())?.is_some()))
+        })?;
+        let shared = Arc::new(Shared::default());
+        let (batches, jobs) = sync_channel(options.waiting_batches_max);
+        let (large, large_jobs) = sync_channel(options.waiting_batches_max);
+        let files = FileWriter { bodies: layout.bodies(), next: batches.clone(), shared: shared.clone() };
+        let writer = Writer {
+            connection,
+            head,
+            mark,
+            directory: layout.directory.clone(),
+            options: options.clone(),
+            shared: shared.clone(),
+        };
+        let threads = vec![
+            spawn("store-files", move || files.run(&large_jobs))?,
+            spawn("store-writer", move || writer.run(&jobs))?,
+        ];
+        let channels = Some(Channels { batches, large });
+        let unreadable = Mutex::default();
+        Ok(Self { layout, options, shared, readers, unreadable, channels, threads, _lock: lock })
+    }
+
+    /// Counts damage, and leaves a delivery that cannot be read out of what is due from now on.
+    fn notice<T>(
+        &self,
+        outcome: Result<T, StoreError>,
+        delivery: Option<&DeliveryLocator>,
+    ) -> Result<T, StoreError> {
+        if let Err(StoreError::Damaged(_)) = &outcome {
+            self.shared.damaged.fetch_add(1, Ordering::Relaxed);
+            if let Some(DeliveryLocator::Id(id)) = delivery {
+                self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+            }
+        }
+        outcome
+    }
+
+    fn unreadable(&self) -> BTreeSet<DeliveryId> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Commits what waits, then closes.
+    fn drop(&mut self) {
+        self.channels = None;
+        // A `done` may hold the last handle to the store: its thread ends by itself and cannot wait for itself.
+        let others = self.threads.drain(..).filter(|thread| thread.thread().id() != thread::current().id());
+        // A thread that panicked has answered `Unknown` for what it held; there is nothing left to tell.
+        others.for_each(|thread| drop(thread.join()));
+    }
+}
+
+impl Store for SqliteStore {
+    fn load(&self, needs: &Needs) -> Result<View, StoreError> {
+        let view = self.readers.read(|reading| lookup::load(reading, needs));
+        self.notice(view, needs.delivery.as_ref())
+    }
+
+    fn commit(&self, batch: Batch, done: Done) {
+        if let Some(refusal) = self.shared.refusal() {
+            return done(Err(refusal));
+        }
+        let job = Job::new(Prepared::of(batch), done, self.shared.clone());
+        let Some(channels) = &self.channels else { return };
+        let full = self.shared.waiting_bytes() > self.options.waiting_bytes_max.max(job.batch.bytes);
+        let channel = if job.batch.large().next().is_some() { &channels.large } else { &channels.batches };
+        let refused = if full { Err(TrySendError::Full(job)) } else { channel.try_send(job) };
+        match refused {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                self.shared.count(|stats| stats.full += 1);
+                job.answer(Err(CommitError::Full));
+            }
+            Err(TrySendError::Disconnected(job)) => {
+                job.answer(Err(self.shared.fail("a thread of the store has ended".to_owned())));
+            }
+        }
+    }
+
+    fn due(
+        &self,
+        destination: &PartyKey,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let unreadable = self.unreadable();
+        let found =
+            self.readers.read(|reading| listing::due(reading, destination, now, limit + unreadable.len()))?;
+        Ok(found.into_iter().filter(|due| !unreadable.contains(&due.id)).take(limit).collect())
+    }
+
+    fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError> {
+        let unreadable = self.unreadable();
+        let ever = Timestamp::from_millis(i64::MAX);
+        let found =
+            self.readers.read(|reading| listing::due(reading, destination, ever, 1 + unreadable.len()))?;
+        Ok(found.into_iter().find(|due| !unreadable.contains(&due.id)).map(|due| due.due))
+    }
+
+    fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
+        self.readers.read(|reading| listing::cases(reading, filter, limit))
+    }
+
+    fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
+        let case = self.readers.read(|reading| lookup::case(reading, key));
+        self.notice(case, None)
+    }
+
+    fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {
+        self.readers.read(|reading| listing::timeline(reading, case))
+    }
+
+    fn audit(&self, first: u64, limit: usize) -> Result<Listing<AuditEntry>, StoreError> {
+        self.readers.read(|reading| listing::audit(reading, first, limit))
+    }
+
+    fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
+        let marked = Mark::open(&self.layout.mark())?.head();
+        scrub::verify_audit(&self.readers, marked)
+    }
+
+    fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {
+        self.readers.read(|reading| listing::messages(reading, filter, limit))
+    }
+
+    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+        let body = self.readers.read(|reading| reading.body(key));
+        self.notice(body, None)
+    }
+
+    fn deliveries(&self, filter: &DeliveryFilter, limit: usize) -> Result<Listing<Delivery>, StoreError> {
+        self.readers.read(|reading| listing::deliveries(reading, filter, limit))
+    }
+
+    fn queues(&self) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {
+        self.readers.read(listing::queues)
+    }
+
+    fn conservation(&self) -> Result<Conservation, StoreError> {
+        scrub::conservation(&self.readers)
+    }
+
+    fn scrub(&self) -> Result<Vec<Damage>, StoreError> {
+        scrub::scrub(&self.readers)
+    }
+
+    fn health(&self) -> Health {
+        let free_bytes = free_bytes(&self.layout.directory);
+        Health {
+            failed: self.shared.failure().map(str::to_owned),
+            disk_low: free_bytes.is_some_and(|free| free < self.options.free_bytes_min),
+            free_bytes,
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let size = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+        let file_bytes = size(self.layout.database()) + size(self.layout.log());
+        Stats { file_bytes, ..self.shared.stats() }
+    }
+}
+
+/// The one connection that writes. What its durability rests on is set and read back.
+fn connect(layout: &Layout) -> Result<Connection, StoreError> {
+    let doing = engine_error("opening the database");
+    let connection = Connection::open(layout.database()).map_err(&doing)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(Duration::from_secs(5)).map_err(&doing)?;
+    for (name, value) in [
+        ("synchronous", "FULL"),
+        ("wal_autocheckpoint", "0"),
+        ("cache_size", "-65536"),
+        ("temp_store", "MEMORY"),
+    ] {
+        connection.pragma_update(None, name, value).map_err(&doing)?;
+    }
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(&doing)?;
+    let synchronous: i64 =
+        connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(&doing)?;
+    if mode != "wal" || synchronous != FULL {
+        let reason = format!("journal_mode is {mode} and synchronous {synchronous}, not wal and {FULL}");
+        return Err(StoreError::Engine { doing: "making commits durable", reason });
+    }
+    Ok(connection)
+}
+
+/// The last audit entry, when the one that was marked is where it should be.
+fn audit_head(connection: &Connection, marked: AuditHead) -> Result<AuditHead, StoreError> {
+    let doing = engine_error("reading the audit record");
+    let entry = |sql: &str, number: u64| {
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([number.cast_signed()], |row| {
+            Ok((row.get::<_, i64>(0)?, columns::read_text(row, 1)))
+        })?;
+        rows.collect::<Result<Vec<_>, _>>()
+    };
+    let behind = |found: &str| StoreError::Behind { marked: marked.sequence, found: found.to_owned() };
+    if marked.sequence > 0 {
+        let at_mark =
+            entry("SELECT number, hash FROM audit WHERE number = ?", marked.sequence).map_err(&doing)?;
+        match at_mark.first() {
+            None => return Err(behind("but it is not there")),
+            Some((_, hash)) if *hash != marked.hash.to_string() => {
+                return Err(behind("but another entry stands there"));
+            }
+            Some(_) => {}
+        }
+    }
+    let last = entry(
+        "SELECT number, hash FROM audit WHERE number >= ? ORDER BY number DESC LIMIT 1",
+        marked.sequence,
+    )
+    .map_err(&doing)?;
+    let Some((number, hash)) = last.into_iter().next() else { return Ok(marked) };
+    let hash = hash.parse().map_err(|_| behind("and the last entry has a damaged hash"))?;
+    Ok(AuditHead { sequence: number.cast_unsigned(), hash })
+}
+
+/// SQLite before 3.51.3 can damage the database when the write-ahead log starts over.
+fn check_library(number: i32, found: &'static str) -> Result<(), StoreError> {
+    if number >= 3_051_003 { Ok(()) } else { Err(StoreError::OldLibrary { found, needed: "3.51.3" }) }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| StoreError::Engine { doing: "starting a thread", reason: error.to_string() })
+}
+
+/// Wraps what the engine says.
+fn engine_error(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| StoreError::Engine { doing, reason: error.to_string() }
+}
+
+/// What `PRAGMA synchronous` answers for FULL.
+const FULL: i64 = 2;

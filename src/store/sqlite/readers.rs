@@ -1,0 +1,211 @@
+//! Reading: a few connections that can only read, each look in a short transaction of its own, so that what is
+//! loaded together is of one instant and the log can be checkpointed.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+
+use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, Sealed, StoredMessage};
+
+use super::super::lookup::Rows;
+use super::super::payload::{PayloadFiles, verified};
+use super::super::record::{Encoded, Envelope, correlation_sum};
+use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, StoreError, Versioned};
+use super::columns::{read_encoded, read_number, read_text};
+use super::engine_error;
+use super::schema::Layout;
+
+/// The reading connections.
+pub(super) struct Readers {
+    database: PathBuf,
+    bodies: PayloadFiles,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn of(layout: &Layout) -> Self {
+        Self { database: layout.database(), bodies: layout.bodies(), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Reads as of one instant.
+    pub(super) fn read<T>(
+        &self,
+        look: impl FnOnce(&Reading<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.lock().pop();
+        let connection = idle.map_or_else(|| self.connect(), Ok)?;
+        let transaction = connection.unchecked_transaction().map_err(engine_error("beginning to read"))?;
+        let found = look(&Reading { connection: &transaction, bodies: &self.bodies });
+        transaction.finish().map_err(engine_error("ending to read"))?;
+        let mut idle = self.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+        found
+    }
+
+    fn connect(&self) -> Result<Connection, StoreError> {
+        let doing = engine_error("opening the database to read");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.database, flags).map_err(&doing)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        connection.busy_timeout(Duration::from_secs(5)).map_err(&doing)?;
+        Ok(connection)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One look at the database.
+pub(super) struct Reading<'a> {
+    pub(super) connection: &'a Connection,
+    bodies: &'a PayloadFiles,
+}
+
+impl Reading<'_> {
+    /// The first row of a query.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let doing = engine_error("reading");
+        let mut statement = self.connection.prepare_cached(sql).map_err(&doing)?;
+        statement.query_row(values, |row| Ok(read(row))).optional().map_err(doing)
+    }
+
+    /// Every row of a query.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl Fn(&Row<'_>) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        let doing = engine_error("reading");
+        let mut statement = self.connection.prepare_cached(sql).map_err(&doing)?;
+        let rows = statement.query_map(values, |row| Ok(read(row))).map_err(&doing)?;
+        rows.collect::<Result<_, _>>().map_err(doing)
+    }
+
+    /// Octets of a row, from the row or from their file, checked.
+    pub(super) fn octets(&self, what: &str, kept: &Kept) -> Result<Bytes, StoreError> {
+        let octets = match &kept.inline {
+            Some(octets) => octets.clone(),
+            None => self.bodies.read(&kept.digest).map_err(|error| {
+                let detail = format!("its file {}: {error}", kept.digest);
+                StoreError::Damaged(Damage { what: what.to_owned(), detail })
+            })?,
+        };
+        verified(|| what.to_owned(), octets, &kept.digest)
+    }
+
+    pub(super) fn unseal(&self, what: &str, key: &str, row: &(Encoded, Kept)) -> Result<Sealed, StoreError> {
+        let Envelope { content_type, references } = row.0.decode(key)?;
+        Ok(Sealed { content_type, body: self.octets(what, &row.1)?, references })
+    }
+}
+
+/// Where octets are kept.
+pub(super) struct Kept {
+    pub(super) digest: String,
+    pub(super) inline: Option<Bytes>,
+}
+
+impl Kept {
+    /// From `digest, octets` that begin at column `first`.
+    pub(super) fn read(row: &Row<'_>, first: usize) -> Self {
+        let octets = row.get_ref(first + 1).ok().and_then(|value| value.as_blob_or_null().ok().flatten());
+        Self { digest: read_text(row, first), inline: octets.map(Bytes::copy_from_slice) }
+    }
+}
+
+impl Rows for Reading<'_> {
+    fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError> {
+        let sql = "SELECT version, form, checksum, record FROM message WHERE sender = ? AND message_id = ?";
+        let found = self.one(sql, parts(key), |row| read_encoded(row, 0))?;
+        found.map(|record| record.decode(&key.to_string())).transpose()
+    }
+
+    fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError> {
+        let sql = "SELECT r.version, r.form, r.checksum, r.record, r.digest, r.octets \
+                   FROM message m JOIN response r ON r.owner = m.number WHERE m.sender = ? AND m.message_id = ?";
+        let found = self.one(sql, parts(key), |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
+        found.map(|row| self.unseal(&format!("answer to {key}"), &key.to_string(), &row)).transpose()
+    }
+
+    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+        let sql = "SELECT m.version, m.form, m.checksum, m.record, b.digest, b.octets \
+                   FROM message m JOIN body b ON b.owner = m.number WHERE m.sender = ? AND m.message_id = ?";
+        let found = self.one(sql, parts(key), |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
+        let Some((record, kept)) = found else { return Ok(None) };
+        let record: StoredMessage = record.decode(&key.to_string())?;
+        let body = self.octets(&format!("body of message {key}"), &kept)?;
+        Ok(Some(Octets { content_type: record.content_type, body }))
+    }
+
+    fn correlated(&self, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {
+        if let CorrelationKey::Case(id) = key {
+            let found = self.one("SELECT 1 FROM cases WHERE id = ?", [id.as_str()], |_| ())?;
+            return Ok(found.map(|()| id.clone()));
+        }
+        let sql = "SELECT case_id, checksum FROM correlation WHERE kind = ? AND party = ? AND text = ?";
+        let (kind, party, text) = key.columns();
+        let found = self.one(sql, [kind, party, text], |row| (read_text(row, 0), read_number(row, 1)))?;
+        let Some((case, checksum)) = found else { return Ok(None) };
+        match CaseId::new(case.as_str()) {
+            Ok(id) if checksum == Some(correlation_sum(key, &case).into()) => Ok(Some(id)),
+            _ => {
+                let detail = "where it leads has a wrong checksum".to_owned();
+                Err(StoreError::Damaged(Damage { what: format!("correlation {key}"), detail }))
+            }
+        }
+    }
+
+    fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError> {
+        let sql = "SELECT version, form, checksum, record FROM cases WHERE id = ?";
+        let found = self.one(sql, [id.as_str()], |row| read_encoded(row, 0))?;
+        found
+            .map(|record| Ok(Versioned { value: record.decode(id.as_str())?, version: record.version }))
+            .transpose()
+    }
+
+    fn delivery(&self, locator: &DeliveryLocator) -> Result<Option<Versioned<Delivery>>, StoreError> {
+        let read = |row: &Row<'_>| (read_encoded(row, 0), read_text(row, 4));
+        let found = match locator {
+            DeliveryLocator::Id(id) => {
+                let sql = "SELECT version, form, checksum, record, id FROM delivery WHERE id = ?";
+                self.one(sql, [id.as_str()], read)
+            }
+            DeliveryLocator::Sent { destination, message_id } => {
+                let sql = "SELECT version, form, checksum, record, id FROM delivery \
+                           WHERE destination = ? AND message_id = ?";
+                self.one(sql, [destination.as_str(), message_id.as_str()], read)
+            }
+        }?;
+        found
+            .map(|(record, id)| Ok(Versioned { value: record.decode(&id)?, version: record.version }))
+            .transpose()
+    }
+
+    fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {
+        let sql = "SELECT s.version, s.form, s.checksum, s.record, s.digest, s.octets \
+                   FROM delivery d JOIN sealed s ON s.owner = d.number WHERE d.id = ?";
+        let found = self.one(sql, params![id.as_str()], |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
+        found.map(|row| self.unseal(&format!("octets of delivery {id}"), id.as_str(), &row)).transpose()
+    }
+}
+
+fn parts(key: &MessageKey) -> [&str; 2] {
+    [key.sender.as_str(), key.message_id.as_str()]
+}
+
+/// Reading connections that are kept open between looks.
+const IDLE_MAX: usize = 4;
+/// Prepared statements that each of them keeps.
+const STATEMENTS_MAX: usize = 64;

@@ -1,0 +1,252 @@
+//! The tables, the directory they live in, and how both come into being.
+//!
+//! ```text
+//! DIRECTORY/gwanmun.db   the database, with its -wal and -shm while it is open
+//!           bodies/ab/…  octets over 256 KB by their SHA-256
+//!           mark         the last audit entry that was committed, outside the write-ahead log
+//!           lock         held by the process that has the store open
+//! ```
+//!
+//! A new store is built beside its place, synced, and renamed into it: after a crash it is there whole or not
+//! at all. The format stands in the header of the database file, so that a version that does not know it can
+//! refuse without having touched anything (P19).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::super::StoreError;
+use super::super::payload::{PayloadFiles, sync_directory};
+use super::engine_error;
+use super::mark::Mark;
+
+/// The newest format of the tables that this version reads and writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// Where the parts of a store are.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) directory: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn database(&self) -> PathBuf {
+        self.directory.join("gwanmun.db")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.directory.join("gwanmun.db-wal")
+    }
+
+    pub(super) fn bodies(&self) -> PayloadFiles {
+        PayloadFiles::at(self.directory.join("bodies"))
+    }
+
+    pub(super) fn mark(&self) -> PathBuf {
+        self.directory.join("mark")
+    }
+
+    /// Takes the lock that keeps a second process out; held until the file is dropped.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let path = self.directory.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|source| StoreError::Files { doing: "opening", path, source })?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path: self.directory.clone() }),
+            Err(fs::TryLockError::Error(source)) => {
+                Err(StoreError::Files { doing: "locking", path: self.directory.clone(), source })
+            }
+        }
+    }
+
+    /// Whether there is nothing here yet.
+    pub(super) fn is_vacant(&self) -> Result<bool, StoreError> {
+        match fs::read_dir(&self.directory) {
+            Ok(mut entries) => Ok(entries.next().is_none()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(source) => Err(StoreError::Files { doing: "reading", path: self.directory.clone(), source }),
+        }
+    }
+
+    /// Makes a new store, whole or not at all.
+    pub(super) fn make(&self) -> Result<(), StoreError> {
+        let mut aside = self.directory.clone().into_os_string();
+        aside.push(".making");
+        let aside = Self { directory: aside.into() };
+        let files = |doing: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Files { doing, path, source }
+        };
+        match fs::remove_dir_all(&aside.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(files("clearing", &aside.directory)(error));
+            }
+            _ => fs::create_dir_all(&aside.directory).map_err(files("making", &aside.directory))?,
+        }
+        aside.make_database()?;
+        File::open(aside.database())
+            .and_then(|database| database.sync_all())
+            .map_err(files("syncing", &aside.database()))?;
+        aside.bodies().make().map_err(files("making", &aside.directory))?;
+        Mark::make(&aside.mark())?;
+        drop(aside.lock()?);
+        sync_directory(&aside.directory).map_err(files("syncing", &aside.directory))?;
+        fs::rename(&aside.directory, &self.directory).map_err(files("making", &self.directory))?;
+        let parent = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        sync_directory(parent).map_err(files("syncing", parent))
+    }
+
+    fn make_database(&self) -> Result<(), StoreError> {
+        let doing = engine_error("making the database");
+        let connection = Connection::open(self.database()).map_err(&doing)?;
+        connection.pragma_update(None, "page_size", 8192).map_err(&doing)?;
+        connection.pragma_update(None, "journal_mode", "wal").map_err(&doing)?;
+        connection.pragma_update(None, "synchronous", "full").map_err(&doing)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(&doing)?;
+        connection.pragma_update(None, "user_version", FORMAT).map_err(&doing)?;
+        connection.execute_batch(TABLES).map_err(&doing)?;
+        connection.close().map_err(|(_, error)| doing(error))
+    }
+
+    /// Reads the format from the header of the database file, without opening it.
+    pub(super) fn check_format(&self) -> Result<(), StoreError> {
+        let not_a_store =
+            |reason: &str| StoreError::NotAStore { path: self.directory.clone(), reason: reason.to_owned() };
+        let mut header = [0; 72];
+        match File::open(self.database()).and_then(|mut file| file.read_exact(&mut header)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(not_a_store("it is not empty and has no gwanmun.db"));
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(not_a_store("gwanmun.db is too short"));
+            }
+            Err(source) => return Err(StoreError::Files { doing: "reading", path: self.database(), source }),
+            Ok(()) => {}
+        }
+        let number = |at: usize| {
+            header
+                .get(at..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |octets| u32::from_be_bytes(*octets))
+        };
+        if !header.starts_with(b"SQLite format 3\0") || number(68) != APPLICATION_ID {
+            return Err(not_a_store("gwanmun.db is another kind of file"));
+        }
+        match number(60) {
+            found if found > FORMAT => Err(StoreError::Newer { found, known: FORMAT }),
+            FORMAT => Ok(()),
+            found => Err(not_a_store(&format!("gwanmun.db has format {found}, which never was"))),
+        }
+    }
+}
+
+/// `Gwan`, in the header of the database file.
+const APPLICATION_ID: u32 = u32::from_be_bytes(*b"Gwan");
+
+/// `record` is JSON text; `checksum` covers it, its key, `form` and `version`. The other columns repeat what is
+/// in the record, for the indexes; a scrub compares them. Instants are milliseconds since the Unix epoch.
+/// `due` is there while something is to happen to the delivery by itself.
+const TABLES: &str = "
+CREATE TABLE message (
+    number INTEGER PRIMARY KEY,
+    sender TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    case_id TEXT,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (sender, message_id)
+) STRICT;
+CREATE INDEX message_case ON message (case_id) WHERE case_id IS NOT NULL;
+CREATE INDEX message_quarantined ON message (number) WHERE quarantined = 1;
+
+CREATE TABLE body (
+    owner INTEGER PRIMARY KEY REFERENCES message,
+    digest TEXT NOT NULL,
+    octets BLOB
+) STRICT;
+CREATE INDEX body_file ON body (digest) WHERE octets IS NULL;
+
+CREATE TABLE response (
+    owner INTEGER PRIMARY KEY REFERENCES message,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    octets BLOB
+) STRICT;
+CREATE INDEX response_file ON response (digest) WHERE octets IS NULL;
+
+CREATE TABLE cases (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    submitter TEXT,
+    opened_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL
+) STRICT;
+CREATE INDEX cases_state ON cases (state, number);
+CREATE INDEX cases_submitter ON cases (submitter, number);
+
+CREATE TABLE correlation (
+    kind TEXT NOT NULL,
+    party TEXT NOT NULL,
+    text TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (kind, party, text)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE delivery (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    destination TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    case_id TEXT,
+    state TEXT NOT NULL,
+    due INTEGER,
+    attempts INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (destination, message_id)
+) STRICT;
+CREATE INDEX delivery_due ON delivery (destination, due, number) WHERE due IS NOT NULL;
+CREATE INDEX delivery_state ON delivery (destination, state, created_at);
+CREATE INDEX delivery_case ON delivery (case_id, number) WHERE case_id IS NOT NULL;
+
+CREATE TABLE sealed (
+    owner INTEGER PRIMARY KEY REFERENCES delivery,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    octets BLOB
+) STRICT;
+CREATE INDEX sealed_file ON sealed (digest) WHERE octets IS NULL;
+
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    case_id TEXT,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_case ON audit (case_id, number) WHERE case_id IS NOT NULL;
+";

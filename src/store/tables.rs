@@ -1,0 +1,255 @@
+//! The tables of the in-memory home: encoded records, and the maps that find them.
+//!
+//! They change only by [`Change`]s, in the same way for a new commit and for one read from the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, Sealed,
+    StoredMessage, Timestamp,
+};
+
+use super::audit::Link;
+use super::journal::Change;
+use super::lookup::Rows;
+use super::payload::{Blob, verified};
+use super::prepare::{Prepared, PreparedDelivery, PreparedSealed};
+use super::record::{Encoded, Envelope};
+use super::{
+    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Octets, StoreError, Versioned,
+};
+
+/// The records, and the maps that find them.
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) messages: BTreeMap<[String; 2], MessageRow>,
+    pub(super) cases: BTreeMap<String, Row>,
+    correlations: BTreeMap<[String; 3], String>,
+    pub(super) deliveries: BTreeMap<String, DeliveryRow>,
+    sent: BTreeMap<(PartyKey, MessageId), DeliveryId>,
+    pub(super) due: BTreeMap<PartyKey, BTreeSet<(Timestamp, u64, DeliveryId)>>,
+    pub(super) audit: Vec<Link>,
+    head: Option<AuditHead>,
+}
+
+/// A record with its place in the order of making.
+pub(super) struct Row {
+    pub(super) number: u64,
+    pub(super) record: Encoded,
+}
+
+pub(super) struct MessageRow {
+    pub(super) number: u64,
+    pub(super) record: Encoded,
+    pub(super) body: Blob,
+    pub(super) response: Option<PreparedSealed>,
+}
+
+pub(super) struct DeliveryRow {
+    pub(super) number: u64,
+    pub(super) record: Encoded,
+    pub(super) sealed: Option<PreparedSealed>,
+}
+
+/// What earlier deliveries of a batch make, as later ones of it find it.
+#[derive(Default)]
+struct Claims<'a> {
+    versions: BTreeMap<&'a DeliveryId, u64>,
+    sent: BTreeMap<(&'a PartyKey, &'a MessageId), &'a DeliveryId>,
+}
+
+impl Tables {
+    /// Compares a batch with what is stored.
+    pub(super) fn check(&self, batch: &Prepared) -> Result<(), CommitError> {
+        if let Some(message) = &batch.message
+            && self.messages.contains_key(&message_row_key(&message.new.record.key))
+        {
+            return Err(CommitError::Duplicate);
+        }
+        if let Some(case) = &batch.case {
+            let id = &case.write.case.id;
+            let found = self.cases.get(id.as_str()).map(|row| row.record.version);
+            if found != case.write.based_on {
+                return Err(CommitError::Conflict(Conflict::Case { id: id.clone(), found }));
+            }
+            for key in &case.write.correlations {
+                let moves = matches!(key, CorrelationKey::Conversation(..));
+                if let Some(owner) = self.owner(key)
+                    && !moves
+                    && owner != *id
+                {
+                    return Err(CommitError::Conflict(Conflict::Correlation { key: key.clone(), owner }));
+                }
+            }
+        }
+        let mut claims = Claims::default();
+        batch.deliveries.iter().try_for_each(|delivery| self.check_delivery(delivery, &mut claims))
+    }
+
+    fn check_delivery<'a>(
+        &self,
+        delivery: &'a PreparedDelivery,
+        claims: &mut Claims<'a>,
+    ) -> Result<(), CommitError> {
+        let conflict = |conflict| Err(CommitError::Conflict(conflict));
+        let value = &delivery.write.delivery;
+        let row = self.deliveries.get(value.id.as_str());
+        let found = claims.versions.get(&value.id).copied().or(row.map(|row| row.record.version));
+        if found != delivery.write.based_on {
+            return conflict(Conflict::Delivery { id: value.id.clone(), found });
+        }
+        let sent = self.sent.get(&(value.destination.clone(), value.message_id.clone()));
+        let sent = sent.or_else(|| claims.sent.get(&(&value.destination, &value.message_id)).copied());
+        if let Some(owner) = sent.filter(|owner| **owner != value.id) {
+            return conflict(Conflict::MessageId { owner: owner.clone() });
+        }
+        if delivery.sealed.is_some() && row.is_some_and(|row| row.sealed.is_some()) {
+            return conflict(Conflict::Sealed { id: value.id.clone() });
+        }
+        claims.versions.insert(&value.id, delivery.encoded.version);
+        claims.sent.insert((&value.destination, &value.message_id), &value.id);
+        Ok(())
+    }
+
+    /// Applies the changes of one commit: the same for a new one and for one out of the journal.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+        for change in changes {
+            match change {
+                Change::Message { key, record, body, response } => {
+                    let number = self.messages.len() as u64 + 1;
+                    self.messages.insert(key, MessageRow { number, record, body, response });
+                }
+                Change::Case { id, record, correlations } => {
+                    for key in correlations {
+                        self.correlations.insert(key, id.clone());
+                    }
+                    let number = self.cases.get(&id).map_or(self.cases.len() as u64 + 1, |row| row.number);
+                    self.cases.insert(id, Row { number, record });
+                }
+                Change::Delivery { id, record, sealed } => self.apply_delivery(id, record, sealed)?,
+                Change::Entry { text } => {
+                    let head = self.head().then(&text);
+                    self.audit.push(Link::of(head, text));
+                    self.head = Some(head);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_delivery(
+        &mut self,
+        id: String,
+        record: Encoded,
+        sealed: Option<PreparedSealed>,
+    ) -> Result<(), StoreError> {
+        let value: Delivery = record.decode(&id)?;
+        let made = self.deliveries.len() as u64 + 1;
+        let row = self.deliveries.remove(&id);
+        if let Some(row) = &row {
+            let before: Delivery = row.record.decode(&id)?;
+            if let Some(due) = self.due.get_mut(&before.destination) {
+                due.remove(&(before.due, row.number, before.id));
+            }
+            self.sent.remove(&(before.destination, before.message_id));
+        }
+        let number = row.as_ref().map_or(made, |row| row.number);
+        if is_scheduled(value.state) {
+            let due = self.due.entry(value.destination.clone()).or_default();
+            due.insert((value.due, number, value.id.clone()));
+        }
+        self.sent.insert((value.destination, value.message_id), value.id);
+        let sealed = sealed.or_else(|| row.and_then(|row| row.sealed));
+        self.deliveries.insert(id, DeliveryRow { number, record, sealed });
+        Ok(())
+    }
+
+    fn owner(&self, key: &CorrelationKey) -> Option<CaseId> {
+        let (kind, party, text) = key.columns();
+        let id = match key {
+            CorrelationKey::Case(id) => Some(id.as_str()).filter(|id| self.cases.contains_key(*id)),
+            _ => self.correlations.get(&[kind, party, text].map(str::to_owned)).map(String::as_str),
+        };
+        id.and_then(|id| CaseId::new(id).ok())
+    }
+
+    pub(super) fn head(&self) -> AuditHead {
+        self.head.unwrap_or(AuditHead::EMPTY)
+    }
+
+    /// Every delivery in order of making, or its damage.
+    pub(super) fn each_delivery(&self) -> Vec<(&str, &DeliveryRow, Result<Delivery, StoreError>)> {
+        let mut rows: Vec<_> =
+            self.deliveries.iter().map(|(id, row)| (id.as_str(), row, row.record.decode(id))).collect();
+        rows.sort_by_key(|(_, row, _)| row.number);
+        rows
+    }
+}
+
+fn message_row_key(key: &MessageKey) -> [String; 2] {
+    [key.sender.to_string(), key.message_id.to_string()]
+}
+
+/// Whether `due` says when something happens to a delivery in this state.
+pub(super) const fn is_scheduled(state: DeliveryState) -> bool {
+    matches!(state, DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment)
+}
+
+pub(super) fn unsealed(
+    what: impl FnOnce() -> String,
+    key: &str,
+    row: &PreparedSealed,
+) -> Result<Sealed, StoreError> {
+    let Envelope { content_type, references } = row.encoded.decode(key)?;
+    let body = verified(what, row.blob.octets.clone(), &row.blob.digest.to_string())?;
+    Ok(Sealed { content_type, body, references })
+}
+
+impl Rows for Tables {
+    fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError> {
+        let row = self.messages.get(&message_row_key(key));
+        row.map(|row| row.record.decode(&key.to_string())).transpose()
+    }
+
+    fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError> {
+        let response = self.messages.get(&message_row_key(key)).and_then(|row| row.response.as_ref());
+        response.map(|row| unsealed(|| format!("answer to {key}"), &key.to_string(), row)).transpose()
+    }
+
+    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+        let Some(row) = self.messages.get(&message_row_key(key)) else { return Ok(None) };
+        let record: StoredMessage = row.record.decode(&key.to_string())?;
+        let what = || format!("body of message {key}");
+        let body = verified(what, row.body.octets.clone(), &row.body.digest.to_string())?;
+        Ok(Some(Octets { content_type: record.content_type, body }))
+    }
+
+    fn correlated(&self, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {
+        Ok(self.owner(key))
+    }
+
+    fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError> {
+        let row = self.cases.get(id.as_str());
+        row.map(|row| Ok(Versioned { value: row.record.decode(id.as_str())?, version: row.record.version }))
+            .transpose()
+    }
+
+    fn delivery(&self, locator: &DeliveryLocator) -> Result<Option<Versioned<Delivery>>, StoreError> {
+        let id = match locator {
+            DeliveryLocator::Id(id) => Some(id),
+            DeliveryLocator::Sent { destination, message_id } => {
+                self.sent.get(&(destination.clone(), message_id.clone()))
+            }
+        };
+        let row = id.and_then(|id| Some((id, self.deliveries.get(id.as_str())?)));
+        row.map(|(id, row)| {
+            Ok(Versioned { value: row.record.decode(id.as_str())?, version: row.record.version })
+        })
+        .transpose()
+    }
+
+    fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {
+        let sealed = self.deliveries.get(id.as_str()).and_then(|row| row.sealed.as_ref());
+        sealed.map(|row| unsealed(|| format!("octets of delivery {id}"), id.as_str(), row)).transpose()
+    }
+}

@@ -1,0 +1,95 @@
+//! The suite on each home, and what is particular to the one in memory.
+
+use super::sample::{delivery, new_message, party};
+use super::suite::{everything, makes, suite};
+use super::{TestDisk, commit};
+use crate::store::{Batch, CommitError, MemoryStore, SqliteStore, Store, StoreError, StoreOptions};
+
+fn memory(disk: &TestDisk) -> MemoryStore {
+    MemoryStore::open(Box::new(disk.clone())).expect("it opens")
+}
+
+#[test]
+fn the_home_in_memory_passes_the_suite_and_knows_it_again() {
+    let disk = TestDisk::default();
+    let store = memory(&disk);
+    suite(&store);
+    let known = everything(&store, &[party("due"), party("kfda")]);
+    let again = memory(&disk.after_crash(0));
+    assert_eq!(known, everything(&again, &[party("due"), party("kfda")]), "P1");
+}
+
+#[test]
+fn the_home_on_sqlite_passes_the_suite_and_knows_it_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = || SqliteStore::open(StoreOptions::at(directory.path().join("store"))).expect("it opens");
+    let store = open();
+    suite(&store);
+    let known = everything(&store, &[party("due"), party("kfda")]);
+    drop(store);
+    assert_eq!(known, everything(&open(), &[party("due"), party("kfda")]), "P1");
+}
+
+#[test]
+fn every_commit_is_synced_before_it_is_answered() {
+    let disk = TestDisk::default();
+    let store = memory(&disk);
+    for number in 1..=3 {
+        let before = disk.syncs();
+        let watched = disk.clone();
+        store.commit(
+            makes(delivery(number, "kfda")),
+            Box::new(move |outcome| {
+                assert!(outcome.is_ok());
+                assert_eq!((watched.syncs(), watched.unsynced()), (before + 1, 0), "P1");
+            }),
+        );
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_all_commits() {
+    let disk = TestDisk::default();
+    let store = memory(&disk);
+    assert_eq!(commit(&store, makes(delivery(1, "kfda"))), Ok(()));
+    disk.fail_next_sync();
+    for number in [2, 3] {
+        let outcome = commit(&store, makes(delivery(number, "kfda")));
+        assert_eq!(outcome, Err(CommitError::Fatal("medium error".to_owned())), "P10: never synced again");
+    }
+    assert_eq!(store.health().failed.as_deref(), Some("medium error"));
+
+    // Whatever survived of the second one, the next start finds it whole or not at all.
+    for kept in 0..=disk.unsynced() {
+        let again = memory(&disk.after_crash(kept));
+        let made = again.stats().file_bytes;
+        let law = again.conservation().expect("readable");
+        let created = law.destinations[&party("kfda")].created;
+        assert!(law.holds() && (created == 1 || kept == disk.unsynced()), "{kept} of {made} octets");
+        assert_eq!(commit(&again, makes(delivery(9, "kfda"))), Ok(()), "and goes on from there");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let disk = TestDisk::default();
+    let store = memory(&disk);
+    disk.set_full(true);
+    assert_eq!(commit(&store, makes(delivery(1, "kfda"))), Err(CommitError::Full), "P11");
+    disk.set_full(false);
+    assert_eq!(commit(&store, makes(delivery(1, "kfda"))), Ok(()));
+    assert!(memory(&disk.after_crash(0)).conservation().expect("readable").holds());
+}
+
+#[test]
+fn damage_in_the_middle_of_a_journal_is_refused() {
+    let disk = TestDisk::default();
+    let store = memory(&disk);
+    let message =
+        |number| Batch { message: Some(new_message("broker", number, "a body")), ..Batch::default() };
+    assert_eq!(commit(&store, message(1)), Ok(()));
+    assert_eq!(commit(&store, message(2)), Ok(()));
+    disk.flip(b"a body");
+    let refused = MemoryStore::open(Box::new(disk.after_crash(0)));
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "P12");
+}

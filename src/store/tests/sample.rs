@@ -1,0 +1,170 @@
+//! Records to test with: small, valid, and the same every time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::{
+    Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryPurpose,
+    DeliveryState, Digest, DigestMethod, DigestReference, MessageData, MessageHeader, MessageId, MessageKey,
+    Part, PartSource, PartyId, PartyKey, PartyRef, Sealed, Service, StoredMessage, TimelineEntry, Timestamp,
+    Transform,
+};
+use crate::store::NewMessage;
+
+pub(in crate::store) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(1_718_098_200_000).plus(Duration::from_secs(seconds))
+}
+
+pub(in crate::store) fn party(name: &str) -> PartyKey {
+    PartyKey::new(name).expect("a party key")
+}
+
+pub(in crate::store) fn message_id(text: impl Into<Arc<str>>) -> MessageId {
+    MessageId::new(text).expect("a MessageId")
+}
+
+pub(in crate::store) fn case_id(number: u32) -> CaseId {
+    CaseId::new(format!("case-{number}")).expect("a case id")
+}
+
+pub(in crate::store) fn delivery_id(number: u32) -> DeliveryId {
+    DeliveryId::new(format!("delivery-{number}")).expect("a delivery id")
+}
+
+pub(in crate::store) fn message_key(sender: &str, number: u32) -> MessageKey {
+    MessageKey { sender: party(sender), message_id: message_id(format!("{number}@{sender}")) }
+}
+
+fn conversation(number: u32) -> ConversationId {
+    ConversationId::new(format!("conversation-{number}")).expect("a ConversationId")
+}
+
+fn service(value: &str) -> Service {
+    Service { value: value.into(), kind: Some("urn:swgw:service".into()) }
+}
+
+fn party_ref(name: &str) -> PartyRef {
+    PartyRef { ids: vec![PartyId { value: name.into(), kind: Some("urn:swgw:party".into()) }], role: None }
+}
+
+/// A lodging that was accepted.
+pub(in crate::store) fn stored(sender: &str, number: u32) -> StoredMessage {
+    let key = message_key(sender, number);
+    StoredMessage {
+        header: MessageHeader {
+            from: party_ref(sender),
+            to: party_ref("gateway"),
+            cpa_id: CpaId::new("cpa").expect("a CPAId"),
+            conversation_id: conversation(number),
+            service: service("ImportClearance"),
+            action: "GOVCBR929".into(),
+            data: MessageData {
+                message_id: key.message_id.clone(),
+                timestamp: at(0),
+                ref_to_message_id: None,
+                time_to_live: None,
+            },
+            duplicate_elimination: true,
+            descriptions: vec![],
+        },
+        received_at: at(u64::from(number)),
+        content_digest: Digest::of(key.to_string().as_bytes()),
+        accepted: true,
+        quarantined: false,
+        case: None,
+        content_type: "multipart/related; boundary=b".into(),
+        reason: String::new(),
+        key,
+    }
+}
+
+pub(in crate::store) fn new_message(sender: &str, number: u32, body: impl Into<Bytes>) -> NewMessage {
+    NewMessage {
+        record: stored(sender, number),
+        body: body.into(),
+        response: Some(sealed(format!("answer to {number}"))),
+    }
+}
+
+pub(in crate::store) fn sealed(body: impl Into<Bytes>) -> Sealed {
+    let body = body.into();
+    let reference = DigestReference {
+        uri: "".into(),
+        transforms: vec![Transform::EnvelopedSignature, Transform::ActorFilter, Transform::CanonicalXml],
+        method: DigestMethod::Sha256,
+        value: Digest::of(&body).0.to_vec(),
+    };
+    Sealed { content_type: "text/xml".into(), body, references: vec![reference] }
+}
+
+/// A case that collects.
+pub(in crate::store) fn case(number: u32) -> Case {
+    Case {
+        id: case_id(number),
+        declaration: Some(format!("declaration-{number}").into()),
+        submitter: Some(party("broker")),
+        opened_by: message_key("broker", number),
+        conversation_id: conversation(number),
+        opened_at: at(u64::from(number)),
+        revision: 1,
+        round: 1,
+        state: CaseState::Collecting,
+        declared_as: None,
+        rule_set: Some(Digest::of(b"rules")),
+        expected: vec![],
+        trace: vec![],
+        applications: vec![],
+        events: vec![],
+        customs_status: None,
+        customs_issued_at: None,
+    }
+}
+
+/// A delivery that is due at once and carries a payload of the message with the same number.
+pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
+    let content_id = ContentId::new("document").expect("a Content-ID");
+    Delivery {
+        id: delivery_id(number),
+        case: None,
+        purpose: DeliveryPurpose::Application { index: 0 },
+        destination: party(destination),
+        cpa_id: CpaId::new("cpa").expect("a CPAId"),
+        message_id: message_id(format!("out-{number}")),
+        conversation_id: conversation(number),
+        ref_to_message_id: None,
+        service: service("RequirementVerification"),
+        action: "GOVCBRX01".into(),
+        parts: vec![Part {
+            content_id: content_id.clone(),
+            media_type: "application/xml".into(),
+            role: None,
+            source: PartSource::Received {
+                message: message_key("broker", number),
+                content_id,
+                digest: Digest::of(b"document"),
+            },
+        }],
+        created_at: at(u64::from(number)),
+        expires_at: at(3600),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        due: at(u64::from(number)),
+        sealed: false,
+        reason: String::new(),
+    }
+}
+
+pub(in crate::store) fn entry(event: &str) -> TimelineEntry {
+    TimelineEntry {
+        at: at(0),
+        event: event.into(),
+        case: None,
+        party: None,
+        message_id: None,
+        delivery: None,
+        text: "something happened".to_owned(),
+        alarm: false,
+    }
+}

@@ -1,0 +1,383 @@
+//! What every home must do. Each scenario has its own parties and numbers, so that all can run on one store.
+
+use crate::model::{DeliveryState, PartyKey, TimelineEntry, Timestamp};
+use crate::store::{
+    AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict, CorrelationKey, DeliveryFilter,
+    DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Store,
+};
+
+use super::commit;
+use super::sample::{
+    at, case, case_id, delivery, delivery_id, entry, message_id, message_key, new_message, party, sealed,
+};
+
+/// Runs every scenario.
+pub(in crate::store) fn suite(store: &dyn Store) {
+    nothing_is_found_in_a_new_store(store);
+    what_is_committed_is_loaded(store);
+    a_duplicate_changes_nothing_and_finds_the_first_answer(store);
+    a_case_is_written_only_over_the_version_that_was_read(store);
+    correlations_lead_to_one_case(store);
+    a_delivery_is_written_only_over_the_version_that_was_read(store);
+    a_batch_that_conflicts_anywhere_leaves_nothing(store);
+    what_is_due_comes_in_order_and_leaves_when_it_ends(store);
+    large_octets_are_kept_like_small_ones(store);
+    operators_find_everything(store);
+    everything_is_accounted_for(store);
+    the_audit_record_is_one_chain(store);
+    assert_eq!(store.scrub().expect("readable"), [], "nothing is damaged (P12)");
+    assert_eq!(store.health().failed, None);
+}
+
+/// A batch that makes a delivery.
+pub(in crate::store) fn makes(delivery: crate::model::Delivery) -> Batch {
+    let named = TimelineEntry {
+        delivery: Some(delivery.id.clone()),
+        party: Some(delivery.destination.clone()),
+        ..entry("delivery.created")
+    };
+    let write = DeliveryWrite { delivery, based_on: None, sealed: None };
+    Batch { deliveries: vec![write], audit: vec![named], ..Batch::default() }
+}
+
+fn opens(number: u32, correlations: Vec<CorrelationKey>) -> Batch {
+    let write = CaseWrite { case: case(number), based_on: None, correlations };
+    let named = TimelineEntry { case: Some(case_id(number)), ..entry("case.opened") };
+    Batch { case: Some(write), audit: vec![named], ..Batch::default() }
+}
+
+fn by_id(number: u32) -> Needs {
+    Needs { delivery: Some(DeliveryLocator::Id(delivery_id(number))), ..Needs::default() }
+}
+
+fn nothing_is_found_in_a_new_store(store: &dyn Store) {
+    let needs = Needs {
+        message: Some(message_key("broker", 1)),
+        case: vec![CorrelationKey::Case(case_id(1)), CorrelationKey::Declaration("1".into())],
+        case_of_delivery: true,
+        sealed: true,
+        parts_of_delivery: true,
+        ..by_id(1)
+    };
+    let view = store.load(&needs).expect("readable");
+    assert!(view.message.is_none() && view.case.is_none() && view.delivery.is_none());
+    assert!(view.taken.is_empty() && view.bodies.is_empty() && view.sealed.is_none());
+    assert_eq!(store.next_due(&party("kfda")).expect("readable"), None);
+    assert_eq!(commit(store, Batch::default()), Ok(()), "nothing can be committed");
+}
+
+fn what_is_committed_is_loaded(store: &dyn Store) {
+    let mut first = delivery(100, "loaded");
+    first.case = Some(case_id(100));
+    first.sealed = true;
+    let mut batch = opens(100, vec![CorrelationKey::Declaration("declaration-100".into())]);
+    batch.message = Some(new_message("broker", 100, "body 100"));
+    let octets = sealed("octets 100");
+    batch.deliveries =
+        vec![DeliveryWrite { delivery: first.clone(), based_on: None, sealed: Some(octets.clone()) }];
+    assert_eq!(commit(store, batch), Ok(()));
+
+    let sent = DeliveryLocator::Sent { destination: party("loaded"), message_id: message_id("out-100") };
+    for locator in [DeliveryLocator::Id(delivery_id(100)), sent] {
+        let needs = Needs {
+            message: Some(message_key("broker", 100)),
+            case: vec![CorrelationKey::Declaration("no such".into())],
+            delivery: Some(locator),
+            case_of_delivery: true,
+            sealed: true,
+            parts_of_delivery: true,
+        };
+        let view = store.load(&needs).expect("readable");
+        let message = view.message.expect("the message");
+        assert_eq!(message.record, new_message("broker", 100, "").record);
+        assert_eq!(message.response.expect("its answer"), sealed("answer to 100"));
+        let found = view.delivery.expect("the delivery");
+        assert_eq!((&found.value, found.version), (&first, 1));
+        assert_eq!(view.sealed.as_ref(), Some(&octets));
+        assert_eq!(view.case.expect("the case of the delivery").value, case(100));
+        assert_eq!(view.found_by, Some(CorrelationKey::Case(case_id(100))));
+        let body = view.bodies.get(&message_key("broker", 100)).expect("the body that its part comes from");
+        assert_eq!((&*body.body, &*body.content_type), (&b"body 100"[..], &*message.record.content_type));
+    }
+}
+
+fn a_duplicate_changes_nothing_and_finds_the_first_answer(store: &dyn Store) {
+    let batch = |body: &'static str, number| Batch {
+        message: Some(new_message("sender-200", 200, body)),
+        ..makes(delivery(number, "duplicates"))
+    };
+    assert_eq!(commit(store, batch("first", 200)), Ok(()));
+    assert_eq!(commit(store, batch("second", 201)), Err(CommitError::Duplicate), "P3");
+    assert!(store.load(&by_id(201)).expect("readable").delivery.is_none(), "no second delivery (P3)");
+    let body = store.body(&message_key("sender-200", 200)).expect("readable").expect("there");
+    assert_eq!(&*body.body, b"first");
+    let elsewhere = Batch { message: Some(new_message("sender-201", 200, "x")), ..Batch::default() };
+    assert_eq!(commit(store, elsewhere), Ok(()), "the key has the sender in it (P3)");
+}
+
+fn a_case_is_written_only_over_the_version_that_was_read(store: &dyn Store) {
+    let write = |round: u32, based_on| {
+        let mut changed = case(300);
+        changed.round = round;
+        let write = CaseWrite { case: changed, based_on, correlations: vec![] };
+        commit(store, Batch { case: Some(write), ..Batch::default() })
+    };
+    let conflict = |found| Err(CommitError::Conflict(Conflict::Case { id: case_id(300), found }));
+    assert_eq!(write(1, Some(1)), conflict(None));
+    assert_eq!(write(1, None), Ok(()));
+    assert_eq!(write(9, None), conflict(Some(1)));
+    assert_eq!(write(2, Some(1)), Ok(()));
+    assert_eq!(write(9, Some(1)), conflict(Some(2)));
+    let found = store.case(&CorrelationKey::Case(case_id(300))).expect("readable").expect("there");
+    assert_eq!((found.value.round, found.version), (2, 2));
+}
+
+fn correlations_lead_to_one_case(store: &dyn Store) {
+    let keys = vec![
+        CorrelationKey::Declaration("400".into()),
+        CorrelationKey::Application("A400".into()),
+        CorrelationKey::Sent(message_id("out-400")),
+        CorrelationKey::Result(party("kfda"), "R400".into()),
+        CorrelationKey::Received(message_key("broker", 400)),
+        CorrelationKey::Conversation(party("broker"), case(400).conversation_id),
+    ];
+    assert_eq!(commit(store, opens(400, keys.clone())), Ok(()));
+    for key in &keys {
+        let needs = Needs { case: vec![key.clone()], ..Needs::default() };
+        let view = store.load(&needs).expect("readable");
+        assert_eq!(view.case.expect("a case").value.id, case_id(400), "{key}");
+        assert_eq!(view.found_by.as_ref(), Some(key));
+    }
+    let other = CorrelationKey::Result(party("other"), "R400".into());
+    assert!(store.case(&other).expect("readable").is_none(), "a result number belongs to its agency");
+
+    for key in keys.iter().take(5) {
+        let conflict = Conflict::Correlation { key: key.clone(), owner: case_id(400) };
+        assert_eq!(commit(store, opens(401, vec![key.clone()])), Err(CommitError::Conflict(conflict)));
+    }
+    let new = CorrelationKey::Declaration("401".into());
+    assert_eq!(
+        commit(store, opens(401, vec![new.clone(), keys[5].clone()])),
+        Ok(()),
+        "a conversation moves on"
+    );
+    let needs = Needs { case: vec![keys[5].clone(), keys[0].clone()], ..Needs::default() };
+    let view = store.load(&needs).expect("readable");
+    assert_eq!(view.case.expect("a case").value.id, case_id(401), "the first key decides");
+    assert_eq!(view.found_by.as_ref(), Some(&keys[5]));
+    assert_eq!(view.taken.get(&keys[0]), Some(&case_id(400)), "where the others lead is told");
+}
+
+fn a_delivery_is_written_only_over_the_version_that_was_read(store: &dyn Store) {
+    let write = |number: u32, attempts: u32, based_on, octets: Option<&'static str>| {
+        let mut changed = delivery(number, "versions");
+        changed.attempts = attempts;
+        changed.sealed = octets.is_some();
+        if number == 502 {
+            changed.message_id = message_id("out-500");
+        }
+        let write = DeliveryWrite { delivery: changed, based_on, sealed: octets.map(sealed) };
+        commit(store, Batch { deliveries: vec![write], ..Batch::default() })
+    };
+    let conflict = |conflict| Err(CommitError::Conflict(conflict));
+    let stale = |found| conflict(Conflict::Delivery { id: delivery_id(500), found });
+    let taken = || conflict(Conflict::MessageId { owner: delivery_id(500) });
+    assert_eq!(write(500, 1, Some(1), None), stale(None));
+    assert_eq!(write(500, 0, None, None), Ok(()));
+    assert_eq!(write(500, 9, None, None), stale(Some(1)));
+    assert_eq!(write(500, 1, Some(1), Some("sealed once")), Ok(()));
+    assert_eq!(write(500, 2, Some(1), None), stale(Some(2)));
+    assert_eq!(write(500, 2, Some(2), Some("again")), conflict(Conflict::Sealed { id: delivery_id(500) }));
+    assert_eq!(write(502, 0, None, None), taken(), "one message to one destination");
+    assert_eq!(write(501, 3, None, None), Ok(()));
+
+    let mut moved = delivery(501, "versions");
+    moved.message_id = message_id("out-500");
+    let write = DeliveryWrite { delivery: moved, based_on: Some(1), sealed: None };
+    assert_eq!(commit(store, Batch { deliveries: vec![write], ..Batch::default() }), taken());
+
+    let view = store.load(&Needs { sealed: true, ..by_id(500) }).expect("readable");
+    assert_eq!(view.delivery.expect("there").value.attempts, 1);
+    assert_eq!(&*view.sealed.expect("sealed").body, b"sealed once");
+}
+
+fn a_batch_that_conflicts_anywhere_leaves_nothing(store: &dyn Store) {
+    let before = store.audit(1, usize::MAX).expect("readable").items.len();
+    assert_eq!(commit(store, makes(delivery(600, "whole"))), Ok(()));
+    let mut batch = opens(600, vec![CorrelationKey::Declaration("600".into())]);
+    batch.message = Some(new_message("broker", 600, "body"));
+    batch.deliveries = [601, 600]
+        .map(|number| DeliveryWrite { delivery: delivery(number, "whole"), based_on: None, sealed: None })
+        .into();
+    let conflict = Conflict::Delivery { id: delivery_id(600), found: Some(1) };
+    assert_eq!(commit(store, batch), Err(CommitError::Conflict(conflict)));
+    let needs = Needs {
+        message: Some(message_key("broker", 600)),
+        case: vec![CorrelationKey::Declaration("600".into()), CorrelationKey::Case(case_id(600))],
+        ..by_id(601)
+    };
+    let view = store.load(&needs).expect("readable");
+    assert!(view.message.is_none() && view.case.is_none() && view.delivery.is_none(), "P1: all or nothing");
+    assert_eq!(store.audit(1, usize::MAX).expect("readable").items.len(), before + 1);
+}
+
+fn what_is_due_comes_in_order_and_leaves_when_it_ends(store: &dyn Store) {
+    let due = |now, limit| -> Vec<_> {
+        let due = store.due(&party("due"), now, limit).expect("readable");
+        due.into_iter().map(|due| due.id).collect()
+    };
+    for (number, seconds) in [(700, 30), (701, 10), (702, 20), (703, 20)] {
+        let mut made = delivery(number, "due");
+        made.due = at(seconds);
+        assert_eq!(commit(store, makes(made)), Ok(()));
+    }
+    assert_eq!(store.next_due(&party("due")).expect("readable"), Some(at(10)));
+    assert_eq!(due(at(9), 10), []);
+    assert_eq!(due(at(20), 10), [701, 702, 703].map(delivery_id));
+    assert_eq!(due(at(99), 2), [701, 702].map(delivery_id));
+
+    let states = [
+        (701, DeliveryState::AwaitingAcknowledgment, 40),
+        (702, DeliveryState::Held, 20),
+        (703, DeliveryState::Delivered, 20),
+        (700, DeliveryState::Pending, 31),
+    ];
+    for (number, state, seconds) in states {
+        let mut changed = delivery(number, "due");
+        (changed.state, changed.due, changed.attempts) = (state, at(seconds), 1);
+        let write = DeliveryWrite { delivery: changed, based_on: Some(1), sealed: None };
+        assert_eq!(commit(store, Batch { deliveries: vec![write], ..Batch::default() }), Ok(()));
+    }
+    assert_eq!(due(at(99), 10), [700, 701].map(delivery_id));
+    let first = store.due(&party("due"), at(99), 1).expect("readable").remove(0);
+    assert_eq!((first.due, first.attempts), (at(31), 1));
+    assert_eq!(due(Timestamp::EPOCH, 10), []);
+    assert_eq!(store.due(&party("somebody else"), at(99), 10).expect("readable"), []);
+}
+
+fn large_octets_are_kept_like_small_ones(store: &dyn Store) {
+    for (number, length) in [(800, 256 * 1024), (801, 256 * 1024 + 1), (802, 3 << 20), (803, 0)] {
+        let octets = |fill: u8| vec![fill; length];
+        let mut made = delivery(number, "large");
+        made.sealed = true;
+        let mut batch = makes(made.clone());
+        batch.message = Some(new_message("broker", number, octets(1)));
+        batch.deliveries[0].sealed = Some(sealed(octets(2)));
+        assert_eq!(commit(store, batch), Ok(()));
+        let needs = Needs { sealed: true, parts_of_delivery: true, ..by_id(number) };
+        let view = store.load(&needs).expect("readable");
+        assert_eq!(view.sealed.expect("sealed").body, octets(2), "{length} octets (P6)");
+        assert_eq!(view.bodies[&message_key("broker", number)].body, octets(1));
+    }
+}
+
+fn operators_find_everything(store: &dyn Store) {
+    let mut refused = new_message("operators", 900, "refused");
+    (refused.record.accepted, refused.record.case) = (false, Some(case_id(900)));
+    let mut quarantined = new_message("operators", 901, "quarantined");
+    quarantined.record.quarantined = true;
+    for message in [refused, quarantined] {
+        assert_eq!(commit(store, Batch { message: Some(message), ..Batch::default() }), Ok(()));
+    }
+    let mut made = opens(900, vec![]);
+    if let Some(write) = &mut made.case {
+        write.case.submitter = Some(party("operators"));
+    }
+    let mut owed = delivery(900, "operators");
+    owed.case = Some(case_id(900));
+    made.deliveries = makes(owed).deliveries;
+    assert_eq!(commit(store, made), Ok(()));
+
+    let messages = |filter: MessageFilter| -> Vec<_> {
+        let filter = MessageFilter { sender: Some(party("operators")), ..filter };
+        let listing = store.messages(&filter, 10).expect("readable");
+        listing.items.into_iter().map(|message| message.key).collect()
+    };
+    let [first, second] = [900, 901].map(|number| message_key("operators", number));
+    assert_eq!(messages(MessageFilter::default()), [second.clone(), first.clone()], "newest first");
+    assert_eq!(
+        messages(MessageFilter { accepted: Some(false), ..Default::default() }),
+        std::slice::from_ref(&first)
+    );
+    assert_eq!(messages(MessageFilter { quarantined: Some(true), ..Default::default() }), [second]);
+    assert_eq!(messages(MessageFilter { case: Some(case_id(900)), ..Default::default() }), [first]);
+
+    let filter = CaseFilter { submitter: Some(party("operators")), ..CaseFilter::default() };
+    let cases = store.cases(&filter, 10).expect("readable").items;
+    assert_eq!(cases.iter().map(|case| &case.id).collect::<Vec<_>>(), [&case_id(900)]);
+    assert_eq!(store.cases(&CaseFilter::default(), 1).expect("readable").items, cases, "newest first");
+
+    let deliveries = |filter: DeliveryFilter| store.deliveries(&filter, 10).expect("readable").items;
+    let of_case = deliveries(DeliveryFilter { case: Some(case_id(900)), ..Default::default() });
+    let to = DeliveryFilter {
+        destination: Some(party("operators")),
+        state: Some(DeliveryState::Pending),
+        ..Default::default()
+    };
+    assert_eq!(of_case, deliveries(to));
+    assert_eq!(of_case.len(), 1);
+
+    let timeline = store.timeline(&case_id(900)).expect("readable").items;
+    let events: Vec<_> = timeline.iter().map(|entry| &*entry.entry.event).collect();
+    assert_eq!(events, ["case.opened"]);
+}
+
+fn everything_is_accounted_for(store: &dyn Store) {
+    for (number, state) in (1000..).zip(DeliveryState::ALL) {
+        let mut made = delivery(number, "accounts");
+        made.state = state;
+        assert_eq!(commit(store, makes(made)), Ok(()));
+    }
+    let law = store.conservation().expect("readable");
+    assert!(law.holds(), "P2: {law:?}");
+    let account = law.destinations[&party("accounts")];
+    assert_eq!(account.created, 7);
+    assert_eq!((account.delivered, account.held, account.awaiting, account.expired), (1, 1, 1, 1));
+
+    let queue = store.queues().expect("readable").remove(&party("accounts")).expect("a queue");
+    assert_eq!(queue.counts.len(), 7);
+    assert_eq!(queue.oldest, Some(at(1000)), "the oldest that is not terminal");
+}
+
+fn the_audit_record_is_one_chain(store: &dyn Store) {
+    let entries = store.audit(1, usize::MAX).expect("readable").items;
+    let numbers: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(numbers, (1..=entries.len() as u64).collect::<Vec<_>>(), "P18: no gaps");
+    let last = entries.last().expect("entries");
+    match store.verify_audit().expect("readable") {
+        AuditVerdict::Intact(head) => assert_eq!((head.sequence, head.hash), (last.sequence, last.hash)),
+        broken @ AuditVerdict::Broken { .. } => panic!("{broken:?} (P18)"),
+    }
+    let some = store.audit(2, 3).expect("readable").items;
+    assert_eq!(some, entries[1..4]);
+}
+
+/// Everything that can be read of a store, to compare what two homes, or one before and after, know.
+pub(in crate::store) fn everything(store: &dyn Store, destinations: &[PartyKey]) -> String {
+    let cases = store.cases(&CaseFilter::default(), usize::MAX).expect("readable");
+    let messages = store.messages(&MessageFilter::default(), usize::MAX).expect("readable");
+    let deliveries = store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("readable");
+    let entries = store.audit(0, usize::MAX).expect("readable");
+    let due: Vec<_> = destinations
+        .iter()
+        .map(|party| store.due(party, at(1_000_000), usize::MAX).expect("readable"))
+        .collect();
+    let next: Vec<_> = destinations.iter().map(|party| store.next_due(party).expect("readable")).collect();
+    let (queues, law) = (store.queues().expect("readable"), store.conservation().expect("readable"));
+    let views: Vec<_> = deliveries
+        .items
+        .iter()
+        .map(|delivery| {
+            let needs = Needs {
+                delivery: Some(DeliveryLocator::Id(delivery.id.clone())),
+                case_of_delivery: true,
+                sealed: true,
+                ..Needs::default()
+            };
+            store.load(&needs).expect("readable")
+        })
+        .collect();
+    format!(
+        "{cases:#?}{messages:#?}{deliveries:#?}{entries:#?}{due:#?}{next:#?}{queues:#?}{law:#?}{views:#?}"
+    )
+}

@@ -1,0 +1,387 @@
+//! Posting over kept-alive mutual TLS.
+//!
+//! Promises: a deadline for every wait and a cap for every count (S20); redirects are never followed; the
+//! server's certificate must be trusted, and, where the caller names parties, be one of theirs *before*
+//! anything is sent; its digest comes back with the response. A connection is used by one exchange at a time
+//! and goes back to the pool only after a complete response. A request is written twice only when it is
+//! certain that nothing of it left the first time.
+//!
+//! Does not retry, does not judge a status, does not know what it carries.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_openssl::SslStream;
+
+use super::body::{BodyError, BodyLimits, receive};
+use super::error::{PostError, PostErrorKind, TransportError, chain};
+use super::tls::{Tls, TlsContext, der_sha256};
+
+/// Every cap and deadline of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// For a free connection, resolving the name, and the TCP connection.
+    pub connect_deadline: Duration,
+    /// For the TLS handshake.
+    pub handshake_deadline: Duration,
+    /// From the first octet of the request to the end of the response's head.
+    pub response_deadline: Duration,
+    /// For the body of the response.
+    pub body_deadline: Duration,
+    /// Octets of the body of a response.
+    pub body_bytes_max: usize,
+    /// Header fields of a response.
+    pub header_count_max: usize,
+    /// Octets of the head of a response.
+    pub header_bytes_max: usize,
+    /// Connections to one host and port; further posts wait, within `connect_deadline`.
+    pub connections_per_host_max: usize,
+    /// How long a connection without work is kept. Less than what servers keep theirs, so that it is us who close.
+    pub idle_deadline: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_deadline: Duration::from_secs(10),
+            handshake_deadline: Duration::from_secs(10),
+            response_deadline: Duration::from_secs(60),
+            body_deadline: Duration::from_secs(60),
+            body_bytes_max: 20 * 1024 * 1024,
+            header_count_max: 64,
+            header_bytes_max: 16 * 1024,
+            connections_per_host_max: 16,
+            idle_deadline: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Where to post: `https://host:port/path`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    host: Arc<str>,
+    port: u16,
+    path: Arc<str>,
+}
+
+impl std::str::FromStr for Endpoint {
+    type Err = TransportError;
+
+    fn from_str(text: &str) -> Result<Self, TransportError> {
+        let refuse = || TransportError::Endpoint { found: text.chars().take(200).collect() };
+        let uri: Uri = text.parse().map_err(|_| refuse())?;
+        let authority = uri.authority().ok_or_else(refuse)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        if uri.scheme_str() != Some("https") || authority.as_str().contains('@') || host.is_empty() {
+            return Err(refuse());
+        }
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Self { host: host.into(), port: authority.port_u16().unwrap_or(443), path: path.into() })
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "https://{}{}", self.authority(), self.path)
+    }
+}
+
+impl Endpoint {
+    fn authority(&self) -> String {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+/// What to post.
+#[derive(Clone, Debug)]
+pub struct Post<'a> {
+    /// The Content-Type.
+    pub content_type: &'a str,
+    /// The SOAPAction, with its quotes.
+    pub soap_action: &'a str,
+    /// The body.
+    pub body: Bytes,
+    /// SHA-256 of the DER octets of the certificates of the party this is for: with any other certificate at
+    /// the other end nothing is sent. Empty to send to whoever is trusted.
+    pub parties: &'a [[u8; 32]],
+}
+
+/// An HTTP response, whatever its status.
+#[derive(Clone, Debug)]
+pub struct PostResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// The Content-Type, if there is one that is text.
+    pub content_type: Option<String>,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// SHA-256 of the DER octets of the certificate the server proved to hold.
+    pub peer_certificate_der_sha256: [u8; 32],
+}
+
+/// A pool of mutual TLS connections. Dropping it, or [`Client::close`], ends them.
+pub struct Client {
+    tls: Tls,
+    options: ClientOptions,
+    hosts: Mutex<BTreeMap<HostPort, Arc<Host>>>,
+    /// The tasks that drive the connections.
+    driving: Mutex<JoinSet<()>>,
+}
+
+type HostPort = (Arc<str>, u16);
+
+struct Host {
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    der_sha256: [u8; 32],
+    context: Arc<TlsContext>,
+    idle_since: Instant,
+}
+
+impl Client {
+    /// A client with no connections yet.
+    #[must_use]
+    pub fn new(tls: Tls, options: ClientOptions) -> Self {
+        Self { tls, options, hosts: Mutex::default(), driving: Mutex::default() }
+    }
+
+    /// Posts and returns the whole response.
+    ///
+    /// # Errors
+    /// [`PostError`] when no complete response came.
+    pub async fn post(&self, endpoint: &Endpoint, post: Post<'_>) -> Result<PostResponse, PostError> {
+        let mut request = http_request(endpoint, &post)?;
+        let host = self.host(endpoint);
+        let _permit = self.permit(&host).await?;
+        // Each idle connection that turns out to be gone costs one turn; then a new one is made.
+        loop {
+            let (mut connection, reused) = match self.idle(&host) {
+                Some(connection) => (connection, true),
+                None => (self.connect(endpoint).await?, false),
+            };
+            if !post.parties.is_empty() && !post.parties.contains(&connection.der_sha256) {
+                let text = format!("{} has another certificate", endpoint.authority());
+                return Err(PostError::new(PostErrorKind::WrongParty, text));
+            }
+            let sent = connection.sender.try_send_request(request);
+            let answered = timeout(self.options.response_deadline, sent).await;
+            let mut failed = match answered {
+                Ok(Ok(response)) => return self.finish(&host, connection, response).await,
+                Ok(Err(failed)) => failed,
+                Err(_) => return Err(PostError::new(PostErrorKind::Timeout, "no response in time")),
+            };
+            match failed.take_message() {
+                Some(unsent) if reused => request = unsent,
+                _ => return Err(PostError::of_hyper(failed.error())),
+            }
+        }
+    }
+
+    /// How many connections wait for work.
+    #[must_use]
+    pub fn idle_connections(&self) -> usize {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.values().map(|host| host.idle.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// Ends every connection, also those in use.
+    pub async fn close(&self) {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut driving = std::mem::take(&mut *self.driving.lock().unwrap_or_else(PoisonError::into_inner));
+        driving.shutdown().await;
+    }
+
+    fn host(&self, endpoint: &Endpoint) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = hosts.entry((Arc::clone(&endpoint.host), endpoint.port)).or_insert_with(|| {
+            let permits = Arc::new(Semaphore::new(self.options.connections_per_host_max));
+            Arc::new(Host { permits, idle: Mutex::default() })
+        });
+        Arc::clone(host)
+    }
+
+    async fn permit(&self, host: &Host) -> Result<OwnedSemaphorePermit, PostError> {
+        let permit = Arc::clone(&host.permits).acquire_owned();
+        match timeout(self.options.connect_deadline, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                Err(PostError::new(PostErrorKind::Timeout, "no free connection to this host in time"))
+            }
+        }
+    }
+
+    /// An idle connection that is still good: open, young enough, made under the TLS context in force.
+    fn idle(&self, host: &Host) -> Option<Connection> {
+        let mut idle = host.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|connection| {
+            connection.sender.is_ready()
+                && connection.idle_since.elapsed() < self.options.idle_deadline
+                && self.tls.is_current(&connection.context)
+        });
+        idle.pop()
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, PostError> {
+        let stream = timeout(self.options.connect_deadline, dial(endpoint))
+            .await
+            .map_err(|_| PostError::new(PostErrorKind::Timeout, "no connection in time"))?
+            .map_err(|e| PostError::new(PostErrorKind::Connect, e))?;
+        let context = self.tls.current();
+        let (stream, der_sha256) =
+            shake_hands(stream, &context, &endpoint.host, self.options.handshake_deadline).await?;
+        let mut protocol = http1::Builder::new();
+        protocol
+            .max_headers(self.options.header_count_max)
+            .max_header_size(self.options.header_bytes_max)
+            .max_buf_size(self.options.header_bytes_max.max(8192));
+        let (sender, connection) =
+            protocol.handshake(TokioIo::new(stream)).await.map_err(|e| PostError::of_hyper(&e))?;
+        let mut driving = self.driving.lock().unwrap_or_else(PoisonError::into_inner);
+        while driving.try_join_next().is_some() {}
+        driving.spawn(async {
+            if let Err(error) = connection.await {
+                tracing::debug!(cause = chain(&error), "outgoing connection ended");
+            }
+        });
+        Ok(Connection { sender, der_sha256, context, idle_since: Instant::now() })
+    }
+
+    async fn finish(
+        &self,
+        host: &Host,
+        mut connection: Connection,
+        response: http::Response<Incoming>,
+    ) -> Result<PostResponse, PostError> {
+        let (head, body) = response.into_parts();
+        let limits = BodyLimits {
+            bytes_max: self.options.body_bytes_max,
+            deadline: self.options.body_deadline,
+            bytes_per_second_min: 0,
+            pace_window: self.options.body_deadline,
+        };
+        let body = receive(body, &limits, None).await.map_err(|error| match error {
+            BodyError::TooLarge(_) | BodyError::Overloaded => PostError::new(PostErrorKind::TooLarge, error),
+            BodyError::TooSlow => PostError::new(PostErrorKind::Timeout, error),
+            BodyError::Trailers => PostError::new(PostErrorKind::Protocol, error),
+            BodyError::Broken(error) => PostError::of_hyper(&error),
+        })?;
+        let peer_certificate_der_sha256 = connection.der_sha256;
+        connection.idle_since = Instant::now();
+        // Ready at once when the peer keeps the connection, never when it closes it.
+        if timeout_at(connection.idle_since + REUSE_WAIT, connection.sender.ready())
+            .await
+            .is_ok_and(|r| r.is_ok())
+        {
+            host.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        Ok(PostResponse {
+            status: head.status,
+            content_type: head
+                .headers
+                .get(CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned),
+            headers: head.headers,
+            body,
+            peer_certificate_der_sha256,
+        })
+    }
+}
+
+fn http_request(endpoint: &Endpoint, post: &Post<'_>) -> Result<Request<Full<Bytes>>, PostError> {
+    Request::builder()
+        .method(Method::POST)
+        .uri(&*endpoint.path)
+        .header(HOST, endpoint.authority())
+        .header(CONTENT_TYPE, post.content_type)
+        .header(SOAP_ACTION, HeaderValue::from_str(post.soap_action).map_err(not_http)?)
+        .body(Full::new(post.body.clone()))
+        .map_err(not_http)
+}
+
+fn not_http(error: impl std::error::Error) -> PostError {
+    PostError::new(PostErrorKind::Protocol, error)
+}
+
+/// A TCP connection to the first of the host's addresses that answers.
+async fn dial(endpoint: &Endpoint) -> std::io::Result<TcpStream> {
+    let addresses = tokio::net::lookup_host((&*endpoint.host, endpoint.port)).await?;
+    let addresses: Vec<SocketAddr> = addresses.take(ADDRESSES_MAX).collect();
+    let stream = TcpStream::connect(&*addresses).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    context: &TlsContext,
+    host: &str,
+    deadline: Duration,
+) -> Result<(SslStream<TcpStream>, [u8; 32]), PostError> {
+    let tls = |text: String| PostError::new(PostErrorKind::Tls, text);
+    let (ssl, refusal) = context.connecting(host).map_err(|e| tls(e.to_string()))?;
+    let mut stream = SslStream::new(ssl, stream).map_err(|e| tls(e.to_string()))?;
+    match timeout(deadline, Pin::new(&mut stream).connect()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            return Err(match refusal.certificate() {
+                Some(refused) => tls(format!(
+                    "server certificate refused: {} (serial {}, subject {})",
+                    refused.cause, refused.serial, refused.subject
+                )),
+                None => tls(chain(&error)),
+            });
+        }
+        Err(_) => return Err(PostError::new(PostErrorKind::Timeout, "no TLS handshake in time")),
+    }
+    let peer = stream.ssl().peer_certificate().ok_or_else(|| tls("no server certificate".to_owned()))?;
+    let digest = der_sha256(&peer).map_err(|e| tls(e.to_string()))?;
+    Ok((stream, digest))
+}
+
+const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
+/// How many addresses of one name are tried.
+const ADDRESSES_MAX: usize = 8;
+/// How long a connection may take to say that it can be used again; it takes no network for that.
+const REUSE_WAIT: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_https_addresses() {
+        fn check(text: &str, expected: Option<&str>) {
+            let read = text.parse::<Endpoint>().ok().map(|endpoint| endpoint.to_string());
+            assert_eq!(read.as_deref(), expected, "{text:?}");
+        }
+        check("https://kfda.example:8443/msh", Some("https://kfda.example:8443/msh"));
+        check("https://kfda.example", Some("https://kfda.example:443/"));
+        check("https://[::1]:9/msh?x=1", Some("https://[::1]:9/msh?x=1"));
+        check("http://kfda.example/msh", None);
+        check("https://user:secret@kfda.example/msh", None);
+        check("/msh", None);
+        check("", None);
+    }
+}
