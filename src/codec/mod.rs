@@ -1,1 +1,7 @@
 //! Octets to values and back: MIME, XML, SOAP, ebMS header, business documents, schemas.
+
+pub mod canonical;
+pub mod code_lists;
+pub mod schema;
+mod shape;
+pub mod xml;

@@ -391,7 +391,6 @@ const PARSE_OPTIONS: c_int = 1 << 5 | 1 << 6 | 1 << 11 | 1 << 22;
 /// `XML_ERR_ERROR` of `xmlErrorLevel`; below it are warnings.
 const ERROR: c_int = 2;
 pub(super) const ELEMENT_NODE: c_int = 1;
-pub(super) const ATTRIBUTE_NODE: c_int = 2;
 const TEXT_NODE: c_int = 3;
 const CDATA_NODE: c_int = 4;
 
@@ -440,7 +439,7 @@ struct XmlText {
 pub(super) struct XmlNs {
     next: *const Self,
     kind: c_int,
-    href: *const c_char,
+    pub(super) href: *const c_char,
     pub(super) prefix: *const c_char,
 }
 

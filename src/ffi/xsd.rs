@@ -15,7 +15,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Once;
 
 use super::libxml2::{
-    ATTRIBUTE_NODE, Document, ELEMENT_NODE, Fault, ParseFault, Redirect, StructuredErrorHandler, XmlDoc,
+    Document, ELEMENT_NODE, Fault, ParseFault, Redirect, StructuredErrorHandler, XmlDoc,
     XmlError, XmlNode, initialize, text,
 };
 
@@ -55,9 +55,15 @@ pub struct SchemaError {
     pub faults: Vec<String>,
 }
 
+/// Namespaces and the prefixes that paths show for them; an element of another namespace shows none.
+pub type PathPrefixes = &'static [(&'static str, &'static str)];
+
 /// A compiled schema.
 #[derive(Debug)]
-pub struct Schema(NonNull<c_void>);
+pub struct Schema {
+    compiled: NonNull<c_void>,
+    prefixes: PathPrefixes,
+}
 
 // SAFETY: libxml2 does not write to a compiled `xmlSchema`; what a validation changes is in its own
 // `xmlSchemaValidCtxt`, of which `validate` makes one each time. Freed once, by `Drop`.
@@ -67,11 +73,11 @@ unsafe impl Sync for Schema {}
 
 impl Schema {
     /// Compiles the schema whose entry is `entry`; its imports and includes resolve in `files`, relative to
-    /// the file that names them, and nowhere else.
+    /// the file that names them, and nowhere else. Paths of findings show these `prefixes`.
     ///
     /// # Errors
     /// [`SchemaError`] with everything that libxml2 found wrong, a missing file included.
-    pub fn compile(entry: &str, files: SchemaFiles) -> Result<Self, SchemaError> {
+    pub fn compile(entry: &str, files: SchemaFiles, prefixes: PathPrefixes) -> Result<Self, SchemaError> {
         register_embedded_input();
         let refuse = |faults| SchemaError { entry: entry.to_owned(), faults };
         let url = CString::new(format!("{SCHEME}{entry}"))
@@ -90,7 +96,7 @@ impl Schema {
             schema
         };
         let missed = embedded.close();
-        let schema = NonNull::new(schema).map(Self);
+        let schema = NonNull::new(schema).map(|compiled| Self { compiled, prefixes });
         faults.extend(missed.into_iter().map(|name| format!("{name} is not among the embedded files")));
         match schema {
             Some(schema) if faults.is_empty() => Ok(schema),
@@ -105,11 +111,11 @@ impl Schema {
             Ok(document) => document,
             Err(finding) => return vec![finding],
         };
-        let mut findings = Findings::default();
+        let mut findings = Findings { prefixes: self.prefixes, list: Vec::new(), more: 0 };
         // SAFETY: the schema and the document outlive the context, which is freed here; `findings` outlives
         // the validation, the only time the handler is called.
         let verdict = unsafe {
-            let context = xmlSchemaNewValidCtxt(self.0.as_ptr());
+            let context = xmlSchemaNewValidCtxt(self.compiled.as_ptr());
             if context.is_null() {
                 return vec![limit_finding("there is no memory to validate the document")];
             }
@@ -126,7 +132,7 @@ impl Schema {
 impl Drop for Schema {
     fn drop(&mut self) {
         // SAFETY: made by `xmlSchemaParse`, owned by this value alone.
-        unsafe { xmlSchemaFree(self.0.as_ptr()) }
+        unsafe { xmlSchemaFree(self.compiled.as_ptr()) }
     }
 }
 
@@ -137,14 +143,14 @@ fn read(octets: &[u8]) -> Result<Document, SchemaFinding> {
         }
         ParseFault::DocumentType => limit_finding("the document has a DTD"),
         ParseFault::Malformed(Fault { line, code, message }) => {
-            SchemaFinding { line, code, message: plain_sentence(&message), path: "/".to_owned() }
+            SchemaFinding { line, code, message: plain_sentence(&message).1, path: "/".to_owned() }
         }
     })
 }
 
 /// What the handler of one validation has gathered.
-#[derive(Default)]
 struct Findings {
+    prefixes: PathPrefixes,
     list: Vec<SchemaFinding>,
     more: usize,
 }
@@ -155,7 +161,7 @@ impl Findings {
             self.more += 1;
             return;
         }
-        let finding = finding_of(error);
+        let finding = finding_of(error, self.prefixes);
         // libxml2 tells a broken facet twice: the facet, then "not a valid value" of the same node.
         let repeats = |last: &SchemaFinding| last.path == finding.path && is_facet(last.code);
         if finding.code != DATATYPE_VALID || !self.list.last().is_some_and(repeats) {
@@ -199,7 +205,7 @@ unsafe extern "C" fn collect_fault(collector: *mut c_void, error: *const XmlErro
     if let (Some(faults), Some(error)) = parts
         && faults.len() < FINDINGS_MAX
     {
-        let finding = finding_of(error);
+        let finding = finding_of(error, &[]);
         // SAFETY: the name of the file is null or NUL-terminated, and lives as long as the error.
         let file = unsafe { text(error.file) };
         let file = file.strip_prefix(SCHEME).unwrap_or(file);
@@ -207,45 +213,43 @@ unsafe extern "C" fn collect_fault(collector: *mut c_void, error: *const XmlErro
     }
 }
 
-fn finding_of(error: &XmlError) -> SchemaFinding {
+fn finding_of(error: &XmlError, prefixes: PathPrefixes) -> SchemaFinding {
     let node = error.node.cast::<XmlNode>();
+    // SAFETY: an error's message is null or NUL-terminated, and lives as long as it.
+    let (attribute, message) = plain_sentence(unsafe { text(error.message) });
     let (line, path) = if error.domain == FROM_SCHEMA_VALIDITY && !node.is_null() {
         // SAFETY: a validity error names a node of the document that is being validated.
-        unsafe { (xmlGetLineNo(node), path_of(node)) }
+        let (line, path) = unsafe { (xmlGetLineNo(node), path_of(node, prefixes)) };
+        (line, attribute.map_or_else(|| path.clone(), |name| format!("{path}/@{name}")))
     } else {
         (c_long::from(error.line), "/".to_owned())
     };
-    // SAFETY: an error's message is null or NUL-terminated, and lives as long as it.
-    let message = plain_sentence(unsafe { text(error.message) });
     SchemaFinding { line: u32::try_from(line).unwrap_or(0), code: error.code, message, path }
 }
 
-/// The path of a node by the names that the document uses; `[n]` where siblings share a name.
+/// The path of an element, or of the element around another node, from the root; `[n]` where siblings share
+/// a name.
 ///
 /// # Safety
-/// `node` is an element or attribute of a live document.
-unsafe fn path_of(node: *const XmlNode) -> String {
+/// `node` belongs to a live document.
+unsafe fn path_of(node: *const XmlNode, prefixes: PathPrefixes) -> String {
     let mut steps = Vec::new();
     let mut at = node.cast_mut();
     // SAFETY: each step goes from a live node to its parent, and a document has no cycles; names are
     // NUL-terminated. The depth is bounded by libxml2's own limit of 256.
     while let Some(this) = unsafe { at.as_ref() } {
-        match this.kind {
-            ELEMENT_NODE => {
-                // SAFETY: as above.
-                let (before, after) =
-                    unsafe { (count_alike(this, |n| n.prev), count_alike(this, |n| n.next)) };
-                let index = if before + after > 0 { format!("[{}]", before + 1) } else { String::new() };
-                steps.push(format!("/{}{index}", qualified_name(this)));
-            }
-            ATTRIBUTE_NODE => steps.push(format!("/@{}", qualified_name(this))),
-            _ => break,
+        if this.kind == ELEMENT_NODE {
+            // SAFETY: as above.
+            let (before, after) = unsafe { (count_alike(this, |n| n.prev), count_alike(this, |n| n.next)) };
+            let index = if before + after > 0 { format!("[{}]", before + 1) } else { String::new() };
+            let (namespace, name) = name_parts(this);
+            let prefix = prefixes.iter().find(|(usual, _)| *usual == namespace);
+            let prefix = prefix.map(|(_, prefix)| format!("{prefix}:")).unwrap_or_default();
+            steps.push(format!("/{prefix}{name}{index}"));
         }
         at = this.parent;
     }
-    if steps.is_empty() {
-        return "/".to_owned();
-    }
+    steps.push(if steps.is_empty() { "/".to_owned() } else { String::new() });
     cut(&steps.into_iter().rev().collect::<String>())
 }
 
@@ -254,39 +258,47 @@ unsafe fn path_of(node: *const XmlNode) -> String {
 /// # Safety
 /// `node` belongs to a live document.
 unsafe fn count_alike(node: &XmlNode, step: impl Fn(&XmlNode) -> *mut XmlNode) -> usize {
-    let (prefix, name) = name_parts(node);
+    let name = name_parts(node);
     let mut count = 0;
     let mut at = step(node);
     // SAFETY: sibling pointers of a live document.
     while let Some(sibling) = unsafe { at.as_ref() } {
-        count += usize::from(sibling.kind == ELEMENT_NODE && name_parts(sibling) == (prefix, name));
+        count += usize::from(sibling.kind == ELEMENT_NODE && name_parts(sibling) == name);
         at = step(sibling);
     }
     count
 }
 
-/// The name of an element or attribute with the prefix it has in the document.
-fn qualified_name(node: &XmlNode) -> String {
-    let (prefix, name) = name_parts(node);
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}:{name}") }
-}
-
-/// Prefix, empty when there is none, and local name.
+/// Namespace, empty when there is none, and local name of an element.
 fn name_parts(node: &XmlNode) -> (&str, &str) {
-    // SAFETY: elements and attributes of a live document have a name, and a namespace whose prefix may be
-    // null; both strings live as long as the node.
-    unsafe { (node.ns.as_ref().map_or("", |ns| text(ns.prefix)), text(node.name)) }
+    // SAFETY: an element of a live document has a name and perhaps a namespace; both strings live as long as
+    // the node.
+    unsafe { (node.ns.as_ref().map_or("", |ns| text(ns.href)), text(node.name)) }
 }
 
-/// libxml2's message without its subject (the path tells it), namespaces, facet names and line end.
-fn plain_sentence(message: &str) -> String {
+/// libxml2's message without its subject (the path tells it), namespaces, facet names and line end; and the
+/// attribute that it is about.
+fn plain_sentence(message: &str) -> (Option<String>, String) {
     let message = message.trim();
-    let body = match message.strip_prefix("Element '").or_else(|| message.strip_prefix("attribute use '")) {
-        Some(rest) => rest.split_once("': ").map_or(message, |(_, body)| body),
-        None => message,
+    let (subject, body) = match message.strip_prefix("Element '").and_then(|rest| rest.split_once("': ")) {
+        Some((subject, body)) => (subject, body),
+        None => ("", message),
     };
-    let mut text = String::with_capacity(body.len());
-    let mut rest = body;
+    let attribute = subject.split_once("', attribute '").map(|(_, name)| cut(&without_namespaces(name)));
+    let mut text = without_namespaces(body);
+    if let Some((facet, sentence)) = text.strip_prefix("[facet '").and_then(|t| t.split_once("'] "))
+        && facet.bytes().all(|b| b.is_ascii_alphabetic())
+    {
+        text = sentence.to_owned();
+    }
+    let text = text.trim_end_matches('.').replace("( ", "(").replace(" )", ")");
+    (attribute, cut(&text))
+}
+
+/// Leaves out the namespace in front of names: `{urn:x}Name`.
+fn without_namespaces(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message;
     while let Some((before, after)) = rest.split_once('{') {
         text.push_str(before);
         match after.split_once('}') {
@@ -300,12 +312,7 @@ fn plain_sentence(message: &str) -> String {
         }
     }
     text.push_str(rest);
-    if let Some((facet, sentence)) = text.strip_prefix("[facet '").and_then(|t| t.split_once("'] "))
-        && facet.bytes().all(|b| b.is_ascii_alphabetic())
-    {
-        text = sentence.to_owned();
-    }
-    cut(text.trim_end_matches('.').replace("( ", "(").replace(" )", ")").as_str())
+    text
 }
 
 /// `text` without control characters, cut to a readable length.
@@ -443,7 +450,8 @@ mod tests {
     const FILES: SchemaFiles = &[("main.xsd", MAIN), ("sub/common.xsd", COMMON)];
 
     fn findings(document: &str) -> Vec<(u32, i32, String, String)> {
-        let schema = Schema::compile("main.xsd", FILES).expect("the schema of the test compiles");
+        let schema =
+            Schema::compile("main.xsd", FILES, &[("urn:t", "t")]).expect("the schema of the test compiles");
         let found = schema.validate(document.as_bytes());
         found.into_iter().map(|f| (f.line, f.code, f.path, f.message)).collect()
     }
@@ -451,13 +459,18 @@ mod tests {
     #[test]
     fn tells_every_finding_with_line_path_and_a_plain_sentence() {
         assert_eq!(findings("<List xmlns='urn:t' size='1'><Code>AB</Code></List>"), []);
-        let document = "<t:List xmlns:t='urn:t' size='x'>\n<t:Code>AB</t:Code>\n<t:Code>{abc</t:Code>\n\
-                        <t:Other/>\n</t:List>";
+        let document = "<a:List xmlns:a='urn:t' size='x'>\n<a:Code>AB</a:Code>\n<a:Code>{abc</a:Code>\n\
+                        <a:Other/>\n</a:List>";
         let text = |s: &str| s.to_owned();
         assert_eq!(
             findings(document),
             [
-                (1, 1824, text("/t:List"), text("'x' is not a valid value of the atomic type 'xs:int'")),
+                (
+                    1,
+                    1824,
+                    text("/t:List/@size"),
+                    text("'x' is not a valid value of the atomic type 'xs:int'")
+                ),
                 (
                     3,
                     1839,
@@ -503,19 +516,20 @@ mod tests {
         fn check(location: &str, expected: &str) {
             let text = String::from_utf8_lossy(MAIN).replace("sub/common.xsd", location);
             let files = vec![("main.xsd", &*text.into_bytes().leak())].leak();
-            let error = Schema::compile("main.xsd", files).expect_err("an import goes nowhere");
+            let error = Schema::compile("main.xsd", files, &[]).expect_err("an import goes nowhere");
             assert!(error.faults.iter().any(|f| f.contains(expected)), "{location}: {error}");
         }
         check("sub/other.xsd", "gwanmun-schema:///sub/other.xsd is not among the embedded files");
         check("/etc/passwd", "is not among the embedded files");
         check("file:///etc/passwd", "file:///etc/passwd is not among the embedded files");
         check("http://127.0.0.1:9/x.xsd", "http://127.0.0.1:9/x.xsd is not among the embedded files");
-        assert!(Schema::compile("nothing.xsd", FILES).is_err());
+        assert!(Schema::compile("nothing.xsd", FILES, &[]).is_err());
     }
 
     #[test]
     fn one_schema_serves_many_threads() {
-        let schema = Schema::compile("main.xsd", FILES).expect("the schema of the test compiles");
+        let schema =
+            Schema::compile("main.xsd", FILES, &[("urn:t", "t")]).expect("the schema of the test compiles");
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
