@@ -1,1 +1,7 @@
 //! The command line, one file a command.
+
+mod credentials;
+pub mod keys;
+pub mod pki;
+
+pub use credentials::KeyAlgorithm;

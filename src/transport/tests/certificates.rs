@@ -9,30 +9,35 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName};
-use openssl::x509::{X509, X509Builder, X509Name, X509NameRef};
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, BasicConstraints, CrlNumber, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
+};
+use openssl::x509::{X509, X509Builder, X509CrlBuilder, X509Name, X509NameRef, X509RevokedBuilder};
 
 use crate::transport::{Tls, TlsContext, TlsFiles};
 
 /// A directory with `ca.pem` and, for each party, `<party>.pem` and `<party>.key`.
 pub(super) struct World {
     directory: tempfile::TempDir,
+    ca: Issuer,
 }
 
 impl World {
     /// Parties `gateway` and `trader` are in order; the others are what their names say.
     pub(super) fn new() -> Self {
-        let world = Self { directory: tempfile::tempdir().expect("makes a directory") };
-        let (ca, other) = (Issuer::new("practice ca"), Issuer::new("other ca"));
+        let directory = tempfile::tempdir().expect("makes a directory");
+        let world = Self { directory, ca: Issuer::new("practice ca") };
+        let (ca, other) = (&world.ca, Issuer::new("other ca"));
         world.write("ca.pem", &ca.certificate.to_pem().expect("encodes"));
         world.write("other-ca.pem", &other.certificate.to_pem().expect("encodes"));
         for party in ["gateway", "trader", "kfda"] {
-            world.party(party, &Leaf { issuer: Some(&ca), ..Leaf::default() });
+            world.party(party, &Leaf { issuer: Some(ca), ..Leaf::default() });
         }
         world.party("stranger", &Leaf { issuer: Some(&other), ..Leaf::default() });
-        world.party("expired", &Leaf { issuer: Some(&ca), days: (-9, -1), ..Leaf::default() });
-        world.party("early", &Leaf { issuer: Some(&ca), days: (1, 9), ..Leaf::default() });
-        world.party("server-only", &Leaf { issuer: Some(&ca), server_only: true, ..Leaf::default() });
+        world.party("expired", &Leaf { issuer: Some(ca), days: (-9, -1), ..Leaf::default() });
+        world.party("early", &Leaf { issuer: Some(ca), days: (1, 9), ..Leaf::default() });
+        world.party("server-only", &Leaf { issuer: Some(ca), server_only: true, ..Leaf::default() });
         world.party("self-signed", &Leaf::default());
         world.party("self-signed-expired", &Leaf { days: (-9, -1), ..Leaf::default() });
         world
@@ -60,10 +65,47 @@ impl World {
         TlsContext::load(&self.files(party)).expect("loads").certificate_der_sha256()
     }
 
-    pub(super) fn party(&self, name: &str, leaf: &Leaf<'_>) {
+    /// The serial number in hexadecimal.
+    pub(super) fn serial(&self, party: &str) -> String {
+        let number = self.certificate(party).serial_number().to_bn().expect("converts");
+        number.to_hex_str().expect("converts").to_lowercase()
+    }
+
+    fn certificate(&self, party: &str) -> X509 {
+        let pem = std::fs::read(self.path(&format!("{party}.pem"))).expect("is there");
+        X509::from_pem(&pem).expect("is one")
+    }
+
+    fn party(&self, name: &str, leaf: &Leaf<'_>) {
         let (certificate, key) = leaf.make(name);
         self.write(&format!("{name}.pem"), &certificate.to_pem().expect("encodes"));
         self.write(&format!("{name}.key"), &key.private_key_to_pem_pkcs8().expect("encodes"));
+    }
+
+    /// A revocation list of the practice authority with these parties on it, valid from and to so many days
+    /// from now.
+    pub(super) fn revocation_list(&self, revoked: &[&str], days: (i64, i64)) -> PathBuf {
+        let mut list = X509CrlBuilder::new().expect("starts");
+        list.set_issuer_name(self.ca.certificate.subject_name()).expect("sets");
+        list.set_last_update(&in_days(days.0)).expect("sets");
+        list.set_next_update(&in_days(days.1)).expect("sets");
+        for party in revoked {
+            let mut entry = X509RevokedBuilder::new().expect("starts");
+            entry.set_serial_number(self.certificate(party).serial_number()).expect("sets");
+            entry.set_revocation_date(&in_days(days.0)).expect("sets");
+            list.add_revoked(entry.build()).expect("adds");
+        }
+        let subject = self.ca.certificate.subject_name();
+        let of_ca = builder(subject, subject, &self.ca.key, days);
+        let context = of_ca.x509v3_context(Some(&self.ca.certificate), None);
+        let issuer = AuthorityKeyIdentifier::new().keyid(true).build(&context).expect("builds");
+        list.append_extension(issuer).expect("appends");
+        let number = CrlNumber::new(BigNum::from_u32(1).expect("converts")).expect("makes");
+        list.append_extension(number.build().expect("builds")).expect("appends");
+        list.sign(&self.ca.key, MessageDigest::sha256()).expect("signs");
+        let list = list.build().expect("builds");
+        self.write("list.crl", &list.to_pem().expect("encodes"));
+        self.path("list.crl")
     }
 
     fn write(&self, name: &str, octets: &[u8]) {
@@ -72,10 +114,10 @@ impl World {
 }
 
 /// A party's certificate; with no issuer it signs itself.
-pub(super) struct Leaf<'a> {
-    pub(super) issuer: Option<&'a Issuer>,
-    pub(super) days: (i64, i64),
-    pub(super) server_only: bool,
+struct Leaf<'a> {
+    issuer: Option<&'a Issuer>,
+    days: (i64, i64),
+    server_only: bool,
 }
 
 impl Default for Leaf<'_> {
@@ -107,7 +149,7 @@ impl Leaf<'_> {
     }
 }
 
-pub(super) struct Issuer {
+struct Issuer {
     certificate: X509,
     key: PKey<Private>,
 }
@@ -120,6 +162,8 @@ impl Issuer {
         builder.append_extension(authority).expect("appends");
         let usage = KeyUsage::new().critical().key_cert_sign().crl_sign().build().expect("builds");
         builder.append_extension(usage).expect("appends");
+        let own = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None)).expect("builds");
+        builder.append_extension(own).expect("appends");
         builder.sign(&key, MessageDigest::sha256()).expect("signs");
         Self { certificate: builder.build(), key }
     }
@@ -139,15 +183,15 @@ fn builder(
     builder.set_subject_name(subject).expect("sets");
     builder.set_issuer_name(issuer).expect("sets");
     builder.set_pubkey(key).expect("sets");
-    #[expect(clippy::disallowed_methods, reason = "the certificates are valid around the real time")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("is after 1970").as_secs();
-    let in_days = |days: i64| {
-        let seconds = i64::try_from(now).expect("fits") + days * 86_400;
-        Asn1Time::from_unix(seconds).expect("converts")
-    };
     builder.set_not_before(&in_days(days.0)).expect("sets");
     builder.set_not_after(&in_days(days.1)).expect("sets");
     builder
+}
+
+fn in_days(days: i64) -> Asn1Time {
+    #[expect(clippy::disallowed_methods, reason = "the certificates are valid around the real time")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("is after 1970").as_secs();
+    Asn1Time::from_unix(i64::try_from(now).expect("fits") + days * 86_400).expect("converts")
 }
 
 fn named(name: &str) -> X509Name {

@@ -35,6 +35,36 @@ async fn certificates_out_of_order_are_refused_by_the_server() {
     }
 }
 
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("is not poisoned").write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn refused_certificates_are_logged_with_serial_and_cause() {
+    let world = World::new();
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    // Everything here runs on this thread.
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (_server, endpoint) = tls_server(&world, ServerOptions::default()).await;
+    client_of(&world, "expired").post(&endpoint, post("<a/>")).await.expect_err("is refused");
+    let logged = String::from_utf8(log.0.lock().expect("is not poisoned").clone()).expect("is text");
+    let serial = format!("\"serial\":\"{}\"", world.serial("expired"));
+    for expected in [events::TLS_REFUSED, "certificate has expired", &serial] {
+        assert!(logged.contains(expected), "S16: {expected} in {logged}");
+    }
+}
+
 #[tokio::test]
 async fn certificates_out_of_order_are_refused_by_the_client() {
     let world = World::new();
@@ -60,6 +90,24 @@ async fn pinned_certificates_need_no_issuer_but_must_be_valid() {
         let answer = client_of(&world, party).post(&endpoint, post("<a/>")).await;
         assert_eq!(answer.is_ok(), accepted, "{party}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn with_revocation_lists_only_a_fresh_one_lets_in() {
+    let world = World::new();
+    let check = async |revoked: &[&str], days, accepted: bool| {
+        let mut files = world.files("gateway");
+        files.revocation_lists = vec![world.revocation_list(revoked, days)];
+        let tls = Tls::new(TlsContext::load(&files).expect("loads"));
+        let server = Server::tls(LOOPBACK, tls, ServerOptions::default(), echo).await.expect("serves");
+        let endpoint = format!("https://{}/", server.address().expect("tcp")).parse().expect("is one");
+        let answer = client_of(&world, "trader").post(&endpoint, post("<a/>")).await;
+        assert_eq!(answer.is_ok(), accepted, "S16, S17: {revoked:?} {days:?}: {answer:?}");
+    };
+    check(&["kfda"], (-1, 1), true).await;
+    check(&["kfda", "trader"], (-1, 1), false).await;
+    check(&[], (-2, -1), false).await;
+    check(&[], (1, 2), false).await;
 }
 
 #[tokio::test]
