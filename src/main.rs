@@ -1,3 +1,39 @@
-//! The `gwanmun` program.
+//! The `gwanmun` program: arguments and exit codes.
+//!
+//! Exit codes: 0 done, 1 a failure that the message explains, 2 wrong usage.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use gwanmun::cli;
+
+/// ebXML message-routing gateway for a customs Single Window
+#[derive(Parser)]
+#[command(version, about, after_help = "Start with: gwanmun pki practice certs/practice")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Events(cli::events::EventsArgs),
+    Keys(cli::keys::KeysArgs),
+    Pki(cli::pki::PkiArgs),
+}
+
+fn main() -> ExitCode {
+    let out = &mut std::io::stdout().lock();
+    let told = match Arguments::parse().command {
+        Command::Events(command) => command.run(out),
+        Command::Keys(command) => command.run(out),
+        Command::Pki(command) => command.run(out),
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The command line, one file a command.
 
 mod credentials;
+pub mod events;
 pub mod keys;
 pub mod pki;
 

@@ -1,7 +1,7 @@
 //! Code lists: `schemas/code-lists/*.csv`, embedded, and the check of a value against one.
 //!
 //! Which element is checked against which list stands in the schemas (`xs:appinfo` of source
-//! `urn:swgw:code-list`, read by `codec::shape`); what counts as known stands in [`LISTS`]; the codes
+//! `urn:swgw:code-list`, read by `codec::shape`); what counts as known stands in `LISTS`; the codes
 //! are data. An unknown code is told with the nearest known one.
 
 use std::cmp::Reverse;

@@ -5,7 +5,7 @@
 //! [`compile_schemas`]; findings carry line, path, a stable rule id and a plain sentence.
 //!
 //! Does not bound a document: callers have read the octets by `codec::xml` before.
-//! A new document type is a schema file and a row of [`DOCUMENT_TYPES`].
+//! A new document type is a schema file and a row of `DOCUMENT_TYPES`.
 
 use std::sync::LazyLock;
 

@@ -15,8 +15,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Once;
 
 use super::libxml2::{
-    Document, ELEMENT_NODE, Fault, ParseFault, Redirect, StructuredErrorHandler, XmlDoc,
-    XmlError, XmlNode, initialize, text,
+    Document, ELEMENT_NODE, Fault, ParseFault, Redirect, StructuredErrorHandler, XmlDoc, XmlError, XmlNode,
+    initialize, text,
 };
 
 /// The largest document that is validated.

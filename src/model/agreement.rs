@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CpaId, PartyId, PartyKey, Role, Timestamp};
+use super::{CpaId, PartyId, PartyKey, PartyRef, Role, Timestamp};
 
 /// What a CPA binds this gateway and one partner to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,18 @@ impl Agreement {
         self.actions
             .iter()
             .any(|b| b.direction == direction && *b.service == *service && *b.action == *action)
+    }
+
+    /// This gateway as From under the agreement.
+    #[must_use]
+    pub fn own(&self) -> PartyRef {
+        PartyRef { ids: self.own_ids.clone(), role: Some(self.own_role.clone()) }
+    }
+
+    /// The partner as To under the agreement.
+    #[must_use]
+    pub fn partner(&self) -> PartyRef {
+        PartyRef { ids: self.partner_ids.clone(), role: Some(self.partner_role.clone()) }
     }
 
     /// Whether some Action of this Service may go in this direction.

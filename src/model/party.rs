@@ -66,10 +66,18 @@ pub struct Party {
     pub ids: Vec<PartyId>,
     /// The business number by which documents name it, where it is a declarant.
     pub business_number: Option<Arc<str>>,
-    /// TLS client certificates it may come with.
+    /// TLS certificates it may come with as a client and answer with as a server.
     pub tls_certificates: Vec<Fingerprint>,
     /// Certificates it may sign with.
     pub signing_certificates: Vec<Fingerprint>,
+}
+
+impl Party {
+    /// The digests of its TLS certificates.
+    #[must_use]
+    pub fn tls_digests(&self) -> Vec<[u8; 32]> {
+        self.tls_certificates.iter().map(|certificate| certificate.0).collect()
+    }
 }
 
 /// The parties and agreements in force. Read-only: a reload builds another one.

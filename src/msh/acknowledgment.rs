@@ -11,18 +11,17 @@ use crate::model::{
 #[must_use]
 pub fn acknowledge(
     message: &Message,
-    agreement: &Agreement,
+    own: &PartyRef,
     message_id: MessageId,
     signed: bool,
     received_at: Timestamp,
 ) -> Message {
-    let mut signal =
-        answer(&message.header, agreement, SignalAction::Acknowledgment, message_id, received_at);
+    let mut signal = answer(&message.header, own, SignalAction::Acknowledgment, message_id, received_at);
     signal.acknowledgments.push(Acknowledgment {
         actor: Actor::ToPartyMsh,
         timestamp: received_at,
         ref_to_message_id: message.header.data.message_id.clone(),
-        from: agreement.own_ids.clone(),
+        from: own.ids.clone(),
         references: if signed { message.references.clone() } else { Vec::new() },
     });
     signal
@@ -32,12 +31,12 @@ pub fn acknowledge(
 #[must_use]
 pub fn message_error(
     header: &MessageHeader,
-    agreement: &Agreement,
+    own: &PartyRef,
     message_id: MessageId,
     errors: Vec<EbxmlError>,
     now: Timestamp,
 ) -> Message {
-    let mut signal = answer(header, agreement, SignalAction::MessageError, message_id, now);
+    let mut signal = answer(header, own, SignalAction::MessageError, message_id, now);
     signal.error_list = Some(ErrorList { errors });
     signal
 }
@@ -45,14 +44,14 @@ pub fn message_error(
 /// A signal in answer to a header: the same agreement and conversation, parties and roles swapped (digest, 6).
 fn answer(
     header: &MessageHeader,
-    agreement: &Agreement,
+    own: &PartyRef,
     action: SignalAction,
     message_id: MessageId,
     now: Timestamp,
 ) -> Message {
     Message {
         header: MessageHeader {
-            from: PartyRef { ids: agreement.own_ids.clone(), role: Some(agreement.own_role.clone()) },
+            from: own.clone(),
             to: PartyRef { ids: header.from.ids.clone(), role: header.from.role.clone() },
             cpa_id: header.cpa_id.clone(),
             conversation_id: header.conversation_id.clone(),

@@ -3,6 +3,8 @@
 //! Values in, values out: no store, no clock, no socket. `engine` puts the answers together.
 
 mod acknowledgment;
+mod attempt;
+mod compose;
 mod duplicate;
 mod inbound;
 mod outbound;
@@ -10,6 +12,8 @@ mod retry;
 mod window;
 
 pub use acknowledgment::{ReceiptFault, acknowledge, check_receipt, message_error};
+pub use attempt::{ResponseContent, judge_response};
+pub use compose::{Posting, compose, service_to_send};
 pub use duplicate::{Standing, standing_of};
 pub use inbound::{AgePolicy, check_arrival, wants_acknowledgment};
 pub use outbound::{Ending, begin_attempt, end_without_receipt, note_failed_attempt};

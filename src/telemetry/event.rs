@@ -1,7 +1,7 @@
 //! The code of every event that an operator may meet in the log, with cause and remedy.
 //!
-//! Logged as the field `event`: `tracing::warn!(event = EventCode::MessageRefused.code(), …)`. A code never
-//! changes its meaning; alarms and runbooks are keyed on it.
+//! Logged as the field `event`; `gwanmun events` lists them. A code never changes its meaning; alarms and runbooks
+//! are keyed on it.
 
 use crate::transport::events as transport;
 
@@ -21,6 +21,12 @@ macro_rules! event_codes {
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The event with this code.
+            #[must_use]
+            pub fn of_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|event| event.code() == code)
             }
 
             /// Why this happens.
@@ -47,18 +53,26 @@ event_codes! {
     GatewayDraining = "gateway.draining",
         cause "a stop signal: nothing new is accepted, what is in hand ends",
         remedy "none; a second signal ends it at once, which is always safe";
-    /// The gateway has stopped.
-    GatewayStopped = "gateway.stopped",
-        cause "everything in hand has ended, or the drain deadline has passed",
-        remedy "none";
+    /// Something in the shell failed while it carried an event.
+    GatewayDriveFailed = "gateway.drive-failed",
+        cause "the store was busy, full or damaged while a delivery was under way",
+        remedy "none when rare: the delivery comes due again; otherwise look at the store";
+    /// An attempt to deliver ended in a panic.
+    AttemptPanicked = "gateway.attempt-panicked",
+        cause "a defect in the gateway; the delivery comes due again",
+        remedy "report it with the lines around it";
     /// Settings, partners or rules were replaced as a whole.
     ConfigurationActivated = "configuration.activated",
         cause "a reload found no fault",
-        remedy "none; the versions in force are in the line and in the metrics";
+        remedy "none; the rule digests before and after are in the line";
+    /// One fault that a reload found.
+    ConfigurationFault = "configuration.fault",
+        cause "a file of settings, partners or rules has a fault",
+        remedy "correct the file and line named";
     /// A reload was refused; the old state is still in force.
     ConfigurationRefused = "configuration.refused",
-        cause "a file of settings, partners or rules has a fault",
-        remedy "correct the file and line named, check with `gwanmun check`, reload";
+        cause "at least one fault was found",
+        remedy "correct them, check with `gwanmun check`, reload";
     /// A message is ours from here on.
     MessageAccepted = "message.accepted",
         cause "it was verified and committed to stable storage",
@@ -68,89 +82,105 @@ event_codes! {
         cause "it broke the protocol, its signature, its agreement or its schema",
         remedy "see the error code and location in the line; the partner got the same";
     /// A message came again and got its first answer.
-    MessageDuplicated = "message.duplicated",
+    MessageDuplicate = "message.duplicate",
         cause "the partner did not see our acknowledgment in time",
         remedy "none; when frequent, look at the network between us and at the partner's RetryInterval";
-    /// A known MessageId came with other bytes.
-    MessageContradicted = "message.contradicted",
+    /// A known MessageId came with other content.
+    MessageConflict = "message.conflict",
         cause "the partner reused a MessageId, or somebody replays with changes",
         remedy "a security event: ask the partner; nothing of the second message was used";
     /// A message has no place to go.
     MessageQuarantined = "message.quarantined",
-        cause "no rule, agreement or expected row matches it, or its record is damaged",
-        remedy "look at it, correct the rules or the registry, replay it with a reason";
-    /// An acknowledgment or error that fits nothing we sent, or does not verify.
-    SignalIgnored = "signal.ignored",
-        cause "a forged, foreign, late or repeated signal",
-        remedy "none when late; otherwise ask the partner which key signs its signals";
+        cause "no envelope rule or expected row matches it",
+        remedy "look at it with `gwanmun message show`, correct the rules or the registry";
     /// A new case was opened.
     CaseOpened = "case.opened",
         cause "a lodging was accepted and its applications were planned",
         remedy "none";
+    /// The first result of a case is in.
+    CaseFirstResult = "case.first-result",
+        cause "an agency decided before the others",
+        remedy "none";
     /// Every expected result of a case is in.
-    CaseCompleted = "case.completed",
+    CaseAllCollected = "case.all-collected",
         cause "the last agency decided",
         remedy "none";
-    /// An agency is past a deadline of its profile.
-    CaseOverdue = "case.overdue",
-        cause "an application waits for acceptance, decision or answer beyond its time",
-        remedy "remind the agency; nothing is ever approved by timeout";
-    /// An attempt to deliver ended without an acknowledgment.
+    /// A case that was collected expects a result again.
+    CaseReopened = "case.reopened",
+        cause "an agency replaced its decision or another application was enclosed",
+        remedy "none";
+    /// A row of the rule table expects this application.
+    ApplicationPlanned = "application.planned",
+        cause "the goods of the declaration fall under a requirement",
+        remedy "none";
+    /// A later application joined its case.
+    ApplicationEnclosed = "application.enclosed",
+        cause "the submitter sent it after the declaration",
+        remedy "none";
+    /// An agency said where an application stands.
+    ApplicationNotice = "application.notice",
+        cause "a processing status or error notice of the agency",
+        remedy "none; a request for documents is for the submitter";
+    /// An agency decided.
+    ApplicationResult = "application.result",
+        cause "a requirement result of the agency",
+        remedy "none";
+    /// A result came that no application of ours asked for.
+    ResultUnasked = "result.unasked",
+        cause "the application reached the agency on another way",
+        remedy "none; it was relayed";
+    /// Customs said where a declaration stands.
+    CustomsNotice = "customs.notice",
+        cause "a notice of the customs system",
+        remedy "none";
+    /// An attempt to deliver begins.
     DeliveryAttempted = "delivery.attempted",
-        cause "the destination was not reached, refused, or did not acknowledge yet",
-        remedy "none at first: it is retried; look at the outcome in the line when it repeats";
+        cause "the delivery was due",
+        remedy "none";
+    /// An attempt to deliver ended without being taken.
+    DeliveryFailedAttempt = "delivery.failed-attempt",
+        cause "the destination was not reached or could not take it",
+        remedy "none at first: it is retried; look at the reason in the line when it repeats";
     /// A destination has acknowledged.
     DeliveryDelivered = "delivery.delivered",
         cause "an acknowledgment verified and names this message and its digests",
         remedy "none";
+    /// An acknowledgment came after the delivery had ended.
+    DeliveryLateReceipt = "delivery.late-receipt",
+        cause "the destination acknowledged too late or once more",
+        remedy "none; when frequent, raise Retries or RetryInterval of the agreement";
+    /// An acknowledgment completes nothing.
+    DeliveryReceiptRefused = "delivery.receipt-refused",
+        cause "it is unsigned, or names other digests than those we sent",
+        remedy "ask the partner which message it acknowledged; the delivery is retried";
+    /// A destination sent a warning.
+    DeliveryWarning = "delivery.warning",
+        cause "an error list of severity Warning",
+        remedy "read it; the delivery goes on";
     /// A destination refused a message for good.
     DeliveryRejected = "delivery.rejected",
         cause "the destination answered with an error that a retry cannot cure",
-        remedy "see its error code; the sender was notified where the agreement asks";
+        remedy "see its error code; the submitter was told";
     /// A message was not delivered within its time.
     DeliveryExpired = "delivery.expired",
         cause "its TimeToLive or its retries are spent",
-        remedy "reach the destination, then resend under a new message if still wanted";
+        remedy "reach the destination; the submitter was told";
     /// A delivery cannot be made as it is.
     DeliveryQuarantined = "delivery.quarantined",
-        cause "its record is damaged, or its agreement or key is gone",
-        remedy "look at the reason, restore what is missing, release it";
-    /// An operator acted.
-    OperatorActed = "operator.acted",
-        cause "somebody held, released, retried, expired, replayed or reloaded, with a reason",
-        remedy "none; the act is in the audit chain";
-    /// A signature did not verify.
-    SignatureFailed = "security.signature-failed",
-        cause "wrong key, changed bytes, or an envelope outside the profile",
-        remedy "compare the partner's registered certificate; when it repeats, treat it as an attack";
-    /// The two signature engines disagree.
-    EnginesDisagree = "security.engines-disagree",
-        cause "our engine and libxmlsec1 came to different verdicts on one message",
-        remedy "keep the message, report it; it was refused";
-    /// A certificate, key or revocation list nears its end or has passed it.
-    ValidityEnding = "security.validity-ending",
-        cause "60, 30, 7 or 1 days are left, or none",
-        remedy "renew it; put the next one beside the old before that ends";
-    /// A sync of the store failed.
-    StoreSyncFailed = "store.sync-failed",
+        cause "there is no agreement with the destination, or its record is damaged",
+        remedy "look at the reason in the line and restore what is missing";
+    /// The store failed.
+    StoreFailed = "store.failed",
         cause "the disk did not confirm a write; what it holds is unknown",
         remedy "the process has stopped acknowledging and exits; check the disk, then start again";
-    /// A record is damaged.
-    StoreDamaged = "store.damaged",
+    /// A record cannot be read.
+    StoreUnreadable = "store.unreadable",
         cause "a checksum or digest does not match what was read",
-        remedy "the record is quarantined and the rest flows; restore it from a backup";
-    /// The disk is nearly full.
-    StoreLow = "store.low",
-        cause "free space fell below the low-water mark; new messages get a retryable error",
-        remedy "free or add space; intake resumes by itself";
-    /// There is room on the disk again.
-    StoreRecovered = "store.recovered",
-        cause "free space rose above the mark",
-        remedy "none";
+        remedy "the rest flows; restore the record from a backup";
     /// New messages are turned away for now.
     IntakeOverloaded = "intake.overloaded",
-        cause "the mailbox is full; callers get 503 with Retry-After",
-        remedy "none in a burst; when it lasts, look at sync times and at processor use";
+        cause "the store is full or busy; callers get 503 with Retry-After",
+        remedy "none in a burst; when it lasts, look at free space and at the time of commits";
     /// A task of ours panicked.
     Panicked = transport::PANICKED,
         cause "a defect in the gateway; the request was refused, the process lives",

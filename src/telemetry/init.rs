@@ -1,15 +1,12 @@
-//! Turning the log on, and the spans that give every line its message.
+//! Turning the log on.
 
 use std::io::IsTerminal;
 
-use tracing::Span;
-use tracing::field::Empty;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::lines::JsonLines;
-use crate::model::{ConversationId, CpaId, DeliveryId, MessageId, PartyKey};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +64,7 @@ pub fn init(options: &LogOptions) -> Result<(), TelemetryError> {
         LogFormat::Json => true,
         LogFormat::Human => false,
     };
+    #[expect(clippy::disallowed_methods, reason = "log lines bear the time they are written")]
     let lines = if json {
         JsonLines::new(std::io::stderr(), jiff::Timestamp::now).boxed()
     } else {
@@ -80,30 +78,6 @@ pub fn init(options: &LogOptions) -> Result<(), TelemetryError> {
         .with(lines.with_filter(filter))
         .try_init()
         .map_err(|_| TelemetryError::AlreadyInitialised)
-}
-
-/// The span of everything that happens to a message on its way in. `case_id` is recorded once it is known.
-#[must_use]
-pub fn message_span(
-    partner: &PartyKey,
-    message_id: &MessageId,
-    conversation_id: &ConversationId,
-    cpa_id: &CpaId,
-) -> Span {
-    tracing::info_span!("message", %partner, %message_id, %conversation_id, %cpa_id, case_id = Empty)
-}
-
-/// The span of one attempt to deliver. `conversation_id` and `case_id` are recorded once they are known.
-#[must_use]
-pub fn delivery_span(
-    destination: &str,
-    delivery_id: &DeliveryId,
-    message_id: &MessageId,
-    attempt: u32,
-) -> Span {
-    tracing::info_span!(
-        "delivery", destination, %delivery_id, %message_id, attempt, conversation_id = Empty, case_id = Empty
-    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::event::EventCode;
 use crate::model::AttemptOutcome;
 use crate::transport::ServerCounts;
 
@@ -43,6 +44,23 @@ impl From<&AttemptOutcome> for Attempted {
             AttemptOutcome::GiveUp { .. } => Self::GivenUp,
         }
     }
+}
+
+/// What a store has done since the start, and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCounts {
+    /// Steps committed.
+    pub steps: u64,
+    /// Syncs, fewer than steps where they share one.
+    pub syncs: u64,
+    /// Time of those syncs, in microseconds.
+    pub sync_micros: u64,
+    /// Steps turned away.
+    pub turned_away: u64,
+    /// Steps that wait now.
+    pub waiting: u64,
+    /// Its size in octets.
+    pub size_bytes: u64,
 }
 
 /// Declares the metrics: name, help text and kind are written once, here.
@@ -73,54 +91,28 @@ macro_rules! metrics {
 
 // Rendering adds the prefix and, to counters, `_total`.
 metrics! {
-    /// Messages accepted.
-    messages_accepted: Family<Partner, Counter> = Family::default();
-    /// Messages refused before acceptance.
-    messages_refused: Family<Cause, Counter> = Family::default();
-    /// Duplicates answered as before.
-    messages_duplicated: Family<Partner, Counter> = Family::default();
-    /// Messages put in quarantine.
-    messages_quarantined: Family<Cause, Counter> = Family::default();
-    /// Acknowledgments and errors that fit nothing we sent, or do not verify.
-    signals_ignored: Family<Cause, Counter> = Family::default();
-    /// Signatures that did not verify.
-    signature_failures: Family<Cause, Counter> = Family::default();
-    /// Messages accepted with an algorithm that only an exception allows.
-    legacy_algorithms_used: Family<Partner, Counter> = Family::default();
-    /// Deliveries that reached a terminal state.
-    deliveries_ended: Family<Ended, Counter> = Family::default();
+    /// Entries of the audit record, by event and by the partner they are about.
+    events: Family<Told, Counter> = Family::default();
     /// Attempts to deliver, by what came of them.
     delivery_attempts: Family<Attempt, Counter> = Family::default();
-    /// Retries scheduled.
-    delivery_retries_scheduled: Family<Destination, Counter> = Family::default();
     /// Deliveries that have not ended.
     deliveries_pending: Family<Destination, Gauge> = Family::default();
     /// Age of the oldest delivery that has not ended.
     delivery_oldest_pending_seconds: Family<Destination, FloatGauge> = Family::default();
-    /// Cases that still expect a result.
-    cases_open: Gauge = Gauge::default();
     /// From the whole request to the answer that accepts it.
     acceptance_seconds: Histogram = Histogram::new(seconds_buckets());
-    /// From acceptance to the verified acknowledgment of a destination.
-    end_to_end_seconds: Histogram = Histogram::new(exponential_buckets(0.01, 4.0, 12));
-    /// Duration of a sync of the store.
-    store_sync_seconds: Histogram = Histogram::new(seconds_buckets());
-    /// Steps committed by one sync.
-    store_batch_steps: Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 10));
+    /// Steps committed to the store.
+    store_steps: Counter = Counter::default();
+    /// Syncs of the store; fewer than steps where they share one.
+    store_syncs: Counter = Counter::default();
+    /// Time that those syncs took together.
+    store_sync_microseconds: Counter = Counter::default();
+    /// Steps turned away because the store was full or busy.
+    store_turned_away: Counter = Counter::default();
+    /// Steps that wait for the store.
+    store_waiting: Gauge = Gauge::default();
     /// Size of the store.
     store_size_bytes: Gauge = Gauge::default();
-    /// Free space where the store is.
-    store_free_bytes: Gauge = Gauge::default();
-    /// Space reserved for work already accepted.
-    store_reserve_bytes: Gauge = Gauge::default();
-    /// Days until a certificate, key or revocation list ends; negative once it has.
-    validity_days: Family<Item, FloatGauge> = Family::default();
-    /// Entries of the audit chain.
-    audit_height_entries: Gauge = Gauge::default();
-    /// Age of the last signed checkpoint of the audit chain.
-    audit_checkpoint_age_seconds: FloatGauge = Gauge::default();
-    /// Largest step or skew of the clock seen.
-    clock_skew_seconds: FloatGauge = Gauge::default();
     /// Versions of build, configuration and rules in force.
     version_info: Family<Version, Gauge> = Family::default();
     /// Connections open.
@@ -152,59 +144,9 @@ impl Metrics {
         self.names.store(Arc::new(names.into_iter().collect()));
     }
 
-    /// A message of this partner was accepted.
-    pub fn accepted(&self, partner: &str) {
-        self.messages_accepted.get_or_create(&Partner { partner: self.label(partner) }).inc();
-    }
-
-    /// A message was refused.
-    pub fn refused(&self, cause: &'static str) {
-        self.messages_refused.get_or_create(&Cause { cause }).inc();
-    }
-
-    /// A duplicate was answered as before.
-    pub fn duplicated(&self, partner: &str) {
-        self.messages_duplicated.get_or_create(&Partner { partner: self.label(partner) }).inc();
-    }
-
-    /// A message was put in quarantine.
-    pub fn message_quarantined(&self, cause: &'static str) {
-        self.messages_quarantined.get_or_create(&Cause { cause }).inc();
-    }
-
-    /// An acknowledgment or error list was ignored.
-    pub fn signal_ignored(&self, cause: &'static str) {
-        self.signals_ignored.get_or_create(&Cause { cause }).inc();
-    }
-
-    /// A signature did not verify.
-    pub fn signature_failed(&self, cause: &'static str) {
-        self.signature_failures.get_or_create(&Cause { cause }).inc();
-    }
-
-    /// A message was accepted with an algorithm that only an exception allows.
-    pub fn legacy_algorithm_used(&self, partner: &str) {
-        self.legacy_algorithms_used.get_or_create(&Partner { partner: self.label(partner) }).inc();
-    }
-
-    /// A delivery ended with a verified acknowledgment.
-    pub fn delivered(&self, destination: &str) {
-        self.ended(destination, "delivered");
-    }
-
-    /// A delivery ended with the destination's refusal.
-    pub fn rejected(&self, destination: &str) {
-        self.ended(destination, "rejected");
-    }
-
-    /// A delivery ran out of time or retries.
-    pub fn expired(&self, destination: &str) {
-        self.ended(destination, "expired");
-    }
-
-    /// A delivery was put in quarantine.
-    pub fn quarantined(&self, destination: &str) {
-        self.ended(destination, "quarantined");
+    /// An entry of the audit record became durable.
+    pub fn told(&self, event: EventCode, partner: &str) {
+        self.events.get_or_create(&Told { event: event.code(), partner: self.label(partner) }).inc();
     }
 
     /// An attempt to deliver ended.
@@ -218,13 +160,6 @@ impl Metrics {
         self.delivery_attempts.get_or_create(&labels).inc();
     }
 
-    /// Another attempt was scheduled.
-    pub fn retry_scheduled(&self, destination: &str) {
-        self.delivery_retries_scheduled
-            .get_or_create(&Destination { destination: self.label(destination) })
-            .inc();
-    }
-
     /// What waits for a destination, and the age of the oldest.
     pub fn pending(&self, destination: &str, deliveries: u64, oldest: Duration) {
         let labels = Destination { destination: self.label(destination) };
@@ -232,60 +167,29 @@ impl Metrics {
         self.delivery_oldest_pending_seconds.get_or_create(&labels).set(oldest.as_secs_f64());
     }
 
-    /// How many cases still expect a result.
-    pub fn cases_open(&self, cases: u64) {
-        self.cases_open.set(signed(cases));
-    }
-
     /// How long it took to accept a message.
     pub fn acceptance_seconds(&self, took: Duration) {
         self.acceptance_seconds.observe(took.as_secs_f64());
     }
 
-    /// How long it took from acceptance to a destination's acknowledgment.
-    pub fn end_to_end_seconds(&self, took: Duration) {
-        self.end_to_end_seconds.observe(took.as_secs_f64());
-    }
-
-    /// How long a sync took, and how many steps it committed.
-    pub fn synced(&self, took: Duration, steps: usize) {
-        self.store_sync_seconds.observe(took.as_secs_f64());
-        self.store_batch_steps.observe(steps as f64);
-    }
-
-    /// Size of the store, free space around it, and the reserve, in octets.
-    pub fn store_space(&self, size: u64, free: u64, reserve: u64) {
-        self.store_size_bytes.set(signed(size));
-        self.store_free_bytes.set(signed(free));
-        self.store_reserve_bytes.set(signed(reserve));
-    }
-
-    /// Days until a registered certificate, key or revocation list ends.
-    pub fn validity_days(&self, item: &str, days: f64) {
-        self.validity_days.get_or_create(&Item { item: self.label(item) }).set(days);
-    }
-
-    /// Length of the audit chain and age of its last checkpoint.
-    pub fn audit(&self, entries: u64, checkpoint_age: Duration) {
-        self.audit_height_entries.set(signed(entries));
-        self.audit_checkpoint_age_seconds.set(checkpoint_age.as_secs_f64());
-    }
-
-    /// A step or skew of the clock; the largest is kept.
-    pub fn clock_skew(&self, skew: Duration) {
-        let inner = self.clock_skew_seconds.inner();
-        // Bits of non-negative floats are ordered as the floats are.
-        inner.fetch_max(skew.as_secs_f64().to_bits(), Ordering::Relaxed);
+    /// What the store counts.
+    pub fn store(&self, stats: &StoreCounts) {
+        for (counter, count) in [
+            (&self.store_steps, stats.steps),
+            (&self.store_syncs, stats.syncs),
+            (&self.store_sync_microseconds, stats.sync_micros),
+            (&self.store_turned_away, stats.turned_away),
+        ] {
+            counter.inner().fetch_max(count, Ordering::Relaxed);
+        }
+        self.store_waiting.set(signed(stats.waiting));
+        self.store_size_bytes.set(signed(stats.size_bytes));
     }
 
     /// The versions in force; those before are forgotten.
-    pub fn versions(&self, build: &str, configuration: &str, rules: &str) {
+    pub fn versions(&self, build: &str, rules: &str) {
         self.version_info.clear();
-        let labels = Version {
-            build: build.to_owned(),
-            configuration: configuration.to_owned(),
-            rules: rules.to_owned(),
-        };
+        let labels = Version { build: build.to_owned(), rules: rules.to_owned() };
         self.version_info.get_or_create(&labels).set(1);
     }
 
@@ -312,11 +216,6 @@ impl Metrics {
         text
     }
 
-    fn ended(&self, destination: &str, state: &'static str) {
-        let labels = Ended { destination: self.label(destination), state };
-        self.deliveries_ended.get_or_create(&labels).inc();
-    }
-
     fn label(&self, name: &str) -> Label {
         let names = self.names.load();
         Label(names.get(name).cloned().unwrap_or_else(|| UNREGISTERED.into()))
@@ -337,7 +236,8 @@ impl EncodeLabelValue for Label {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Partner {
+struct Told {
+    event: &'static str,
     partner: Label,
 }
 
@@ -347,25 +247,9 @@ struct Destination {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cause {
-    cause: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    destination: Label,
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Attempt {
     destination: Label,
     outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Item {
-    item: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -376,7 +260,6 @@ struct Listener {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Version {
     build: String,
-    configuration: String,
     rules: String,
 }
 
@@ -407,36 +290,31 @@ mod tests {
     fn measurements_are_rendered() {
         check(
             |m| {
-                m.accepted("KFDA");
-                m.refused("SecurityFailure");
-                m.delivered("NPQS");
-                m.expired("NPQS");
+                m.told(EventCode::MessageAccepted, "KFDA");
+                m.told(EventCode::DeliveryExpired, "NPQS");
                 m.attempt("KFDA", &AttemptOutcome::Taken);
                 m.pending("KFDA", 3, Duration::from_millis(1500));
                 m.acceptance_seconds(Duration::from_millis(3));
-                m.synced(Duration::from_millis(1), 4);
-                m.clock_skew(Duration::from_secs(9));
-                m.clock_skew(Duration::from_secs(2));
-                m.versions("0.1.0", "7", "old");
-                m.versions("0.1.0", "8", "new");
+                m.store(&StoreCounts { steps: 7, syncs: 4, ..StoreCounts::default() });
+                m.store(&StoreCounts { steps: 9, syncs: 5, ..StoreCounts::default() });
+                m.versions("0.1.0", "old");
+                m.versions("0.1.0", "new");
                 m.listener(
                     "msh",
                     &ServerCounts { requests: 5, connections_open: 2, ..ServerCounts::default() },
                 );
             },
             &[
-                "gwanmun_messages_accepted_total{partner=\"KFDA\"} 1",
-                "gwanmun_messages_refused_total{cause=\"SecurityFailure\"} 1",
-                "gwanmun_deliveries_ended_total{destination=\"NPQS\",state=\"delivered\"} 1",
-                "gwanmun_deliveries_ended_total{destination=\"NPQS\",state=\"expired\"} 1",
+                "gwanmun_events_total{event=\"message.accepted\",partner=\"KFDA\"} 1",
+                "gwanmun_events_total{event=\"delivery.expired\",partner=\"NPQS\"} 1",
                 "gwanmun_delivery_attempts_total{destination=\"KFDA\",outcome=\"taken\"} 1",
                 "gwanmun_deliveries_pending{destination=\"KFDA\"} 3",
                 "gwanmun_delivery_oldest_pending_seconds{destination=\"KFDA\"} 1.5",
                 "gwanmun_acceptance_seconds_bucket{le=\"0.004\"} 1",
                 "gwanmun_acceptance_seconds_bucket{le=\"0.002\"} 0",
-                "gwanmun_store_batch_steps_sum 4.0",
-                "gwanmun_clock_skew_seconds 9.0",
-                "gwanmun_version_info{build=\"0.1.0\",configuration=\"8\",rules=\"new\"} 1",
+                "gwanmun_store_steps_total 9",
+                "gwanmun_store_syncs_total 5",
+                "gwanmun_version_info{build=\"0.1.0\",rules=\"new\"} 1",
                 "gwanmun_connections_open{listener=\"msh\"} 2",
                 "gwanmun_requests_total{listener=\"msh\"} 5",
             ],
@@ -448,14 +326,18 @@ mod tests {
         let metrics = Metrics::new();
         metrics.register(["KFDA".into()]);
         for stranger in ["x\"} 1\nforged 1", "KFDA2", "kfda", ""] {
-            metrics.accepted(stranger);
+            metrics.told(EventCode::MessageAccepted, stranger);
         }
         let series: Vec<_> = metrics
             .render()
             .lines()
-            .filter(|line| line.contains("accepted_total{"))
+            .filter(|line| line.contains("events_total{"))
             .map(str::to_owned)
             .collect();
-        assert_eq!(series, ["gwanmun_messages_accepted_total{partner=\"unregistered\"} 4"], "S22");
+        assert_eq!(
+            series,
+            [r#"gwanmun_events_total{event="message.accepted",partner="unregistered"} 4"#],
+            "S22"
+        );
     }
 }

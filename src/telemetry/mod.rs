@@ -12,5 +12,5 @@ mod lines;
 mod metrics;
 
 pub use event::EventCode;
-pub use init::{LogFormat, LogOptions, TelemetryError, delivery_span, init, message_span};
-pub use metrics::{Attempted, METRICS_CONTENT_TYPE, Metrics};
+pub use init::{LogFormat, LogOptions, TelemetryError, init};
+pub use metrics::{Attempted, METRICS_CONTENT_TYPE, Metrics, StoreCounts};

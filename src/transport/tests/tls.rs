@@ -40,7 +40,8 @@ struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("is not poisoned").write(octets)
+        self.0.lock().expect("is not poisoned").extend_from_slice(octets);
+        Ok(octets.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

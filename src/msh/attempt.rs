@@ -1,0 +1,65 @@
+//! What an HTTP response says of an attempt: sorted once, here, into taken, again, give up (ebMS 2.0, B.2;
+//! digest, 16).
+
+use crate::model::AttemptOutcome;
+
+/// What the body of a response holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseContent<'a> {
+    /// Nothing.
+    Empty,
+    /// An ebMS message that was opened and verified; it is decided about as an event of its own.
+    Message,
+    /// A SOAP fault with this code (local part) and text.
+    Fault(&'a str, &'a str),
+    /// Something else, or a message that did not verify.
+    Other(&'a str),
+}
+
+/// The outcome of an attempt that got this response. A redirect is never followed; "sent" is never taken for
+/// "delivered": also [`AttemptOutcome::Taken`] waits for its receipt.
+#[must_use]
+pub fn judge_response(status: u16, content: ResponseContent<'_>) -> AttemptOutcome {
+    let again = |reason: String, alarm: bool| AttemptOutcome::Again { reason, alarm };
+    match (status, content) {
+        (200..=299, ResponseContent::Empty | ResponseContent::Message) => AttemptOutcome::Taken,
+        (200..=299, ResponseContent::Other(what)) => again(format!("HTTP {status} with {what}"), true),
+        (_, ResponseContent::Fault(code @ ("Client" | "MustUnderstand" | "VersionMismatch"), text)) => {
+            AttemptOutcome::GiveUp { reason: format!("SOAP fault {code}: {text}") }
+        }
+        (_, ResponseContent::Fault(code, text)) => again(format!("SOAP fault {code}: {text}"), false),
+        (408 | 425 | 429 | 500..=599, _) => again(format!("HTTP {status}"), false),
+        _ => again(format!("HTTP {status}"), true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_response_of_the_table_is_read_as_it_says() {
+        fn check(status: u16, content: ResponseContent<'_>, expected: &str) {
+            let told = match judge_response(status, content) {
+                AttemptOutcome::Taken => "taken",
+                AttemptOutcome::Again { alarm: false, .. } => "again",
+                AttemptOutcome::Again { alarm: true, .. } => "again, alarm",
+                AttemptOutcome::GiveUp { .. } => "give up",
+            };
+            assert_eq!(told, expected, "{status} {content:?}");
+        }
+        check(200, ResponseContent::Empty, "taken");
+        check(202, ResponseContent::Empty, "taken");
+        check(204, ResponseContent::Empty, "taken");
+        check(200, ResponseContent::Message, "taken");
+        check(200, ResponseContent::Other("a web page"), "again, alarm");
+        check(500, ResponseContent::Fault("Server", "busy"), "again");
+        check(503, ResponseContent::Empty, "again");
+        check(408, ResponseContent::Empty, "again");
+        check(500, ResponseContent::Fault("Client", "not XML"), "give up");
+        check(500, ResponseContent::Fault("MustUnderstand", ""), "give up");
+        check(500, ResponseContent::Fault("VersionMismatch", ""), "give up");
+        check(302, ResponseContent::Empty, "again, alarm");
+        check(404, ResponseContent::Other("a web page"), "again, alarm");
+    }
+}
