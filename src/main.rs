@@ -1,6 +1,6 @@
 //! The `gwanmun` program: arguments and exit codes.
 //!
-//! Exit codes: 0 done, 1 a failure that the message explains, 2 wrong usage.
+//! Exit codes: 0 done, 1 a failure that the message explains, 2 wrong usage, 4 settings with mistakes.
 
 use std::process::ExitCode;
 
@@ -17,23 +17,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Agreement(cli::check::AgreementArgs),
+    Check(cli::check::CheckArgs),
     Events(cli::events::EventsArgs),
     Keys(cli::keys::KeysArgs),
+    Party(cli::check::PartyArgs),
     Pki(cli::pki::PkiArgs),
 }
 
 fn main() -> ExitCode {
     let out = &mut std::io::stdout().lock();
     let told = match Arguments::parse().command {
+        Command::Agreement(command) => command.run(out),
+        Command::Check(command) => command.run(out),
         Command::Events(command) => command.run(out),
         Command::Keys(command) => command.run(out),
+        Command::Party(command) => command.run(out),
         Command::Pki(command) => command.run(out),
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<cli::check::SettingsRefused>() { ExitCode::from(4) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+pub mod check;
 mod credentials;
 pub mod events;
 pub mod keys;

@@ -1,0 +1,331 @@
+//! The partner files: one party and its agreements a file, made into the [`Registry`] that is in force.
+//!
+//! Promises that no key, PartyId, certificate or CPAId belongs to two parties, so that the registry never has to
+//! choose (P6).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssl::x509::X509;
+
+use super::fault::Faults;
+use super::reader::{Section, TomlFile};
+use super::settings::{BOX_NUMBER_TYPE, Identity, plain};
+use crate::model::{
+    ActionBinding, Agreement, CpaId, Digest, Direction, Fingerprint, Party, PartyId, PartyKey, PartyKind,
+    Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
+    ValueError,
+};
+
+/// Partner files in a directory.
+const FILES_MAX: usize = 50_000;
+
+/// The partners in force.
+#[derive(Debug, Default)]
+pub struct Partners {
+    /// Parties and agreements.
+    pub registry: Registry,
+    /// DER octets of the certificates that partners sign with.
+    pub signing_certificates: Vec<(PartyKey, Vec<u8>)>,
+}
+
+/// What is taken, by what, and where that was said.
+struct Claims<K>(BTreeMap<K, String>);
+
+/// Everything that may be claimed once.
+struct Claimed {
+    keys: Claims<PartyKey>,
+    names: Claims<Arc<str>>,
+    ids: Claims<PartyId>,
+    certificates: Claims<Fingerprint>,
+    agreements: Claims<CpaId>,
+}
+
+impl Partners {
+    /// Reads every `*.toml` of a directory, in order of name.
+    pub(super) fn read(directory: &Path, own: &Identity, faults: &mut Faults) -> Self {
+        let mut reading = Reading::new(own);
+        let files = files(directory, faults);
+        for path in &files {
+            reading.file(path, faults);
+        }
+        if files.is_empty() {
+            let remedy = "add a file for each partner".to_owned();
+            faults.add(directory, (1, 1), "there is no partner".to_owned(), remedy);
+        }
+        Self {
+            registry: Registry::new(reading.parties, reading.agreements),
+            signing_certificates: reading.signing_certificates,
+        }
+    }
+}
+
+struct Reading<'a> {
+    own: &'a Identity,
+    claimed: Claimed,
+    parties: Vec<Party>,
+    agreements: Vec<Agreement>,
+    signing_certificates: Vec<(PartyKey, Vec<u8>)>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(own: &'a Identity) -> Self {
+        let claimed = Claimed {
+            keys: Claims(BTreeMap::from([(own.key.clone(), "this gateway".to_owned())])),
+            names: Claims(BTreeMap::new()),
+            ids: Claims(own.ids.iter().map(|id| (id.clone(), "this gateway".to_owned())).collect()),
+            certificates: Claims(BTreeMap::new()),
+            agreements: Claims(BTreeMap::new()),
+        };
+        Self { own, claimed, parties: Vec::new(), agreements: Vec::new(), signing_certificates: Vec::new() }
+    }
+
+    fn file(&mut self, path: &Path, faults: &mut Faults) {
+        let Some(file) = TomlFile::read(path, faults) else { return };
+        let table = file.parse(faults);
+        let mut root = Section::root(&file, &table);
+        let party = self.party(path, root.table("party", faults), faults);
+        let sections = root.tables("agreement", faults);
+        if sections.is_empty() {
+            root.add("there is no [[agreement]]".to_owned(), "add what is agreed with the partner", faults);
+        }
+        for section in sections {
+            self.agreement(path, section, party.as_ref(), faults);
+        }
+        root.finish(faults);
+        self.parties.extend(party);
+    }
+
+    fn party(&mut self, path: &Path, mut section: Section<'_>, faults: &mut Faults) -> Option<Party> {
+        let key = section.required("key", |text| PartyKey::new(text), faults);
+        let kind_of_id = section.optional("type", plain, faults).unwrap_or_else(|| BOX_NUMBER_TYPE.into());
+        let name = section.required("name", plain, faults);
+        let kind = section.required("kind", party_kind, faults);
+        let business_number = section.optional("business_number", plain, faults);
+        let place = section.place();
+        let mut certificates = |key: &'static str, section: &mut Section<'_>| {
+            let files = section.files(key, faults);
+            if files.is_empty() {
+                section.add(format!("{key} names no certificate"), "name at least one PEM file", faults);
+            }
+            files.iter().flat_map(|file| certificates_of(file, faults)).collect::<Vec<_>>()
+        };
+        let tls = certificates("tls_certificates", &mut section);
+        let signing = certificates("signing_certificates", &mut section);
+        section.finish(faults);
+        let (key, name) = (key?, name?);
+        let party = Party {
+            ids: vec![PartyId { value: key.as_str().into(), kind: Some(kind_of_id) }],
+            tls_certificates: tls.iter().map(|der| Digest::of(der)).collect(),
+            signing_certificates: signing.iter().map(|der| Digest::of(der)).collect(),
+            key: key.clone(),
+            name: name.clone(),
+            kind: kind?,
+            business_number,
+        };
+        let by = path.display().to_string();
+        let mut twice = |what: Option<String>| {
+            if let Some(what) = what {
+                faults.add(path, place, what, "a party is registered once".to_owned());
+            }
+        };
+        twice(self.claimed.keys.claim("party", key.clone(), &by));
+        twice(self.claimed.names.claim("name", name, &by));
+        for id in &party.ids {
+            twice(self.claimed.ids.claim("PartyId", id.clone(), &by));
+        }
+        let mut own_certificates: Vec<_> =
+            party.tls_certificates.iter().chain(&party.signing_certificates).copied().collect();
+        own_certificates.sort_unstable();
+        own_certificates.dedup();
+        for certificate in own_certificates {
+            twice(self.claimed.certificates.claim("certificate", certificate, &by));
+        }
+        self.signing_certificates.extend(signing.into_iter().map(|der| (key.clone(), der)));
+        Some(party)
+    }
+
+    fn agreement(
+        &mut self,
+        path: &Path,
+        mut section: Section<'_>,
+        party: Option<&Party>,
+        faults: &mut Faults,
+    ) {
+        let cpa_id = section.required("cpa_id", |text| CpaId::new(text), faults);
+        let partner_role = section.required("partner_role", |text| Role::new(text), faults);
+        let own_role = section.optional("own_role", |text| Role::new(text), faults);
+        let endpoint = section.required("endpoint", endpoint, faults);
+        let start = section.optional("start", instant, faults);
+        let end = section.optional("end", instant, faults);
+        let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
+        let reliability = reliability(&mut section, faults);
+        let own_algorithm = section.optional("own_algorithm", algorithm, faults);
+        let accepted = section.list("accepted_algorithms", algorithm, faults);
+        let window = section.number("window", 8, 1, faults);
+        let place = section.place();
+        let mut actions = section.list("send", |text| binding(Direction::Send, text), faults);
+        actions.extend(section.list("receive", |text| binding(Direction::Receive, text), faults));
+        if actions.is_empty() {
+            section.add("nothing may be sent or received".to_owned(), "add send or receive actions", faults);
+        }
+        let own_role = own_role.or_else(|| self.own.role.clone());
+        if own_role.is_none() {
+            section.add("our role is not known".to_owned(), "add own_role, or [gateway] role", faults);
+        }
+        section.finish(faults);
+        let (Some(cpa_id), Some(partner_role), Some(own_role), Some(endpoint), Some(party)) =
+            (cpa_id, partner_role, own_role, endpoint, party)
+        else {
+            return;
+        };
+        let by = path.display().to_string();
+        if let Some(what) = self.claimed.agreements.claim("cpa_id", cpa_id.clone(), &by) {
+            faults.add(path, place, what, "a CPAId names one agreement".to_owned());
+        }
+        let own_algorithm = own_algorithm.unwrap_or(SignatureAlgorithm::RsaSha256);
+        let every = vec![SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256];
+        self.agreements.push(Agreement {
+            cpa_id,
+            partner: party.key.clone(),
+            partner_ids: party.ids.clone(),
+            partner_role,
+            own_ids: self.own.ids.clone(),
+            own_role,
+            start,
+            end,
+            endpoint,
+            actions,
+            sync_reply_mode: sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly),
+            reliability,
+            signature: SignatureTerms {
+                own_algorithm,
+                accepted: if accepted.is_empty() { every } else { accepted },
+            },
+            window,
+        });
+    }
+}
+
+impl<K: Ord> Claims<K> {
+    /// Claims something; what stands in the way, if it is taken.
+    fn claim(&mut self, what: &str, key: K, by: &str) -> Option<String> {
+        let taken = self.0.get(&key).map(|by| format!("this {what} is already that of {by}"));
+        self.0.entry(key).or_insert_with(|| by.to_owned());
+        taken
+    }
+}
+
+fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
+    let minute = Duration::from_secs(60);
+    let duplicate_elimination = section.optional("duplicate_elimination", presence, faults);
+    let ack_requested = section.optional("ack_requested", presence, faults);
+    let ack_signed = section.flag("ack_signed", true, faults);
+    let retries = section.number("retries", 30, 0, faults);
+    let retry_interval = section.duration("retry_interval", minute, faults);
+    let time_to_live = section.duration("time_to_live", minute * 60 * 24, faults);
+    let persist_duration = section.duration("persist_duration", time_to_live * 2, faults);
+    let long_enough = retry_interval.saturating_mul(retries).saturating_add(retry_interval);
+    if long_enough > persist_duration {
+        let message = "persist_duration is shorter than all retries take".to_owned();
+        section.add(message, "raise it, or lower retries or retry_interval", faults);
+    }
+    Reliability {
+        duplicate_elimination: duplicate_elimination.unwrap_or(Presence::Always),
+        ack_requested: ack_requested.unwrap_or(Presence::Always),
+        ack_signed,
+        retries,
+        retry_interval,
+        persist_duration,
+        time_to_live,
+    }
+}
+
+fn files(directory: &Path, faults: &mut Faults) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(directory)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
+    let mut files = match listed {
+        Ok(files) => files,
+        Err(error) => {
+            let remedy = "name a readable directory".to_owned();
+            faults.add(directory, (1, 1), format!("cannot be read: {error}"), remedy);
+            return Vec::new();
+        }
+    };
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    if files.len() > FILES_MAX {
+        let message = format!("there are more than {FILES_MAX} partner files");
+        faults.add(directory, (1, 1), message, "remove those not in use".to_owned());
+        files.truncate(FILES_MAX);
+    }
+    files
+}
+
+/// DER octets of the certificates in a PEM file.
+fn certificates_of(path: &Path, faults: &mut Faults) -> Vec<Vec<u8>> {
+    let read = std::fs::read(path).map_err(|error| error.to_string()).and_then(|pem| {
+        let certificates = X509::stack_from_pem(&pem).map_err(|_| "is no PEM certificate".to_owned())?;
+        let ders = certificates.iter().map(|certificate| certificate.to_der().map_err(|e| e.to_string()));
+        ders.collect::<Result<Vec<_>, _>>()
+    });
+    let read = read.and_then(|ders| if ders.is_empty() { Err("holds none".to_owned()) } else { Ok(ders) });
+    read.unwrap_or_else(|why| {
+        let remedy = "put the partner's certificate there, PEM".to_owned();
+        faults.add(path, (1, 1), format!("as a certificate: {why}"), remedy);
+        Vec::new()
+    })
+}
+
+/// A text out of a closed vocabulary.
+fn word<T: Copy>(text: &str, expected: &'static str, words: &[(&str, T)]) -> Result<T, ValueError> {
+    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    found.ok_or_else(|| ValueError::new(expected, text))
+}
+
+fn party_kind(text: &str) -> Result<PartyKind, ValueError> {
+    let words =
+        [("declarant", PartyKind::Declarant), ("agency", PartyKind::Agency), ("customs", PartyKind::Customs)];
+    word(text, "declarant, agency or customs", &words)
+}
+
+fn presence(text: &str) -> Result<Presence, ValueError> {
+    let words =
+        [("always", Presence::Always), ("never", Presence::Never), ("perMessage", Presence::PerMessage)];
+    word(text, "always, never or perMessage", &words)
+}
+
+fn sync_reply_mode(text: &str) -> Result<SyncReplyMode, ValueError> {
+    let words = [("mshSignalsOnly", SyncReplyMode::MshSignalsOnly), ("none", SyncReplyMode::None)];
+    word(text, "mshSignalsOnly or none", &words)
+}
+
+fn algorithm(text: &str) -> Result<SignatureAlgorithm, ValueError> {
+    let words =
+        [("rsa-sha256", SignatureAlgorithm::RsaSha256), ("ecdsa-sha256", SignatureAlgorithm::EcdsaSha256)];
+    word(text, "rsa-sha256 or ecdsa-sha256", &words)
+}
+
+fn endpoint(text: &str) -> Result<Arc<str>, ValueError> {
+    let checked: Result<crate::transport::Endpoint, _> = text.parse();
+    checked.map(|_| text.into()).map_err(|_| ValueError::new("a URL such as https://host:8443/ebms", text))
+}
+
+fn instant(text: &str) -> Result<Timestamp, ValueError> {
+    text.parse()
+}
+
+/// `Service Action`, as in `urn:swgw:import lodge`.
+fn binding(direction: Direction, text: &str) -> Result<ActionBinding, ValueError> {
+    match text.split_once(' ') {
+        Some((service, action)) if !service.is_empty() && !action.trim().is_empty() => Ok(ActionBinding {
+            direction,
+            service: service.into(),
+            service_type: None,
+            action: action.trim().into(),
+        }),
+        _ => Err(ValueError::new("a Service and an Action with a space between", text)),
+    }
+}

@@ -1,0 +1,231 @@
+//! `gwanmun.toml`: who this gateway is, where it listens, where its files are, and its limits.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fault::Faults;
+use super::reader::{Section, TomlFile};
+use crate::model::{PartyId, PartyKey, Role, ValueError};
+use crate::msh::AgePolicy;
+use crate::store::StoreOptions;
+use crate::transport::{ServerOptions, TlsFiles};
+
+/// The `type` of PartyIds that are box numbers (domain brief, 3).
+pub(super) const BOX_NUMBER_TYPE: &str = "urn:swgw:party";
+
+/// Everything that `gwanmun.toml` says. Paths are relative to the file until they are read.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who this gateway is.
+    pub identity: Identity,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Its TLS certificate and whom it trusts.
+    pub tls: TlsFiles,
+    /// The keys it signs with.
+    pub signing: Vec<SigningFiles>,
+    /// Its store.
+    pub store: StoreOptions,
+    /// The rule directory.
+    pub rules: PathBuf,
+    /// The directory of partner files.
+    pub partners: PathBuf,
+    /// Limits of the ebMS listener.
+    pub server: ServerOptions,
+    /// Timestamps that are accepted.
+    pub age: AgePolicy,
+    /// How long a stop waits for what is in hand.
+    pub drain_deadline: Duration,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its box number.
+    pub key: PartyKey,
+    /// The PartyIds that name it.
+    pub ids: Vec<PartyId>,
+    /// The Role it acts in where no agreement says another.
+    pub role: Option<Role>,
+    /// The domain of its MessageIds (RFC 2822).
+    pub domain: Arc<str>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// For partners, over mutual TLS.
+    pub ebms: SocketAddr,
+    /// The path that partners post to.
+    pub path: Arc<str>,
+    /// For operators, loopback only.
+    pub admin: Option<SocketAddr>,
+    /// For operators, a local socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// A key to sign with and its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningFiles {
+    /// The certificate, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+}
+
+impl Settings {
+    /// Reads the file; `None` when something that everything else rests on is missing. Every mistake is told.
+    pub(super) fn read(path: &Path, faults: &mut Faults) -> Option<Self> {
+        let file = TomlFile::read(path, faults)?;
+        let table = file.parse(faults);
+        let mut root = Section::root(&file, &table);
+        let identity = identity(root.table("gateway", faults), faults);
+        let listen = listen(root.table("listen", faults), faults);
+        let tls = tls(root.table("tls", faults), faults);
+        let signing = signing(&mut root, faults);
+        let store = store(root.table("store", faults), faults);
+        let rules = directory(root.table("rules", faults), faults);
+        let partners = directory(root.table("partners", faults), faults);
+        let limits = limits(root.table("limits", faults), faults);
+        root.finish(faults);
+        let (server, age, drain_deadline) = limits;
+        Some(Self {
+            identity: identity?,
+            listen: listen?,
+            tls: tls?,
+            signing,
+            store: store?,
+            rules: rules?,
+            partners: partners?,
+            server,
+            age,
+            drain_deadline,
+        })
+    }
+}
+
+fn identity(mut section: Section<'_>, faults: &mut Faults) -> Option<Identity> {
+    let key = section.required("party", |text| PartyKey::new(text), faults);
+    let kind = section.optional("type", plain, faults).unwrap_or_else(|| BOX_NUMBER_TYPE.into());
+    let role = section.optional("role", |text| Role::new(text), faults);
+    let domain = section.required("domain", host_name, faults);
+    section.finish(faults);
+    let key = key?;
+    let ids = vec![PartyId { value: key.as_str().into(), kind: Some(kind) }];
+    Some(Identity { key, ids, role, domain: domain? })
+}
+
+fn listen(mut section: Section<'_>, faults: &mut Faults) -> Option<Listen> {
+    let ebms = section.required("ebms", address, faults);
+    let path = section.optional("path", url_path, faults).unwrap_or_else(|| "/ebms".into());
+    let admin = section.optional("admin", loopback, faults);
+    let socket = section.path("socket", faults);
+    section.finish(faults);
+    Some(Listen { ebms: ebms?, path, admin, socket: Some(socket?) })
+}
+
+fn tls(mut section: Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {
+    let (certificate, key) = (section.file("certificate", faults), section.file("key", faults));
+    let anchors = section.files("anchors", faults);
+    let pinned = section.files("pinned", faults);
+    let revocation_lists = section.files("revocation_lists", faults);
+    section.finish(faults);
+    Some(TlsFiles { certificate: certificate?, key: key?, anchors, pinned, revocation_lists })
+}
+
+fn signing(root: &mut Section<'_>, faults: &mut Faults) -> Vec<SigningFiles> {
+    let sections = root.tables("signing", faults);
+    if sections.is_empty() {
+        root.add("there is no [[signing]] key".to_owned(), "add one with certificate and key", faults);
+    }
+    let read = |mut section: Section<'_>| {
+        let (certificate, key) = (section.file("certificate", faults), section.file("key", faults));
+        section.finish(faults);
+        Some(SigningFiles { certificate: certificate?, key: key? })
+    };
+    sections.into_iter().filter_map(read).collect()
+}
+
+fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> {
+    let directory = section.path("directory", faults);
+    let defaults = StoreOptions::at(directory.clone().unwrap_or_default());
+    let options = StoreOptions {
+        waiting_batches_max: section.number("waiting_batches_max", defaults.waiting_batches_max, 1, faults),
+        waiting_bytes_max: section.number("waiting_bytes_max", defaults.waiting_bytes_max, 1, faults),
+        group_batches_max: section.number("group_batches_max", defaults.group_batches_max, 1, faults),
+        group_bytes_max: section.number("group_bytes_max", defaults.group_bytes_max, 1, faults),
+        free_bytes_min: section.number("free_bytes_min", defaults.free_bytes_min, 0, faults),
+        log_pages_max: section.number("log_pages_max", defaults.log_pages_max, 1, faults),
+        ..defaults
+    };
+    section.finish(faults);
+    directory.map(|_| options)
+}
+
+fn directory(mut section: Section<'_>, faults: &mut Faults) -> Option<PathBuf> {
+    let directory = section.file("directory", faults);
+    section.finish(faults);
+    directory
+}
+
+fn limits(mut section: Section<'_>, faults: &mut Faults) -> (ServerOptions, AgePolicy, Duration) {
+    let (server, age) = (ServerOptions::default(), AgePolicy::default());
+    let server = ServerOptions {
+        body_bytes_max: section.number("body_bytes_max", server.body_bytes_max, 1, faults),
+        body_bytes_in_flight_max: section.number(
+            "body_bytes_in_flight_max",
+            server.body_bytes_in_flight_max,
+            1,
+            faults,
+        ),
+        connections_max: section.number("connections_max", server.connections_max, 1, faults),
+        connections_per_peer_max: section.number(
+            "connections_per_peer_max",
+            server.connections_per_peer_max,
+            1,
+            faults,
+        ),
+        body_deadline: section.duration("body_deadline", server.body_deadline, faults),
+        idle_deadline: section.duration("idle_deadline", server.idle_deadline, faults),
+        ..server
+    };
+    let age = AgePolicy {
+        age_max: section.duration("message_age_max", age.age_max, faults),
+        skew_max: section.duration("clock_skew_max", age.skew_max, faults),
+    };
+    let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), faults);
+    section.finish(faults);
+    (server, age, drain_deadline)
+}
+
+/// Any text.
+pub(super) fn plain(text: &str) -> Result<Arc<str>, ValueError> {
+    if text.trim().is_empty() { Err(ValueError::new("a text", text)) } else { Ok(text.into()) }
+}
+
+fn host_name(text: &str) -> Result<Arc<str>, ValueError> {
+    let plain = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if text.split('.').all(plain) { Ok(text.into()) } else { Err(ValueError::new("a host name", text)) }
+}
+
+fn url_path(text: &str) -> Result<Arc<str>, ValueError> {
+    let shaped =
+        text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+    if shaped { Ok(text.into()) } else { Err(ValueError::new("a path such as /ebms", text)) }
+}
+
+fn address(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::new("an address and port such as 0.0.0.0:8443", text))
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, ValueError> {
+    let expected = "a loopback address and port such as 127.0.0.1:9443";
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.ip().is_loopback())
+        .ok_or_else(|| ValueError::new(expected, text))
+}
