@@ -5,6 +5,7 @@
 
 mod fault;
 mod partners;
+mod party;
 mod reader;
 mod settings;
 
@@ -14,6 +15,7 @@ use crate::transport::TlsContext;
 
 pub use fault::ConfigFault;
 pub use partners::Partners;
+pub use party::{PartySettings, load_party};
 pub use settings::{Identity, Listen, Settings, SigningFiles};
 
 use fault::Faults;

@@ -12,7 +12,7 @@ use openssl::x509::X509;
 
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
-use super::settings::{BOX_NUMBER_TYPE, Identity, plain};
+use super::settings::{BOX_NUMBER_TYPE, Identity, SERVICE_TYPE, plain};
 use crate::model::{
     ActionBinding, Agreement, CpaId, Digest, Direction, Fingerprint, Party, PartyId, PartyKey, PartyKind,
     Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
@@ -55,10 +55,21 @@ impl Partners {
             let remedy = "add a file for each partner".to_owned();
             faults.add(directory, (1, 1), "there is no partner".to_owned(), remedy);
         }
-        Self {
-            registry: Registry::new(reading.parties, reading.agreements),
-            signing_certificates: reading.signing_certificates,
-        }
+        reading.finish()
+    }
+
+    /// Reads what a partner's own file says of the gateway: who it is, and what is agreed with it.
+    pub(super) fn of_party_file(
+        path: &Path,
+        root: &mut Section<'_>,
+        own: &Identity,
+        faults: &mut Faults,
+    ) -> Self {
+        let mut reading = Reading::new(own);
+        let section = root.table("gateway", faults);
+        let gateway = reading.party(path, section, Some(PartyKind::SingleWindow), faults);
+        reading.agreements(path, root, gateway, faults);
+        reading.finish()
     }
 }
 
@@ -73,20 +84,35 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(own: &'a Identity) -> Self {
         let claimed = Claimed {
-            keys: Claims(BTreeMap::from([(own.key.clone(), "this gateway".to_owned())])),
+            keys: Claims(BTreeMap::from([(own.key.clone(), "this node".to_owned())])),
             names: Claims(BTreeMap::new()),
-            ids: Claims(own.ids.iter().map(|id| (id.clone(), "this gateway".to_owned())).collect()),
+            ids: Claims(own.ids.iter().map(|id| (id.clone(), "this node".to_owned())).collect()),
             certificates: Claims(BTreeMap::new()),
             agreements: Claims(BTreeMap::new()),
         };
         Self { own, claimed, parties: Vec::new(), agreements: Vec::new(), signing_certificates: Vec::new() }
     }
 
+    fn finish(self) -> Partners {
+        Partners {
+            registry: Registry::new(self.parties, self.agreements),
+            signing_certificates: self.signing_certificates,
+        }
+    }
+
     fn file(&mut self, path: &Path, faults: &mut Faults) {
         let Some(file) = TomlFile::read(path, faults) else { return };
         let table = file.parse(faults);
         let mut root = Section::root(&file, &table);
-        let party = self.party(path, root.table("party", faults), faults);
+        let mut section = root.table("party", faults);
+        let kind = section.required("kind", party_kind, faults);
+        let party = self.party(path, section, kind, faults);
+        self.agreements(path, &mut root, party, faults);
+        root.finish(faults);
+    }
+
+    /// The agreements of a file with the party that it names.
+    fn agreements(&mut self, path: &Path, root: &mut Section<'_>, party: Option<Party>, faults: &mut Faults) {
         let sections = root.tables("agreement", faults);
         if sections.is_empty() {
             root.add("there is no [[agreement]]".to_owned(), "add what is agreed with the partner", faults);
@@ -94,15 +120,19 @@ impl<'a> Reading<'a> {
         for section in sections {
             self.agreement(path, section, party.as_ref(), faults);
         }
-        root.finish(faults);
         self.parties.extend(party);
     }
 
-    fn party(&mut self, path: &Path, mut section: Section<'_>, faults: &mut Faults) -> Option<Party> {
+    fn party(
+        &mut self,
+        path: &Path,
+        mut section: Section<'_>,
+        kind: Option<PartyKind>,
+        faults: &mut Faults,
+    ) -> Option<Party> {
         let key = section.required("key", |text| PartyKey::new(text), faults);
         let kind_of_id = section.optional("type", plain, faults).unwrap_or_else(|| BOX_NUMBER_TYPE.into());
         let name = section.required("name", plain, faults);
-        let kind = section.required("kind", party_kind, faults);
         let business_number = section.optional("business_number", plain, faults);
         let place = section.place();
         let mut certificates = |key: &'static str, section: &mut Section<'_>| {
@@ -317,13 +347,14 @@ fn instant(text: &str) -> Result<Timestamp, ValueError> {
     text.parse()
 }
 
-/// `Service Action`, as in `urn:swgw:import lodge`.
+/// `Service Action`, as in `ImportClearance GOVCBR929`. A Service that is no URI is of our type of names
+/// (ebMS 2.0, 3.1.4).
 fn binding(direction: Direction, text: &str) -> Result<ActionBinding, ValueError> {
     match text.split_once(' ') {
         Some((service, action)) if !service.is_empty() && !action.trim().is_empty() => Ok(ActionBinding {
             direction,
             service: service.into(),
-            service_type: None,
+            service_type: (!service.contains(':')).then(|| SERVICE_TYPE.into()),
             action: action.trim().into(),
         }),
         _ => Err(ValueError::new("a Service and an Action with a space between", text)),

@@ -14,6 +14,8 @@ use crate::transport::{ServerOptions, TlsFiles};
 
 /// The `type` of PartyIds that are box numbers (domain brief, 3).
 pub(super) const BOX_NUMBER_TYPE: &str = "urn:swgw:party";
+/// The `type` of Services that are no URIs.
+pub(super) const SERVICE_TYPE: &str = "urn:swgw:service";
 
 /// Everything that `gwanmun.toml` says. Paths are relative to the file until they are read.
 #[derive(Clone, Debug)]
@@ -106,7 +108,7 @@ impl Settings {
     }
 }
 
-fn identity(mut section: Section<'_>, faults: &mut Faults) -> Option<Identity> {
+pub(super) fn identity(mut section: Section<'_>, faults: &mut Faults) -> Option<Identity> {
     let key = section.required("party", |text| PartyKey::new(text), faults);
     let kind = section.optional("type", plain, faults).unwrap_or_else(|| BOX_NUMBER_TYPE.into());
     let role = section.optional("role", |text| Role::new(text), faults);
@@ -126,7 +128,7 @@ fn listen(mut section: Section<'_>, faults: &mut Faults) -> Option<Listen> {
     Some(Listen { ebms: ebms?, path, admin, socket: Some(socket?) })
 }
 
-fn tls(mut section: Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {
+pub(super) fn tls(mut section: Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {
     let (certificate, key) = (section.file("certificate", faults), section.file("key", faults));
     let anchors = section.files("anchors", faults);
     let pinned = section.files("pinned", faults);
@@ -135,7 +137,7 @@ fn tls(mut section: Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {
     Some(TlsFiles { certificate: certificate?, key: key?, anchors, pinned, revocation_lists })
 }
 
-fn signing(root: &mut Section<'_>, faults: &mut Faults) -> Vec<SigningFiles> {
+pub(super) fn signing(root: &mut Section<'_>, faults: &mut Faults) -> Vec<SigningFiles> {
     let sections = root.tables("signing", faults);
     if sections.is_empty() {
         root.add("there is no [[signing]] key".to_owned(), "add one with certificate and key", faults);
@@ -212,13 +214,13 @@ fn host_name(text: &str) -> Result<Arc<str>, ValueError> {
     if text.split('.').all(plain) { Ok(text.into()) } else { Err(ValueError::new("a host name", text)) }
 }
 
-fn url_path(text: &str) -> Result<Arc<str>, ValueError> {
+pub(super) fn url_path(text: &str) -> Result<Arc<str>, ValueError> {
     let shaped =
         text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
     if shaped { Ok(text.into()) } else { Err(ValueError::new("a path such as /ebms", text)) }
 }
 
-fn address(text: &str) -> Result<SocketAddr, ValueError> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, ValueError> {
     text.parse().map_err(|_| ValueError::new("an address and port such as 0.0.0.0:8443", text))
 }
 

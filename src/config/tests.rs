@@ -58,10 +58,45 @@ cpa_id = "sw-kfda"
 partner_role = "Agency"
 endpoint = "https://127.0.0.1:18443/ebms"
 sync_reply_mode = "none"
-send = ["urn:swgw:service:requirement GOVCBRX01"]
+send = ["RequirementVerification GOVCBRX01"]
 receive = ["urn:swgw:service:requirement GOVCBRX51"]
 retries = 5
 retry_interval = "10s"
+"#;
+
+const PARTY: &str = r#"
+[identity]
+party = "AG000000000001"
+role = "Agency"
+domain = "kfda.example"
+
+[listen]
+ebms = "127.0.0.1:18443"
+
+[tls]
+certificate = "kfda.pem"
+key = "kfda.key"
+anchors = ["own.pem"]
+
+[[signing]]
+certificate = "kfda.pem"
+key = "kfda.key"
+
+[journal]
+directory = "kfda"
+
+[gateway]
+key = "SW000000000001"
+name = "gateway"
+tls_certificates = ["own.pem"]
+signing_certificates = ["own.pem"]
+
+[[agreement]]
+cpa_id = "sw-kfda"
+partner_role = "SingleWindow"
+endpoint = "https://127.0.0.1:8443/ebms"
+send = ["RequirementVerification GOVCBRX51"]
+receive = ["RequirementVerification GOVCBRX01"]
 "#;
 
 /// A directory with everything in order.
@@ -110,8 +145,10 @@ fn a_set_in_order_is_what_it_says() {
     let kfda = registry.party(&PartyKey::new("AG000000000001").expect("a key")).expect("is registered");
     assert_eq!((&*kfda.name, kfda.kind), ("KFDA", PartyKind::Agency));
     let agreement = registry.agreement(&CpaId::new("sw-kfda").expect("a CPAId")).expect("is there");
-    assert!(agreement.allows(Direction::Send, "urn:swgw:service:requirement", "GOVCBRX01"));
-    assert!(!agreement.allows(Direction::Send, "urn:swgw:service:requirement", "GOVCBRX51"));
+    assert!(agreement.allows(Direction::Send, "RequirementVerification", "GOVCBRX01"));
+    assert!(!agreement.allows(Direction::Send, "RequirementVerification", "GOVCBRX51"));
+    let types: Vec<_> = agreement.actions.iter().map(|binding| binding.service_type.as_deref()).collect();
+    assert_eq!(types, [Some("urn:swgw:service"), None], "a Service that is no URI has our type of names");
     assert_eq!(agreement.sync_reply_mode, SyncReplyMode::None);
     assert_eq!(agreement.own_role.as_str(), "SingleWindow");
     assert_eq!(agreement.reliability.retries, 5);
@@ -206,7 +243,7 @@ fn every_mistake_is_told_with_its_place() {
     );
     check(
         kfda,
-        "\"urn:swgw:service:requirement GOVCBRX01\"",
+        "\"RequirementVerification GOVCBRX01\"",
         "\"GOVCBRX01\"",
         &["partners/kfda.toml:14:9: send: \"GOVCBRX01\" is not a Service and an Action with a space between"],
     );
@@ -215,8 +252,8 @@ fn every_mistake_is_told_with_its_place() {
         "AG000000000001",
         "SW000000000001",
         &[
-            "partners/kfda.toml:2:1: this party is already that of this gateway",
-            "partners/kfda.toml:2:1: this PartyId is already that of this gateway",
+            "partners/kfda.toml:2:1: this party is already that of this node",
+            "partners/kfda.toml:2:1: this PartyId is already that of this node",
         ],
     );
 }
@@ -252,4 +289,26 @@ fn nothing_belongs_to_two_parties() {
         assert!(told.iter().any(|fault| fault.contains(&expected)), "{what}: {told:#?}");
     }
     assert_eq!(told.len(), 3, "P6: {told:#?}");
+}
+
+#[test]
+fn a_party_file_is_the_same_agreement_from_the_other_side() {
+    let world = world();
+    let path = world.path().join("party.toml");
+    fs::write(&path, PARTY).expect("writes");
+    let party = load_party(&path).expect("is in order");
+    assert_eq!(party.identity.key.as_str(), "AG000000000001");
+    assert_eq!(party.directory, world.path().join("kfda"));
+    assert_eq!(party.gateway().kind, PartyKind::SingleWindow);
+    assert_eq!(party.service_of("GOVCBRX51").as_deref(), Some("RequirementVerification"));
+    let agreement = party.agreement_to_send("RequirementVerification", "GOVCBRX51").expect("is agreed");
+    assert_eq!((agreement.own_role.as_str(), agreement.partner_role.as_str()), ("Agency", "SingleWindow"));
+    assert!(party.agreement_to_send("RequirementVerification", "GOVCBRX01").is_none());
+
+    fs::write(&path, PARTY.replace("[journal]\n", "").replace("role = \"Agency\"", "")).expect("writes");
+    let told: Vec<_> = load_party(&path).expect_err("is refused").iter().map(|f| f.message.clone()).collect();
+    assert_eq!(
+        told,
+        ["[journal] directory is missing", "unknown key directory (string)", "our role is not known"]
+    );
 }

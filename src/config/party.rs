@@ -1,0 +1,105 @@
+//! `PARTY.toml`: a partner's own side of an exchange with the gateway: who it is, where it listens, what it signs
+//! with, who the gateway is, and what is agreed with it.
+//!
+//! For practice partners and for `gwanmun send`. Says the same as a partner file of the gateway, seen from the
+//! other side, and is read by the same rules: every mistake is told at once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fault::{ConfigFault, Faults};
+use super::partners::Partners;
+use super::reader::{Section, TomlFile};
+use super::settings::{Identity, SigningFiles, address, identity, signing, tls, url_path};
+use crate::model::{Agreement, Direction, Party, PartyKind};
+use crate::transport::{TlsContext, TlsFiles};
+
+/// Everything that `PARTY.toml` says. Paths are relative to the file until they are read.
+#[derive(Debug)]
+pub struct PartySettings {
+    /// Who this partner is.
+    pub identity: Identity,
+    /// Where it listens for the gateway, over mutual TLS.
+    pub listen: SocketAddr,
+    /// The path that the gateway posts to.
+    pub path: Arc<str>,
+    /// Its TLS certificate and whom it trusts.
+    pub tls: TlsFiles,
+    /// The keys it signs with.
+    pub signing: Vec<SigningFiles>,
+    /// The directory of its journal.
+    pub directory: PathBuf,
+    /// The gateway and what is agreed with it.
+    pub partners: Partners,
+}
+
+impl PartySettings {
+    /// The gateway at the other end.
+    #[must_use]
+    pub fn gateway(&self) -> &Party {
+        let mut gateways = self.partners.registry.parties_of(PartyKind::SingleWindow);
+        gateways.next().expect("a party file without a gateway is not loaded")
+    }
+
+    /// The agreement under which this partner sends a Service and Action to the gateway.
+    #[must_use]
+    pub fn agreement_to_send(&self, service: &str, action: &str) -> Option<&Agreement> {
+        self.partners.registry.agreement_to_send(&self.gateway().key, service, action)
+    }
+
+    /// The Service under which this partner sends an Action, where it is agreed.
+    #[must_use]
+    pub fn service_of(&self, action: &str) -> Option<Arc<str>> {
+        let bindings = self.partners.registry.agreements().flat_map(|agreement| &agreement.actions);
+        let mut sent = bindings.filter(|b| b.direction == Direction::Send && *b.action == *action);
+        sent.next().map(|binding| binding.service.clone())
+    }
+}
+
+/// Reads a partner's own file.
+///
+/// # Errors
+/// Every mistake, in order of place.
+pub fn load_party(path: &Path) -> Result<PartySettings, Vec<ConfigFault>> {
+    let mut faults = Faults::default();
+    let settings = read(path, &mut faults);
+    if let Some(settings) = &settings
+        && let Err(error) = TlsContext::load(&settings.tls)
+    {
+        let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
+        faults.add(path, (1, 1), format!("[tls] {error}"), remedy);
+    }
+    match (settings, faults.into_list()) {
+        (Some(settings), faults) if faults.is_empty() => Ok(settings),
+        (_, faults) => Err(faults),
+    }
+}
+
+fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
+    let file = TomlFile::read(path, faults)?;
+    let table = file.parse(faults);
+    let mut root = Section::root(&file, &table);
+    let identity = identity(root.table("identity", faults), faults);
+    let mut section = root.table("listen", faults);
+    let listen = section.required("ebms", address, faults);
+    let url_path = section.optional("path", url_path, faults).unwrap_or_else(|| "/ebms".into());
+    section.finish(faults);
+    let tls = tls(root.table("tls", faults), faults);
+    let signing = signing(&mut root, faults);
+    let mut section = root.table("journal", faults);
+    let directory = section.path("directory", faults);
+    section.finish(faults);
+    let identity = identity?;
+    let partners = Partners::of_party_file(path, &mut root, &identity, faults);
+    root.finish(faults);
+    Some(PartySettings {
+        identity,
+        listen: listen?,
+        path: url_path,
+        tls: tls?,
+        signing,
+        directory: directory?,
+        partners,
+    })
+}
