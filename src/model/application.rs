@@ -226,6 +226,23 @@ pub enum NoticeKind {
     CustomsDone,
 }
 
+impl NoticeKind {
+    /// The name in the store, on the command line and in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Accepted => "accepted",
+            Self::UnderReview => "under_review",
+            Self::DocumentsRequested => "documents_requested",
+            Self::SupplementRequested => "supplement_requested",
+            Self::InspectionOrdered => "inspection_ordered",
+            Self::FeeRequested => "fee_requested",
+            Self::CustomsDone => "customs_done",
+        }
+    }
+}
+
 /// When a requirement must be met, in relation to clearance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Timing {

@@ -135,7 +135,7 @@ pub struct ResultDocument {
     pub application: Option<Arc<str>>,
     /// Business number of the applicant, when it names one.
     pub applicant: Option<Arc<str>>,
-    /// Outcome of the whole, for items that are not listed.
+    /// Outcome of the whole: of every item when none is listed. Where some are listed, only those are decided.
     pub outcome: Outcome,
     /// Validity of the approval.
     pub valid_until: Option<Timestamp>,

@@ -81,6 +81,10 @@ event_codes! {
     MessageRefused = "message.refused",
         cause "it broke the protocol, its signature, its agreement or its schema",
         remedy "see the error code and location in the line; the partner got the same";
+    /// A message could not be decided about for now.
+    MessageDeferred = "message.deferred",
+        cause "the registry lacks what its rule needs, or changed while the message was under way",
+        remedy "see the line; register what is missing, the partner sends again";
     /// A message came again and got its first answer.
     MessageDuplicate = "message.duplicate",
         cause "the partner did not see our acknowledgment in time",
@@ -133,6 +137,10 @@ event_codes! {
     CustomsNotice = "customs.notice",
         cause "a notice of the customs system",
         remedy "none";
+    /// A message is owed to a destination.
+    DeliveryCreated = "delivery.created",
+        cause "a rule or an answer asks for it; it is stored and due",
+        remedy "none";
     /// An attempt to deliver begins.
     DeliveryAttempted = "delivery.attempted",
         cause "the delivery was due",
@@ -153,6 +161,10 @@ event_codes! {
     DeliveryReceiptRefused = "delivery.receipt-refused",
         cause "it is unsigned, or names other digests than those we sent",
         remedy "ask the partner which message it acknowledged; the delivery is retried";
+    /// A signal that changes nothing.
+    SignalIgnored = "signal.ignored",
+        cause "it answers nothing that we sent or asked, or says once more what is known",
+        remedy "none; when frequent, ask the partner what it answers";
     /// A destination sent a warning.
     DeliveryWarning = "delivery.warning",
         cause "an error list of severity Warning",
