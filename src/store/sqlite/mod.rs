@@ -42,7 +42,7 @@ use super::{
 use mark::Mark;
 use readers::Readers;
 use schema::Layout;
-use writer::{FileWriter, Job, Shared, Writer, free_bytes};
+use writer::{FileWriter, Job, Place, Shared, Writer, free_bytes};
 
 /// Where the store is and what its limits are.
 #[derive(Clone, Debug, Deserialize)]
@@ -221,12 +221,15 @@ impl Store for SqliteStore {
         if let Some(refusal) = self.shared.refusal() {
             return done(Err(refusal));
         }
-        let job = Job::new(Prepared::of(batch), done, self.shared.clone());
+        let batch = Prepared::of(batch);
+        let Some(place) = Place::take(&self.shared, batch.bytes, self.options.waiting_bytes_max) else {
+            self.shared.count(|stats| stats.full += 1);
+            return done(Err(CommitError::Full));
+        };
+        let job = Job::new(batch, done, place);
         let Some(channels) = &self.channels else { return };
-        let full = self.shared.waiting_bytes() > self.options.waiting_bytes_max.max(job.batch.bytes);
         let channel = if job.batch.large().next().is_some() { &channels.large } else { &channels.batches };
-        let refused = if full { Err(TrySendError::Full(job)) } else { channel.try_send(job) };
-        match refused {
+        match channel.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job)) => {
                 self.shared.count(|stats| stats.full += 1);

@@ -51,10 +51,6 @@ impl Shared {
         CommitError::Fatal(self.failed.get_or_init(|| reason).clone())
     }
 
-    pub(super) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes.load(Ordering::Relaxed)
-    }
-
     pub(super) fn count(&self, change: impl FnOnce(&mut Stats)) {
         change(&mut self.lock());
     }
@@ -70,18 +66,51 @@ impl Shared {
     }
 }
 
-/// A batch on its way, and who hears what became of it.
-pub(super) struct Job {
-    pub(super) batch: Prepared,
-    done: Option<Done>,
+/// A place among the batches that wait, given back when this is dropped.
+pub(super) struct Place {
+    bytes: usize,
     shared: Arc<Shared>,
 }
 
-impl Job {
-    pub(super) fn new(batch: Prepared, done: Done, shared: Arc<Shared>) -> Self {
+impl Place {
+    /// A place for a batch with so many octets, when no more than `bytes_max` wait with it. One that waits
+    /// alone always fits.
+    pub(super) fn take(shared: &Arc<Shared>, bytes: usize, bytes_max: usize) -> Option<Self> {
+        let fits = |waiting: usize| {
+            let together = waiting.saturating_add(bytes);
+            (waiting == 0 || together <= bytes_max).then_some(together)
+        };
+        shared.waiting_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         shared.waiting.fetch_add(1, Ordering::Relaxed);
-        shared.waiting_bytes.fetch_add(batch.bytes, Ordering::Relaxed);
-        Self { batch, done: Some(done), shared }
+        Some(Self { bytes, shared: shared.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.shared.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A batch on its way, and who hears what became of it.
+///
+/// Its place is given back before `done` hears, so that whoever commits again from there, or right after, is
+/// not turned away for what has ended.
+pub(super) struct Job {
+    pub(super) batch: Prepared,
+    done: Option<Done>,
+    place: Option<Place>,
+}
+
+impl Job {
+    pub(super) fn new(batch: Prepared, done: Done, place: Place) -> Self {
+        Self { batch, done: Some(done), place: Some(place) }
+    }
+
+    /// Gives its place back: it does not wait any more.
+    fn leave(&mut self) {
+        self.place = None;
     }
 
     pub(super) fn answer(mut self, outcome: Result<(), CommitError>) {
@@ -89,6 +118,7 @@ impl Job {
     }
 
     fn tell(&mut self, outcome: Result<Committed, CommitError>) {
+        self.leave();
         if let Some(done) = self.done.take() {
             done(outcome);
         }
@@ -99,8 +129,6 @@ impl Drop for Job {
     /// A job that is dropped without an answer was in the hands of a thread that panicked: whether it was
     /// committed is not known (P17).
     fn drop(&mut self) {
-        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.shared.waiting_bytes.fetch_sub(self.batch.bytes, Ordering::Relaxed);
         self.tell(Err(CommitError::Unknown));
     }
 }
@@ -176,6 +204,8 @@ impl Writer {
         match outcomes {
             Ok(outcomes) => {
                 self.shared.count(|stats| count_commit(stats, &outcomes, took));
+                // All of them, before the first hears: it may commit again at once.
+                group.iter_mut().for_each(Job::leave);
                 for (job, outcome) in group.into_iter().zip(outcomes) {
                     job.answer(outcome);
                 }
