@@ -3,9 +3,10 @@
 use std::fs;
 
 use openssl::asn1::Asn1Time;
+use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use openssl::rsa::Rsa;
 use openssl::x509::{X509, X509Name};
 
 use super::*;
@@ -116,7 +117,8 @@ fn world() -> tempfile::TempDir {
 }
 
 fn certificate(name: &str) -> (Vec<u8>, Vec<u8>) {
-    let key = PKey::from_rsa(Rsa::generate(2048).expect("generates")).expect("wraps");
+    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("is known");
+    let key = PKey::from_ec_key(EcKey::generate(&curve).expect("generates")).expect("wraps");
     let mut subject = X509Name::builder().expect("starts");
     subject.append_entry_by_text("CN", name).expect("sets");
     let subject = subject.build();

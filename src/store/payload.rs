@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn files() -> (tempfile::TempDir, PayloadFiles) {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = crate::store::tests::directory();
         let files = PayloadFiles::at(directory.path().join("bodies"));
         files.make().expect("the directories");
         (directory, files)

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_newest_whole_slot_counts() {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = crate::store::tests::directory();
         let path = directory.path().join("mark");
         Mark::make(&path).expect("made");
         let (first, second) = (AuditHead::EMPTY.then("a"), AuditHead::EMPTY.then("a").then("b"));

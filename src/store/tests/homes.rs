@@ -2,8 +2,8 @@
 
 use super::sample::{delivery, new_message, party};
 use super::suite::{everything, makes, suite};
-use super::{TestDisk, commit};
-use crate::store::{Batch, CommitError, MemoryStore, SqliteStore, Store, StoreError, StoreOptions};
+use super::{TestDisk, commit, directory, options};
+use crate::store::{Batch, CommitError, MemoryStore, SqliteStore, Store, StoreError};
 
 fn memory(disk: &TestDisk) -> MemoryStore {
     MemoryStore::open(Box::new(disk.clone())).expect("it opens")
@@ -21,8 +21,8 @@ fn the_home_in_memory_passes_the_suite_and_knows_it_again() {
 
 #[test]
 fn the_home_on_sqlite_passes_the_suite_and_knows_it_again() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let open = || SqliteStore::open(StoreOptions::at(directory.path().join("store"))).expect("it opens");
+    let directory = directory();
+    let open = || SqliteStore::open(options(&directory)).expect("it opens");
     let store = open();
     suite(&store);
     let known = everything(&store, &[party("due"), party("kfda")]);

@@ -8,11 +8,10 @@ use super::sample::{
     at, case, case_id, delivery, delivery_id, entry, message_id, new_message, party, sealed,
 };
 use super::suite::everything;
-use super::{TestDisk, commit};
+use super::{TestDisk, commit, directory, options};
 use crate::model::{CaseId, DeliveryState};
 use crate::store::{
     Batch, CaseWrite, CommitError, Conflict, CorrelationKey, DeliveryWrite, MemoryStore, SqliteStore, Store,
-    StoreOptions,
 };
 
 /// What a version is named as.
@@ -208,8 +207,8 @@ proptest! {
 
     #[test]
     fn both_homes_do_what_the_model_does(plans in prop::collection::vec(plan(), 1..40)) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let options = StoreOptions::at(directory.path().join("store"));
+        let directory = directory();
+        let options = options(&directory);
         let mut disk = TestDisk::default();
         let mut model = Model::default();
         let mut memory = MemoryStore::open(Box::new(disk.clone())).expect("it opens");

@@ -13,7 +13,7 @@ const PLACE: &str = "GWANMUN_TEST_CRASH_PLACE";
 #[test]
 fn child_that_commits_until_it_is_killed() {
     let Ok(directory) = std::env::var(PLACE) else { return };
-    let store = open(&StoreOptions::at(directory));
+    let store = open(&StoreOptions { free_bytes_min: 0, ..StoreOptions::at(directory) });
     let first =
         store.stats().batches as u32 + store.conservation().expect("readable").destinations.len() as u32;
     let start = store.audit(1, usize::MAX).expect("readable").items.len() as u32 + first;

@@ -10,12 +10,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use super::*;
 use crate::store::tests::sample::{delivery, delivery_id, new_message, party};
 use crate::store::tests::suite::makes;
-use crate::store::tests::{commit, sample};
+use crate::store::tests::{commit, directory, options, sample};
 use crate::store::{CaseWrite, Conflict};
 
 fn place() -> (tempfile::TempDir, StoreOptions) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let options = StoreOptions::at(directory.path().join("store"));
+    let directory = directory();
+    let options = options(&directory);
     (directory, options)
 }
 
