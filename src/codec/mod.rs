@@ -2,6 +2,8 @@
 
 pub mod canonical;
 pub mod code_lists;
+pub mod envelope;
+pub mod mime;
 pub mod schema;
 mod shape;
 pub mod xml;

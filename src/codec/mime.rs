@@ -1,0 +1,281 @@
+//! The MIME package around a message: SOAP with attachments in `multipart/related`, or a bare `text/xml`
+//! (ebMS 2.0, 2.1; RFC 2046, 2387, 2392; S10 to S12).
+//!
+//! Promises: one pass over the received octets, bounded by [`MimeLimits`]; a part is a slice of the body where its
+//! transfer encoding is identity; a package that two readers could take apart in two ways is refused. Payloads
+//! are octets: a payload that is itself multipart is not looked into, so that nothing nests.
+//!
+//! Does not: resolve the Manifest (that is `security::open`), read message bodies of other media types, or fetch
+//! anything.
+
+mod content_type;
+mod pack;
+mod scan;
+mod transfer;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::content_type::ContentType;
+use self::scan::{HeaderFields, RawPart};
+use super::xml::XmlLimits;
+use crate::model::ContentId;
+
+pub use pack::pack;
+
+/// Bounds of one package; what lies past a bound is refused before it is read further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MimeLimits {
+    /// Parts, the SOAP part among them.
+    pub parts_max: usize,
+    /// Header fields of one part.
+    pub header_count_max: usize,
+    /// Octets of one header field, its folded lines together.
+    pub header_line_bytes_max: usize,
+    /// Octets of the SOAP part after transfer decoding.
+    pub root_bytes_max: usize,
+}
+
+impl Default for MimeLimits {
+    fn default() -> Self {
+        Self {
+            parts_max: 100,
+            header_count_max: 64,
+            header_line_bytes_max: 8192,
+            root_bytes_max: XmlLimits::ENVELOPE.bytes_max,
+        }
+    }
+}
+
+/// One part of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MimePart {
+    /// Content-ID, without angle brackets.
+    pub content_id: Option<ContentId>,
+    /// Content-Location.
+    pub content_location: Option<Arc<str>>,
+    /// Content-Type without parameters, lower case.
+    pub media_type: Arc<str>,
+    /// The `charset` parameter of Content-Type.
+    pub charset: Option<Arc<str>>,
+    /// The octets after transfer decoding.
+    pub body: Bytes,
+}
+
+/// A message package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The SOAP part.
+    pub root: MimePart,
+    /// The others, in MIME order.
+    pub parts: Vec<MimePart>,
+}
+
+/// Why octets are no message package. Parts are counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MimeError {
+    /// A Content-Type that does not follow RFC 2045, or says one thing twice.
+    #[error("Content-Type: {0}")]
+    ContentType(String),
+    /// A body that is neither `multipart/related` nor `text/xml`.
+    #[error("expected multipart/related or text/xml, found {0:?}")]
+    MediaType(String),
+    /// A `multipart/related` without a boundary, or with one that RFC 2046 does not allow.
+    #[error("boundary: {0}")]
+    Boundary(&'static str),
+    /// A line that begins with the boundary and goes on: readers disagree whether it is a delimiter.
+    #[error("a line begins with the boundary but is no delimiter")]
+    AmbiguousBoundary,
+    /// A delimiter or header line ends in another way than the first delimiter does.
+    #[error("delimiter and header lines end in different ways")]
+    MixedLineEnds,
+    /// No closing delimiter: the body is cut off.
+    #[error("the closing boundary is missing")]
+    Truncated,
+    /// A delimiter behind the closing one.
+    #[error("a delimiter behind the closing boundary")]
+    AfterClose,
+    /// No part at all.
+    #[error("no part")]
+    Empty,
+    /// A bound of [`MimeLimits`] is passed.
+    #[error("more than {limit} {what}")]
+    TooMuch {
+        /// What there is too much of.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
+    /// The header of a part breaks a rule.
+    #[error("part {part}: {fault}")]
+    Header {
+        /// Which part.
+        part: usize,
+        /// What is wrong.
+        fault: String,
+    },
+    /// Two parts have one Content-ID.
+    #[error("two parts have the Content-ID {0:?}")]
+    DuplicateContentId(ContentId),
+    /// The `start` parameter names no part.
+    #[error("start {0:?} names no part")]
+    WrongStart(String),
+    /// The SOAP part is not `text/xml`.
+    #[error("the SOAP part is {0:?}, expected text/xml")]
+    RootType(String),
+    /// A Content-Transfer-Encoding that MIME does not know.
+    #[error("part {part}: Content-Transfer-Encoding {found:?} is not known")]
+    UnknownEncoding {
+        /// Which part.
+        part: usize,
+        /// What it says.
+        found: String,
+    },
+    /// Octets that are not in the transfer encoding that the part claims.
+    #[error("part {part}: not {encoding}: {fault}")]
+    Encoding {
+        /// Which part.
+        part: usize,
+        /// What the part claims.
+        encoding: &'static str,
+        /// What is wrong.
+        fault: &'static str,
+    },
+}
+
+/// Takes a received body apart.
+///
+/// # Errors
+/// [`MimeError`] when it is not exactly one message package within the limits.
+pub fn unpack(content_type: &str, body: &Bytes, limits: &MimeLimits) -> Result<Package, MimeError> {
+    let outer = ContentType::parse(content_type).map_err(MimeError::ContentType)?;
+    let package = match outer.media_type() {
+        ROOT_TYPE => {
+            let root = MimePart {
+                content_id: None,
+                content_location: None,
+                media_type: ROOT_TYPE.into(),
+                charset: outer.parameter("charset").map(Arc::from),
+                body: body.clone(),
+            };
+            Package { root, parts: Vec::new() }
+        }
+        "multipart/related" => unpack_related(&outer, body, limits)?,
+        other => return Err(MimeError::MediaType(excerpt(other))),
+    };
+    if package.root.body.len() > limits.root_bytes_max {
+        return Err(MimeError::TooMuch { what: "octets in the SOAP part", limit: limits.root_bytes_max });
+    }
+    Ok(package)
+}
+
+fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Result<Package, MimeError> {
+    if let Some(kind) = outer.parameter("type").filter(|kind| !kind.eq_ignore_ascii_case(ROOT_TYPE)) {
+        return Err(MimeError::RootType(excerpt(kind)));
+    }
+    let boundary = outer.parameter("boundary").ok_or(MimeError::Boundary("missing"))?;
+    let mut parts = Vec::new();
+    let mut content_ids = BTreeSet::new();
+    for (index, raw) in scan::parts(boundary, body, limits)?.into_iter().enumerate() {
+        let part = read_part(index + 1, &raw, body)?;
+        if let Some(content_id) = &part.content_id
+            && !content_ids.insert(content_id.clone())
+        {
+            return Err(MimeError::DuplicateContentId(content_id.clone()));
+        }
+        parts.push(part);
+    }
+    let root = match outer.parameter("start") {
+        None => 0,
+        Some(start) => parts
+            .iter()
+            .position(|part| part.content_id.is_some() && part.content_id == content_id(start))
+            .ok_or_else(|| MimeError::WrongStart(excerpt(start)))?,
+    };
+    if parts.is_empty() {
+        return Err(MimeError::Empty);
+    }
+    let root = parts.remove(root);
+    if *root.media_type != *ROOT_TYPE {
+        return Err(MimeError::RootType(excerpt(&root.media_type)));
+    }
+    Ok(Package { root, parts })
+}
+
+fn read_part(number: usize, raw: &RawPart, body: &Bytes) -> Result<MimePart, MimeError> {
+    let refuse = |fault: String| MimeError::Header { part: number, fault };
+    let HeaderFields { content_type, content_id: id, content_location, transfer_encoding } = &raw.fields;
+    let content_type = match content_type {
+        Some(text) => ContentType::parse(text).map_err(|fault| refuse(format!("Content-Type: {fault}")))?,
+        None => ContentType::default(),
+    };
+    let id = match id {
+        Some(text) => {
+            Some(content_id(text).ok_or_else(|| refuse(format!("Content-ID {:?}", excerpt(text))))?)
+        }
+        None => None,
+    };
+    let octets = body.slice(raw.body.clone());
+    Ok(MimePart {
+        content_id: id,
+        content_location: content_location.as_deref().map(Arc::from),
+        media_type: content_type.media_type().into(),
+        charset: content_type.parameter("charset").map(Arc::from),
+        body: transfer::decode(number, transfer_encoding.as_deref(), octets)?,
+    })
+}
+
+/// The Content-ID in a header field or a `start` parameter: with angle brackets or, as some peers write it,
+/// without them.
+fn content_id(text: &str) -> Option<ContentId> {
+    let text = text.trim();
+    let inner = match (text.strip_prefix('<'), text.strip_suffix('>')) {
+        (Some(_), Some(_)) => text.strip_prefix('<')?.strip_suffix('>')?.trim(),
+        (None, None) => text,
+        _ => return None,
+    };
+    ContentId::new(inner).ok()
+}
+
+/// The Content-ID that a `cid:` URI names (RFC 2392): percent-decoded, surrounding white space ignored. `None`
+/// for every other URI.
+#[must_use]
+pub fn content_id_of_uri(uri: &str) -> Option<ContentId> {
+    let escaped = uri.trim().strip_prefix("cid:").filter(|id| !id.contains('#'))?;
+    let mut octets = Vec::with_capacity(escaped.len());
+    let mut rest = escaped.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match octet {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                u8::try_from(digit()? << 4 | digit()?).ok()?
+            }
+            other => other,
+        });
+    }
+    ContentId::new(String::from_utf8(octets).ok()?).ok()
+}
+
+/// The `cid:` URI that names this Content-ID: what a URI cannot hold is percent-encoded.
+#[must_use]
+pub fn uri_of_content_id(content_id: &ContentId) -> String {
+    let mut uri = String::from("cid:");
+    for octet in content_id.as_str().bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~@!$&'()*+,;=:/?".contains(&octet) {
+            uri.push(char::from(octet));
+        } else {
+            uri.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    uri
+}
+
+/// As much of a foreign text as an error repeats.
+fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+/// Media type of the SOAP part.
+const ROOT_TYPE: &str = "text/xml";

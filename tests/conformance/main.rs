@@ -1,0 +1,3 @@
+//! Golden tests: captured messages as octets, and what they become or how they are refused.
+
+mod wire;
