@@ -1,1 +1,31 @@
-//! Octets to verified messages (open); decided answers to signed octets (seal).
+//! Octets to a verified message ([`open`]), and a decided message to signed octets ([`seal`]).
+//!
+//! Promises: parse once, verify, and read only what was verified (promises-and-threats 2.1; P7). A [`Verified`] comes
+//! from [`open`] alone, so what steers a message cannot have skipped its checks. Everything from the wire is an attack
+//! until then, and the closed profile refuses before anything is computed.
+//!
+//! Does not keep state, read clocks or decide what a message means: time comes in as an argument, and duplicates,
+//! age and modules are for the message layer.
+//!
+//! Implements ebMS 2.0, 4.1 (security module) and 3.2.2 (Manifest).
+
+mod actor_filter;
+mod error;
+mod keystore;
+mod open;
+mod profile;
+mod refusal;
+#[cfg(test)]
+pub(crate) mod samples;
+mod seal;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod xmlsec;
+
+pub use error::{KeyError, PayloadError, SealError, SignatureFault};
+pub use keystore::{KeyRing, RegisteredCertificate, SigningKey, SigningKeys};
+pub use open::{OpenLimits, Trust, Verified, Wire, open};
+pub use refusal::{Refusal, RefusalAnswer, RefusalCause};
+pub use seal::{payload_of, seal};
+pub use signature::Engine;

@@ -1,0 +1,441 @@
+//! Keys: the certificates that partners sign with, and our own keys to sign with.
+//!
+//! Promises: a key is decoded once, when it is registered, and compared by the SHA-256 of its certificate's DER
+//! octets afterwards; only RSA of 2048 to 8192 bits and P-256 get in; what stands inside a message selects among
+//! registered certificates at most (promises-and-threats 2.1, S4). Private keys are never printed (S23).
+//!
+//! Does not build chains or ask for revocation: a certificate is trusted because it is registered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::bn::BigNum;
+use openssl::ec::EcKey;
+use openssl::ecdsa::EcdsaSig;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::md::Md;
+use openssl::nid::Nid;
+use openssl::pkey::{HasPublic, Id, PKey, Private, Public};
+use openssl::pkey_ctx::PkeyCtx;
+use openssl::rsa::Padding;
+use openssl::sign::Signer;
+use openssl::x509::{X509, X509KeyUsage};
+
+use super::error::{KeyError, SealError};
+use crate::ffi::PublicKey as XmlSecKey;
+use crate::model::{Digest, Fingerprint, PartyKey, SignatureAlgorithm, Timestamp};
+
+/// The certificates that partners may sign with. Read-only: a reload makes another one.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    certificates: BTreeMap<Fingerprint, RegisteredCertificate>,
+}
+
+/// A partner's certificate.
+#[derive(Debug)]
+pub struct RegisteredCertificate {
+    party: PartyKey,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    pub(super) key: VerifyingKey,
+    pub(super) second: XmlSecKey,
+}
+
+impl KeyRing {
+    /// A ring of these parties' certificates, DER.
+    ///
+    /// # Errors
+    /// [`KeyError`] for the first one that cannot be used, or that two parties claim.
+    pub fn new(certificates: impl IntoIterator<Item = (PartyKey, Vec<u8>)>) -> Result<Self, KeyError> {
+        let mut ring = Self::default();
+        for (party, der) in certificates {
+            let fingerprint = Digest::of(&der);
+            let certificate = RegisteredCertificate::read(party, &der)?;
+            match ring.certificates.get(&fingerprint) {
+                Some(other) if other.party != certificate.party => {
+                    return Err(KeyError::Shared {
+                        fingerprint: fingerprint.to_string(),
+                        first: other.party.clone(),
+                        second: certificate.party,
+                    });
+                }
+                _ => ring.certificates.insert(fingerprint, certificate),
+            };
+        }
+        Ok(ring)
+    }
+
+    /// The certificate with this fingerprint, when it is this party's.
+    pub(super) fn certificate(
+        &self,
+        party: &PartyKey,
+        fingerprint: &Fingerprint,
+    ) -> Option<&RegisteredCertificate> {
+        self.certificates.get(fingerprint).filter(|certificate| certificate.party == *party)
+    }
+
+    /// Every certificate of a party.
+    pub(super) fn certificates_of(&self, party: &PartyKey) -> impl Iterator<Item = &RegisteredCertificate> {
+        self.certificates.values().filter(move |certificate| certificate.party == *party)
+    }
+
+    /// Every certificate with its owner and the last instant it is valid, for alarms before it ends.
+    pub fn validity(&self) -> impl Iterator<Item = (&PartyKey, &Fingerprint, Timestamp)> {
+        self.certificates.iter().map(|(fingerprint, c)| (&c.party, fingerprint, c.not_after))
+    }
+}
+
+impl RegisteredCertificate {
+    fn read(party: PartyKey, der: &[u8]) -> Result<Self, KeyError> {
+        let whose = party.as_str();
+        let not_a = |_: ErrorStack| KeyError::NotA { whose: whose.to_owned(), expected: "a certificate" };
+        let certificate = X509::from_der(der).map_err(not_a)?;
+        if certificate.to_der().map_err(not_a)? != der {
+            // Octets after the certificate would not be compared by what was read.
+            return Err(KeyError::NotA { whose: whose.to_owned(), expected: "one certificate in DER" });
+        }
+        check_usage(whose, &certificate)?;
+        let key = certificate.public_key().map_err(not_a)?;
+        let spki = key.public_key_to_der().map_err(not_a)?;
+        let second = XmlSecKey::from_spki_der(&spki).map_err(|_| KeyError::NotA {
+            whose: whose.to_owned(),
+            expected: "a certificate with a public key",
+        })?;
+        Ok(Self {
+            not_before: instant(certificate.not_before()).map_err(not_a)?,
+            not_after: instant(certificate.not_after()).map_err(not_a)?,
+            key: VerifyingKey::new(whose, key)?,
+            second,
+            party,
+        })
+    }
+
+    /// Whether it is valid at this instant, which is the time of reception.
+    pub(super) fn valid_at(&self, now: Timestamp) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+}
+
+/// A public key within the profile.
+pub(super) enum VerifyingKey {
+    Rsa(PKey<Public>),
+    P256(EcKey<Public>),
+}
+
+impl VerifyingKey {
+    fn new(whose: &str, key: PKey<Public>) -> Result<Self, KeyError> {
+        match algorithm_of(&key) {
+            Some(SignatureAlgorithm::RsaSha256) => Ok(Self::Rsa(key)),
+            Some(SignatureAlgorithm::EcdsaSha256) => {
+                key.ec_key().map(Self::P256).map_err(|_| outside(whose, &key))
+            }
+            None => Err(outside(whose, &key)),
+        }
+    }
+
+    /// The one algorithm that goes with it.
+    pub(super) const fn algorithm(&self) -> SignatureAlgorithm {
+        match self {
+            Self::Rsa(_) => SignatureAlgorithm::RsaSha256,
+            Self::P256(_) => SignatureAlgorithm::EcdsaSha256,
+        }
+    }
+
+    /// Whether `value` is this key's signature over the octets with that digest, as XML Signature writes it.
+    pub(super) fn verifies(&self, digest: &Digest, value: &[u8]) -> bool {
+        let verified = match self {
+            Self::Rsa(key) => verify_rsa(key, digest, value),
+            Self::P256(key) => verify_p256(key, digest, value),
+        };
+        verified.unwrap_or(false) || {
+            // Why not stays in OpenSSL's queue, where it would be taken for someone else's error.
+            drop(ErrorStack::get());
+            false
+        }
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.algorithm().uri())
+    }
+}
+
+fn verify_rsa(key: &PKey<Public>, digest: &Digest, value: &[u8]) -> Result<bool, ErrorStack> {
+    let mut context = PkeyCtx::new(key)?;
+    context.verify_init()?;
+    context.set_rsa_padding(Padding::PKCS1)?;
+    context.set_signature_md(Md::sha256())?;
+    context.verify(&digest.0, value)
+}
+
+/// XML Signature writes r and s as 32 octets each, not as DER (RFC 4051, 3.4.1).
+fn verify_p256(key: &EcKey<Public>, digest: &Digest, value: &[u8]) -> Result<bool, ErrorStack> {
+    let Ok([r, s]) = <[_; 2]>::try_from(value.chunks(P256_BYTES).collect::<Vec<_>>()) else {
+        return Ok(false);
+    };
+    if s.len() != P256_BYTES {
+        return Ok(false);
+    }
+    let signature = EcdsaSig::from_private_components(BigNum::from_slice(r)?, BigNum::from_slice(s)?)?;
+    signature.verify(&digest.0, key)
+}
+
+/// Our own keys, in order of preference.
+#[derive(Debug, Default)]
+pub struct SigningKeys(Vec<SigningKey>);
+
+impl SigningKeys {
+    /// These keys; the first one of an algorithm signs.
+    #[must_use]
+    pub const fn new(keys: Vec<SigningKey>) -> Self {
+        Self(keys)
+    }
+
+    /// The keys in these files: certificate and private key, PEM each.
+    ///
+    /// # Errors
+    /// [`KeyError`] for the first file that cannot be read or used.
+    pub fn load<P: AsRef<Path>>(files: &[(P, P)]) -> Result<Self, KeyError> {
+        let load = |(certificate, key): &(P, P)| {
+            let (certificate, key) = (certificate.as_ref(), key.as_ref());
+            SigningKey::from_pem(&certificate.display().to_string(), &read(certificate)?, &read(key)?)
+        };
+        files.iter().map(load).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The key for this algorithm.
+    #[must_use]
+    pub fn key(&self, algorithm: SignatureAlgorithm) -> Option<&SigningKey> {
+        self.0.iter().find(|key| key.algorithm == algorithm)
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
+        self.0.iter()
+    }
+}
+
+/// One of our own keys with its certificate.
+pub struct SigningKey {
+    algorithm: SignatureAlgorithm,
+    key: OwnKey,
+    certificate: String,
+    fingerprint: Fingerprint,
+    not_after: Timestamp,
+}
+
+/// A private key as its algorithm wants it.
+enum OwnKey {
+    Rsa(PKey<Private>),
+    P256(EcKey<Private>),
+}
+
+impl SigningKey {
+    /// The key with this certificate, PEM both; `whose` names it in errors.
+    ///
+    /// # Errors
+    /// [`KeyError`] when one cannot be read, the two do not belong together, or the profile does not allow them.
+    pub fn from_pem(whose: &str, certificate: &[u8], key: &[u8]) -> Result<Self, KeyError> {
+        let not_a = |expected| move |_: ErrorStack| KeyError::NotA { whose: whose.to_owned(), expected };
+        let certificate = X509::from_pem(certificate).map_err(not_a("a certificate in PEM"))?;
+        // Without a callback OpenSSL would ask the terminal for a passphrase.
+        let key = PKey::private_key_from_pem_callback(key, |_| Ok(0))
+            .map_err(not_a("a private key in PEM without passphrase"))?;
+        let public = certificate.public_key().map_err(not_a("a certificate with a public key"))?;
+        if !public.public_eq(&key) {
+            return Err(KeyError::Pair { whose: whose.to_owned() });
+        }
+        check_usage(whose, &certificate)?;
+        let algorithm = algorithm_of(&key).ok_or_else(|| outside(whose, &key))?;
+        let der = certificate.to_der().map_err(not_a("a certificate"))?;
+        Ok(Self {
+            algorithm,
+            not_after: instant(certificate.not_after()).map_err(not_a("a certificate with an end"))?,
+            certificate: STANDARD.encode(&der),
+            fingerprint: Digest::of(&der),
+            key: match algorithm {
+                SignatureAlgorithm::RsaSha256 => OwnKey::Rsa(key),
+                SignatureAlgorithm::EcdsaSha256 => {
+                    OwnKey::P256(key.ec_key().map_err(not_a("a private key"))?)
+                }
+            },
+        })
+    }
+
+    /// The algorithm it signs with.
+    #[must_use]
+    pub const fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    /// SHA-256 of its certificate: what partners register.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The last instant its certificate is valid.
+    #[must_use]
+    pub const fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// Its certificate's DER octets in base64, as KeyInfo carries them.
+    pub(super) fn certificate_base64(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The signature over `octets` as XML Signature writes it.
+    pub(super) fn sign(&self, octets: &[u8]) -> Result<Vec<u8>, SealError> {
+        let signed = match &self.key {
+            OwnKey::Rsa(key) => Signer::new(MessageDigest::sha256(), key)
+                .and_then(|mut signer| signer.sign_oneshot_to_vec(octets)),
+            OwnKey::P256(key) => EcdsaSig::sign(&Digest::of(octets).0, key).and_then(|signature| {
+                let width = i32::try_from(P256_BYTES).expect("32 is an i32");
+                let mut value = signature.r().to_vec_padded(width)?;
+                value.extend(signature.s().to_vec_padded(width)?);
+                Ok(value)
+            }),
+        };
+        signed.map_err(|why| SealError::Sign(why.to_string()))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, {})", self.algorithm.uri(), self.fingerprint)
+    }
+}
+
+/// The algorithm of the profile that goes with a key.
+fn algorithm_of<T: HasPublic>(key: &PKey<T>) -> Option<SignatureAlgorithm> {
+    match key.id() {
+        Id::RSA if RSA_BITS.contains(&key.bits()) => Some(SignatureAlgorithm::RsaSha256),
+        Id::EC => {
+            let curve = key.ec_key().ok()?.group().curve_name();
+            (curve == Some(Nid::X9_62_PRIME256V1)).then_some(SignatureAlgorithm::EcdsaSha256)
+        }
+        _ => None,
+    }
+}
+
+fn outside<T: HasPublic>(whose: &str, key: &PKey<T>) -> KeyError {
+    let kind = match key.id() {
+        Id::RSA => "RSA",
+        Id::EC => "an elliptic curve key",
+        _ => "a key of another kind",
+    };
+    KeyError::Algorithm { whose: whose.to_owned(), found: format!("{kind} of {} bits", key.bits()) }
+}
+
+fn check_usage(whose: &str, certificate: &X509) -> Result<(), KeyError> {
+    let signing = X509KeyUsage::DIGITAL_SIGNATURE | X509KeyUsage::NON_REPUDIATION;
+    match certificate.key_usage() {
+        Some(usage) if !usage.intersects(signing) => Err(KeyError::Usage { whose: whose.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+fn instant(time: &Asn1TimeRef) -> Result<Timestamp, ErrorStack> {
+    let since = Asn1Time::from_unix(0)?.diff(time)?;
+    let seconds = i64::from(since.days) * 86_400 + i64::from(since.secs);
+    Ok(Timestamp::from_millis(seconds.saturating_mul(1000)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
+    std::fs::read(path).map_err(|error| KeyError::File {
+        file: PathBuf::from(path).display().to_string(),
+        why: error.to_string(),
+    })
+}
+
+/// Octets of r, and of s, over P-256.
+const P256_BYTES: usize = 32;
+const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+
+#[cfg(test)]
+mod tests {
+    use openssl::x509::extension::KeyUsage;
+
+    use super::super::samples::{Identity, VALIDITY, instant, key};
+    use super::*;
+
+    const ALGORITHMS: [SignatureAlgorithm; 2] =
+        [SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256];
+
+    fn party(name: &str) -> PartyKey {
+        PartyKey::new(name).expect("a key")
+    }
+
+    #[test]
+    fn what_a_key_signs_its_registered_certificate_verifies() {
+        for algorithm in ALGORITHMS {
+            let identity = Identity::new("KFDA", algorithm);
+            let ring = KeyRing::new([(party("KFDA"), identity.der())]).expect("a ring");
+            let signer = identity.signing_key();
+            assert_eq!(signer.algorithm(), algorithm);
+            let registered = ring.certificate(&party("KFDA"), &signer.fingerprint()).expect("is registered");
+            assert!(ring.certificate(&party("NPQS"), &signer.fingerprint()).is_none(), "it is not theirs");
+            let value = signer.sign(b"octets").expect("signs");
+            let check = |digest: &[u8], value: &[u8]| registered.key.verifies(&Digest::of(digest), value);
+            assert!(check(b"octets", &value));
+            assert!(!check(b"other octets", &value));
+            for wrong in [&value[1..], &[], &[0; 64], &[value.as_slice(), &[0]].concat(), &[255; 256]] {
+                assert!(!check(b"octets", wrong), "{} octets", wrong.len());
+            }
+            assert!(!registered.valid_at(instant("2023-12-31T23:59:59Z")));
+            assert!(registered.valid_at(instant(VALIDITY.0)) && registered.valid_at(instant(VALIDITY.1)));
+            assert!(!registered.valid_at(instant("2044-01-01T00:00:01Z")));
+            assert_eq!(openssl::error::ErrorStack::get().errors().len(), 0, "nothing is left in the queue");
+        }
+    }
+
+    #[test]
+    fn keys_outside_the_profile_are_not_registered() {
+        fn check(identity: &Identity, expected: &str) {
+            let error = KeyRing::new([(party("KFDA"), identity.der())]).expect_err(expected).to_string();
+            assert!(error.contains(expected), "expected {expected:?}, found {error:?}");
+        }
+        let signing = || {
+            let mut usage = KeyUsage::new();
+            usage.digital_signature();
+            usage
+        };
+        let small = openssl::rsa::Rsa::generate(1024).and_then(PKey::from_rsa).expect("a key");
+        check(&Identity::with("small", small, &signing(), VALIDITY), "RSA of 1024 bits");
+        let p384 = openssl::ec::EcGroup::from_curve_name(Nid::SECP384R1).expect("P-384");
+        let p384 = EcKey::generate(&p384).and_then(PKey::from_ec_key).expect("a key");
+        check(&Identity::with("P-384", p384, &signing(), VALIDITY), "elliptic curve key of 384 bits");
+        let ed25519 = PKey::generate_ed25519().expect("a key");
+        assert_eq!(algorithm_of(&ed25519), None);
+        let p256 = key(SignatureAlgorithm::EcdsaSha256);
+        let other = Identity::with("other use", p256, KeyUsage::new().key_encipherment(), VALIDITY);
+        check(&other, "key usage");
+        let unreadable = KeyRing::new([(party("KFDA"), b"no certificate".to_vec())]);
+        assert!(matches!(unreadable, Err(KeyError::NotA { .. })));
+    }
+
+    #[test]
+    fn a_certificate_has_one_owner_and_one_key() {
+        let identity = Identity::new("KFDA", SignatureAlgorithm::EcdsaSha256);
+        let claims = |other: &str| {
+            KeyRing::new([(party("KFDA"), identity.der()), (party(other), identity.der())]).map(|_| ())
+        };
+        assert_eq!(claims("KFDA"), Ok(()));
+        assert!(matches!(claims("NPQS"), Err(KeyError::Shared { .. })));
+        let trailing = [identity.der(), vec![0]].concat();
+        assert!(matches!(KeyRing::new([(party("KFDA"), trailing)]), Err(KeyError::NotA { .. })));
+        let certificate = identity.certificate.to_pem().expect("PEM");
+        let other = key(SignatureAlgorithm::EcdsaSha256).private_key_to_pem_pkcs8().expect("PEM");
+        assert!(matches!(SigningKey::from_pem("x", &certificate, &other), Err(KeyError::Pair { .. })));
+        let missing = SigningKeys::load(&[("/nonexistent.pem", "/nonexistent.key")]);
+        assert!(matches!(missing, Err(KeyError::File { .. })));
+        assert!(!format!("{:?}", identity.signing_key()).contains("BEGIN"), "S23");
+    }
+}

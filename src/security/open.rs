@@ -1,0 +1,436 @@
+//! Octets to a verified message: parse once, closed profile, identity, signature, coverage (P7; digest, 8.3 to 9.2).
+//!
+//! Promises: a [`Verified`] holds what its signer signed and nothing else that could steer anything; it is read from
+//! the tree that was verified; and there is no other way to get one. Checks run in the order of the digest (9.2),
+//! cheap and safe first.
+//!
+//! Does not ask whether the message came before, is too old, or asks for what is not agreed beyond Service and
+//! Action: that is the message layer's, with the store in hand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::error::SignatureFault;
+use super::keystore::{KeyRing, RegisteredCertificate};
+use super::profile::{Signature, Target};
+use super::refusal::{Refusal, RefusalAnswer, RefusalCause};
+use super::signature::{Engine, Part, Signed};
+use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope};
+use crate::codec::mime::{MimeLimits, MimePart, content_id_of_uri, unpack};
+use crate::codec::xml::XmlLimits;
+use crate::model::{
+    Actor, Agreement, ContentId, CpaId, DigestReference, Direction, EbxmlError, ErrorCode, Fingerprint,
+    Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry, Role, SignalAction,
+    Timestamp,
+};
+
+/// Whom and what we trust. Read-only: a reload makes another one.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// Parties and agreements.
+    pub registry: Arc<Registry>,
+    /// The certificates that they sign with.
+    pub keys: Arc<KeyRing>,
+    /// Who verifies.
+    pub engine: Engine,
+    /// The PartyIds that name us.
+    pub own_ids: Vec<PartyId>,
+    /// Bounds of what is read at all.
+    pub limits: OpenLimits,
+}
+
+/// Bounds of a message; what lies past them is refused before it is read further.
+#[derive(Clone, Debug, Default)]
+pub struct OpenLimits {
+    /// Of the MIME package.
+    pub mime: MimeLimits,
+    /// Of the envelope.
+    pub xml: XmlLimits,
+}
+
+/// A message as it came over the wire, as a request or in a response.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire<'a> {
+    /// HTTP Content-Type.
+    pub content_type: &'a str,
+    /// HTTP entity.
+    pub body: &'a Bytes,
+    /// The TLS certificate of the other end.
+    pub peer: Option<Fingerprint>,
+}
+
+/// A message that was let in: what it says is what a registered party said to us. The only way to get one is
+/// [`open`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    message: Message,
+    party: PartyKey,
+    signed: bool,
+}
+
+impl Verified {
+    /// The message, without what is meant for a next MSH, which no signature covers.
+    #[must_use]
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The registered party that sent it.
+    #[must_use]
+    pub const fn party(&self) -> &PartyKey {
+        &self.party
+    }
+
+    /// The agreement that it came under.
+    #[must_use]
+    pub const fn cpa_id(&self) -> &CpaId {
+        &self.message.header.cpa_id
+    }
+
+    /// A message that nobody verified, for tests of what comes after.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "the floors above test with it")]
+    pub(crate) const fn for_tests(message: Message, party: PartyKey, signed: bool) -> Self {
+        Self { message, party, signed }
+    }
+
+    /// Whether its party signed it; without a signature, only the connection vouches for it. User messages are
+    /// always signed.
+    #[must_use]
+    pub const fn is_signed(&self) -> bool {
+        self.signed
+    }
+}
+
+/// Lets a message in, or says why not.
+///
+/// # Errors
+/// [`Refusal`]: nothing of the message may be used but what stands there.
+pub fn open(wire: &Wire<'_>, trust: &Trust, now: Timestamp) -> Result<Verified, Refusal> {
+    let party = wire.peer.and_then(|certificate| trust.registry.party_by_tls(&certificate));
+    let Some(party) = party else {
+        let text = match wire.peer {
+            Some(certificate) => format!("the TLS certificate {certificate} is not registered"),
+            None => "the connection has no TLS certificate".to_owned(),
+        };
+        let answer = RefusalAnswer::Http(FORBIDDEN);
+        let cause = RefusalCause::UnknownPeer;
+        return Err(Refusal { answer, header: None, party: None, cause, text, alarm: false });
+    };
+    Opening { trust, party, now }
+        .open(wire)
+        .map_err(|refusal| Refusal { party: Some(party.key.clone()), ..refusal })
+}
+
+/// One message of one identified party.
+struct Opening<'a> {
+    trust: &'a Trust,
+    party: &'a Party,
+    now: Timestamp,
+}
+
+impl Opening<'_> {
+    fn open(&self, wire: &Wire<'_>) -> Result<Verified, Refusal> {
+        let limits = &self.trust.limits;
+        let package = unpack(wire.content_type, wire.body, &limits.mime).map_err(|error| {
+            let told = "the entity is no MIME package that is accepted here";
+            Refusal::fault(RefusalCause::Mime, FaultCode::Client, told, error.to_string())
+        })?;
+        let root = package.root;
+        let envelope = decode_envelope(&root.body, root.charset.as_deref(), &limits.xml)
+            .map_err(|error| self.not_decoded(error))?;
+        let agreement = self.check_parties(&envelope.message)?;
+        let parts = parts_of(package.parts, &envelope.message.header)?;
+        let covered = self.check_signature(&envelope, &root.body, &parts, agreement)?;
+        let mut message = envelope.message;
+        message.payloads = payloads(&message, parts, &covered)?;
+        drop_for_next_msh(&mut message)?;
+        let signed = covered.is_some();
+        message.references = covered.map(|covered| covered.references).unwrap_or_default();
+        Ok(Verified { message, party: self.party.key.clone(), signed })
+    }
+
+    /// What is answered to octets that are no envelope within the profile.
+    fn not_decoded(&self, error: EnvelopeError) -> Refusal {
+        match error {
+            EnvelopeError::Fault(fault) => {
+                let text = fault.text.clone();
+                Refusal::fault(RefusalCause::Soap, fault.code, &fault.text, text)
+            }
+            EnvelopeError::Errors { header: None, errors } => {
+                let told = "the MessageHeader cannot be read";
+                Refusal::fault(RefusalCause::Envelope, FaultCode::Client, told, listed(&errors))
+            }
+            EnvelopeError::Errors { header: Some(header), errors } => match self.check_from(&header) {
+                Ok(()) => {
+                    let text = listed(&errors);
+                    Refusal::errors(RefusalCause::Envelope, &header, errors, text)
+                }
+                Err(refusal) => refusal,
+            },
+        }
+    }
+
+    /// From is who owns the connection; the agreement is with them and knows what they do.
+    fn check_parties(&self, message: &Message) -> Result<&Agreement, Refusal> {
+        let header = &message.header;
+        self.check_from(header)?;
+        let refuse = |cause, code, at: &str, told: &str| {
+            let error = EbxmlError::new(code, format!("{HEADER}/{at}"), told);
+            Refusal::errors(cause, header, vec![error], told.to_owned())
+        };
+        let unknown = |text: String| Refusal {
+            text,
+            ..refuse(
+                RefusalCause::UnknownAgreement,
+                ErrorCode::ValueNotRecognized,
+                "eb:CPAId",
+                "no agreement in force with this party has this CPAId",
+            )
+        };
+        let cpa_id = &header.cpa_id;
+        let agreement = match self.trust.registry.agreement(cpa_id) {
+            None => return Err(unknown(format!("no agreement {cpa_id}"))),
+            Some(agreement) if agreement.partner != self.party.key => {
+                let text = format!("the agreement {cpa_id} is with {}", agreement.partner);
+                return Err(unknown(text).with_alarm());
+            }
+            Some(agreement) if !agreement.in_force(self.now) => {
+                return Err(unknown(format!("the agreement {cpa_id} is not in force")));
+            }
+            Some(agreement) => agreement,
+        };
+        if !header.to.ids.iter().any(|id| self.trust.own_ids.contains(id) || agreement.own_ids.contains(id)) {
+            let told = "To is not a party of this handler";
+            let code = ErrorCode::ValueNotRecognized;
+            return Err(refuse(RefusalCause::NotAddressedToUs, code, "eb:To/eb:PartyId", told));
+        }
+        let not_agreed = |code, at, told| Err(refuse(RefusalCause::NotAgreed, code, at, told));
+        let is_user = message.kind == MessageKind::User;
+        // Signals may come without Role (digest, 6).
+        let plays = |role: Option<&Role>, agreed: &Role| role.map_or(!is_user, |role| role == agreed);
+        if !plays(header.from.role.as_ref(), &agreement.partner_role) {
+            let told = "the agreement gives From another Role";
+            return not_agreed(ErrorCode::Inconsistent, "eb:From/eb:Role", told);
+        }
+        if header.to.role.as_ref().is_some_and(|role| *role != agreement.own_role) {
+            let told = "the agreement gives To another Role";
+            return not_agreed(ErrorCode::Inconsistent, "eb:To/eb:Role", told);
+        }
+        let (service, action) = (&*header.service.value, &*header.action);
+        if is_user && !agreement.knows_service(Direction::Receive, service) {
+            let told = "the agreement does not let this Service be sent to us";
+            return not_agreed(ErrorCode::ValueNotRecognized, "eb:Service", told);
+        }
+        if is_user && !agreement.allows(Direction::Receive, service, action) {
+            let told = "the agreement does not let this Action be sent to us";
+            return not_agreed(ErrorCode::ValueNotRecognized, "eb:Action", told);
+        }
+        Ok(agreement)
+    }
+
+    /// Every PartyId of From is one of the party that owns the connection (S4, digest 19.15).
+    fn check_from(&self, header: &MessageHeader) -> Result<(), Refusal> {
+        match header.from.ids.iter().find(|id| !self.party.ids.contains(id)) {
+            None => Ok(()),
+            Some(other) => {
+                let text = format!("From is {other}, the connection is of {}", self.party.key);
+                let at = format!("{HEADER}/eb:From/eb:PartyId");
+                let told = "From is not the party of this connection";
+                let error = EbxmlError::new(ErrorCode::SecurityFailure, at, told);
+                Err(Refusal::errors(RefusalCause::Identity, header, vec![error], text).with_alarm())
+            }
+        }
+    }
+
+    /// What the signature covers, once it is verified with a certificate of this party; `None` for a signal that
+    /// is not signed.
+    fn check_signature(
+        &self,
+        envelope: &Envelope,
+        octets: &[u8],
+        parts: &[Part],
+        agreement: &Agreement,
+    ) -> Result<Option<Covered>, Refusal> {
+        let header = &envelope.message.header;
+        let refuse = |cause, text: String| security_failure(cause, header, SIGNATURE, text);
+        let Some(id) = envelope.signature else {
+            return match envelope.message.kind {
+                MessageKind::User => {
+                    Err(refuse(RefusalCause::Unsigned, "a user message without signature".to_owned()))
+                }
+                MessageKind::Signal(_) => Ok(None),
+            };
+        };
+        let element = envelope.tree.element(id).expect("the id of an element of the tree");
+        let signature = Signature::read(element).map_err(|fault| faulty(header, &fault))?;
+        if !agreement.signature.accepted.contains(&signature.algorithm) {
+            let text = format!("{} is not agreed", signature.algorithm.uri());
+            return Err(refuse(RefusalCause::SignatureProfile, text));
+        }
+        let candidates = self.candidates(&signature);
+        if candidates.is_empty() {
+            let text = format!("signed with a certificate that is not registered for {}", self.party.key);
+            return Err(refuse(RefusalCause::UnknownSigner, text).with_alarm());
+        }
+        let signed = Signed { tree: &envelope.tree, octets, signature: &signature, parts };
+        let mut outcome = None;
+        for certificate in candidates.into_iter().filter(|certificate| certificate.valid_at(self.now)) {
+            let verified = signed.verify(self.trust.engine, certificate);
+            let is_of_another_key = verified == Err(SignatureFault::Value);
+            outcome = Some(verified);
+            if !is_of_another_key {
+                break;
+            }
+        }
+        match outcome {
+            Some(Ok(())) => Ok(Some(Covered::of(signature))),
+            Some(Err(fault)) => Err(faulty(header, &fault)),
+            None => {
+                let text = "the signer's certificate is not valid at this time".to_owned();
+                Err(refuse(RefusalCause::SignerValidity, text))
+            }
+        }
+    }
+
+    /// The registered certificates of this party that the signature can be of: those that KeyInfo holds, or all
+    /// when it holds none.
+    fn candidates(&self, signature: &Signature<'_>) -> Vec<&RegisteredCertificate> {
+        let (keys, party) = (&self.trust.keys, &self.party.key);
+        if signature.certificates.is_empty() {
+            keys.certificates_of(party).collect()
+        } else {
+            signature.certificates.iter().filter_map(|held| keys.certificate(party, held)).collect()
+        }
+    }
+}
+
+/// What a verified signature covers.
+struct Covered {
+    references: Vec<DigestReference>,
+    parts: Vec<ContentId>,
+}
+
+impl Covered {
+    fn of(signature: Signature<'_>) -> Self {
+        let part = |(target, _)| match target {
+            Target::Envelope => None,
+            Target::Part(content_id) => Some(content_id),
+        };
+        let parts = signature.targets.into_iter().filter_map(part).collect();
+        Self { references: signature.references, parts }
+    }
+}
+
+/// The parts beside the envelope, each of which can be named.
+fn parts_of(parts: Vec<MimePart>, header: &MessageHeader) -> Result<Vec<Part>, Refusal> {
+    let part = |part: MimePart| match part.content_id {
+        Some(content_id) => Ok(Part::new(content_id, part.media_type, part.body)),
+        None => Err(mime_problem(header, None, "a part without Content-ID")),
+    };
+    parts.into_iter().map(part).collect()
+}
+
+/// The payloads in the order of the Manifest: every entry has its part, every part its entry and its signature
+/// (digest, 7; S11). Two entries for one part are one payload.
+fn payloads(message: &Message, parts: Vec<Part>, covered: &Option<Covered>) -> Result<Vec<Payload>, Refusal> {
+    let header = &message.header;
+    let mut parts: BTreeMap<ContentId, Part> =
+        parts.into_iter().map(|part| (part.content_id.clone(), part)).collect();
+    let mut payloads: Vec<Payload> = Vec::new();
+    for reference in message.manifest.iter().flat_map(|manifest| &manifest.references) {
+        let href = &*reference.href;
+        let content_id = content_id_of_uri(href)
+            .ok_or_else(|| mime_problem(header, Some(href), "the reference is to no part of the message"))?;
+        if payloads.iter().any(|payload| payload.content_id == content_id) {
+            continue;
+        }
+        let Some(part) = parts.remove(&content_id) else {
+            return Err(mime_problem(header, Some(href), "the message has no such part"));
+        };
+        if !covered.as_ref().is_some_and(|covered| covered.parts.contains(&content_id)) {
+            let text = format!("the part {content_id} is not signed");
+            return Err(security_failure(RefusalCause::Manifest, header, href, text).with_alarm());
+        }
+        payloads.push(Payload {
+            digest: part.digest(),
+            content_id,
+            media_type: part.media_type,
+            role: reference.role.clone(),
+            body: part.body,
+        });
+    }
+    match parts.into_keys().next() {
+        None => Ok(payloads),
+        Some(content_id) => {
+            let at = format!("cid:{content_id}");
+            Err(mime_problem(header, Some(&at), "the Manifest does not name this part"))
+        }
+    }
+}
+
+/// Takes out what is meant for a next MSH: anyone on the way may have put it there (digest, 8.5).
+fn drop_for_next_msh(message: &mut Message) -> Result<(), Refusal> {
+    message.ack_requested.retain(|asked| asked.actor == Actor::ToPartyMsh);
+    message.acknowledgments.retain(|acknowledgment| acknowledgment.actor == Actor::ToPartyMsh);
+    let is_empty = message.kind == MessageKind::Signal(SignalAction::Acknowledgment)
+        && message.acknowledgments.is_empty();
+    if is_empty {
+        let told = "an acknowledgment of a next MSH, which nobody asked for";
+        let error = EbxmlError::new(ErrorCode::NotSupported, ACKNOWLEDGMENT.to_owned(), told);
+        return Err(Refusal::errors(RefusalCause::Envelope, &message.header, vec![error], told.to_owned()));
+    }
+    Ok(())
+}
+
+/// What a faulty signature is refused with; the peer hears which reference, and no more (digest, 8.3).
+fn faulty(header: &MessageHeader, fault: &SignatureFault) -> Refusal {
+    let refuse = |cause, at: &str| security_failure(cause, header, at, fault.to_string());
+    match fault {
+        SignatureFault::Profile(_) => refuse(RefusalCause::SignatureProfile, SIGNATURE),
+        SignatureFault::Value | SignatureFault::Uncovered(_) => {
+            refuse(RefusalCause::Signature, SIGNATURE).with_alarm()
+        }
+        SignatureFault::Digest(uri) => {
+            refuse(RefusalCause::Signature, if uri.is_empty() { SIGNATURE } else { uri }).with_alarm()
+        }
+        SignatureFault::MissingPart(uri) => mime_problem(header, Some(uri), "the message has no such part"),
+        SignatureFault::Disagreement { .. } => refuse(RefusalCause::Engine, SIGNATURE).with_alarm(),
+        SignatureFault::Engine(why) => {
+            let told = "the signature cannot be verified at this time";
+            let refusal = Refusal::fault(RefusalCause::Engine, FaultCode::Server, told, why.clone());
+            Refusal { header: Some(Box::new(header.clone())), ..refusal }.with_alarm()
+        }
+    }
+}
+
+fn security_failure(cause: RefusalCause, header: &MessageHeader, at: &str, text: String) -> Refusal {
+    let told = match cause {
+        RefusalCause::Unsigned => "the message must be signed",
+        _ => "the signature is not valid",
+    };
+    let error = EbxmlError::new(ErrorCode::SecurityFailure, at.to_owned(), told);
+    Refusal::errors(cause, header, vec![error], text)
+}
+
+fn mime_problem(header: &MessageHeader, at: Option<&str>, told: &str) -> Refusal {
+    let error = EbxmlError::new(ErrorCode::MimeProblem, at.map(str::to_owned), told);
+    let text = format!("{told}: {}", at.unwrap_or("a part"));
+    Refusal::errors(RefusalCause::Manifest, header, vec![error], text)
+}
+
+/// Errors as one line of our log.
+fn listed(errors: &[EbxmlError]) -> String {
+    let line = |error: &EbxmlError| match &error.location {
+        Some(location) => format!("{} at {location}: {}", error.code, error.description),
+        None => format!("{}: {}", error.code, error.description),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+const HEADER: &str = "/soap:Envelope/soap:Header/eb:MessageHeader";
+const SIGNATURE: &str = "/soap:Envelope/soap:Header/ds:Signature";
+const ACKNOWLEDGMENT: &str = "/soap:Envelope/soap:Header/eb:Acknowledgment";
+const FORBIDDEN: u16 = 403;

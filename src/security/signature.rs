@@ -1,0 +1,510 @@
+//! Our own engine: verifies and makes `ds:Signature` over an envelope and its payloads (ebMS 2.0, 4.1.3).
+//!
+//! Promises: one pass of Canonical XML over the tree that is read afterwards (P7), each payload digested once, and
+//! the signature value checked before any of it; every element that is left out of the digest stands where unsigned
+//! content may stand (digest, 8.5). [`Engine`] chooses who does the hashing.
+
+use std::cell::{OnceCell, RefCell};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::actor_filter::ActorFilter;
+use super::error::{SealError, SignatureFault};
+use super::keystore::{RegisteredCertificate, SigningKey};
+use super::profile::{DSIG, SOAP, Signature, Target};
+use super::xmlsec;
+use crate::codec::canonical::canonicalize;
+use crate::codec::envelope::encode_reference;
+use crate::codec::xml::{Element, XmlLimits, XmlTree, XmlWriter};
+use crate::model::{ContentId, Digest, DigestMethod, DigestReference, Transform};
+
+/// Who verifies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Our own engine.
+    #[default]
+    Own,
+    /// libxmlsec1; what is read must be what it hashed.
+    Xmlsec,
+    /// Both; disagreement is a refusal and an alarm.
+    Both,
+}
+
+/// A message whose signature is to be verified.
+pub(super) struct Signed<'a> {
+    /// The envelope as it is read.
+    pub(super) tree: &'a XmlTree,
+    /// The envelope as it came.
+    pub(super) octets: &'a [u8],
+    /// Its signature, within the profile.
+    pub(super) signature: &'a Signature<'a>,
+    /// The other parts.
+    pub(super) parts: &'a [Part],
+}
+
+/// A part of a message, digested at most once.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) content_id: ContentId,
+    pub(super) media_type: Arc<str>,
+    pub(super) body: Bytes,
+    digest: OnceCell<Digest>,
+}
+
+impl Part {
+    pub(super) const fn new(content_id: ContentId, media_type: Arc<str>, body: Bytes) -> Self {
+        Self { content_id, media_type, body, digest: OnceCell::new() }
+    }
+
+    /// SHA-256 of its octets, computed when it is first needed.
+    pub(super) fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| Digest::of(&self.body))
+    }
+}
+
+impl Signed<'_> {
+    /// Verifies with this certificate's key.
+    pub(super) fn verify(
+        &self,
+        engine: Engine,
+        certificate: &RegisteredCertificate,
+    ) -> Result<(), SignatureFault> {
+        let own = || verify(self, certificate);
+        let second = || xmlsec::verify(self, certificate);
+        match engine {
+            Engine::Own => own(),
+            // libxml2 parsed for itself: only when our tree has the digest that it verified, it is the same content.
+            Engine::Xmlsec => second().and_then(|()| self.check_digests()),
+            Engine::Both => match (own(), second()) {
+                (Ok(()), Ok(())) => Ok(()),
+                (_, Err(fault @ SignatureFault::Engine(_))) => Err(fault),
+                (Err(fault), Err(_)) => Err(fault),
+                (own, second) => {
+                    Err(SignatureFault::Disagreement { own: verdict(&own), xmlsec: verdict(&second) })
+                }
+            },
+        }
+    }
+
+    /// Every reference has the digest of what it names.
+    fn check_digests(&self) -> Result<(), SignatureFault> {
+        let references = &self.signature.references;
+        for ((target, signed), reference) in self.signature.targets.iter().zip(references) {
+            let digest = match target {
+                Target::Envelope => self.envelope_digest()?,
+                Target::Part(content_id) => self
+                    .parts
+                    .iter()
+                    .find(|part| part.content_id == *content_id)
+                    .map(Part::digest)
+                    .ok_or_else(|| SignatureFault::MissingPart(reference.uri.clone()))?,
+            };
+            if !openssl::memcmp::eq(&digest.0, &signed.0) {
+                return Err(SignatureFault::Digest(reference.uri.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn envelope_digest(&self) -> Result<Digest, SignatureFault> {
+        let (signature, filter) = (self.signature.element.id(), self.signature.filter);
+        let left_out = RefCell::new(Vec::new());
+        let octets = canonicalize(self.tree.root(), &|element| {
+            let excluded = filter.excludes(element);
+            if excluded {
+                left_out.borrow_mut().push(element);
+            }
+            excluded || element.id() == signature
+        });
+        match left_out.into_inner().into_iter().find(|element| !may_be_unsigned(*element)) {
+            Some(element) => Err(SignatureFault::Uncovered(element.path())),
+            None => Ok(Digest::of(&octets)),
+        }
+    }
+}
+
+/// SignatureValue first: whoever cannot sign makes us digest SignedInfo alone.
+fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -> Result<(), SignatureFault> {
+    let signature = signed.signature;
+    if certificate.key.algorithm() != signature.algorithm {
+        return Err(SignatureFault::Value);
+    }
+    let signed_info = Digest::of(&canonicalize(signature.signed_info, &|_| false));
+    if !certificate.key.verifies(&signed_info, &signature.value) {
+        return Err(SignatureFault::Value);
+    }
+    signed.check_digests()
+}
+
+/// Signs an envelope and payloads, each by the URI that its Manifest has: the envelope's text with the
+/// `ds:Signature` at `at`, which is a place directly in its SOAP header, and what the signature covers.
+pub(super) fn sign(
+    text: &str,
+    at: usize,
+    payloads: impl IntoIterator<Item = (Arc<str>, Digest)>,
+    key: &SigningKey,
+) -> Result<(String, Vec<DigestReference>), SealError> {
+    let mut references = vec![reference("".into(), ENVELOPE_TRANSFORMS.to_vec(), UNKNOWN)];
+    references.extend(payloads.into_iter().map(|(uri, digest)| reference(uri, Vec::new(), digest)));
+
+    // One parse serves both digests: the envelope's own has a fixed length, so its place is kept open until it is
+    // known. The same place in canonical form is found by the tag, which no value can hold.
+    let (signature, open) = encode(&references, key);
+    let (before, after) = text.split_at_checked(at).ok_or(SealError::Place)?;
+    let mut text = [before, &signature, after].concat();
+    let tree = XmlTree::parse(Bytes::from(text.clone()), &XmlLimits::ENVELOPE)?;
+    let element = tree.root().child(SOAP, "Header").and_then(|header| header.child(DSIG, "Signature"));
+    let element = element.ok_or(SealError::Place)?;
+    let signed_info = element.child(DSIG, "SignedInfo").ok_or(SealError::Place)?;
+    let envelope =
+        Digest::of(&canonicalize(tree.root(), &|e| e.id() == element.id() || ActorFilter::OURS.excludes(e)));
+    let encoded = STANDARD.encode(envelope.0);
+    let mut octets = canonicalize(signed_info, &|_| false);
+    let place = memchr::memmem::find(&octets, DIGEST_VALUE).ok_or(SealError::Place)? + DIGEST_VALUE.len();
+    octets.splice(place..place + encoded.len(), encoded.bytes());
+    let value = STANDARD.encode(key.sign(&octets)?);
+
+    // From the back, so that the first place stays where it is.
+    text.insert_str(at + open.value, &value);
+    text.replace_range(at + open.digest..at + open.digest + encoded.len(), &encoded);
+    if let Some(first) = references.first_mut() {
+        first.value = envelope.0.to_vec();
+    }
+    Ok((text, references))
+}
+
+/// Where a `ds:Signature` waits for what is not known yet.
+struct Open {
+    /// The envelope's DigestValue, filled with the digest [`UNKNOWN`].
+    digest: usize,
+    /// The SignatureValue, empty.
+    value: usize,
+}
+
+fn encode(references: &[DigestReference], key: &SigningKey) -> (String, Open) {
+    let mut writer = XmlWriter::fragment();
+    writer.open("ds:Signature").attribute("xmlns:ds", DSIG).open("ds:SignedInfo");
+    let algorithms = [
+        ("ds:CanonicalizationMethod", Transform::CanonicalXml.uri()),
+        ("ds:SignatureMethod", key.algorithm().uri()),
+    ];
+    for (name, uri) in algorithms {
+        writer.open(name).attribute("Algorithm", uri).close(name);
+    }
+    for reference in references {
+        encode_reference(&mut writer, reference);
+    }
+    writer.close("ds:SignedInfo").open("ds:SignatureValue");
+    let value = writer.position();
+    writer.text("").close("ds:SignatureValue").open("ds:KeyInfo").open("ds:X509Data");
+    writer.leaf("ds:X509Certificate", key.certificate_base64());
+    writer.close("ds:X509Data").close("ds:KeyInfo").close("ds:Signature");
+    let text = writer.finish();
+    let digest = text.find("<ds:DigestValue>").map_or(0, |at| at + DIGEST_VALUE.len());
+    (text, Open { digest, value })
+}
+
+fn reference(uri: Arc<str>, transforms: Vec<Transform>, digest: Digest) -> DigestReference {
+    DigestReference { uri, transforms, method: DigestMethod::Sha256, value: digest.0.to_vec() }
+}
+
+/// A header block that an intermediary may add or take away (digest, 8.5): it reaches no one's decision.
+fn may_be_unsigned(element: Element<'_>) -> bool {
+    const UNSIGNED_BLOCKS: [&str; 3] = ["SyncReply", "AckRequested", "Acknowledgment"];
+    let in_header = element.parent().is_some_and(|parent| parent.is(SOAP, "Header"));
+    match element.name() {
+        (EBMS, local) => in_header && UNSIGNED_BLOCKS.contains(&local),
+        (SOAP | DSIG, _) => false,
+        _ => in_header,
+    }
+}
+
+fn verdict(outcome: &Result<(), SignatureFault>) -> String {
+    match outcome {
+        Ok(()) => "verifies".to_owned(),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+const DIGEST_VALUE: &[u8] = b"<ds:DigestValue>";
+const ENVELOPE_TRANSFORMS: [Transform; 3] =
+    [Transform::EnvelopedSignature, Transform::ActorFilter, Transform::CanonicalXml];
+/// Stands for the envelope's digest until it is known.
+const UNKNOWN: Digest = Digest([0; 32]);
+const EBMS: &str = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd";
+
+#[cfg(test)]
+mod tests {
+    use openssl::x509::X509;
+
+    use super::super::keystore::KeyRing;
+    use super::super::samples::Identity;
+    use super::*;
+    use crate::ffi::{PrivateKey, Selection, XmlSec};
+    use crate::model::{PartyKey, SignatureAlgorithm};
+
+    macro_rules! sample {
+        ($name:literal) => {
+            include_bytes!(concat!("../../tests/conformance/samples/", $name)).as_slice()
+        };
+    }
+
+    const USER: &[u8] = sample!("user.xml");
+    const PARTS: [(&str, &[u8]); 2] = [
+        ("decl-1@trader-0417.example", sample!("p1.xml")),
+        ("phyto-1@trader-0417.example", sample!("p2.bin")),
+    ];
+    const DIGESTS: [&str; 3] = [
+        "OKmOk18nMI+K1Zu7Gz1Sij6rOKsq0i+XZdlsGo3hvJo=",
+        "YxcNeR6CGom7u/K6cGIfQZqAZFAcdI4jDzfS6b7DWmU=",
+        "2S9t0fniYWxcx81QY+nw/ofjP5/x07M187MFhO6nI4s=",
+    ];
+
+    fn ring(der: Vec<u8>) -> KeyRing {
+        KeyRing::new([(party(), der)]).expect("a ring")
+    }
+
+    fn party() -> PartyKey {
+        PartyKey::new("TRADER-0417").expect("a key")
+    }
+
+    fn certified(pem: &[u8]) -> KeyRing {
+        ring(X509::from_pem(pem).and_then(|certificate| certificate.to_der()).expect("a certificate"))
+    }
+
+    fn parts(parts: &[(&str, &[u8])]) -> Vec<Part> {
+        let part = |(content_id, body): &(&str, &[u8])| {
+            let content_id = ContentId::new(*content_id).expect("a Content-ID");
+            Part::new(content_id, "application/xml".into(), Bytes::copy_from_slice(body))
+        };
+        parts.iter().map(part).collect()
+    }
+
+    /// The verdict of all three ways, which must be the same; with the references and octets that were digested.
+    fn verdict(
+        envelope: &[u8],
+        with: &[(&str, &[u8])],
+        ring: &KeyRing,
+    ) -> Result<(Vec<DigestReference>, Vec<u8>), SignatureFault> {
+        let tree =
+            XmlTree::parse(Bytes::copy_from_slice(envelope), &XmlLimits::ENVELOPE).expect("well-formed");
+        let header = tree.root().child(SOAP, "Header").expect("a header");
+        let element = header.child(DSIG, "Signature").expect("a signature");
+        let signature = Signature::read(element)?;
+        let parts = parts(with);
+        let signed = Signed { tree: &tree, octets: envelope, signature: &signature, parts: &parts };
+        let certificate = ring.certificates_of(&party()).next().expect("a certificate");
+        let own = signed.verify(Engine::Own, certificate);
+        let kind =
+            |outcome: &Result<(), SignatureFault>| outcome.as_ref().map_err(std::mem::discriminant).copied();
+        for engine in [Engine::Xmlsec, Engine::Both] {
+            let other = signed.verify(engine, certificate);
+            assert_eq!(kind(&other), kind(&own), "{engine:?}: {other:?}, own: {own:?}");
+        }
+        own?;
+        let octets = canonicalize(tree.root(), &|e| e.id() == element.id() || signature.filter.excludes(e));
+        let selection = Selection::Unsigned(&signature.filter.actors());
+        let theirs = XmlSec::init().and_then(|engine| engine.canonicalize(envelope, selection));
+        assert_eq!(theirs.expect("canonical"), octets, "the engines hash the same octets");
+        Ok((signature.references, octets))
+    }
+
+    /// `USER` with `from` replaced, which must be in it.
+    fn edited(from: &str, to: &str) -> Vec<u8> {
+        let text = String::from_utf8_lossy(USER);
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1).into_bytes()
+    }
+
+    #[test]
+    fn the_worked_examples_verify_with_the_known_octets_and_digests() {
+        let trader = certified(sample!("trader.crt"));
+        for envelope in [USER, sample!("ok1.xml"), sample!("ok2.xml")] {
+            let (references, octets) = verdict(envelope, &PARTS, &trader).expect("verifies");
+            let digests: Vec<String> = references.iter().map(|r| STANDARD.encode(&r.value)).collect();
+            assert_eq!((octets.len(), digests.as_slice()), (1676, DIGESTS.map(str::to_owned).as_slice()));
+            assert_eq!(references[0].transforms, ENVELOPE_TRANSFORMS);
+        }
+        let gateway = certified(sample!("gateway.crt"));
+        let (references, octets) = verdict(sample!("ack.xml"), &[], &gateway).expect("verifies");
+        assert_eq!((octets.len(), references.len()), (2645, 1));
+        assert_eq!(STANDARD.encode(&references[0].value), "DNE9mAF3kBysAIa1SKpYWyN8oxzE1ivSv3opQgmzC6c=");
+
+        assert_eq!(verdict(sample!("neg1.xml"), &PARTS, &trader), Err(SignatureFault::Digest("".into())));
+        assert_eq!(verdict(sample!("ack.xml"), &[], &trader), Err(SignatureFault::Value));
+    }
+
+    #[test]
+    fn what_was_signed_is_as_it_was() {
+        let trader = certified(sample!("trader.crt"));
+        let check = |envelope: &[u8], with: &[(&str, &[u8])], expected: Result<(), SignatureFault>| {
+            assert_eq!(verdict(envelope, with, &trader).map(|_| ()), expected);
+        };
+        let digest = |uri: &str| Err(SignatureFault::Digest(uri.into()));
+        check(&edited("<eb:Action>Submit", "<eb:Action>Cancel"), &PARTS, digest(""));
+        check(&edited("<soap:Body>", "<soap:Body>\n"), &PARTS, digest(""));
+        check(&edited("VG6R1", "VG6R2"), &PARTS, Err(SignatureFault::Value));
+        check(&edited("href=\"cid:decl-1@", "href=\"cid:decl%2d1@"), &PARTS, digest(""));
+        check(&edited("URI=\"cid:decl-1@", "URI=\"cid:decl%2d1@"), &PARTS, Err(SignatureFault::Value));
+        let [first, second] = PARTS;
+        let cid = |part: (&str, &[u8])| format!("cid:{}", part.0);
+        check(USER, &[first], Err(SignatureFault::MissingPart(cid(second).into())));
+        check(USER, &[first, (second.0, b"other")], digest(&cid(second)));
+        check(USER, &[(first.0, second.1), (second.0, first.1)], digest(&cid(first)));
+        check(USER, &[second, ("other", b"x"), first], Ok(()));
+        // What goes to a next actor is not signed; neither is a comment.
+        for unsigned in ["<eb:SyncReply ", "<!-- x --><eb:SyncReply wake=\"1\" "] {
+            check(&edited("<eb:SyncReply ", unsigned), &PARTS, Ok(()));
+        }
+    }
+
+    #[test]
+    fn unsigned_elements_stand_only_where_nothing_is_read() {
+        let trader = certified(sample!("trader.crt"));
+        let next = "soap:actor=\"http://schemas.xmlsoap.org/soap/actor/next\"";
+        let next_msh = "soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:nextMSH\"";
+        let check = |place: &str, injected: &str, covered: bool| {
+            let envelope = edited(place, &format!("{injected}{place}"));
+            let tree = XmlTree::parse(envelope.clone().into(), &XmlLimits::ENVELOPE).expect("well-formed");
+            let element = tree.root().child(SOAP, "Header").and_then(|h| h.child(DSIG, "Signature"));
+            let signature = Signature::read(element.expect("a signature")).expect("within the profile");
+            let parts = parts(&PARTS);
+            let signed = Signed { tree: &tree, octets: &envelope, signature: &signature, parts: &parts };
+            let certificate = trader.certificates_of(&party()).next().expect("a certificate");
+            for engine in [Engine::Own, Engine::Xmlsec] {
+                let outcome = signed.verify(engine, certificate);
+                let expected = matches!(
+                    (&outcome, covered),
+                    (Ok(()), true) | (Err(SignatureFault::Uncovered(_)), false)
+                );
+                assert!(expected, "{engine:?} {injected}: {outcome:?}");
+            }
+        };
+        check("<eb:MessageHeader ", &format!("<eb:MessageHeader {next}/>"), false);
+        check("<eb:Manifest ", &format!("<eb:Manifest {next_msh}/>"), false);
+        check("<eb:Reference ", &format!("<eb:Reference {next}/>"), false);
+        check("<eb:PartyId ", &format!("<eb:PartyId {next}>X</eb:PartyId>"), false);
+        check("<eb:MessageData>", &format!("<x {next}/>"), false);
+        check("</soap:Body>", &format!("<x {next}/>"), false);
+        check("</soap:Header>", &format!("<eb:ErrorList {next}/>"), false);
+        check("</soap:Header>", &format!("<eb:MessageOrder {next_msh}/>"), false);
+        check("</soap:Header>", &format!("<eb:Acknowledgment {next_msh}/>"), true);
+        check("</soap:Header>", &format!("<x xmlns=\"urn:x\" {next}/>"), true);
+    }
+
+    #[test]
+    fn signatures_outside_the_profile_are_not_computed() {
+        let trader = certified(sample!("trader.crt"));
+        let check = |from: &str, to: &str, expected: &str| {
+            let error = verdict(&edited(from, to), &PARTS, &trader).expect_err(expected).to_string();
+            assert!(error.contains(expected), "expected {expected:?}, found {error:?}");
+        };
+        let reference = "<ds:Reference URI=\"cid:decl-1@trader-0417.example\">";
+        for elsewhere in
+            ["file:///etc/passwd", "http://127.0.0.1/", "#hdr", "cid:a#xpointer(/)", "cid:a%zz", "cid:"]
+        {
+            let to = format!("<ds:Reference URI=\"{elsewhere}\">");
+            check(reference, &to, "no part of the message");
+        }
+        check(reference, "<ds:Reference>", "without URI");
+        check(reference, "<ds:Reference URI=\"cid:phyt%6f-1@trader-0417.example\">", "one part");
+        check("<ds:Reference URI=\"\">", "<ds:Reference URI=\"cid:x\">", "a transform of a payload");
+        let c14n =
+            "<ds:Transforms><ds:Transform Algorithm=\"http://www.w3.org/TR/2001/REC-xml-c14n-20010315\"/>";
+        check(reference, &format!("{reference}{c14n}</ds:Transforms>"), "a transform of a payload");
+        for method in
+            ["2000/09/xmldsig#rsa-sha1", "2000/09/xmldsig#hmac-sha1", "2001/04/xmldsig-more#hmac-sha256"]
+        {
+            check("2001/04/xmldsig-more#rsa-sha256", method, "SignatureMethod");
+        }
+        check("2001/04/xmlenc#sha256", "2000/09/xmldsig#sha1", "DigestMethod");
+        check("xml-c14n-20010315\"", "xml-c14n-20010315#WithComments\"", "CanonicalizationMethod");
+        check("xmldsig#enveloped-signature", "xmldsig#base64", "first transform");
+        check("REC-xpath-19991116", "REC-xslt-19991116", "second transform");
+        check("<ds:XPath ", "<ds:XPath xmlns:soap=\"urn:x\"/><ds:XPath ", "second transform");
+        check(">not(ancestor", ">false() and not(ancestor", "second transform");
+        check(
+            "</ds:Transforms>",
+            "<ds:Transform Algorithm=\"http://www.w3.org/TR/2001/REC-xml-c14n-20010315\"/></ds:Transforms>",
+            "more transforms",
+        );
+        check("<ds:KeyInfo>", "<ds:KeyInfo><ds:RetrievalMethod URI=\"#k\"/>", "KeyInfo");
+        check("</ds:KeyInfo>", "</ds:KeyInfo><ds:Object/>", "more in Signature");
+        check(
+            "</ds:SignatureValue>",
+            "</ds:SignatureValue><ds:SignatureValue>AA==</ds:SignatureValue>",
+            "no KeyInfo",
+        );
+        check("<ds:SignedInfo>", "<ds:SignedInfo/><ds:SignedInfo>", "no SignatureValue");
+        check("<ds:SignedInfo>", "<ds:SignedInfo>text", "text in SignedInfo");
+        check("<ds:DigestValue>", "<ds:DigestValue><x/>", "DigestValue with more than text");
+        check("<ds:DigestValue>", "<ds:DigestValue>AAAA", "not of SHA-256");
+        check("<ds:DigestValue>", "<ds:DigestValue>*", "not base64");
+        check("<ds:SignatureValue>", "<ds:SignatureValue><x/>", "SignatureValue with more than text");
+        let method = "#rsa-sha256\"/>";
+        let truncated = "#rsa-sha256\"><ds:HMACOutputLength>8</ds:HMACOutputLength></ds:SignatureMethod>";
+        check(method, truncated, "a parameter in SignatureMethod");
+        let more = "<x xmlns=\"urn:x\"><ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"/></x>";
+        check("</soap:Header>", &format!("{more}</soap:Header>"), "more than one Signature");
+        let many = format!(
+            "{reference}<ds:DigestMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"/>\
+            <ds:DigestValue>{}</ds:DigestValue></ds:Reference>",
+            DIGESTS[0]
+        );
+        check(reference, &format!("{}{reference}", many.repeat(64)), "too many References");
+    }
+
+    /// An envelope without signature, and where one goes.
+    fn unsigned() -> (String, usize) {
+        let text = String::from_utf8_lossy(USER).into_owned();
+        let (before, rest) = text.split_once("<ds:Signature ").expect("a signature");
+        let (_, after) = rest.split_once("</ds:Signature>").expect("its end");
+        ([before, after].concat(), before.len())
+    }
+
+    #[test]
+    fn each_engine_verifies_what_the_other_signs() {
+        let (text, at) = unsigned();
+        let payloads =
+            || PARTS.map(|(content_id, body)| (format!("cid:{content_id}").into(), Digest::of(body)));
+        for algorithm in [SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256] {
+            let identity = Identity::new("TRADER-0417", algorithm);
+            let ring = ring(identity.der());
+            let (signed, references) = sign(&text, at, payloads(), &identity.signing_key()).expect("signs");
+            let (covered, octets) = verdict(signed.as_bytes(), &PARTS, &ring).expect("verifies");
+            assert_eq!(covered, references);
+            let digests: Vec<String> = references.iter().map(|r| STANDARD.encode(&r.value)).collect();
+            assert_eq!((octets.len(), digests.as_slice()), (1676, DIGESTS.map(str::to_owned).as_slice()));
+
+            // The same signature, made by libxmlsec1 from ours with its values taken out.
+            let mut template = signed.clone();
+            for name in ["ds:DigestValue", "ds:SignatureValue"] {
+                let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+                let emptied = template.split_inclusive(&close).map(|piece| match piece.split_once(&open) {
+                    Some((before, _)) => [before, &open, &close].concat(),
+                    None => piece.to_owned(),
+                });
+                template = emptied.collect();
+            }
+            let key = identity.key.private_key_to_pkcs8().expect("PKCS #8");
+            let key = PrivateKey::from_pkcs8_der(&key).expect("a private key");
+            let engine = XmlSec::init().expect("libxmlsec1 starts");
+            let theirs = engine.sign(template.as_bytes(), &PARTS, &key).expect("signs");
+            assert_eq!(verdict(&theirs, &PARTS, &ring).expect("verifies").0, references);
+        }
+    }
+
+    #[test]
+    fn a_value_in_the_envelope_cannot_take_the_place_of_its_digest() {
+        let (text, at) = unsigned();
+        let decoy = "&lt;ds:DigestValue>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let text = text.replace("Import declaration", decoy);
+        let identity = Identity::new("TRADER-0417", SignatureAlgorithm::EcdsaSha256);
+        let (signed, _) = sign(&text, at, [], &identity.signing_key()).expect("signs");
+        verdict(signed.as_bytes(), &[], &ring(identity.der())).expect("verifies");
+        assert!(signed.contains(decoy));
+    }
+}
