@@ -1,0 +1,255 @@
+//! Sets of goods by HS code: prefixes, inclusive ranges of prefixes, exclusions (domain brief, 7.2; ruling 8).
+
+use std::collections::BTreeMap;
+
+use crate::model::HsCode;
+
+/// One item: every code whose leading digits lie between two prefixes; each end compares at its own length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HsRange {
+    low: HsCode,
+    high: HsCode,
+}
+
+impl HsRange {
+    /// Reads `1604`, `1604.20` or `0302..0308`; why not, when it cannot.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let code = |text: &str| text.trim().parse::<HsCode>().map_err(|error| error.to_string());
+        let (low, high) = match text.split_once("..") {
+            Some((low, high)) => (code(low)?, code(high)?),
+            None => (code(text)?, code(text)?),
+        };
+        let range = Self { low, high };
+        let (first, last) = range.bounds();
+        if first <= last { Ok(range) } else { Err(format!("the range {text} is empty")) }
+    }
+
+    /// First and last ten-digit code in it.
+    pub(super) fn bounds(self) -> (u64, u64) {
+        (padded(self.low, '0'), padded(self.high, '9'))
+    }
+
+    fn holds(self, code: u64) -> bool {
+        let (first, last) = self.bounds();
+        (first..=last).contains(&code)
+    }
+}
+
+/// The prefix filled up to ten digits.
+fn padded(code: HsCode, digit: char) -> u64 {
+    let mut text = code.as_str().to_owned();
+    while text.len() < HsCode::LINE_DIGITS {
+        text.push(digit);
+    }
+    text.parse().expect("ten digits are a number")
+}
+
+/// A line's code as a number; shorter ones stand for their first code.
+pub(super) fn number_of(code: HsCode) -> u64 {
+    padded(code, '0')
+}
+
+/// Ranges with exclusions, as a class or a cell writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct HsSet {
+    pub(super) within: Vec<HsRange>,
+    pub(super) without: Vec<HsRange>,
+}
+
+impl HsSet {
+    pub(super) fn add(&mut self, range: HsRange, excluded: bool) {
+        if excluded { self.without.push(range) } else { self.within.push(range) }
+    }
+
+    /// Ruling 6: one positive item matches, or there is none; and no exclusion does.
+    pub(super) fn holds(&self, code: u64) -> bool {
+        (self.within.is_empty() || self.within.iter().any(|range| range.holds(code)))
+            && !self.without.iter().any(|range| range.holds(code))
+    }
+}
+
+/// The goods of a row: its own ranges and its classes, each class taken as a whole first (ruling 6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Goods {
+    pub(super) own: HsSet,
+    pub(super) classes: Vec<HsSet>,
+    pub(super) without_classes: Vec<HsSet>,
+}
+
+impl Goods {
+    /// Whether the row says nothing about goods.
+    pub(super) fn is_any(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn holds(&self, code: u64) -> bool {
+        let positive = self.own.within.iter().any(|range| range.holds(code))
+            || self.classes.iter().any(|class| class.holds(code));
+        let none = self.own.within.is_empty() && self.classes.is_empty();
+        let excluded = self.own.without.iter().any(|range| range.holds(code))
+            || self.without_classes.iter().any(|class| class.holds(code));
+        (none || positive) && !excluded
+    }
+
+    /// Disjoint runs of codes that its positive items can hold; `None` when that is every code.
+    fn reach(&self) -> Option<Vec<(u64, u64)>> {
+        if self.own.within.is_empty() && self.classes.is_empty() {
+            return None;
+        }
+        let mut runs: Vec<(u64, u64)> = self.own.within.iter().map(|range| range.bounds()).collect();
+        for class in &self.classes {
+            if class.within.is_empty() {
+                return None;
+            }
+            runs.extend(class.within.iter().map(|range| range.bounds()));
+        }
+        Some(runs)
+    }
+
+    /// Whether no code at all is held: tried at every border, where a set can only change.
+    pub(super) fn is_empty(&self) -> bool {
+        let sets = std::iter::once(&self.own).chain(&self.classes).chain(&self.without_classes);
+        let ranges = sets.flat_map(|set| set.within.iter().chain(&set.without));
+        let borders = ranges.flat_map(|range| [range.bounds().0, range.bounds().1 + 1]);
+        !std::iter::once(0).chain(borders).filter(|code| *code < CODES).any(|code| self.holds(code))
+    }
+
+    /// Whether every code here is certainly in `other` too; may say no where it is hard to see.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        if other.is_any() || self == other {
+            return true;
+        }
+        let sets = [self, other].into_iter().flat_map(|goods| {
+            std::iter::once(&goods.own).chain(&goods.classes).chain(&goods.without_classes)
+        });
+        let ranges = sets.flat_map(|set| set.within.iter().chain(&set.without));
+        let borders = ranges.flat_map(|range| [range.bounds().0, range.bounds().1 + 1]);
+        std::iter::once(0)
+            .chain(borders)
+            .filter(|code| *code < CODES)
+            .all(|code| !self.holds(code) || other.holds(code))
+    }
+}
+
+/// How many ten-digit codes there are.
+const CODES: u64 = 10_000_000_000;
+
+/// Finds the rows whose positive goods can hold a code: a decimal prefix tree, in memory proportional to the
+/// rows' items whatever their ranges span.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GoodsIndex {
+    /// Rows by prefix: how many digits, and the digits.
+    prefixes: BTreeMap<(u8, u64), Vec<usize>>,
+}
+
+impl GoodsIndex {
+    pub(super) fn of<'a>(rows: impl Iterator<Item = &'a Goods>) -> Self {
+        let mut index = Self::default();
+        for (row, goods) in rows.enumerate() {
+            for (first, last) in goods.reach().unwrap_or_else(|| vec![(0, CODES - 1)]) {
+                index.add(row, first, last);
+            }
+        }
+        index
+    }
+
+    /// Rows that may hold the code, ascending, each once.
+    pub(super) fn candidates(&self, code: u64) -> Vec<usize> {
+        let of_length = |digits: u8| {
+            let prefix = code / 10_u64.pow(u32::from(DIGITS - digits));
+            self.prefixes.get(&(digits, prefix)).into_iter().flatten().copied()
+        };
+        let mut rows: Vec<usize> = (0..=DIGITS).flat_map(of_length).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    }
+
+    /// Covers a run of codes with the fewest aligned prefixes.
+    fn add(&mut self, row: usize, mut first: u64, last: u64) {
+        while first <= last {
+            let mut free = 0;
+            while free < DIGITS {
+                let size = 10_u64.pow(u32::from(free) + 1);
+                if !first.is_multiple_of(size) || first + size - 1 > last {
+                    break;
+                }
+                free += 1;
+            }
+            let size = 10_u64.pow(u32::from(free));
+            let rows = self.prefixes.entry((DIGITS - free, first / size)).or_default();
+            if rows.last() != Some(&row) {
+                rows.push(row);
+            }
+            first += size;
+        }
+    }
+}
+
+/// Digits of a line's code.
+const DIGITS: u8 = 10;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(items: &str) -> HsSet {
+        let mut set = HsSet::default();
+        for item in items.split(';').filter(|item| !item.is_empty()) {
+            let (excluded, text) = item.strip_prefix('!').map_or((false, item), |text| (true, text));
+            set.add(HsRange::parse(text).expect(text), excluded);
+        }
+        set
+    }
+
+    #[test]
+    fn ranges_compare_at_the_length_of_each_end() {
+        fn check(items: &str, code: &str, expected: bool) {
+            let code = number_of(code.parse().expect("a code"));
+            assert_eq!(set(items).holds(code), expected, "{items} {code}");
+        }
+        check("1604", "1604209000", true);
+        check("1604;!1604.20", "1604209000", false);
+        check("0302..0308", "0308909000", true);
+        check("0302..0308", "0309000000", false);
+        check("0302..0303.1", "0303190000", true);
+        check("0302..0303.1", "0303200000", false);
+        check("!1604", "0101000000", true);
+        check("", "0101000000", true);
+        assert!(HsRange::parse("0308..0302").is_err());
+        assert!(HsRange::parse("1").is_err());
+        assert!(HsRange::parse("0302..").is_err());
+    }
+
+    #[test]
+    fn a_set_without_codes_is_seen() {
+        let goods = |items| Goods { own: set(items), ..Goods::default() };
+        assert!(goods("1604;!16").is_empty());
+        assert!(!goods("1604;!1604.2").is_empty());
+        assert!(!goods("").is_empty());
+        assert!(goods("1604").is_within(&goods("16")));
+        assert!(goods("1604;1605").is_within(&goods("1604..1605")));
+        assert!(!goods("16").is_within(&goods("16;!1604")));
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_every_row_that_holds_a_code(
+            ranges in prop::collection::vec((0_u64..9999, 0_u64..500), 1..20),
+            code in 0_u64..CODES,
+        ) {
+            let goods: Vec<Goods> = ranges
+                .iter()
+                .map(|(low, span)| {
+                    let text = format!("{low:04}..{:04}", (low + span).min(9999));
+                    Goods { own: set(&text), ..Goods::default() }
+                })
+                .collect();
+            let found = GoodsIndex::of(goods.iter()).candidates(code);
+            let held: Vec<usize> = (0..goods.len()).filter(|row| goods[*row].holds(code)).collect();
+            prop_assert_eq!(found, held);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A rule set: read from its files, checked as a whole, compiled for matching.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::fault::{Faults, Place};
+use super::goods::{GoodsIndex, number_of};
+use super::matcher::Subject;
+use super::reader::TextFile;
+use super::ruleset::{self, Base};
+use super::table::{self, Exception, Requirement, Rows};
+use super::{
+    AgencyTarget, EnvelopeQuery, EnvelopeRule, JoinRule, Known, Pipeline, RuleFault, RuleFiles, check,
+};
+use crate::model::{Declaration, DeclarationLine, Digest, DocumentCode, RuleId, Timestamp};
+
+/// The file that every rule directory has.
+const RULESET: &str = "ruleset.toml";
+
+/// A rule set that may be used: its files had no error.
+pub struct RuleSet {
+    pub(super) base: Base,
+    pub(super) requirements: Vec<Requirement>,
+    pub(super) exceptions: Vec<Exception>,
+    goods: GoodsIndex,
+    digest: Digest,
+}
+
+impl std::fmt::Debug for RuleSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RuleSet")
+            .field("id", &self.base.id)
+            .field("revision", &self.base.revision)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a line meets.
+pub(super) struct Met<'a> {
+    /// Rows that match.
+    pub(super) hits: Vec<&'a Requirement>,
+    /// Exceptions that match.
+    pub(super) exceptions: Vec<&'a Exception>,
+    /// Rows whose goods match and that fail on one other condition, with that condition.
+    pub(super) near: Vec<(&'a Requirement, &'static str)>,
+}
+
+impl RuleSet {
+    /// Near misses that are kept of one line (ruling 14).
+    pub const NEAR_MISSES_MAX: usize = 20;
+
+    /// Reads, checks and compiles a rule directory; gives the warnings beside it.
+    ///
+    /// # Errors
+    /// Every mistake and warning, in order of file and place, when there is a mistake.
+    pub fn load(files: &RuleFiles, known: &Known<'_>) -> Result<(Arc<Self>, Vec<RuleFault>), Vec<RuleFault>> {
+        let mut faults = Faults::default();
+        let start = Place { file: RULESET.to_owned(), line: 1, column: 1 };
+        let Some(octets) = files.0.get(RULESET) else {
+            faults.error(&start, "the file is missing", "a rule directory has a ruleset.toml");
+            return Err(faults.into_list());
+        };
+        let Some(file) = TextFile::read(RULESET, octets, &mut faults) else { return Err(faults.into_list()) };
+        let base = ruleset::read(file, &|name| files.0.get(name).cloned(), known, &mut faults);
+        let mut rows = Rows::default();
+        for (name, place) in &base.tables {
+            match files.0.get(name.as_str()) {
+                None => faults.error(place, format!("there is no table {name}"), "add it, or leave it out"),
+                Some(octets) => {
+                    if let Some(file) = TextFile::read(name, octets, &mut faults) {
+                        table::read(file, &base, known, &mut rows, &mut faults);
+                    }
+                }
+            }
+        }
+        check::rows(&rows, &mut faults);
+        check::unused_names(files, &base, &rows, &mut faults);
+        if faults.has_errors() {
+            return Err(faults.into_list());
+        }
+        let Rows { mut requirements, mut exceptions } = rows;
+        requirements.sort_by(|a, b| a.id.cmp(&b.id));
+        exceptions.sort_by(|a, b| a.id.cmp(&b.id));
+        let goods = GoodsIndex::of(requirements.iter().map(|row| &row.when.goods));
+        let digest = digest(files, &base);
+        Ok((Arc::new(Self { base, requirements, exceptions, goods, digest }), faults.into_list()))
+    }
+
+    /// Digest of the files that decide: ruleset, tables and calendar (ruling 17).
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.base.id
+    }
+
+    /// Its revision.
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.base.revision
+    }
+
+    /// How many requirements it has.
+    #[must_use]
+    pub fn requirements_count(&self) -> usize {
+        self.requirements.len()
+    }
+
+    /// The ids of its requirements, in order.
+    pub fn requirement_ids(&self) -> impl Iterator<Item = &RuleId> {
+        self.requirements.iter().map(|row| &row.id)
+    }
+
+    /// What is done with a message of this header; nothing known is quarantine. At most one rule matches: two that
+    /// could are a mistake of the set.
+    #[must_use]
+    pub fn envelope(&self, query: &EnvelopeQuery<'_>) -> Option<&EnvelopeRule> {
+        self.base.envelopes.iter().find(|envelope| envelope.takes(query)).map(|envelope| &envelope.rule)
+    }
+
+    /// When the results of a case of this pipeline are all there.
+    #[must_use]
+    pub fn join(&self, pipeline: Pipeline) -> Option<&JoinRule> {
+        self.base.joins.iter().find(|join| join.pipeline == pipeline)
+    }
+
+    /// The agency that an application document belongs to (ruling 4): that of the first row that names it.
+    #[must_use]
+    pub fn agency_of_document(&self, code: &DocumentCode) -> Option<AgencyTarget> {
+        let row = self.requirements.iter().find(|row| row.application == *code)?;
+        let agency = &self.base.agencies.get(&row.agency)?.value;
+        Some(AgencyTarget {
+            agency: row.agency.clone(),
+            party: agency.party.clone(),
+            cpa_id: agency.cpa_id.clone(),
+            result: row.result.clone(),
+        })
+    }
+
+    /// What a line of a declaration meets at an instant. Rows come in order of id.
+    pub(super) fn meet(&self, declaration: &Declaration, line: &DeclarationLine, at: Timestamp) -> Met<'_> {
+        let subject = Subject { declaration, line, goods: number_of(line.hs), at };
+        let mut met = Met { hits: Vec::new(), exceptions: Vec::new(), near: Vec::new() };
+        for row in self.goods.candidates(subject.goods).into_iter().map(|at| &self.requirements[at]) {
+            if row.when.goods.holds(subject.goods) {
+                match row.when.failing(&subject).as_slice() {
+                    [] => met.hits.push(row),
+                    [only] if met.near.len() < Self::NEAR_MISSES_MAX => met.near.push((row, only)),
+                    _ => {}
+                }
+            }
+        }
+        met.exceptions = self.exceptions.iter().filter(|exception| exception.when.hold(&subject)).collect();
+        met
+    }
+}
+
+/// SHA-256 over path length, path, size and octets of the deciding files in order of path.
+fn digest(files: &RuleFiles, base: &Base) -> Digest {
+    let mut names: BTreeSet<&str> = base.tables.iter().map(|(name, _)| name.as_str()).collect();
+    names.insert(RULESET);
+    names.extend(base.calendar_file.as_deref());
+    let mut hasher = openssl::sha::Sha256::new();
+    for name in names {
+        let octets = files.0.get(name).map(Vec::as_slice).unwrap_or_default();
+        for part in [name.as_bytes(), octets] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    Digest(hasher.finish())
+}

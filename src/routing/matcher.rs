@@ -1,0 +1,74 @@
+//! The one matcher: which rows a line hits, which exceptions it meets, and which rows it nearly hits (domain brief,
+//! 7.2; ruling 14).
+
+use super::table::Conditions;
+use crate::model::{Declaration, DeclarationLine, Timestamp};
+
+/// What a row's conditions are held against.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) declaration: &'a Declaration,
+    pub(super) line: &'a DeclarationLine,
+    /// The line's code as a number.
+    pub(super) goods: u64,
+    pub(super) at: Timestamp,
+}
+
+/// The document that a declaration is.
+const DECLARATION: &str = "GOVCBR929";
+
+impl Conditions {
+    /// The conditions that fail, goods left out: none is a hit, one a near miss.
+    pub(super) fn failing(&self, subject: &Subject<'_>) -> Vec<&'static str> {
+        let Subject { declaration, line, at, .. } = subject;
+        let in_force = self.from.is_none_or(|from| from <= *at) && self.until.is_none_or(|until| *at < until);
+        let origin = line.origin.as_ref().map(|code| code.as_str());
+        let export_from = declaration.export_from.as_ref().map(|code| code.as_str());
+        let checks = [
+            ("dates", in_force),
+            ("origin", self.origin.takes(origin)),
+            ("export_from", self.export_from.takes(export_from)),
+            ("usage", self.usage.takes(line.usage.as_ref().map(AsRef::as_ref))),
+            ("doc", self.doc.takes(Some(DECLARATION))),
+            ("importer", self.importer.takes(declaration.importer.as_deref())),
+            ("value", self.value.takes(line.value)),
+            ("weight", self.weight.takes(line.weight)),
+        ];
+        checks.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()
+    }
+
+    /// Whether everything holds.
+    pub(super) fn hold(&self, subject: &Subject<'_>) -> bool {
+        self.goods.holds(subject.goods) && self.failing(subject).is_empty()
+    }
+
+    /// Whether whatever meets these conditions certainly meets the `other` ones.
+    pub(super) fn are_within(&self, other: &Self) -> bool {
+        let from = other.from.is_none_or(|limit| self.from.is_some_and(|from| from >= limit));
+        let until = other.until.is_none_or(|limit| self.until.is_some_and(|until| until <= limit));
+        from && until
+            && self.goods.is_within(&other.goods)
+            && self.origin.is_within(&other.origin)
+            && self.export_from.is_within(&other.export_from)
+            && self.usage.is_within(&other.usage)
+            && self.doc.is_within(&other.doc)
+            && self.importer.is_within(&other.importer)
+            && self.value.is_within(other.value)
+            && self.weight.is_within(other.weight)
+    }
+
+    /// Whether some instant is in both windows.
+    pub(super) fn meet_in_time(&self, other: &Self) -> bool {
+        let begins_before = |a: &Self, b: &Self| match (a.from, b.until) {
+            (Some(from), Some(until)) => from < until,
+            _ => true,
+        };
+        begins_before(self, other) && begins_before(other, self)
+    }
+
+    /// Whether all but the dates is the same.
+    pub(super) fn are_for_the_same(&self, other: &Self) -> bool {
+        let undated = |conditions: &Self| Self { from: None, until: None, ..conditions.clone() };
+        undated(self) == undated(other)
+    }
+}
