@@ -138,7 +138,7 @@ fn read_message(blocks: &Blocks<'_>, errors: &mut Errors) -> Option<Message> {
 /// Whether the message says of itself that it is a signal.
 fn is_signal(blocks: &Blocks<'_>) -> bool {
     let service = blocks.message_header.child(EB, "Service").map(Element::text);
-    service.is_some_and(|service| service.trim().starts_with(Service::MSH))
+    service.is_some_and(|service| service.trim_ascii().starts_with(Service::MSH))
 }
 
 fn client(fault: &dyn std::error::Error) -> EnvelopeError {
@@ -178,3 +178,6 @@ const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 const EB: &str = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd";
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const XLINK: &str = "http://www.w3.org/1999/xlink";
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod scan;
 mod transfer;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -194,9 +195,6 @@ fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Res
             .position(|part| part.content_id.is_some() && part.content_id == content_id(start))
             .ok_or_else(|| MimeError::WrongStart(excerpt(start)))?,
     };
-    if parts.is_empty() {
-        return Err(MimeError::Empty);
-    }
     let root = parts.remove(root);
     if *root.media_type != *ROOT_TYPE {
         return Err(MimeError::RootType(excerpt(&root.media_type)));
@@ -230,9 +228,9 @@ fn read_part(number: usize, raw: &RawPart, body: &Bytes) -> Result<MimePart, Mim
 /// The Content-ID in a header field or a `start` parameter: with angle brackets or, as some peers write it,
 /// without them.
 fn content_id(text: &str) -> Option<ContentId> {
-    let text = text.trim();
+    let text = text.trim_ascii();
     let inner = match (text.strip_prefix('<'), text.strip_suffix('>')) {
-        (Some(_), Some(_)) => text.strip_prefix('<')?.strip_suffix('>')?.trim(),
+        (Some(_), Some(_)) => text.strip_prefix('<')?.strip_suffix('>')?.trim_ascii(),
         (None, None) => text,
         _ => return None,
     };
@@ -243,7 +241,7 @@ fn content_id(text: &str) -> Option<ContentId> {
 /// for every other URI.
 #[must_use]
 pub fn content_id_of_uri(uri: &str) -> Option<ContentId> {
-    let escaped = uri.trim().strip_prefix("cid:").filter(|id| !id.contains('#'))?;
+    let escaped = uri.trim_ascii().strip_prefix("cid:").filter(|id| !id.contains('#'))?;
     let mut octets = Vec::with_capacity(escaped.len());
     let mut rest = escaped.bytes();
     while let Some(octet) = rest.next() {
@@ -266,7 +264,7 @@ pub fn uri_of_content_id(content_id: &ContentId) -> String {
         if octet.is_ascii_alphanumeric() || b"-._~@!$&'()*+,;=:/?".contains(&octet) {
             uri.push(char::from(octet));
         } else {
-            uri.push_str(&format!("%{octet:02X}"));
+            write!(uri, "%{octet:02X}").expect("a String takes any text");
         }
     }
     uri
@@ -279,3 +277,6 @@ fn excerpt(text: &str) -> String {
 
 /// Media type of the SOAP part.
 const ROOT_TYPE: &str = "text/xml";
+
+#[cfg(test)]
+mod tests;

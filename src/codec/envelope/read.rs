@@ -58,13 +58,13 @@ fn party(element: Element<'_>, errors: &mut Errors) -> Option<PartyRef> {
     (!ids.is_empty()).then_some(PartyRef { ids, role })
 }
 
-/// The PartyIds in From or To: at least one, each `type` at most once (ebMS 2.0, 3.1.1.1).
+/// The PartyIds in From or To: at least one, each `eb:type` at most once (ebMS 2.0, 3.1.1.1).
 pub(super) fn party_ids(element: Element<'_>, errors: &mut Errors) -> Vec<PartyId> {
     let mut ids: Vec<PartyId> = Vec::new();
     let mut kinds = BTreeSet::new();
     for child in children(element, "PartyId") {
         let Some((value, kind)) = typed_name(child, errors) else { continue };
-        if !kinds.insert(kind.clone()) {
+        if kind.is_some() && !kinds.insert(kind.clone()) {
             errors.push(ErrorCode::Inconsistent, child, "two PartyIds of one type");
         }
         ids.push(PartyId { value, kind });
@@ -83,7 +83,7 @@ fn service(element: Element<'_>, errors: &mut Errors) -> Option<Service> {
 /// A value with its `eb:type`; without one it must be a URI (ebMS 2.0, 3.1.1.1 and 3.1.4.1).
 fn typed_name(element: Element<'_>, errors: &mut Errors) -> Option<(Arc<str>, Option<Arc<str>>)> {
     let value = plain(element, errors)?;
-    let kind = element.attribute(EB, "type").map(|kind| Arc::from(kind.trim()));
+    let kind = element.attribute(EB, "type").map(|kind| Arc::from(kind.trim_ascii()));
     if kind.is_none() && !is_uri(&value) {
         errors.push(ErrorCode::Inconsistent, element, "without eb:type this must be a URI");
     }
@@ -101,7 +101,7 @@ pub(super) fn manifest(element: Element<'_>, errors: &mut Errors) -> Manifest {
 }
 
 fn reference(element: Element<'_>, errors: &mut Errors) -> Option<Reference> {
-    let Some(href) = element.attribute(XLINK, "href").map(str::trim) else {
+    let Some(href) = element.attribute(XLINK, "href").map(str::trim_ascii) else {
         errors.push(ErrorCode::OtherXml, element, "xlink:href is missing");
         return None;
     };
@@ -129,7 +129,7 @@ fn reference(element: Element<'_>, errors: &mut Errors) -> Option<Reference> {
 /// A text for people and its language.
 pub(super) fn described(element: Element<'_>) -> (Arc<str>, Arc<str>) {
     let lang = element.attribute(XML_NAMESPACE, "lang").unwrap_or_default();
-    (element.text().trim().into(), lang.into())
+    (element.text().trim_ascii().into(), lang.into())
 }
 
 /// The ebMS children with this name.
@@ -167,7 +167,7 @@ pub(super) fn value<T: FromStr<Err = ValueError>>(element: Element<'_>, errors: 
 pub(super) fn plain(element: Element<'_>, errors: &mut Errors) -> Option<Arc<str>> {
     const BYTES_MAX: usize = 512;
     let text = element.text();
-    let text = text.trim();
+    let text = text.trim_ascii();
     let fault = if element.children().next().is_some() {
         "an element in a value"
     } else if text.is_empty() {

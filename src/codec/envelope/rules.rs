@@ -1,14 +1,16 @@
 //! What makes a message of a kind, and which elements may appear together (ebMS 2.0, 5; digest, 5 and 6).
 
+use super::super::xml::Element;
 use super::structure::Blocks;
 use super::{EB, Errors};
-use crate::codec::xml::Element;
-use crate::model::{ErrorCode, Message, MessageHeader, MessageKind, Service, Severity, SignalAction};
+use crate::model::{
+    ErrorCode, ErrorList, Message, MessageHeader, MessageKind, Service, Severity, SignalAction,
+};
 
 /// `eb:version` is 2.0 wherever it stands (ebMS 2.0, 2.3.8). That it stands everywhere is the schema's matter.
 pub(super) fn check_versions(blocks: &Blocks<'_>, errors: &mut Errors) {
     for element in blocks.all() {
-        if element.attribute(EB, "version").is_some_and(|version| version.trim() != "2.0") {
+        if element.attribute(EB, "version").is_some_and(|version| version.trim_ascii() != "2.0") {
             let location = format!("{}/@eb:version", element.path());
             errors.push_at(ErrorCode::NotSupported, location, "only version 2.0 is supported");
         }
@@ -44,7 +46,7 @@ pub(super) fn kind(header: &MessageHeader, blocks: &Blocks<'_>, errors: &mut Err
 
 /// The table of elements that exclude one another.
 pub(super) fn check_together(message: &Message, blocks: &Blocks<'_>, errors: &mut Errors) {
-    let severity = message.error_list.as_ref().map(crate::model::ErrorList::highest_severity);
+    let severity = message.error_list.as_ref().map(ErrorList::highest_severity);
     let signal = match message.kind {
         MessageKind::Signal(action) => Some(action),
         MessageKind::User => None,

@@ -11,7 +11,7 @@ use crate::model::{AckRequested, Acknowledgment, Actor, EbxmlError, ErrorCode, E
 /// AckRequested.
 pub(super) fn ack_requested(element: Element<'_>, errors: &mut Errors) -> Option<AckRequested> {
     let actor = actor_of(element, errors);
-    let signed = match element.attribute(EB, "signed").map(str::trim) {
+    let signed = match element.attribute(EB, "signed").map(str::trim_ascii) {
         Some("true" | "1") => Some(true),
         Some("false" | "0") => Some(false),
         _ => {
@@ -75,7 +75,8 @@ pub(super) fn error_list(element: Element<'_>, errors: &mut Errors) -> Option<Er
 
 fn error(element: Element<'_>, errors: &mut Errors) -> Option<EbxmlError> {
     let severity = severity(element, "severity", errors);
-    let Some(code) = element.attribute(EB, "errorCode").map(str::trim).filter(|code| !code.is_empty()) else {
+    let Some(code) = element.attribute(EB, "errorCode").map(str::trim_ascii).filter(|code| !code.is_empty())
+    else {
         errors.push(ErrorCode::OtherXml, element, "eb:errorCode is missing");
         return None;
     };
@@ -90,7 +91,7 @@ fn error(element: Element<'_>, errors: &mut Errors) -> Option<EbxmlError> {
 }
 
 fn severity(element: Element<'_>, attribute: &str, errors: &mut Errors) -> Option<Severity> {
-    let text = element.attribute(EB, attribute).map(str::trim);
+    let text = element.attribute(EB, attribute).map(str::trim_ascii);
     let severity = [Severity::Warning, Severity::Error].into_iter().find(|s| Some(s.as_str()) == text);
     if severity.is_none() {
         errors.push(ErrorCode::OtherXml, element, format!("eb:{attribute} is neither Error nor Warning"));

@@ -86,12 +86,12 @@ pub fn decode_fault(octets: &Bytes) -> Option<SoapFault> {
     let envelope = Some(tree.root()).filter(|root| root.is(SOAP, "Envelope"))?;
     let fault = envelope.child(SOAP, "Body")?.child(SOAP, "Fault")?;
     let code = fault.child("", "faultcode").map(Element::text).unwrap_or_default();
-    let local = code.trim().rsplit(':').next().and_then(|local| local.split('.').next());
+    let local = code.trim_ascii().rsplit(':').next().and_then(|local| local.split('.').next());
     let code = FaultCode::ALL.into_iter().find(|known| Some(known.as_str()) == local);
     let text = fault.child("", "faultstring").map(Element::text).unwrap_or_default();
     Some(SoapFault {
         code: code.unwrap_or(FaultCode::Server),
-        text: text.trim().chars().take(TEXT_CHARS_MAX).collect(),
+        text: text.trim_ascii().chars().take(TEXT_CHARS_MAX).collect(),
     })
 }
 

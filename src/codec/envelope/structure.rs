@@ -139,17 +139,13 @@ fn check_places(root: Element<'_>, header: Element<'_>, body: Element<'_>, error
         }
         if is_left_out(element) && !(is_in(header) && may_be_left_out(namespace, local)) {
             errors.push(ErrorCode::SecurityFailure, element, "soap:actor takes this out of the signature");
-        }
-        if is_in(header)
+        } else if is_in(header)
             && namespace == EB
             && FOR_TO_PARTY.contains(&local)
             && actor(element) != Actor::TO_PARTY_MSH
         {
-            errors.push(
-                ErrorCode::SecurityFailure,
-                element,
-                "soap:actor names another node than the To Party MSH",
-            );
+            let text = "soap:actor names another node than the To Party MSH";
+            errors.push(ErrorCode::SecurityFailure, element, text);
         }
     }
 }
@@ -174,7 +170,7 @@ fn check_ids(root: Element<'_>, errors: &mut Errors) {
                 ("", "Id") => of_ds,
                 _ => false,
             };
-            if is_id && !ids.insert(attribute.value.trim()) {
+            if is_id && !ids.insert(attribute.value.trim_ascii()) {
                 errors.push(ErrorCode::SecurityFailure, element, "an id that another element has too");
             }
         }

@@ -19,28 +19,28 @@ impl Default for ContentType {
 impl ContentType {
     /// Reads the value of a header field; a parameter that comes twice is refused, whatever it says.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut rest = text.trim();
+        let mut rest = text.trim_ascii();
         let (kind, after) = token(rest).ok_or_else(|| refuse("a type", rest))?;
         let after = after.strip_prefix('/').ok_or_else(|| refuse("\"/\"", after))?;
         let (subtype, after) = token(after).ok_or_else(|| refuse("a subtype", after))?;
         let media_type = format!("{kind}/{subtype}").to_ascii_lowercase();
         let mut parameters: Vec<(String, String)> = Vec::new();
-        rest = after.trim_start();
+        rest = after.trim_ascii_start();
         while !rest.is_empty() {
-            rest = rest.strip_prefix(';').ok_or_else(|| refuse("\";\"", rest))?.trim_start();
+            rest = rest.strip_prefix(';').ok_or_else(|| refuse("\";\"", rest))?.trim_ascii_start();
             if rest.is_empty() {
                 break;
             }
             let (name, after) = token(rest).ok_or_else(|| refuse("a parameter", rest))?;
-            let after = after.trim_start();
-            let after = after.strip_prefix('=').ok_or_else(|| refuse("\"=\"", after))?.trim_start();
+            let after = after.trim_ascii_start();
+            let after = after.strip_prefix('=').ok_or_else(|| refuse("\"=\"", after))?.trim_ascii_start();
             let (value, after) = value(after).ok_or_else(|| refuse("a value", after))?;
             let name = name.to_ascii_lowercase();
             if parameters.iter().any(|(known, _)| *known == name) {
                 return Err(format!("parameter {:?} comes twice", excerpt(&name)));
             }
             parameters.push((name, value));
-            rest = after.trim_start();
+            rest = after.trim_ascii_start();
         }
         Ok(Self { media_type, parameters })
     }

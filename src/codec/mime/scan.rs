@@ -177,7 +177,7 @@ fn part(
             return Err(refuse(format!("a control character in {}", excerpt(name))));
         }
         if let Some(known) = fields.field(name)
-            && known.replace(value.trim().to_owned()).is_some()
+            && known.replace(value.trim_ascii().to_owned()).is_some()
         {
             return Err(refuse(format!("{} comes twice", excerpt(name))));
         }
