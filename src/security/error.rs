@@ -33,6 +33,9 @@ pub enum SignatureFault {
         /// What libxmlsec1 says.
         xmlsec: String,
     },
+    /// Past a bound of the second engine, which is asked because the settings say so.
+    #[error("past a bound of the second engine: {0}")]
+    Limit(String),
     /// The second engine could not be asked.
     #[error("the second engine cannot be asked: {0}")]
     Engine(String),

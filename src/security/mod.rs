@@ -1,7 +1,7 @@
-//! Octets to a verified message ([`open`]), and a decided message to signed octets ([`seal`]).
+//! Octets to a verified message ([`open()`]), and a decided message to signed octets ([`seal()`]).
 //!
 //! Promises: parse once, verify, and read only what was verified (promises-and-threats 2.1; P7). A [`Verified`] comes
-//! from [`open`] alone, so what steers a message cannot have skipped its checks. Everything from the wire is an attack
+//! from [`open()`] alone, so what steers a message cannot have skipped its checks. Everything from the wire is an attack
 //! until then, and the closed profile refuses before anything is computed.
 //!
 //! Does not keep state, read clocks or decide what a message means: time comes in as an argument, and duplicates,

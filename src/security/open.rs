@@ -62,7 +62,7 @@ pub struct Wire<'a> {
 }
 
 /// A message that was let in: what it says is what a registered party said to us. The only way to get one is
-/// [`open`].
+/// [`open()`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     message: Message,
@@ -397,6 +397,7 @@ fn faulty(header: &MessageHeader, fault: &SignatureFault) -> Refusal {
             refuse(RefusalCause::Signature, if uri.is_empty() { SIGNATURE } else { uri }).with_alarm()
         }
         SignatureFault::MissingPart(uri) => mime_problem(header, Some(uri), "the message has no such part"),
+        SignatureFault::Limit(_) => refuse(RefusalCause::Engine, SIGNATURE),
         SignatureFault::Disagreement { .. } => refuse(RefusalCause::Engine, SIGNATURE).with_alarm(),
         SignatureFault::Engine(why) => {
             let told = "the signature cannot be verified at this time";

@@ -390,6 +390,21 @@ fn injected_elements_are_refused_or_read_as_nothing_s1() {
 }
 
 #[test]
+fn an_envelope_past_the_bound_of_the_second_engine_needs_our_own() {
+    let mut pair = pair();
+    let mut large = message(&PARTS);
+    large.header.descriptions = vec![("x".repeat(crate::ffi::ENVELOPE_BYTES_MAX).into(), "en".into())];
+    let sealed = sealed_by(&pair.trader, &large);
+    pair.trust.engine = Engine::Own;
+    assert!(pair.open(&sealed).is_ok());
+    for engine in [Engine::Xmlsec, Engine::Both] {
+        pair.trust.engine = engine;
+        let refused = refusal(pair.open(&sealed), "a large envelope");
+        assert_eq!((refused.cause, refused.alarm), (RefusalCause::Engine, false), "{}", refused.text);
+    }
+}
+
+#[test]
 fn the_worked_example_opens() {
     let certificate = include_bytes!("../../tests/conformance/samples/trader.crt");
     let certificate = X509::from_pem(certificate).and_then(|c| c.to_der()).expect("a certificate");

@@ -36,9 +36,8 @@ fn fault(error: XmlSecError) -> SignatureFault {
         XmlSecError::UnknownPart(content_id) => {
             SignatureFault::MissingPart(format!("cid:{content_id}").into())
         }
-        XmlSecError::Library(_) | XmlSecError::TooLarge | XmlSecError::Key(_) => {
-            SignatureFault::Engine(error.to_string())
-        }
+        XmlSecError::TooLarge => SignatureFault::Limit(error.to_string()),
+        XmlSecError::Library(_) | XmlSecError::Key(_) => SignatureFault::Engine(error.to_string()),
         XmlSecError::Malformed { .. }
         | XmlSecError::DocumentType
         | XmlSecError::Unsigned
