@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub mod code_lists;
+pub mod document;
 pub mod envelope;
 pub mod mime;
 pub mod schema;

@@ -166,7 +166,7 @@ fn rule_name(code: i32) -> String {
         1840 => "enumeration",
         1841..=1843 => "content",
         1845 => "root",
-        1854..=1858 | 1861 | 1864 => "fixed",
+        1854..=1858 | 1861 | 1864 | 1874 => "fixed",
         1866 | 1867 => "attribute",
         1868 => "missing-attribute",
         1871 => "element",

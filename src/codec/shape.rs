@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::code_lists::{CodeList, code_list};
 use super::xml::{Element, XmlLimits, XmlTree};
+use crate::ffi::FINDINGS_MAX;
 use crate::model::Finding;
 
 const XS: &str = "http://www.w3.org/2001/XMLSchema";
@@ -51,10 +52,12 @@ impl Shape {
         shape
     }
 
-    /// Adds a finding for each code that its list does not know.
+    /// Adds a finding for each code that its list does not know, until there are as many as are ever told.
     pub(super) fn check_codes(&self, root: Element<'_>, findings: &mut Vec<Finding>) {
         let mut open = vec![(root, 0)];
-        while let Some((element, index)) = open.pop() {
+        while findings.len() < FINDINGS_MAX
+            && let Some((element, index)) = open.pop()
+        {
             let node = &self.nodes[index];
             let at = |attribute: Option<&str>| match attribute {
                 Some(name) => format!("{}/@{name}", element.path()),

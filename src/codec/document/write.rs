@@ -1,0 +1,339 @@
+//! Values to documents: the gateway's own status report, and what practice partners and tests send.
+//!
+//! Promises: what is written is valid against its schema and reads back as the value, for every value that a
+//! document can carry; texts for people are cut to the length that the schema allows and left out when empty.
+//! What a schema demands and the value does not have is filled with plain stand-ins, named at each function.
+//! Does not invent business content for documents that pass through: those are forwarded as octets (ruling 2).
+
+use std::fmt::Display;
+
+use super::read::{NOTICE_STATUSES, collapsed};
+use crate::codec::code_lists::code_list;
+use crate::codec::schema::{DocumentType, document_type_of_code};
+use crate::codec::xml::XmlWriter;
+use crate::model::{
+    ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationLine, HsCode,
+    NoticeDocument, NoticeKind, ResultDocument, StatusReport, Timestamp,
+};
+
+/// XS2, from the gateway to broker and customs.
+#[must_use]
+pub fn write_status_report(report: &StatusReport) -> String {
+    DocumentWriter::write("GOVCBRXS2", |out| {
+        out.leaf("ID", &report.number);
+        out.leaf("IssueDateTime", report.issued_at);
+        out.element("Declaration", |out| out.leaf("ID", &report.declaration));
+        out.leaf("CaseID", &report.case);
+        out.leaf("RevisionNumeric", report.revision);
+        out.leaf("EventCode", &report.event);
+        out.optional("OutcomeCode", report.outcome.as_ref());
+        for row in &report.applications {
+            out.element("Application", |out| {
+                out.leaf("AgencyCode", &row.agency);
+                out.leaf("TypeCode", &row.document);
+                out.optional("ID", row.number.as_ref());
+                out.leaf("StateCode", &row.state);
+                out.text("Remarks", row.remarks.as_deref());
+            });
+        }
+    })
+}
+
+/// A result (FS7, X51 to X67). Its agency is called `Agency`; quantities are in kilograms.
+///
+/// # Panics
+/// When its code is that of no result.
+#[must_use]
+pub fn write_result(result: &ResultDocument) -> String {
+    DocumentWriter::write(result.code.as_str(), |out| {
+        out.leaf("ID", &result.number);
+        out.leaf("IssueDateTime", result.issued_at);
+        out.element("Status", |out| out.leaf("NameCode", result.outcome.as_str()));
+        out.element("Authenticator", |out| out.leaf("Name", AGENCY));
+        out.additional_information(result.remarks.as_deref());
+        out.element("Declaration", |out| {
+            out.optional("ID", result.application.as_ref());
+            out.optional("EffectiveDateTime", result.valid_until);
+            if let Some(applicant) = &result.applicant {
+                out.element("Agent", |out| out.leaf("ID", applicant));
+            }
+            for item in &result.items {
+                out.element("LPCO", |out| {
+                    out.leaf("SequenceNumeric", item.sequence);
+                    out.leaf("Outcome", item.outcome.as_str());
+                    out.measure("ApprovedQuantity", item.quantity, KILOGRAM);
+                    out.text("Reason", item.reason.as_deref());
+                });
+            }
+        });
+    })
+}
+
+/// A notice of an agency, which is called `Agency`: RBG for an error, else RBH. An error without remarks
+/// says that it is one. The application must be named, or the schema refuses it.
+///
+/// # Panics
+/// When its code is that of no notice.
+#[must_use]
+pub fn write_notice(notice: &NoticeDocument) -> String {
+    let status = NOTICE_STATUSES.iter().find(|(_, kind)| *kind == notice.notice).map(|(code, _)| *code);
+    DocumentWriter::write(notice.code.as_str(), |out| {
+        out.leaf("ID", &notice.number);
+        out.leaf("IssueDateTime", notice.issued_at);
+        if let Some(status) = status {
+            out.element("Status", |out| out.leaf("NameCode", status));
+            out.optional("ExpirationDateTime", notice.deadline);
+        }
+        out.element("Authenticator", |out| out.leaf("Name", AGENCY));
+        out.element("Declaration", |out| {
+            out.optional("ID", notice.application.as_ref());
+            out.optional("FunctionalReferenceID", notice.acceptance_number.as_ref());
+        });
+        if notice.notice == NoticeKind::InspectionOrdered {
+            out.element("Inspection", |out| out.leaf("TypeName", INSPECTION));
+        }
+        if status.is_some() {
+            out.additional_information(notice.remarks.as_deref());
+        } else {
+            out.element("Error", |out| {
+                out.leaf("SequenceNumeric", 1);
+                out.text("Description", notice.remarks.as_deref().or(Some(ERROR)));
+            });
+        }
+    })
+}
+
+/// A notice of customs. Where a status, a reason or a deadline is demanded and missing, it is the most harmless
+/// one: 023 `12` waiting, 5GZ and R21 `99` other, 5GV `5` guidance, "No reason given", and the deadline of a supplement
+/// is the time of issue.
+///
+/// # Panics
+/// When its code is that of no notice of customs.
+#[must_use]
+pub fn write_customs_notice(notice: &CustomsNotice) -> String {
+    let (status, remarks) = (notice.status.as_deref(), notice.remarks.as_deref());
+    DocumentWriter::write(notice.code.as_str(), |out| {
+        out.leaf("ID", &notice.number);
+        out.leaf("IssueDateTime", notice.issued_at);
+        out.element("Declaration", |out| out.leaf("ID", &notice.declaration));
+        match notice.code.as_str() {
+            "GOVCBR023" => out.element("Status", |out| out.leaf("NameCode", status.unwrap_or("12"))),
+            "GOVCBR5GZ" | "GOVCBRR21" => {
+                out.element("Reason", |out| out.leaf("Code", status.unwrap_or("99")));
+            }
+            "GOVCBR5GV" => {
+                out.leaf("SupplementKindCode", status.unwrap_or("5"));
+                out.leaf("ExpirationDateTime", notice.issued_at);
+                return out.text("Reason", remarks.or(Some(REASON)));
+            }
+            "GOVCBR5EN" => return out.text("Reason", remarks),
+            "GOVCBR5EM" => out.element("Inspection", |out| out.leaf("TypeName", INSPECTION)),
+            _ => {}
+        }
+        out.additional_information(remarks);
+    })
+}
+
+/// A declaration (929), made at `issued_at`. Its declarant has the filer code that the number begins with; goods
+/// are called by their HS code; an importer who is missing has the number `0`.
+#[must_use]
+pub fn write_declaration(declaration: &Declaration, issued_at: Timestamp) -> String {
+    DocumentWriter::write("GOVCBR929", |out| {
+        out.leaf("ID", &declaration.number);
+        out.leaf("IssueDateTime", issued_at);
+        out.leaf("FunctionCode", &declaration.function);
+        out.leaf("DeclarationOfficeID", OFFICE);
+        out.element("Agent", |out| {
+            out.leaf("ID", declaration.number.get(..5).unwrap_or_default());
+            out.leaf("Name", "Declarant");
+        });
+        out.element("Importer", |out| {
+            out.leaf("ID", declaration.importer.as_deref().unwrap_or("0"));
+            out.leaf("Name", "Importer");
+        });
+        out.optional("ExportationCountryCode", declaration.export_from);
+        out.attachments(&declaration.attachments);
+        out.leaf("GoodsItemQuantity", declaration.lines.len());
+        for line in &declaration.lines {
+            out.element("GovernmentAgencyGoodsItem", |out| write_line(out, line));
+        }
+    })
+}
+
+fn write_line(out: &mut DocumentWriter, line: &DeclarationLine) {
+    out.leaf("SequenceNumeric", line.sequence);
+    out.commodity(line.hs);
+    if let Some(weight) = line.weight {
+        out.element("GoodsMeasure", |out| out.leaf("NetNetWeightMeasure", weight));
+    }
+    if let Some(origin) = line.origin {
+        out.element("Origin", |out| out.leaf("CountryCode", origin));
+    }
+    out.optional("CustomsValueAmount", line.value);
+    out.optional("UsageCode", line.usage.as_ref());
+    for row in &line.requirements {
+        out.element("AdditionalDocument", |out| {
+            out.leaf("CategoryCode", 1);
+            out.leaf("ID", &row.number);
+            out.leaf("LawCode", &row.law);
+            out.measure("UsedQuantity", row.quantity, row.unit.as_deref().unwrap_or(KILOGRAM));
+        });
+    }
+    for row in &line.not_applicable {
+        out.element("NotApplicableRequirement", |out| {
+            out.leaf("LawCode", &row.law);
+            out.leaf("ReasonCode", &row.reason);
+            out.text("ReasonText", row.text.as_deref());
+        });
+    }
+}
+
+/// An application (FR2, X01 to X17), made at `issued_at` by the applicant with this business number. Every item
+/// weighs one kilogram and has the plainest part of its agency; a cancellation gives "No reason given".
+///
+/// # Panics
+/// When its code is that of no application.
+#[must_use]
+pub fn write_application(application: &ApplicationDocument, applicant: &str, issued_at: Timestamp) -> String {
+    let code = application.code.as_str();
+    DocumentWriter::write(code, |out| {
+        if code == "GOVCBRFR2" {
+            out.leaf("SubTypeCode", "DRUG");
+        }
+        out.leaf("ID", &application.number);
+        out.leaf("IssueDateTime", issued_at);
+        out.leaf("FunctionCode", &application.function);
+        out.text("Reason", (&*application.function == "1").then_some(REASON));
+        out.leaf("LoadingListQuantity", application.items.len());
+        out.element("Agent", |out| {
+            out.leaf("ID", applicant);
+            out.leaf("Name", "Applicant");
+        });
+        out.attachments(&application.attachments);
+        for item in &application.items {
+            out.element("LPCO", |out| {
+                out.leaf("SequenceNumeric", item.sequence);
+                out.commodity(item.hs);
+                out.element("GoodsMeasure", |out| out.leaf("NetNetWeightMeasure", 1));
+                out.element("DetailContents", |out| {
+                    let of_agency = DETAILS.iter().find(|(document, _)| *document == code);
+                    for (name, value) in of_agency.map_or(&[][..], |(_, fields)| *fields) {
+                        out.leaf(name, value);
+                    }
+                });
+            });
+        }
+    })
+}
+
+/// What each agency's part of an item must have.
+const DETAILS: [(&str, &[(&str, &str)]); 7] = [
+    ("GOVCBRFR2", &[("BSEIndicator", "false")]),
+    (
+        "GOVCBRX01",
+        &[("ProductClassCode", "PROCESSED"), ("PurposeCode", "SALE"), ("KoreanLabelIndicator", "true")],
+    ),
+    ("GOVCBRX02", &[("BotanicalName", "Plant"), ("PlantPartCode", "WHOLE"), ("ProductionCountryCode", "CN")]),
+    ("GOVCBRX03", &[("SpeciesName", "Animal"), ("ConditionCode", "FROZEN")]),
+    ("GOVCBRX04", &[("SpeciesName", "Fish"), ("ConditionCode", "FROZEN"), ("PurposeCode", "SALE")]),
+    ("GOVCBRX06", &[("LicenceID", "1"), ("DeviceClassCode", "1"), ("ModelName", "Device")]),
+    ("GOVCBRX11", &[("CertificateID", "1"), ("ModelName", "Appliance")]),
+];
+
+/// What an agency that a value does not name is called.
+const AGENCY: &str = "Agency";
+const OFFICE: &str = "020";
+const INSPECTION: &str = "Inspection";
+const ERROR: &str = "Refused by the agency's own checks";
+const REASON: &str = "No reason given";
+const KILOGRAM: &str = "KGM";
+/// Characters of a remark (`TextType` of `common-1.xsd`).
+const TEXT_CHARS_MAX: usize = 1000;
+/// Characters of a name (`NameType` of `common-1.xsd`).
+const NAME_CHARS_MAX: usize = 100;
+
+/// Writes one document, an element a line, indented as people do.
+struct DocumentWriter {
+    xml: XmlWriter,
+    depth: usize,
+}
+
+impl DocumentWriter {
+    /// The document with this code; `content` follows its TypeCode.
+    fn write(code: &str, content: impl FnOnce(&mut Self)) -> String {
+        let DocumentType { namespace, root, .. } = document_type_of_code(code)
+            .expect("a value has the code of a document that is read here: the reader gives no other");
+        let mut out = Self { xml: XmlWriter::document(), depth: 1 };
+        out.xml.open(root).attribute("xmlns", namespace);
+        out.leaf("TypeCode", code);
+        content(&mut out);
+        out.xml.raw("\n").close(root).raw("\n");
+        out.xml.finish()
+    }
+
+    fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
+        self.new_line();
+        self.xml.open(name);
+        self.depth += 1;
+        content(self);
+        self.depth -= 1;
+        self.new_line();
+        self.xml.close(name);
+    }
+
+    fn leaf(&mut self, name: &str, value: impl Display) {
+        self.new_line();
+        self.xml.leaf(name, &value.to_string());
+    }
+
+    fn optional(&mut self, name: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.leaf(name, value);
+        }
+    }
+
+    /// A text for people.
+    fn text(&mut self, name: &str, text: Option<&str>) {
+        self.optional(name, text.and_then(|text| cut(text, TEXT_CHARS_MAX)));
+    }
+
+    fn additional_information(&mut self, text: Option<&str>) {
+        if let Some(text) = text.and_then(|text| cut(text, TEXT_CHARS_MAX)) {
+            self.element("AdditionalInformation", |out| out.leaf("Content", text));
+        }
+    }
+
+    fn measure(&mut self, name: &str, quantity: Option<Decimal>, unit: &str) {
+        if let Some(quantity) = quantity {
+            self.new_line();
+            self.xml.open(name).attribute("unitCode", unit).text(&quantity.to_string()).close(name);
+        }
+    }
+
+    /// Goods that only their HS code is known of.
+    fn commodity(&mut self, hs: HsCode) {
+        let listed = code_list("hs").and_then(|list| list.meaning(hs.as_str()));
+        self.element("Commodity", |out| {
+            let name = listed.and_then(|name| cut(name, NAME_CHARS_MAX));
+            out.leaf("CargoDescription", name.unwrap_or_else(|| format!("Goods of {hs}")));
+            out.element("Classification", |out| out.leaf("ID", hs));
+        });
+    }
+
+    fn attachments(&mut self, attachments: &[ContentId]) {
+        for content_id in attachments {
+            self.element("AttachedDocument", |out| out.leaf("ContentID", content_id));
+        }
+    }
+
+    fn new_line(&mut self) {
+        self.xml.raw("\n").raw(&"  ".repeat(self.depth));
+    }
+}
+
+/// A text as a document carries it; none when nothing is left of it.
+fn cut(text: &str, chars_max: usize) -> Option<String> {
+    let cut: String = collapsed(text).chars().take(chars_max).collect();
+    let cut = cut.trim_end_matches(' ');
+    (!cut.is_empty()).then(|| cut.to_owned())
+}

@@ -1,0 +1,320 @@
+//! Every sample under `tests/samples/documents`, a folder for each document code: valid ones read to their
+//! values, invalid ones, which have a `.findings` file beside them, give exactly the findings in it, in its order.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use gwanmun::codec::document::{document_code_of_root, read_document};
+use gwanmun::codec::schema::{DocumentFamily, document_type_of_code, document_types};
+use gwanmun::codec::xml::{XmlLimits, XmlTree};
+use gwanmun::model::{
+    ApplicationDocument, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport,
+};
+
+#[test]
+fn invalid_samples_give_exactly_their_findings() {
+    let mut checked = 0;
+    for sample in samples().into_iter().filter(|sample| sample.expected.is_some()) {
+        let found: Vec<String> = sample.findings().iter().map(ToString::to_string).collect();
+        let expected: Vec<&str> = sample.expected.iter().flat_map(|text| text.lines()).collect();
+        assert!(!expected.is_empty(), "{}: an empty list of findings proves nothing", sample.path.display());
+        assert_eq!(found, expected, "{}", sample.path.display());
+        checked += 1;
+    }
+    assert!(checked >= 40, "{checked} samples");
+}
+
+#[test]
+fn valid_samples_have_no_findings_and_are_known_by_their_root() {
+    let mut of_code = BTreeMap::new();
+    for sample in samples().into_iter().filter(|sample| sample.expected.is_none()) {
+        assert_eq!(sample.findings(), [], "{}", sample.path.display());
+        assert_eq!(
+            document_code_of_root(&sample.octets),
+            Some(sample.code.clone()),
+            "{}",
+            sample.path.display()
+        );
+        *of_code.entry(sample.code).or_insert(0) += 1;
+    }
+    for document_type in document_types() {
+        assert!(of_code.contains_key(document_type.code), "no valid sample of {}", document_type.code);
+    }
+}
+
+#[test]
+fn valid_samples_read_to_their_values() {
+    let mut expected: BTreeMap<&str, &str> = VALUES.into_iter().collect();
+    for sample in samples().into_iter().filter(|sample| sample.expected.is_none()) {
+        let name = sample.name();
+        let Ok(document) = read_document(&sample.code, &sample.octets) else { continue };
+        assert_eq!(Some(gist(&document).as_str()), expected.remove(&*name), "{name}");
+    }
+    assert_eq!(expected, BTreeMap::new(), "samples that are missing or do not read");
+}
+
+/// What each valid sample says, by its path without `.xml`.
+const VALUES: [(&str, &str); 38] = [
+    ("023/cleared", "GOVCBR023 20091203150000090 2009-12-03T06:00:00Z for 1234509000017X: 13, -"),
+    ("023/selected", "GOVCBR023 20091201104000091 2009-12-01T01:30:00Z for 1234509000017X: 19, -"),
+    ("5EM/inspection", "GOVCBR5EM 20091201120000005 2009-12-01T01:30:00Z for 1234509000017X: -, -"),
+    (
+        "5EN/cancelled",
+        "GOVCBR5EN 20091201120000006 2009-12-01T01:30:00Z for 1234509000017X: -, Selected by mistake",
+    ),
+    (
+        "5GV/certificate-of-origin",
+        "GOVCBR5GV 20091201120000003 2009-12-01T01:30:00Z for 1234509000017X: 2, The certificate of origin is missing",
+    ),
+    ("5GZ/not-yet-approved", "GOVCBR5GZ 20091201110000002 2009-12-01T01:30:00Z for 1234509000017X: 18, -"),
+    (
+        "929/held-approvals",
+        "1234509000033B 9 1208143211 US; 1 0805100000 US SALE - 18000.5 holds 12 NPQS-2009-004711 18000.5 KGM; 2 8516791000 CN RD - - not 23 Z Sample for the certification test itself not 05 B -",
+    ),
+    (
+        "929/herbs",
+        "1234509000017X 9 1208143211 CN; 1 1211901000 CN SALE 16754400 1200; with invoice@broker.example",
+    ),
+    ("929/unregulated", "1234509000025A 9 1208143211 -; 1 7318150000 US - - -"),
+    ("FR2/herbs", "GOVCBRFR2 S091201001AAH 9; 1 1211901000"),
+    (
+        "FS7/receipt",
+        "GOVCBRFS7 20091203093000044 2009-12-03T00:30:00Z for S091201001AAH of 1208143211: approved until -, -; 1 approved - -",
+    ),
+    (
+        "R21/filed-twice",
+        "GOVCBRR21 20091201120000004 2009-12-01T01:30:00Z for 1234509000017X: 01, The same goods were declared under 1234509000009C",
+    ),
+    (
+        "R99/accepted",
+        "GOVCBRR99 20091201103000001 2009-12-01T01:30:00Z for 1234509000017X: -, Documents are to be kept for five years",
+    ),
+    (
+        "RBG/two-errors",
+        "GOVCBRRBG 20091201110500780 2009-12-01T02:05:00Z for X01-20091201-0001 as 20091201-X01-0381: error until -, 제조업소 ManufacturerRegistrationID: The registration has ended; The product code is missing",
+    ),
+    (
+        "RBH/accepted",
+        "GOVCBRRBH 20091201110500771 2009-12-01T02:05:00Z for X01-20091201-0001 as 20091201-X01-0381: accepted until 2009-12-15T09:00:00Z, -",
+    ),
+    (
+        "RBH/customs-done",
+        "GOVCBRRBH 20091204090000776 2009-12-04T00:00:00Z for X01-20091201-0001 as 20091201-X01-0381: customs_done until -, -",
+    ),
+    (
+        "RBH/documents-wanted",
+        "GOVCBRRBH 20091201140000773 2009-12-01T05:00:00Z for X01-20091201-0001 as 20091201-X01-0381: documents_requested until 2009-12-15T09:00:00Z, -",
+    ),
+    (
+        "RBH/inspection-ordered",
+        "GOVCBRRBH 20091201160000775 2009-12-01T07:00:00Z for X01-20091201-0001 as 20091201-X01-0381: inspection_ordered until -, -",
+    ),
+    (
+        "RBH/supplement-wanted",
+        "GOVCBRRBH 20091201150000774 2009-12-01T06:00:00Z for X01-20091201-0001 as 20091201-X01-0381: supplement_requested until 2009-12-15T09:00:00Z, Name the manufacturer as it is registered",
+    ),
+    (
+        "RBH/under-review",
+        "GOVCBRRBH 20091201130000772 2009-12-01T04:00:00Z for X01-20091201-0001 as 20091201-X01-0381: under_review until -, -",
+    ),
+    ("X01/cancellation", "GOVCBRX01 X01-20091201-0001 1; 1 1211901000"),
+    ("X01/herbs", "GOVCBRX01 X01-20091201-0001 9; 1 1211901000"),
+    (
+        "X02/herbs",
+        "GOVCBRX02 X02-20091201-0001 9; 1 1211901000; with phytosanitary-certificate@broker.example",
+    ),
+    ("X03/pork", "GOVCBRX03 X03-20091201-0001 9; 1 0203291000"),
+    ("X04/pollack", "GOVCBRX04 X04-20091201-0001 9; 1 0303670000"),
+    ("X06/instruments", "GOVCBRX06 X06-20091201-0001 9; 1 9018909011"),
+    ("X11/toasters", "GOVCBRX11 X11-20091201-0001 9; 1 8516791000"),
+    (
+        "X51/approved",
+        "GOVCBRX51 20091202142000123 2009-12-02T05:20:00Z for X01-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved 1200 -",
+    ),
+    (
+        "X51/conditional",
+        "GOVCBRX51 20091202142000124 2009-12-02T05:20:00Z for X01-20091201-0001 of 1208143211: approved_conditional until -, Not to be distributed before the result of the laboratory test is known",
+    ),
+    (
+        "X51/without-application",
+        "GOVCBRX51 20091202142000125 2009-12-02T05:20:00Z for - of 1208143211: approved until -, -",
+    ),
+    (
+        "X52/passed",
+        "GOVCBRX52 20091202160500871 2009-12-02T07:05:00Z for X02-20091201-0001 of 1208143211: approved until -, -; 1 approved - -",
+    ),
+    (
+        "X52/refused-item",
+        "GOVCBRX52 20091202160500872 2009-12-02T05:20:00Z for X02-20091201-0001 of 1208143211: rejected until -, Live larvae were found; 1 approved - -; 2 rejected - Live larvae of Plodia interpunctella",
+    ),
+    (
+        "X53/approved",
+        "GOVCBRX53 20091203110000009 2009-12-02T05:20:00Z for X03-20091201-0001 of 1208143211: approved until -, -; 1 approved - -",
+    ),
+    (
+        "X54/not-applicable",
+        "GOVCBRX54 20091203113000011 2009-12-02T05:20:00Z for X04-20091201-0001 of 1208143211: not_applicable until -, -",
+    ),
+    (
+        "X56/cancelled",
+        "GOVCBRX56 20091203113000012 2009-12-02T05:20:00Z for X06-20091201-0001 of 1208143211: cancelled until -, -",
+    ),
+    (
+        "X61/revoked",
+        "GOVCBRX61 20091203113000013 2009-12-02T05:20:00Z for X11-20091201-0001 of 1208143211: revoked until -, -",
+    ),
+    (
+        "XS2/all-collected",
+        "case-1.1.1.all-collected 2009-12-01T01:00:02Z for 1234509000017X in case-1.1: all_collected favourable; KFDA GOVCBRX01 X01-20091201-0001 created -; NPQS GOVCBRX02 - blocked Send GOVCBRX02 in the same conversation",
+    ),
+    (
+        "XS2/lodged",
+        "case-1.1.1.lodged 2009-12-01T01:00:02Z for 1234509000017X in case-1.1: lodged -; KFDA GOVCBRX01 X01-20091201-0001 created -; NPQS GOVCBRX02 - blocked Send GOVCBRX02 in the same conversation",
+    ),
+];
+
+/// The value of a document in a line: numbers first, then what else steers something.
+fn gist(document: &Document) -> String {
+    match document {
+        Document::Declaration(declaration) => {
+            let lines = declaration.lines.iter().map(|line| {
+                let held = line.requirements.iter().map(|row| {
+                    let quantity = row.quantity.map_or_else(String::new, |quantity| quantity.to_string());
+                    format!(
+                        " holds {} {} {quantity} {}",
+                        row.law,
+                        row.number,
+                        row.unit.as_deref().unwrap_or_default()
+                    )
+                });
+                let not = line.not_applicable.iter().map(|row| {
+                    format!(" not {} {} {}", row.law, row.reason, row.text.as_deref().unwrap_or("-"))
+                });
+                let fields =
+                    [shown(line.origin), shown(line.usage.as_ref()), shown(line.value), shown(line.weight)];
+                let fields = fields.join(" ");
+                format!("; {} {} {fields}{}", line.sequence, line.hs, held.chain(not).collect::<String>())
+            });
+            let Declaration { number, function, importer, export_from, .. } = declaration;
+            let (importer, export_from) = (shown(importer.as_ref()), shown(*export_from));
+            let attached = attached(&declaration.attachments);
+            format!("{number} {function} {importer} {export_from}{}{attached}", lines.collect::<String>())
+        }
+        Document::Application(application) => {
+            let items = application.items.iter().map(|item| format!("; {} {}", item.sequence, item.hs));
+            let ApplicationDocument { code, number, function, attachments, .. } = application;
+            format!("{code} {number} {function}{}{}", items.collect::<String>(), attached(attachments))
+        }
+        Document::Result(result) => {
+            let items = result.items.iter().map(|item| {
+                let (quantity, reason) = (shown(item.quantity), shown(item.reason.as_ref()));
+                format!("; {} {} {quantity} {reason}", item.sequence, item.outcome.as_str())
+            });
+            format!(
+                "{} {} {} for {} of {}: {} until {}, {}{}",
+                result.code,
+                result.number,
+                result.issued_at,
+                shown(result.application.as_ref()),
+                shown(result.applicant.as_ref()),
+                result.outcome.as_str(),
+                shown(result.valid_until),
+                shown(result.remarks.as_ref()),
+                items.collect::<String>(),
+            )
+        }
+        Document::Notice(notice) => format!(
+            "{} {} {} for {} as {}: {} until {}, {}",
+            notice.code,
+            notice.number,
+            notice.issued_at,
+            shown(notice.application.as_ref()),
+            shown(notice.acceptance_number.as_ref()),
+            notice.notice.as_str(),
+            shown(notice.deadline),
+            shown(notice.remarks.as_ref()),
+        ),
+        Document::Customs(notice) => format!(
+            "{} {} {} for {}: {}, {}",
+            notice.code,
+            notice.number,
+            notice.issued_at,
+            notice.declaration,
+            shown(notice.status.as_ref()),
+            shown(notice.remarks.as_ref()),
+        ),
+        Document::StatusReport(report) => {
+            let rows = report.applications.iter().map(|row| {
+                let (number, remarks) = (shown(row.number.as_ref()), shown(row.remarks.as_ref()));
+                format!("; {} {} {number} {} {remarks}", row.agency, row.document, row.state)
+            });
+            let StatusReport { number, issued_at, declaration, case, revision, event, outcome, .. } = report;
+            let outcome = shown(outcome.as_ref());
+            let rows = rows.collect::<String>();
+            format!("{number} {issued_at} for {declaration} in {case}.{revision}: {event} {outcome}{rows}")
+        }
+    }
+}
+
+fn shown(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn attached(attachments: &[ContentId]) -> String {
+    attachments.iter().map(|content_id| format!("; with {content_id}")).collect()
+}
+
+/// A file of `tests/samples/documents`.
+struct Sample {
+    path: PathBuf,
+    code: DocumentCode,
+    octets: Vec<u8>,
+    /// Its `.findings`, when it is invalid.
+    expected: Option<String>,
+}
+
+impl Sample {
+    /// Its folder and name, such as `929/herbs`.
+    fn name(&self) -> String {
+        let folder = self.path.parent().and_then(Path::file_name).unwrap_or_default();
+        let file = self.path.file_stem().unwrap_or_default();
+        format!("{}/{}", folder.display(), file.display())
+    }
+
+    /// What reading it finds. Validation reports are read by nobody: of these, what their schema finds.
+    fn findings(&self) -> Vec<Finding> {
+        let document_type =
+            document_type_of_code(self.code.as_str()).expect("a folder has the name of a code");
+        if document_type.family == DocumentFamily::ValidationReport {
+            let octets = Bytes::copy_from_slice(&self.octets);
+            let tree = XmlTree::parse(octets, &XmlLimits::DOCUMENT).expect("the sample is well-formed");
+            return document_type.findings(&self.octets, &tree);
+        }
+        read_document(&self.code, &self.octets).err().unwrap_or_default()
+    }
+}
+
+fn samples() -> Vec<Sample> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/documents");
+    let mut samples = Vec::new();
+    for folder in entries(&root) {
+        let code = folder.file_name().expect("a folder has a name").to_string_lossy();
+        let code: DocumentCode = format!("GOVCBR{code}").parse().expect("a folder has the name of a code");
+        for path in entries(&folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "xml")) {
+            let octets = fs::read(&path).expect("a sample can be read");
+            let expected = fs::read_to_string(path.with_extension("findings")).ok();
+            samples.push(Sample { path, code: code.clone(), octets, expected });
+        }
+    }
+    samples
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let read = fs::read_dir(directory).expect("the directory of samples can be read");
+    let mut entries: Vec<PathBuf> = read.map(|entry| entry.expect("an entry can be read").path()).collect();
+    entries.sort();
+    entries
+}
