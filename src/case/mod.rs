@@ -1,1 +1,25 @@
-//! The application and case layers.
+//! The application and case layers (domain brief, 5): what an arriving document does to a case.
+//!
+//! Each act is a pure function of a case and an input; it changes the case and says what happened. The expected
+//! set is stored rows, the join counts them and nothing else, and silence never decides.
+//!
+//! Does not know messages, agreements or deliveries: `engine` puts the answers together.
+
+mod application;
+mod customs;
+mod join;
+mod lodging;
+mod notice;
+mod report;
+mod result;
+
+#[cfg(test)]
+mod tests;
+
+pub use application::{DeliveryEnd, end_of_delivery, shown_state};
+pub use customs::{CustomsEffect, apply_customs_notice};
+pub use join::settle;
+pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};
+pub use notice::{NoticeEffect, apply_notice};
+pub use report::{ReportEvent, status_report};
+pub use result::{IncomingResult, ResultEffect, apply_result, open_result_only};

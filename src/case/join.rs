@@ -1,0 +1,58 @@
+//! The join (domain brief, 5.3, rulings 18 to 20): stored rows are counted, and what they come to is said once.
+
+use crate::model::{Application, ApplicationState, Case, CaseState, EventKind, JoinEvent, Timestamp};
+
+/// Counts the required applications, moves the case where they say it stands, and returns the events that this
+/// is the first time for: `first_result` once per revision, `all_collected` and `reopened` once per revision and
+/// round. A reopening starts a new round. An ended case stays ended.
+pub fn settle(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
+    if matches!(case.state, CaseState::Cleared | CaseState::Dismissed | CaseState::ResultOnly) {
+        return Vec::new();
+    }
+    let before = case.events.len();
+    let required = || case.applications.iter().filter(|application| application.required);
+    if required().next().is_none() {
+        case.state = CaseState::Ready;
+        return Vec::new();
+    }
+    let answered = required().any(|application| !application.results.is_empty());
+    let collected = required().all(is_collected);
+    let favourable = required().all(is_favourable);
+    let state = match (collected, favourable) {
+        (false, _) => CaseState::Collecting,
+        (true, true) => CaseState::Ready,
+        (true, false) => CaseState::Blocked,
+    };
+    if answered
+        && !case.events.iter().any(|e| e.revision == case.revision && e.kind == EventKind::FirstResult)
+    {
+        emit(case, EventKind::FirstResult, at);
+    }
+    if matches!(case.state, CaseState::Ready | CaseState::Blocked) && state != case.state {
+        case.round += 1;
+        emit(case, EventKind::Reopened, at);
+    }
+    if collected && !is_reported(case) {
+        emit(case, EventKind::AllCollected { favourable }, at);
+    }
+    case.state = state;
+    case.events.split_at(before).1.to_vec()
+}
+
+fn emit(case: &mut Case, kind: EventKind, at: Timestamp) {
+    case.events.push(JoinEvent { revision: case.revision, round: case.round, kind, at });
+}
+
+/// Whether this round of this revision has had its `all_collected`.
+fn is_reported(case: &Case) -> bool {
+    let this_round = |e: &&JoinEvent| e.revision == case.revision && e.round == case.round;
+    case.events.iter().filter(this_round).any(|e| matches!(e.kind, EventKind::AllCollected { .. }))
+}
+
+fn is_collected(application: &Application) -> bool {
+    matches!(application.state, ApplicationState::Decided(outcome) if outcome.is_collected())
+}
+
+fn is_favourable(application: &Application) -> bool {
+    matches!(application.state, ApplicationState::Decided(outcome) if outcome.is_favourable())
+}

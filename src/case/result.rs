@@ -1,0 +1,170 @@
+//! Results of an agency (domain brief, 5.2, rulings 20 to 25): outcomes by item, the worst one is the outcome.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    AgencyCode, Application, ApplicationState, Case, CaseId, CaseState, ConversationId, Digest, ItemOutcome,
+    MessageKey, Outcome, PartyKey, ReceivedResult, ResultDocument, Timestamp,
+};
+
+/// A result and how it came.
+#[derive(Clone, Copy, Debug)]
+pub struct IncomingResult<'a> {
+    /// The document, read.
+    pub document: &'a ResultDocument,
+    /// Digest of its octets.
+    pub digest: Digest,
+    /// The message it came in.
+    pub key: &'a MessageKey,
+    /// When it was received.
+    pub received_at: Timestamp,
+}
+
+/// What a result did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultEffect {
+    /// Recorded; every item has its outcome, and this is the worst.
+    Decided(Outcome),
+    /// Recorded; some items have no outcome yet.
+    Partial,
+    /// Its number came before with the same octets: nothing changes.
+    Repeated,
+    /// Its number came before with other octets: nothing changes, an alarm.
+    OtherOctets,
+    /// It decides items that the application does not have: nothing changes.
+    UnknownItems(Vec<u16>),
+    /// Another document answers this application: nothing changes.
+    OtherDocument,
+}
+
+/// Applies a result to the application of the case with this index. Of two that decide the same item the newer
+/// issue time wins, at equal times the later receipt.
+///
+/// # Panics
+/// When the case has no such application.
+pub fn apply_result(case: &mut Case, index: usize, incoming: IncomingResult<'_>) -> ResultEffect {
+    let document = incoming.document;
+    if let Some(effect) = known_number(case, &incoming) {
+        return effect;
+    }
+    let application = &mut case.applications[index];
+    if application.result != document.code {
+        return ResultEffect::OtherDocument;
+    }
+    let unknown = document.items.iter().map(|item| item.sequence);
+    let unknown: Vec<u16> = unknown.filter(|sequence| !application.items.contains(sequence)).collect();
+    if !unknown.is_empty() {
+        return ResultEffect::UnknownItems(unknown);
+    }
+    record(application, incoming);
+    match application.state {
+        ApplicationState::Decided(outcome) => ResultEffect::Decided(outcome),
+        _ => ResultEffect::Partial,
+    }
+}
+
+/// A case for a result that no application here asked for: it is relayed all the same, and counted nowhere.
+#[must_use]
+pub fn open_result_only(
+    id: CaseId,
+    agency: AgencyCode,
+    conversation_id: ConversationId,
+    submitter: Option<PartyKey>,
+    incoming: IncomingResult<'_>,
+) -> Case {
+    let document = incoming.document;
+    let mut items: Vec<u16> = document.items.iter().map(|item| item.sequence).collect();
+    items.sort_unstable();
+    items.dedup();
+    let mut application = Application {
+        agency,
+        party: incoming.key.sender.clone(),
+        document: document.code.clone(),
+        result: document.code.clone(),
+        number: document.application.clone(),
+        items: if items.is_empty() { vec![1] } else { items },
+        laws: Vec::new(),
+        rules: Vec::new(),
+        required: false,
+        state: ApplicationState::Created,
+        sent_as: None,
+        acceptance_number: None,
+        state_issued_at: None,
+        accept_by: None,
+        decide_by: None,
+        outcomes: BTreeMap::new(),
+        results: Vec::new(),
+        notices: Vec::new(),
+    };
+    record(&mut application, incoming);
+    Case {
+        id,
+        declaration: None,
+        submitter,
+        opened_by: incoming.key.clone(),
+        conversation_id,
+        opened_at: incoming.received_at,
+        revision: 1,
+        round: 1,
+        state: CaseState::ResultOnly,
+        declared_as: None,
+        rule_set: None,
+        expected: Vec::new(),
+        trace: Vec::new(),
+        applications: vec![application],
+        events: Vec::new(),
+        customs_status: None,
+        customs_issued_at: None,
+    }
+}
+
+/// What the number alone says, when the same agency has used it in this case before (ruling 25).
+fn known_number(case: &Case, incoming: &IncomingResult<'_>) -> Option<ResultEffect> {
+    let of_agency = case.applications.iter().filter(|a| a.party == incoming.key.sender);
+    let known = of_agency.flat_map(|a| &a.results).find(|r| r.number == incoming.document.number)?;
+    Some(if known.digest == incoming.digest { ResultEffect::Repeated } else { ResultEffect::OtherOctets })
+}
+
+fn record(application: &mut Application, incoming: IncomingResult<'_>) {
+    let document = incoming.document;
+    application.results.push(ReceivedResult {
+        number: document.number.clone(),
+        message_id: incoming.key.message_id.clone(),
+        issued_at: document.issued_at,
+        received_at: incoming.received_at,
+        outcome: document.outcome,
+        digest: incoming.digest,
+        valid_until: document.valid_until,
+    });
+    let whole = || ItemOutcome {
+        outcome: document.outcome,
+        quantity: None,
+        reason: document.remarks.clone(),
+        issued_at: document.issued_at,
+    };
+    if document.items.is_empty() {
+        for sequence in application.items.clone() {
+            decide_item(application, sequence, whole());
+        }
+    }
+    for item in &document.items {
+        let (quantity, reason) = (item.quantity, item.reason.clone());
+        decide_item(
+            application,
+            item.sequence,
+            ItemOutcome { outcome: item.outcome, quantity, reason, ..whole() },
+        );
+    }
+    let complete = application.items.iter().all(|sequence| application.outcomes.contains_key(sequence));
+    if let Some(worst) = application.outcomes.values().map(|item| item.outcome).min().filter(|_| complete) {
+        application.state = ApplicationState::Decided(worst);
+        application.state_issued_at = application.outcomes.values().map(|item| item.issued_at).max();
+    }
+}
+
+fn decide_item(application: &mut Application, sequence: u16, outcome: ItemOutcome) {
+    let known = application.outcomes.get(&sequence);
+    if known.is_none_or(|known| known.issued_at <= outcome.issued_at) {
+        application.outcomes.insert(sequence, outcome);
+    }
+}
