@@ -1,1 +1,38 @@
-//! Every decision of the gateway: which records an event needs, and what follows from them.
+//! Which records an event needs, and what is decided from them (engineering guide, 4).
+//!
+//! `needs(event)` names records, `decide(now, event, view, context)` makes every decision, `Step::seal` makes the
+//! octets of every answer, and only what a store has committed lets an action out. Pure: the same inputs give
+//! the same step, on every node and in every replay; whatever a crash could repeat has an id that follows from
+//! what caused it.
+//!
+//! Promises: P1 (one batch holds message, answer, case, deliveries and audit), P3, P4, P8, P9. Does not read a
+//! clock, draw a random number, open a file or a socket, or keep anything between two events.
+
+mod arrival;
+mod audit;
+mod customs;
+mod decide;
+mod documents;
+mod due;
+mod enclose;
+mod ending;
+mod event;
+mod find;
+mod ids;
+mod lodge;
+mod needs;
+mod notice;
+mod owe;
+mod refuse;
+mod result;
+mod signal;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+pub use decide::decide;
+pub use documents::{Documents, PartContent, read_documents};
+pub use event::{Arrival, Context, Event, Own, Refused};
+pub use needs::needs;
+pub use step::{Action, Pending, Reply, SealedStep, Step};

@@ -1,0 +1,243 @@
+//! A user message arrives: a repeat, a refusal, a quarantine, or accepted into its pipeline (P1, P3, P8).
+
+use super::audit::{About as _, entry};
+use super::decide::{Desk, Inbound};
+use super::event::Arrival;
+use super::owe::customs;
+use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
+use super::{customs as customs_notice, enclose, ids, lodge, notice, refuse, result};
+use crate::model::{
+    Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
+    PartyKey, Sealed, StoredMessage, SyncReplyMode,
+};
+use crate::msh::{Standing, acknowledge, check_arrival, standing_of, wants_acknowledgment};
+use crate::routing::{Addressee, EnvelopeRule, Pipeline};
+use crate::telemetry::EventCode;
+
+/// Why a pipeline does not take a message.
+#[derive(Debug)]
+pub(super) enum Decline {
+    /// The sender can mend it: these errors go back, and nothing of it is used.
+    Refuse(Vec<EbxmlError>),
+    /// It is ours, and steers nothing until an operator has looked.
+    Quarantine(String),
+}
+
+impl Decline {
+    /// A refusal with one error.
+    pub(super) fn refuse(code: ErrorCode, location: Option<String>, text: impl Into<String>) -> Self {
+        Self::Refuse(vec![EbxmlError::new(code, location, text)])
+    }
+}
+
+/// What a pipeline comes to.
+pub(super) type Decided = Result<Step, Decline>;
+
+pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
+    let (verified, key) = (&arrival.verified, arrival.key());
+    let Some(agreement) = desk.context.registry.agreement(verified.cpa_id()) else {
+        return Step::unavailable(desk, arrival, "its agreement was withdrawn while it was under way");
+    };
+    let inbound = Inbound { desk, arrival, agreement, key: &key };
+    let message = verified.message();
+    let known = desk.view.message.as_ref();
+    match standing_of(known.map(|known| &known.record), &message.content_digest()) {
+        Standing::New => {}
+        Standing::Repeat => return repeat(&inbound, known.and_then(|known| known.response.clone())),
+        Standing::Conflict => return refuse::conflict(&inbound),
+    }
+    let mut errors = check_arrival(message, agreement, desk.now, desk.context.age);
+    if errors.is_empty() {
+        errors = arrival.documents.errors(message);
+    }
+    if !errors.is_empty() {
+        return refuse::stored(&inbound, errors);
+    }
+    let Some(rule) = desk.context.envelope(verified) else {
+        let (service, action) = (&message.header.service.value, &message.header.action);
+        return quarantine(&inbound, &format!("no envelope rule knows {service} {action} from this sender"));
+    };
+    if needs_customs(rule) && customs(desk).is_none() {
+        return Step::unavailable(desk, arrival, "no party is registered as customs");
+    }
+    let decided = match rule.pipeline {
+        Pipeline::Lodge => lodge::lodge(&inbound, rule),
+        Pipeline::Application => enclose::late_application(&inbound),
+        Pipeline::Result => result::result(&inbound, rule),
+        Pipeline::Notice => notice::notice(&inbound, rule),
+        Pipeline::CustomsNotice => customs_notice::notice(&inbound, rule),
+    };
+    match decided {
+        Ok(step) => step,
+        Err(Decline::Refuse(errors)) => refuse::stored(&inbound, errors),
+        Err(Decline::Quarantine(reason)) => quarantine(&inbound, &reason),
+    }
+}
+
+fn needs_customs(rule: &EnvelopeRule) -> bool {
+    rule.also_to.iter().chain(&rule.relay).any(|to| *to == Addressee::Customs)
+}
+
+/// The start of a step that accepts the message: its record and its acknowledgment.
+pub(super) fn accept(inbound: &Inbound<'_>, case: Option<&CaseId>) -> Step {
+    let mut step = Step::default();
+    let header = &inbound.arrival.verified.message().header;
+    let text = format!("{} {} is ours", header.service.value, header.action);
+    let entry = entry(inbound.desk.now, EventCode::MessageAccepted, text).of_message(inbound.key);
+    step.audit.push(case.map_or(entry.clone(), |case| entry.of_case(case)));
+    step.message = Some(kept(inbound, case, true, ""));
+    step.acknowledge(inbound);
+    step
+}
+
+fn quarantine(inbound: &Inbound<'_>, reason: &str) -> Step {
+    let mut step = accept(inbound, None);
+    if let Some(draft) = &mut step.message {
+        draft.record.quarantined = true;
+        reason.clone_into(&mut draft.record.reason);
+    }
+    let entry = entry(inbound.desk.now, EventCode::MessageQuarantined, reason).of_message(inbound.key);
+    step.audit.push(entry.alarm_if(true));
+    step
+}
+
+/// The record of the message.
+pub(super) fn kept(
+    inbound: &Inbound<'_>,
+    case: Option<&CaseId>,
+    accepted: bool,
+    reason: &str,
+) -> MessageDraft {
+    let arrival = inbound.arrival;
+    let message = arrival.verified.message();
+    let record = StoredMessage {
+        key: inbound.key.clone(),
+        header: message.header.clone(),
+        received_at: arrival.received_at,
+        content_digest: message.content_digest(),
+        accepted,
+        quarantined: false,
+        case: case.cloned(),
+        content_type: arrival.content_type.clone(),
+        reason: reason.to_owned(),
+    };
+    MessageDraft { record, body: arrival.body.clone() }
+}
+
+impl Step {
+    fn acknowledge(&mut self, inbound: &Inbound<'_>) {
+        let message = inbound.arrival.verified.message();
+        let Some(signed) = wants_acknowledgment(message) else {
+            return self.reply_if(inbound.arrival.waiting, Reply::Empty);
+        };
+        let own = inbound.agreement.own();
+        let message_id = inbound.desk.context.own.message_id(&ids::answer_to(inbound.key));
+        let received_at = inbound.arrival.received_at;
+        let answer = acknowledge(message, &own, message_id, signed, received_at);
+        self.answer_with(inbound, answer, signed);
+    }
+
+    /// Answers with a signal: on the connection, or, under syncReplyMode none, as a delivery of its own.
+    pub(super) fn answer_with(&mut self, inbound: &Inbound<'_>, answer: Message, signed: bool) {
+        let Inbound { desk, arrival, agreement, key } = *inbound;
+        let algorithm = signed.then_some(agreement.signature.own_algorithm);
+        match agreement.sync_reply_mode {
+            SyncReplyMode::MshSignalsOnly if arrival.waiting => self.reply = ReplyDraft::Answer,
+            SyncReplyMode::MshSignalsOnly => {}
+            SyncReplyMode::None => {
+                let id = ids::answer_to(key);
+                let delivery = signal_delivery(desk, id, agreement, key.sender.clone(), &answer);
+                self.add_delivery(desk, delivery, Octets::Answer);
+                self.reply_if(arrival.waiting, Reply::Empty);
+            }
+        }
+        self.answer = Some(Draft { message: answer, algorithm });
+    }
+
+    pub(super) fn reply_if(&mut self, waiting: bool, reply: Reply) {
+        if waiting {
+            self.reply = ReplyDraft::Ready(reply);
+        }
+    }
+
+    /// Nothing is decided and nothing kept: the sender shall come again.
+    fn unavailable(desk: Desk<'_>, arrival: &Arrival, why: &str) -> Self {
+        let mut step = Self::default();
+        step.reply_if(arrival.waiting, Reply::Status(503));
+        let entry = entry(desk.now, EventCode::MessageDeferred, why).of_message(&arrival.key());
+        step.noted.push(entry.alarm_if(true));
+        step
+    }
+}
+
+/// The same message again: the first answer, octet for octet, and nothing else changes (P3). Under syncReplyMode
+/// none the delivery of that answer begins anew.
+fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
+    let Inbound { desk, arrival, agreement, key } = *inbound;
+    let mut step = Step::default();
+    let entry = entry(desk.now, EventCode::MessageDuplicate, "it came before and got its first answer again");
+    let entry = entry.of_message(key);
+    if agreement.sync_reply_mode == SyncReplyMode::None && desk.view.delivery.is_some() {
+        step.rearm(desk, agreement);
+        step.reply_if(arrival.waiting, Reply::Empty);
+        step.audit.push(entry);
+    } else {
+        step.reply_if(arrival.waiting, response.map_or(Reply::Empty, Reply::Message));
+        step.noted.push(entry);
+    }
+    step
+}
+
+impl Step {
+    /// Lets the signal on the desk go out once more, as it is stored.
+    pub(super) fn rearm(&mut self, desk: Desk<'_>, agreement: &Agreement) {
+        let Some(stored) = &desk.view.delivery else { return };
+        if stored.value.state == DeliveryState::Held {
+            return;
+        }
+        let delivery = Delivery {
+            state: DeliveryState::Pending,
+            due: desk.now,
+            attempts: 0,
+            expires_at: desk.now.plus(agreement.reliability.time_to_live),
+            ..stored.value.clone()
+        };
+        self.wake.insert(delivery.destination.clone());
+        self.deliveries.push(DeliveryDraft {
+            delivery,
+            based_on: Some(stored.version),
+            octets: Octets::Kept,
+        });
+    }
+}
+
+/// A delivery of a signal, which is sealed in the same step.
+pub(super) fn signal_delivery(
+    desk: Desk<'_>,
+    id: DeliveryId,
+    agreement: &Agreement,
+    destination: PartyKey,
+    signal: &Message,
+) -> Delivery {
+    let header = &signal.header;
+    Delivery {
+        id,
+        case: None,
+        purpose: DeliveryPurpose::Signal,
+        destination,
+        cpa_id: agreement.cpa_id.clone(),
+        message_id: header.data.message_id.clone(),
+        conversation_id: header.conversation_id.clone(),
+        ref_to_message_id: header.data.ref_to_message_id.clone(),
+        service: header.service.clone(),
+        action: header.action.clone(),
+        parts: Vec::new(),
+        created_at: desk.now,
+        expires_at: desk.now.plus(agreement.reliability.time_to_live),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        due: desk.now,
+        sealed: true,
+        reason: String::new(),
+    }
+}

@@ -1,0 +1,40 @@
+//! Every decision, in one match over what can happen.
+
+use super::event::{Arrival, Context, Event};
+use super::step::Step;
+use super::{arrival, due, refuse, signal};
+use crate::model::{Agreement, MessageKey, MessageKind, Timestamp};
+use crate::store::View;
+
+/// What is on the desk while an event is decided.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    pub(super) now: Timestamp,
+    pub(super) view: &'a View,
+    pub(super) context: &'a Context<'a>,
+}
+
+/// What an event leads to, given the records that it needs.
+#[must_use]
+pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>) -> Step {
+    let desk = Desk { now, view, context };
+    match event {
+        Event::Arrived(arrival) => match arrival.verified.message().kind {
+            MessageKind::User => arrival::user_message(desk, arrival),
+            MessageKind::Signal(action) => signal::arrived(desk, arrival, action),
+        },
+        Event::Refused(refused) => refuse::refused(desk, refused),
+        Event::Due(_) => due::due(desk),
+        Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
+        Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
+    }
+}
+
+/// A message on the desk, with what it was sent under.
+#[derive(Clone, Copy)]
+pub(super) struct Inbound<'a> {
+    pub(super) desk: Desk<'a>,
+    pub(super) arrival: &'a Arrival,
+    pub(super) agreement: &'a Agreement,
+    pub(super) key: &'a MessageKey,
+}

@@ -1,0 +1,114 @@
+//! The documents of a message, read once before it is decided about: dear, pure, stateless, so that the shell
+//! may do it in parallel (rulings 1, 2; P8).
+
+use crate::codec::document::{document_code_of_root, read_document};
+use crate::codec::schema::document_type_of_code;
+use crate::model::{
+    Document, DocumentCode, EbxmlError, ErrorCode, Finding, Message, MessageKind, Payload,
+    document_code_of_role,
+};
+use crate::security::Verified;
+
+/// The most errors that one refusal lists.
+const ERRORS_MAX: usize = 100;
+
+/// What each payload of a message is, in Manifest order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Documents {
+    parts: Vec<PartContent>,
+}
+
+/// What a payload is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PartContent {
+    /// A document without fault.
+    Document {
+        /// Its code.
+        code: DocumentCode,
+        /// What it says.
+        document: Box<Document>,
+    },
+    /// A document that breaks its schema or a code list.
+    Faulty(Vec<Finding>),
+    /// By its role a document of a kind that no schema here knows.
+    Unknown(DocumentCode),
+    /// Anything else; passed on unread.
+    Attachment,
+}
+
+/// Reads the documents of a verified message. A payload is a document when its `xlink:role` says so, else when
+/// its root element does.
+#[must_use]
+pub fn read_documents(verified: &Verified) -> Documents {
+    let message = verified.message();
+    match message.kind {
+        MessageKind::User => Documents::of(message.payloads.iter().map(read_part).collect()),
+        MessageKind::Signal(_) => Documents::default(),
+    }
+}
+
+fn read_part(payload: &Payload) -> PartContent {
+    let of_role = payload.role.as_deref().and_then(document_code_of_role);
+    let of_root = || document_code_of_root(&payload.body).filter(|_| is_xml(&payload.media_type));
+    let Some(code) = of_role.or_else(of_root) else { return PartContent::Attachment };
+    if document_type_of_code(code.as_str()).is_none() {
+        return PartContent::Unknown(code);
+    }
+    match read_document(&code, &payload.body) {
+        Ok(document) => PartContent::Document { code, document: Box::new(document) },
+        Err(findings) => PartContent::Faulty(findings),
+    }
+}
+
+fn is_xml(media_type: &str) -> bool {
+    matches!(media_type, "application/xml" | "text/xml") || media_type.ends_with("+xml")
+}
+
+impl Documents {
+    /// These parts, in Manifest order.
+    #[must_use]
+    pub fn of(parts: Vec<PartContent>) -> Self {
+        Self { parts }
+    }
+
+    /// What each payload is, in Manifest order.
+    #[must_use]
+    pub fn parts(&self) -> &[PartContent] {
+        &self.parts
+    }
+
+    /// Every document with the place of its part.
+    pub(super) fn documents(&self) -> impl Iterator<Item = (usize, &Document)> {
+        self.parts.iter().enumerate().filter_map(|(at, part)| match part {
+            PartContent::Document { document, .. } => Some((at, &**document)),
+            _ => None,
+        })
+    }
+
+    /// The first part's document: what the message is about.
+    pub(super) fn subject(&self) -> Option<(&DocumentCode, &Document)> {
+        match self.parts.first() {
+            Some(PartContent::Document { code, document }) => Some((code, document)),
+            _ => None,
+        }
+    }
+
+    /// One error for each finding, located at its part.
+    pub(super) fn errors(&self, message: &Message) -> Vec<EbxmlError> {
+        let parts = message.payloads.iter().zip(&self.parts);
+        let errors = parts.filter_map(|(payload, content)| match content {
+            PartContent::Faulty(findings) => Some(
+                findings
+                    .iter()
+                    .map(|finding| EbxmlError::new(ErrorCode::OtherXml, at(payload), finding.to_string())),
+            ),
+            _ => None,
+        });
+        errors.flatten().take(ERRORS_MAX).collect()
+    }
+}
+
+/// A payload as the location of an error.
+pub(super) fn at(payload: &Payload) -> Option<String> {
+    Some(format!("cid:{}", payload.content_id))
+}

@@ -1,0 +1,159 @@
+//! A delivery's time has come, and what came of an attempt (P4, P6, P9; docs/states.md).
+
+use super::audit::{About as _, entry};
+use super::decide::Desk;
+use super::ending;
+use super::signal;
+use super::step::{DeliveryDraft, Draft, Octets, Step};
+use crate::case::DeliveryEnd;
+use crate::model::{
+    Agreement, AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Digest, Part, PartSource, Payload,
+    Presence,
+};
+use crate::msh::{Ending, Posting, begin_attempt, compose, end_without_receipt, note_failed_attempt};
+use crate::security::payload_of;
+use crate::store::Versioned;
+use crate::telemetry::EventCode;
+
+pub(super) fn due(desk: Desk<'_>) -> Step {
+    let Some(stored) = desk.view.delivery.as_ref().filter(|stored| is_due(desk, &stored.value)) else {
+        return Step::default();
+    };
+    let agreement = desk.context.registry.agreement(&stored.value.cpa_id);
+    let Some(agreement) = agreement.filter(|a| a.partner == stored.value.destination && a.in_force(desk.now))
+    else {
+        return quarantined(desk, stored, format!("agreement {} is not in force", stored.value.cpa_id));
+    };
+    let delivery = match begin_attempt(stored.value.clone(), agreement, desk.now) {
+        Ending::Attempt(delivery) => delivery,
+        Ending::Expired(delivery) => {
+            return ending::ended(desk, delivery, stored.version, DeliveryEnd::Expired);
+        }
+    };
+    let octets = match (delivery.sealed, &desk.view.sealed) {
+        (true, Some(sealed)) => Octets::Stored(sealed.clone()),
+        (true, None) => return quarantined(desk, stored, "its octets are missing".to_owned()),
+        (false, _) => match payloads(desk, &delivery) {
+            Ok(payloads) => Octets::Made(Box::new(draft(&delivery, agreement, payloads))),
+            Err(reason) => return quarantined(desk, stored, reason),
+        },
+    };
+    let mut step = Step::default();
+    let text = format!("transmission {} of at most {}", delivery.attempts, agreement.reliability.retries + 1);
+    step.audit.push(entry(desk.now, EventCode::DeliveryAttempted, text).of_delivery(&delivery));
+    step.transmit = Some(delivery.id.clone());
+    step.deliveries.push(DeliveryDraft { delivery, based_on: Some(stored.version), octets });
+    step
+}
+
+/// A delivery that cannot be sealed waits for an operator, unless somebody sealed it meanwhile.
+pub(super) fn unsealable(desk: Desk<'_>, reason: &str) -> Step {
+    match desk.view.delivery.as_ref().filter(|stored| is_due(desk, &stored.value) && !stored.value.sealed) {
+        Some(stored) => quarantined(desk, stored, format!("it cannot be sealed: {reason}")),
+        None => Step::default(),
+    }
+}
+
+/// What came of an attempt. A report about an attempt that is not the last one is old news.
+pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) -> Step {
+    let Some(stored) = desk.view.delivery.as_ref().filter(|stored| stored.value.attempts == attempt) else {
+        return Step::default();
+    };
+    let delivery = &stored.value;
+    match outcome {
+        AttemptOutcome::Taken => {
+            if delivery.state != DeliveryState::AwaitingAcknowledgment || wants_receipt(desk, delivery) {
+                return Step::default();
+            }
+            let delivered = end_without_receipt(delivery.clone());
+            let mut step = Step::default();
+            let text = delivered.reason.clone();
+            step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(&delivered));
+            step.ended.insert(delivered.destination.clone());
+            step.change(delivered, stored);
+            step
+        }
+        AttemptOutcome::Again { reason, alarm } => {
+            let Some(failed) = note_failed_attempt(delivery.clone(), outcome) else { return Step::default() };
+            let mut step = Step::default();
+            let text = format!("attempt {attempt}: {reason}");
+            let entry = entry(desk.now, EventCode::DeliveryFailedAttempt, text).of_delivery(&failed);
+            step.audit.push(entry.alarm_if(*alarm));
+            step.change(failed, stored);
+            step
+        }
+        AttemptOutcome::GiveUp { reason } => match note_failed_attempt(delivery.clone(), outcome) {
+            Some(_) => signal::rejected(desk, stored, reason.clone()),
+            None => Step::default(),
+        },
+    }
+}
+
+impl Step {
+    fn change(&mut self, delivery: Delivery, stored: &Versioned<Delivery>) {
+        self.deliveries.push(DeliveryDraft {
+            delivery,
+            based_on: Some(stored.version),
+            octets: Octets::Kept,
+        });
+    }
+}
+
+fn is_due(desk: Desk<'_>, delivery: &Delivery) -> bool {
+    let scheduled = matches!(delivery.state, DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment);
+    scheduled && delivery.due <= desk.now
+}
+
+/// Whether the delivery completes by a receipt: a signal gets none, nor does a message that asked for none.
+fn wants_receipt(desk: Desk<'_>, delivery: &Delivery) -> bool {
+    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+    delivery.purpose != DeliveryPurpose::Signal
+        && agreement.is_none_or(|agreement| agreement.reliability.ack_requested != Presence::Never)
+}
+
+fn quarantined(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {
+    let delivery = Delivery { state: DeliveryState::Quarantined, reason, ..stored.value.clone() };
+    let mut step = Step::default();
+    let entry = entry(desk.now, EventCode::DeliveryQuarantined, &delivery.reason).of_delivery(&delivery);
+    step.audit.push(entry.alarm_if(true));
+    step.ended.insert(delivery.destination.clone());
+    step.change(delivery, stored);
+    step
+}
+
+fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Payload>) -> Draft {
+    let posting = Posting {
+        message_id: delivery.message_id.clone(),
+        conversation_id: delivery.conversation_id.clone(),
+        ref_to_message_id: delivery.ref_to_message_id.clone(),
+        service: delivery.service.clone(),
+        action: delivery.action.clone(),
+        timestamp: delivery.created_at,
+        time_to_live: delivery.expires_at,
+    };
+    let message = compose(agreement, posting, payloads);
+    Draft { message, algorithm: Some(agreement.signature.own_algorithm) }
+}
+
+/// The payloads of a delivery, octet for octet as they were accepted (P6); why not, when a part is damaged (P12).
+fn payloads(desk: Desk<'_>, delivery: &Delivery) -> Result<Vec<Payload>, String> {
+    let payload = |part: &Part| {
+        let (body, digest) = match &part.source {
+            PartSource::Made(text) => (text.to_string().into(), Digest::of(text.as_bytes())),
+            PartSource::Received { message, content_id, digest } => {
+                let octets =
+                    desk.view.bodies.get(message).ok_or_else(|| format!("message {message} is missing"))?;
+                let body = payload_of(&octets.content_type, &octets.body, content_id, digest);
+                (body.map_err(|fault| format!("part {content_id} of message {message}: {fault}"))?, *digest)
+            }
+        };
+        Ok(Payload {
+            content_id: part.content_id.clone(),
+            media_type: part.media_type.clone(),
+            role: part.role.clone(),
+            body,
+            digest,
+        })
+    };
+    delivery.parts.iter().map(payload).collect()
+}

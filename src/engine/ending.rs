@@ -1,0 +1,110 @@
+//! A delivery ended badly: the submitter hears of it in the same commit, and the application says so (P9; ebMS
+//! 2.0, 6.5.7; docs/states.md).
+
+use super::arrival::signal_delivery;
+use super::audit::{About as _, entry};
+use super::decide::Desk;
+use super::ids;
+use super::step::{DeliveryDraft, Draft, Octets, Step};
+use crate::case::{self, DeliveryEnd};
+use crate::model::{
+    Agreement, Case, Delivery, DeliveryPurpose, EbxmlError, ErrorCode, MessageData, MessageHeader, MessageId,
+    PartSource, PartyKey, Service,
+};
+use crate::msh::message_error;
+use crate::store::CaseWrite;
+use crate::telemetry::EventCode;
+
+/// The step that writes a delivery in its bad end.
+pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: DeliveryEnd) -> Step {
+    let mut step = Step::default();
+    let event = match end {
+        DeliveryEnd::Rejected => EventCode::DeliveryRejected,
+        DeliveryEnd::Expired => EventCode::DeliveryExpired,
+    };
+    step.audit.push(entry(desk.now, event, &delivery.reason).of_delivery(&delivery).alarm_if(true));
+    step.ended.insert(delivery.destination.clone());
+    if let Some(stored) = &desk.view.case {
+        let is_handed_on =
+            matches!(delivery.purpose, DeliveryPurpose::Declaration | DeliveryPurpose::Application { .. });
+        if is_handed_on {
+            step.tell_submitter(desk, &stored.value, &delivery);
+        }
+        if let DeliveryPurpose::Application { index } = delivery.purpose {
+            let mut changed = stored.value.clone();
+            let current = changed
+                .applications
+                .get_mut(index)
+                .filter(|a| a.sent_as.as_ref() == Some(&delivery.message_id));
+            if current.is_some_and(|application| case::end_of_delivery(application, end)) {
+                let based_on = Some(stored.version);
+                step.case = Some(CaseWrite { case: changed, based_on, correlations: Vec::new() });
+            }
+        }
+    }
+    step.deliveries.push(DeliveryDraft { delivery, based_on: Some(based_on), octets: Octets::Kept });
+    step
+}
+
+impl Step {
+    /// A MessageError DeliveryFailure about the message that the delivery came from.
+    fn tell_submitter(&mut self, desk: Desk<'_>, case: &Case, delivery: &Delivery) {
+        let Some(submitter) = &case.submitter else { return };
+        let registry = desk.context.registry;
+        let mut agreements = registry.agreements().filter(|a| a.partner == *submitter);
+        let Some(agreement) = agreements.find(|a| a.in_force(desk.now)) else {
+            let text = format!(
+                "{submitter} cannot be told that {} failed: no agreement is in force",
+                delivery.action
+            );
+            self.audit
+                .push(entry(desk.now, EventCode::DeliveryQuarantined, text).of_case(&case.id).alarm_if(true));
+            return;
+        };
+        let id = ids::failure_of(&delivery.id);
+        let text = format!("{} for {}: {}", delivery.action, delivery.destination, delivery.reason);
+        let error = EbxmlError::new(ErrorCode::DeliveryFailure, location(delivery), text);
+        let original =
+            header_of(agreement, case, cause(delivery, submitter).unwrap_or(&case.opened_by.message_id));
+        let message_id = desk.context.own.message_id(&id);
+        let message = message_error(&original, &agreement.own(), message_id, vec![error], desk.now);
+        let mut signal = signal_delivery(desk, id, agreement, submitter.clone(), &message);
+        signal.case = Some(case.id.clone());
+        let algorithm = Some(agreement.signature.own_algorithm);
+        self.add_delivery(desk, signal, Octets::Made(Box::new(Draft { message, algorithm })));
+    }
+}
+
+/// The message of the submitter that the delivery passes on.
+fn cause<'a>(delivery: &'a Delivery, submitter: &PartyKey) -> Option<&'a MessageId> {
+    let sources = delivery.parts.iter().filter_map(|part| match &part.source {
+        PartSource::Received { message, .. } if message.sender == *submitter => Some(&message.message_id),
+        _ => None,
+    });
+    sources.into_iter().next()
+}
+
+/// The document that was not delivered.
+fn location(delivery: &Delivery) -> Option<String> {
+    delivery.parts.first().map(|part| format!("cid:{}", part.content_id))
+}
+
+/// The header of the submitter's message, as far as an answer to it needs it.
+fn header_of(agreement: &Agreement, case: &Case, message_id: &MessageId) -> MessageHeader {
+    MessageHeader {
+        from: agreement.partner(),
+        to: agreement.own(),
+        cpa_id: agreement.cpa_id.clone(),
+        conversation_id: case.conversation_id.clone(),
+        service: Service::msh(),
+        action: "".into(),
+        data: MessageData {
+            message_id: message_id.clone(),
+            timestamp: case.opened_at,
+            ref_to_message_id: None,
+            time_to_live: None,
+        },
+        duplicate_elimination: false,
+        descriptions: Vec::new(),
+    }
+}

@@ -1,0 +1,134 @@
+//! What can happen, and what every decision may know besides the records.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::documents::Documents;
+use super::ids;
+use crate::model::{
+    AttemptOutcome, DeliveryId, MessageId, MessageKey, PartyId, PartyKey, PartyRef, Registry, Role, Timestamp,
+};
+use crate::msh::AgePolicy;
+use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
+use crate::security::{Refusal, Verified};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A verified message arrived: a user message or a signal.
+    Arrived(Box<Arrival>),
+    /// Security turned a message away.
+    Refused(Box<Refused>),
+    /// A delivery's time has come.
+    Due(DeliveryId),
+    /// A delivery that was due could not be sealed: without this it would come due for ever (P9).
+    Unsealable {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Why.
+        reason: String,
+    },
+    /// An attempt to transmit a delivery ended.
+    Attempted {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Which of its attempts.
+        attempt: u32,
+        /// What came of it.
+        outcome: AttemptOutcome,
+    },
+}
+
+/// A verified message, and how it came.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The message.
+    pub verified: Verified,
+    /// Its documents, read before by [`read_documents`](super::read_documents).
+    pub documents: Documents,
+    /// HTTP Content-Type.
+    pub content_type: Arc<str>,
+    /// HTTP entity.
+    pub body: Bytes,
+    /// When it had been received.
+    pub received_at: Timestamp,
+    /// A requester waits for a synchronous answer; not so when the message is itself a response.
+    pub waiting: bool,
+}
+
+impl Arrival {
+    /// The duplicate key (P3).
+    #[must_use]
+    pub fn key(&self) -> MessageKey {
+        MessageKey {
+            sender: self.verified.party().clone(),
+            message_id: self.verified.message().header.data.message_id.clone(),
+        }
+    }
+}
+
+/// A message that security turned away, and how it came.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why, and what the sender hears.
+    pub refusal: Refusal,
+    /// HTTP entity.
+    pub body: Bytes,
+    /// When it had been received.
+    pub received_at: Timestamp,
+    /// A requester waits for a synchronous answer.
+    pub waiting: bool,
+}
+
+/// What is in force while an event is decided.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Parties and agreements.
+    pub registry: &'a Registry,
+    /// Rules.
+    pub rules: &'a RuleSet,
+    /// Who we are.
+    pub own: &'a Own,
+    /// Timestamps that are accepted.
+    pub age: AgePolicy,
+}
+
+impl<'a> Context<'a> {
+    /// The envelope rule for a message, if one knows it.
+    pub(super) fn envelope(&self, verified: &Verified) -> Option<&'a EnvelopeRule> {
+        let header = &verified.message().header;
+        self.rules.envelope(&EnvelopeQuery {
+            service: &header.service.value,
+            action: &header.action,
+            from_role: header.from.role.as_ref(),
+            from: verified.party(),
+            cpa: verified.cpa_id(),
+        })
+    }
+}
+
+/// Who this gateway is where no agreement says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Its box number.
+    pub key: PartyKey,
+    /// Its PartyIds.
+    pub ids: Vec<PartyId>,
+    /// Its Role.
+    pub role: Option<Role>,
+    /// The domain of its MessageIds.
+    pub domain: Arc<str>,
+}
+
+impl Own {
+    /// As From or To of a message without an agreement.
+    pub(super) fn party_ref(&self) -> PartyRef {
+        PartyRef { ids: self.ids.clone(), role: self.role.clone() }
+    }
+
+    /// The MessageId of the message that this delivery, or answer, is.
+    pub(super) fn message_id(&self, id: &DeliveryId) -> MessageId {
+        ids::message_id(id, &self.domain)
+    }
+}

@@ -1,0 +1,53 @@
+//! Which application an agency's document is about: by RefToMessageId, then application number, then
+//! conversation (domain brief, 5.3; digest, 20).
+
+use std::sync::Arc;
+
+use super::decide::Inbound;
+use crate::model::{Application, Case};
+use crate::store::Versioned;
+
+/// What an agency's document answers.
+pub(super) enum Answered<'a> {
+    /// This application of this case.
+    Application(&'a Versioned<Case>, usize),
+    /// Nothing we know.
+    Nothing,
+    /// It names two different things, or another agency's application.
+    Contradiction(String),
+}
+
+/// The application that a document of the sender is about, given the application number in it.
+pub(super) fn answered<'a>(inbound: &Inbound<'a>, number: Option<&Arc<str>>) -> Answered<'a> {
+    let Some(stored) = &inbound.desk.view.case else { return Answered::Nothing };
+    let header = &inbound.arrival.verified.message().header;
+    let find = |is: &dyn Fn(&Application) -> bool| stored.value.applications.iter().position(is);
+    let sent = header.data.ref_to_message_id.as_ref();
+    let by_message = sent.and_then(|id| find(&|a| a.sent_as.as_ref() == Some(id)));
+    let by_number = number.and_then(|number| find(&|a| a.number.as_ref() == Some(number)));
+    let conversation = header.conversation_id.as_str();
+    let by_conversation =
+        || find(&|a| a.number.as_deref() == Some(conversation) && a.party == inbound.key.sender);
+    let index = match (by_message, by_number, number) {
+        (Some(message), Some(number), _) if message != number => {
+            return Answered::Contradiction(
+                "RefToMessageId and application number name two applications".into(),
+            );
+        }
+        (Some(_), None, Some(number)) => {
+            return Answered::Contradiction(format!("RefToMessageId does not name application {number}"));
+        }
+        (Some(index), ..) | (None, Some(index), _) => index,
+        (None, None, Some(_)) => return Answered::Nothing,
+        (None, None, None) => match by_conversation() {
+            Some(index) => index,
+            None => return Answered::Nothing,
+        },
+    };
+    let application = &stored.value.applications[index];
+    if application.party != inbound.key.sender {
+        let number = application.number.as_deref().unwrap_or_default();
+        return Answered::Contradiction(format!("application {number} is with {}", application.agency));
+    }
+    Answered::Application(stored, index)
+}

@@ -1,0 +1,50 @@
+//! Ids that follow from what they are for: a replay makes the same message, never a second one.
+
+use crate::model::{CaseId, ContentId, DeliveryId, MessageId, MessageKey, PartyKey, derive_id};
+
+/// The case that a message opens.
+pub(super) fn case_opened_by(key: &MessageKey) -> CaseId {
+    let id = derive_id(&["case", key.sender.as_str(), key.message_id.as_str()]);
+    CaseId::new(id).expect("derived ids are plain text")
+}
+
+/// The signal that answers a message; as a delivery, when it travels by itself.
+pub(super) fn answer_to(key: &MessageKey) -> DeliveryId {
+    delivery(&["answer", key.sender.as_str(), key.message_id.as_str()])
+}
+
+/// The error message for a message whose key is not ours to use: turned away before it was authenticated, or
+/// other content under a key that is taken.
+pub(super) fn refusal_of(sender: &PartyKey, message_id: &MessageId, content: &str) -> DeliveryId {
+    delivery(&["refusal", sender.as_str(), message_id.as_str(), content])
+}
+
+/// What a payload of a message is to be delivered as, to one destination.
+pub(super) fn forwarded(kind: &str, key: &MessageKey, content_id: &ContentId, to: &PartyKey) -> DeliveryId {
+    let (sender, message_id) = (key.sender.as_str(), key.message_id.as_str());
+    delivery(&[kind, sender, message_id, content_id.as_str(), to.as_str()])
+}
+
+/// A status report: once per case, revision, round, event and destination.
+pub(super) fn report(case: &CaseId, number: &str, to: &PartyKey) -> DeliveryId {
+    delivery(&["report", case.as_str(), number, to.as_str()])
+}
+
+/// The notice that a delivery failed.
+pub(super) fn failure_of(id: &DeliveryId) -> DeliveryId {
+    delivery(&["failure", id.as_str()])
+}
+
+/// The MessageId of what a delivery sends (RFC 2822, without angle brackets).
+pub(super) fn message_id(id: &DeliveryId, domain: &str) -> MessageId {
+    MessageId::new(format!("{id}@{domain}")).expect("a derived id and a host name are plain text")
+}
+
+/// The Content-ID of the one document that a delivery of our own carries.
+pub(super) fn content_id(id: &DeliveryId, domain: &str) -> ContentId {
+    ContentId::new(format!("{id}.document@{domain}")).expect("a derived id and a host name are plain text")
+}
+
+fn delivery(parts: &[&str]) -> DeliveryId {
+    DeliveryId::new(derive_id(parts)).expect("derived ids are plain text")
+}

@@ -1,0 +1,115 @@
+//! Which records an event needs: just those that its decision may read or write.
+
+use super::event::{Arrival, Context, Event, Refused};
+use super::{ids, refuse, signal};
+use crate::model::{Document, MessageHeader, MessageKey, MessageKind, SignalAction};
+use crate::routing::Pipeline;
+use crate::store::{CorrelationKey, DeliveryLocator, Needs};
+
+/// The records that the event needs.
+#[must_use]
+pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
+    match event {
+        Event::Arrived(arrival) => match arrival.verified.message().kind {
+            MessageKind::User => of_user_message(arrival, context),
+            MessageKind::Signal(action) => of_signal(arrival, action),
+        },
+        Event::Refused(refused) => of_refused(refused),
+        Event::Due(id) => Needs {
+            delivery: Some(DeliveryLocator::Id(id.clone())),
+            case_of_delivery: true,
+            sealed: true,
+            parts_of_delivery: true,
+            ..Needs::default()
+        },
+        Event::Unsealable { delivery, .. } => {
+            Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
+        }
+        Event::Attempted { delivery, .. } => Needs {
+            delivery: Some(DeliveryLocator::Id(delivery.clone())),
+            case_of_delivery: true,
+            ..Needs::default()
+        },
+    }
+}
+
+/// The delivery is the answer, should it have travelled by itself: a repeat sends it again.
+fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
+    let key = arrival.key();
+    let rule = context.envelope(&arrival.verified);
+    let header = &arrival.verified.message().header;
+    Needs {
+        delivery: Some(DeliveryLocator::Id(ids::answer_to(&key))),
+        case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
+        message: Some(key),
+        ..Needs::default()
+    }
+}
+
+fn keys_of_case(
+    pipeline: Pipeline,
+    arrival: &Arrival,
+    header: &MessageHeader,
+    key: &MessageKey,
+) -> Vec<CorrelationKey> {
+    let sender = &key.sender;
+    let conversation = CorrelationKey::Conversation(sender.clone(), header.conversation_id.clone());
+    let sent = header.data.ref_to_message_id.clone().map(CorrelationKey::Sent);
+    let subject = arrival.documents.subject().map(|(_, document)| document);
+    let application = |number: &Option<_>| number.clone().map(CorrelationKey::Application);
+    match (pipeline, subject) {
+        (Pipeline::Lodge, _) => {
+            let numbers = arrival.documents.documents().filter_map(|(_, document)| match document {
+                Document::Declaration(d) => Some(CorrelationKey::Declaration(d.number.clone())),
+                Document::Application(a) => Some(CorrelationKey::Application(a.number.clone())),
+                _ => None,
+            });
+            numbers.collect()
+        }
+        (Pipeline::Application, Some(Document::Application(document))) => {
+            vec![conversation, CorrelationKey::Application(document.number.clone())]
+        }
+        (Pipeline::Result, Some(Document::Result(document))) => {
+            let result = CorrelationKey::Result(sender.clone(), document.number.clone());
+            let answered = sent.into_iter().chain(application(&document.application));
+            answered.chain([conversation, result]).collect()
+        }
+        (Pipeline::Notice, Some(Document::Notice(document))) => {
+            sent.into_iter().chain(application(&document.application)).chain([conversation]).collect()
+        }
+        (Pipeline::CustomsNotice, Some(Document::Customs(document))) => {
+            vec![CorrelationKey::Declaration(document.declaration.clone())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The delivery that the signal is about, with what its signature covers; an error may end it, which its case
+/// hears of. Of a request the error message that answers it.
+fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
+    let (message, party) = (arrival.verified.message(), arrival.verified.party());
+    let delivery = match action {
+        SignalAction::Acknowledgment | SignalAction::MessageError => {
+            signal::answered(message).map(|message_id| DeliveryLocator::Sent {
+                destination: party.clone(),
+                message_id: message_id.clone(),
+            })
+        }
+        SignalAction::Ping | SignalAction::StatusRequest => {
+            Some(DeliveryLocator::Id(refuse::id_of_signal(party, message)))
+        }
+        SignalAction::Pong | SignalAction::StatusResponse => None,
+    };
+    Needs {
+        delivery,
+        sealed: action == SignalAction::Acknowledgment,
+        case_of_delivery: action == SignalAction::MessageError,
+        ..Needs::default()
+    }
+}
+
+/// The delivery is the error message, should it have travelled by itself before.
+fn of_refused(refused: &Refused) -> Needs {
+    let id = refuse::id_of(refused);
+    Needs { delivery: id.map(DeliveryLocator::Id), ..Needs::default() }
+}

@@ -1,0 +1,168 @@
+//! Refusals: kept with their MessageError when the message was authenticated, else only recorded (P8; ebMS 2.0,
+//! 4.2; promises-and-threats, 2.3: strangers hear little).
+
+use super::arrival::{kept, signal_delivery};
+use super::audit::{About as _, entry};
+use super::decide::{Desk, Inbound};
+use super::event::Refused;
+use super::ids;
+use super::step::{Draft, Octets, Reply, ReplyDraft, Step};
+use crate::codec::envelope::{FaultCode, SoapFault};
+use crate::model::{
+    Agreement, DeliveryId, Digest, EbxmlError, ErrorCode, Message, MessageHeader, PartyKey, SyncReplyMode,
+};
+use crate::msh::message_error;
+use crate::security::RefusalAnswer;
+use crate::telemetry::EventCode;
+
+/// A verified message that is not acceptable: its MessageError is kept as its answer, and nothing else of it is
+/// used.
+pub(super) fn stored(inbound: &Inbound<'_>, errors: Vec<EbxmlError>) -> Step {
+    let Inbound { desk, arrival, agreement, key } = *inbound;
+    let header = &arrival.verified.message().header;
+    let reason = told(&errors);
+    let mut step = Step::default();
+    let message_id = desk.context.own.message_id(&ids::answer_to(key));
+    let answer = message_error(header, &agreement.own(), message_id, errors, desk.now);
+    step.audit.push(entry(desk.now, EventCode::MessageRefused, &reason).of_message(key));
+    step.message = Some(kept(inbound, None, false, &reason));
+    step.answer_with(inbound, answer, true);
+    step
+}
+
+/// Other content under a key that is taken: refused with an alarm; its key stays with the first message.
+pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
+    let Inbound { desk, arrival, agreement, key } = *inbound;
+    let message = arrival.verified.message();
+    let error = EbxmlError::new(
+        ErrorCode::Inconsistent,
+        Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:MessageId".to_owned()),
+        "this MessageId was used before, for another message",
+    );
+    let text = "its MessageId was used before, for another message; nothing of this one was used";
+    let mut step = Step::default();
+    step.audit.push(entry(desk.now, EventCode::MessageConflict, text).of_message(key).alarm_if(true));
+    // The time makes it one of its own: which error message went before is not on the desk.
+    let content = format!("{} {}", message.content_digest(), arrival.received_at);
+    let id = ids::refusal_of(&key.sender, &key.message_id, &content);
+    step.answer_once(desk, Some((agreement, &key.sender)), id, &message.header, vec![error], arrival.waiting);
+    step
+}
+
+/// A signal that is not ours to answer in substance, such as a Ping.
+pub(super) fn not_supported(
+    desk: Desk<'_>,
+    agreement: &Agreement,
+    party: &PartyKey,
+    message: &Message,
+    waiting: bool,
+) -> Step {
+    let header = &message.header;
+    let text = format!("{} is not supported here", header.action);
+    let error = EbxmlError::new(
+        ErrorCode::NotSupported,
+        Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:Action".to_owned()),
+        &*text,
+    );
+    let mut step = Step::default();
+    let about = entry(desk.now, EventCode::MessageRefused, &*text).of_party(Some(party));
+    step.noted.push(about.of_message_id(Some(&header.data.message_id)));
+    step.answer_once(
+        desk,
+        Some((agreement, party)),
+        id_of_signal(party, message),
+        header,
+        vec![error],
+        waiting,
+    );
+    step
+}
+
+/// What security turned away; which answer it may have is settled there.
+pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
+    let refusal = &refused.refusal;
+    let header = refusal.header.as_deref();
+    let mut step = Step::default();
+    let entry =
+        entry(desk.now, EventCode::MessageRefused, refusal.to_string()).of_party(refusal.party.as_ref());
+    let message_id = header.map(|header| &header.data.message_id);
+    step.audit.push(entry.of_message_id(message_id).alarm_if(refusal.alarm));
+    match (&refusal.answer, header) {
+        (RefusalAnswer::Http(status), _) => step.reply_if(refused.waiting, Reply::Status(*status)),
+        (RefusalAnswer::Fault(fault), _) => step.reply_if(refused.waiting, Reply::Fault(fault.clone())),
+        (RefusalAnswer::Errors(errors), Some(header)) => {
+            let agreement = desk.context.registry.agreement(&header.cpa_id);
+            let known = refusal.party.as_ref().and_then(|party| {
+                agreement.filter(|agreement| agreement.partner == *party).map(|agreement| (agreement, party))
+            });
+            let id = id_of(refused).unwrap_or_else(|| {
+                let stranger = &desk.context.own.key;
+                ids::refusal_of(stranger, &header.data.message_id, &Digest::of(&refused.body).to_string())
+            });
+            step.answer_once(desk, known, id, header, errors.clone(), refused.waiting);
+        }
+        (RefusalAnswer::Errors(_), None) => {
+            let text = "the message has no header that an error message could answer".to_owned();
+            step.reply_if(refused.waiting, Reply::Fault(SoapFault { code: FaultCode::Client, text }));
+        }
+    }
+    step
+}
+
+/// The id of the error message for what security turned away, when the party is known and it could be read.
+pub(super) fn id_of(refused: &Refused) -> Option<DeliveryId> {
+    let (party, header) = (refused.refusal.party.as_ref()?, refused.refusal.header.as_ref()?);
+    Some(ids::refusal_of(party, &header.data.message_id, &Digest::of(&refused.body).to_string()))
+}
+
+/// The id of the error message for a signal that is not supported.
+pub(super) fn id_of_signal(party: &PartyKey, message: &Message) -> DeliveryId {
+    ids::refusal_of(party, &message.header.data.message_id, &message.content_digest().to_string())
+}
+
+impl Step {
+    /// A MessageError that no duplicate asks for again: on the connection, or, to a party whose agreement has
+    /// syncReplyMode none, as a delivery. The same refusal again sends the same octets again.
+    fn answer_once(
+        &mut self,
+        desk: Desk<'_>,
+        known: Option<(&Agreement, &PartyKey)>,
+        id: DeliveryId,
+        header: &MessageHeader,
+        errors: Vec<EbxmlError>,
+        waiting: bool,
+    ) {
+        let own = known.map_or_else(|| desk.context.own.party_ref(), |(agreement, _)| agreement.own());
+        let answer = message_error(header, &own, desk.context.own.message_id(&id), errors, desk.now);
+        let algorithm = known.map(|(agreement, _)| agreement.signature.own_algorithm);
+        match known {
+            Some((agreement, party)) if agreement.sync_reply_mode == SyncReplyMode::None => {
+                self.reply_if(waiting, Reply::Empty);
+                if desk.view.delivery.as_ref().is_some_and(|stored| stored.value.id == id) {
+                    return self.rearm(desk, agreement);
+                }
+                let delivery = signal_delivery(desk, id, agreement, party.clone(), &answer);
+                self.add_delivery(
+                    desk,
+                    delivery,
+                    Octets::Made(Box::new(Draft { message: answer, algorithm })),
+                );
+            }
+            _ if waiting => {
+                self.answer = Some(Draft { message: answer, algorithm });
+                self.reply = ReplyDraft::Answer;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Errors in one line for the record.
+fn told(errors: &[EbxmlError]) -> String {
+    let first = errors.first().map_or("", |error| error.description.as_str());
+    let code = errors.first().map_or("", |error| error.code.as_str());
+    match errors.len() {
+        0 | 1 => format!("{code}: {first}"),
+        more => format!("{code}: {first} (and {} more)", more - 1),
+    }
+}

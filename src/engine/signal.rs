@@ -1,0 +1,130 @@
+//! A signal arrives: an acknowledgment completes a delivery only when it proves that the very message was
+//! received; an error ends it (P4; ebMS 2.0, 4.2, 6.5.3).
+
+use super::audit::{About as _, entry};
+use super::decide::Desk;
+use super::ending;
+use super::event::Arrival;
+use super::refuse;
+use super::step::{DeliveryDraft, Octets, Reply, Step};
+use crate::case::DeliveryEnd;
+use crate::model::{
+    Delivery, DeliveryPurpose, DeliveryState, ErrorList, Message, MessageId, Severity, SignalAction,
+    TimelineEntry,
+};
+use crate::msh::check_receipt;
+use crate::store::Versioned;
+use crate::telemetry::EventCode;
+
+pub(super) fn arrived(desk: Desk<'_>, arrival: &Arrival, action: SignalAction) -> Step {
+    let (message, party) = (arrival.verified.message(), arrival.verified.party());
+    let mut step = match action {
+        SignalAction::Acknowledgment => acknowledged(desk, arrival),
+        SignalAction::MessageError => errors(desk, arrival),
+        SignalAction::Ping | SignalAction::StatusRequest => {
+            match desk.context.registry.agreement(arrival.verified.cpa_id()) {
+                Some(agreement) => {
+                    return refuse::not_supported(desk, agreement, party, message, arrival.waiting);
+                }
+                None => Step::default(),
+            }
+        }
+        SignalAction::Pong | SignalAction::StatusResponse => {
+            noted(desk, arrival, "an answer to nothing that we asked")
+        }
+    };
+    step.reply_if(arrival.waiting, Reply::Empty);
+    step
+}
+
+/// The message of ours that a signal is about: what the Acknowledgment names, else what the header names.
+/// `None` also when the two differ, so that it matches nothing (digest, 6).
+pub(super) fn answered(message: &Message) -> Option<&MessageId> {
+    let in_header = message.header.data.ref_to_message_id.as_ref();
+    match (message.acknowledgments.first(), in_header) {
+        (Some(named), Some(in_header)) if named.ref_to_message_id != *in_header => None,
+        (Some(named), _) => Some(&named.ref_to_message_id),
+        (None, in_header) => in_header,
+    }
+}
+
+fn acknowledged(desk: Desk<'_>, arrival: &Arrival) -> Step {
+    let verified = &arrival.verified;
+    let Some((stored, acknowledgment)) =
+        desk.view.delivery.as_ref().zip(verified.message().acknowledgments.first())
+    else {
+        return noted(desk, arrival, "an acknowledgment of nothing that we sent");
+    };
+    let delivery = &stored.value;
+    if delivery.state == DeliveryState::Delivered {
+        return noted(desk, arrival, "an acknowledgment once more");
+    }
+    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+    let agreement = agreement.filter(|agreement| agreement.cpa_id == *verified.cpa_id());
+    let sent = desk.view.sealed.as_ref().map(|sealed| sealed.references.as_slice());
+    let (Some(agreement), Some(sent)) = (agreement, sent) else {
+        return refused_receipt(
+            desk,
+            delivery,
+            "it came under another agreement, or before anything was sent",
+        );
+    };
+    if let Err(fault) = check_receipt(acknowledgment, verified.is_signed(), agreement, sent) {
+        return refused_receipt(desk, delivery, &fault.to_string());
+    }
+    if delivery.state.is_terminal() {
+        let text = format!("acknowledged after it was {}", delivery.state.as_str());
+        return recorded(entry(desk.now, EventCode::DeliveryLateReceipt, text).of_delivery(delivery));
+    }
+    let mut step = Step::default();
+    let text =
+        format!("acknowledged at {} after {} transmission(s)", acknowledgment.timestamp, delivery.attempts);
+    step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(delivery));
+    let delivered = Delivery { state: DeliveryState::Delivered, reason: String::new(), ..delivery.clone() };
+    step.ended.insert(delivered.destination.clone());
+    let based_on = Some(stored.version);
+    step.deliveries.push(DeliveryDraft { delivery: delivered, based_on, octets: Octets::Kept });
+    step
+}
+
+/// The delivery goes on as if nothing had come; operators see why.
+fn refused_receipt(desk: Desk<'_>, delivery: &Delivery, why: &str) -> Step {
+    recorded(entry(desk.now, EventCode::DeliveryReceiptRefused, why).of_delivery(delivery).alarm_if(true))
+}
+
+fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
+    let message = arrival.verified.message();
+    let Some((stored, errors)) = desk.view.delivery.as_ref().zip(message.error_list.as_ref()) else {
+        return noted(desk, arrival, "errors about nothing that we sent");
+    };
+    let delivery = &stored.value;
+    let text = told(errors);
+    if errors.highest_severity() == Severity::Warning {
+        return recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_delivery(delivery));
+    }
+    if delivery.state.is_terminal() || delivery.purpose == DeliveryPurpose::Signal {
+        let text = format!("errors after it was {}: {text}", delivery.state.as_str());
+        return recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_delivery(delivery));
+    }
+    rejected(desk, stored, text)
+}
+
+/// The destination refused a delivery for good.
+pub(super) fn rejected(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {
+    let delivery = Delivery { state: DeliveryState::Rejected, reason, ..stored.value.clone() };
+    ending::ended(desk, delivery, stored.version, DeliveryEnd::Rejected)
+}
+
+fn told(errors: &ErrorList) -> String {
+    let told: Vec<_> = errors.errors.iter().map(|e| format!("{}: {}", e.code, e.description)).collect();
+    told.join("; ")
+}
+
+fn recorded(entry: TimelineEntry) -> Step {
+    Step { audit: vec![entry], ..Step::default() }
+}
+
+fn noted(desk: Desk<'_>, arrival: &Arrival, text: &str) -> Step {
+    let entry = entry(desk.now, EventCode::SignalIgnored, text).of_message(&arrival.key());
+    Step { noted: vec![entry], ..Step::default() }
+}

@@ -1,0 +1,215 @@
+//! A step: everything one event leads to. Sealed before anything is promised, committed before anything leaves
+//! (P1).
+//!
+//! A step is decided, then sealed, then split into the batch for the store and the actions that wait for it.
+//! A signature is computed once, also when the same octets are stored as the answer to a duplicate, go back on
+//! the waiting connection, and travel as a delivery of their own.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::codec::envelope::SoapFault;
+use crate::model::{
+    CpaId, Delivery, DeliveryId, Message, PartyKey, Sealed, SignatureAlgorithm, StoredMessage, TimelineEntry,
+};
+use crate::security::{SealError, SigningKeys, seal};
+use crate::store::{Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
+
+/// What one event leads to, decided and not yet sealed.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The message that was received, when it is kept.
+    pub(super) message: Option<MessageDraft>,
+    /// The signal that answers it.
+    pub(super) answer: Option<Draft>,
+    /// What the waiting requester gets.
+    pub(super) reply: ReplyDraft,
+    pub(super) case: Option<CaseWrite>,
+    pub(super) deliveries: Vec<DeliveryDraft>,
+    /// The delivery that is transmitted now.
+    pub(super) transmit: Option<DeliveryId>,
+    /// Recorded.
+    pub(super) audit: Vec<TimelineEntry>,
+    /// Only logged: nothing changed.
+    pub(super) noted: Vec<TimelineEntry>,
+    /// Destinations with something due now.
+    pub(super) wake: BTreeSet<PartyKey>,
+    /// Destinations that a delivery ended at.
+    pub(super) ended: BTreeSet<PartyKey>,
+}
+
+/// A message of ours that has no octets yet; signed when there is an algorithm.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) message: Message,
+    pub(super) algorithm: Option<SignatureAlgorithm>,
+}
+
+/// A received message that is kept; the step's answer is stored with it.
+#[derive(Debug)]
+pub(super) struct MessageDraft {
+    pub(super) record: StoredMessage,
+    pub(super) body: Bytes,
+}
+
+/// A delivery that is made or changed.
+#[derive(Debug)]
+pub(super) struct DeliveryDraft {
+    pub(super) delivery: Delivery,
+    pub(super) based_on: Option<u64>,
+    pub(super) octets: Octets,
+}
+
+/// The octets of a delivery.
+#[derive(Debug)]
+pub(super) enum Octets {
+    /// As they are stored, or none yet.
+    Kept,
+    /// As they are stored; they are transmitted now.
+    Stored(Sealed),
+    /// To be made now and stored.
+    Made(Box<Draft>),
+    /// Those of the step's answer; stored.
+    Answer,
+}
+
+/// What the waiting requester gets.
+#[derive(Debug, Default)]
+pub(super) enum ReplyDraft {
+    /// Nobody waits.
+    #[default]
+    None,
+    /// The step's answer.
+    Answer,
+    /// This.
+    Ready(Reply),
+}
+
+/// The answer on the connection that a request came on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A signal (HTTP 200).
+    Message(Sealed),
+    /// Nothing (HTTP 202).
+    Empty,
+    /// A SOAP fault (HTTP 500).
+    Fault(SoapFault),
+    /// An HTTP status alone.
+    Status(u16),
+}
+
+/// What the shell does once the batch is committed. May be lost in a crash: whatever must happen is a record.
+#[derive(Debug)]
+pub enum Action {
+    /// Answer the waiting requester.
+    Reply(Reply),
+    /// Transmit a delivery; what comes of it is [`Event::Attempted`](super::Event::Attempted).
+    Transmit {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Which attempt it is, from 1.
+        attempt: u32,
+        /// To whom.
+        destination: PartyKey,
+        /// Under which agreement.
+        cpa_id: CpaId,
+        /// Its octets.
+        sealed: Sealed,
+    },
+    /// A destination has something due now.
+    Wake(PartyKey),
+    /// A delivery to a destination ended.
+    Ended(PartyKey),
+    /// An audit entry once more, for log and metrics; or one that is only logged because nothing changed.
+    Log(TimelineEntry),
+}
+
+impl Step {
+    /// Makes the octets of everything that has none.
+    ///
+    /// # Errors
+    /// When a message cannot be signed; nothing is promised yet.
+    pub fn seal(self, keys: &SigningKeys) -> Result<SealedStep, SealError> {
+        let answer = self.answer.map(|draft| draft.seal(keys)).transpose()?;
+        let the_answer = || answer.clone().expect("a step that refers to its answer has one");
+        let mut writes = Vec::with_capacity(self.deliveries.len());
+        let mut actions = Vec::new();
+        match self.reply {
+            ReplyDraft::None => {}
+            ReplyDraft::Answer => actions.push(Action::Reply(Reply::Message(the_answer()))),
+            ReplyDraft::Ready(reply) => actions.push(Action::Reply(reply)),
+        }
+        for DeliveryDraft { delivery, based_on, octets } in self.deliveries {
+            let (stored, sealed) = match octets {
+                Octets::Kept => (None, None),
+                Octets::Stored(sealed) => (Some(sealed), None),
+                Octets::Made(draft) => (None, Some(draft.seal(keys)?)),
+                Octets::Answer => (None, Some(the_answer())),
+            };
+            if self.transmit.as_ref() == Some(&delivery.id) {
+                actions.push(Action::Transmit {
+                    delivery: delivery.id.clone(),
+                    attempt: delivery.attempts,
+                    destination: delivery.destination.clone(),
+                    cpa_id: delivery.cpa_id.clone(),
+                    sealed: stored.or_else(|| sealed.clone()).expect("what is transmitted has octets"),
+                });
+            }
+            let delivery = Delivery { sealed: delivery.sealed || sealed.is_some(), ..delivery };
+            writes.push(DeliveryWrite { delivery, based_on, sealed });
+        }
+        actions.extend(self.wake.into_iter().map(Action::Wake));
+        actions.extend(self.ended.into_iter().map(Action::Ended));
+        actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
+        let message =
+            self.message.map(|MessageDraft { record, body }| NewMessage { record, body, response: answer });
+        let batch = Batch { message, case: self.case, deliveries: writes, audit: self.audit };
+        Ok(SealedStep { batch, actions })
+    }
+}
+
+impl Draft {
+    fn seal(self, keys: &SigningKeys) -> Result<Sealed, SealError> {
+        let key = |algorithm: SignatureAlgorithm| {
+            keys.key(algorithm).ok_or_else(|| SealError::NoKey(algorithm.uri()))
+        };
+        let key = self.algorithm.map(key).transpose()?;
+        seal(&self.message, key)
+    }
+}
+
+/// A step whose octets all exist.
+#[derive(Debug)]
+pub struct SealedStep {
+    batch: Batch,
+    actions: Vec<Action>,
+}
+
+impl SealedStep {
+    /// The batch, when there is anything to write, and the actions that wait for its commit.
+    pub fn split(self) -> (Option<Batch>, Pending) {
+        let Batch { message, case, deliveries, audit } = &self.batch;
+        let writes = message.is_some() || case.is_some() || !deliveries.is_empty() || !audit.is_empty();
+        (writes.then_some(self.batch), Pending { writes, actions: self.actions })
+    }
+}
+
+/// Actions that wait for the commit of their batch.
+#[derive(Debug)]
+#[must_use = "the actions of a committed step are to be performed"]
+pub struct Pending {
+    writes: bool,
+    actions: Vec<Action>,
+}
+
+impl Pending {
+    /// The actions, for the pass that the store gave for their batch.
+    ///
+    /// # Panics
+    /// When there was a batch and no pass: the shell skipped the commit (P1).
+    pub fn release(self, done: Option<Committed>) -> Vec<Action> {
+        assert!(done.is_some() || !self.writes, "no action leaves before its batch is committed");
+        self.actions
+    }
+}

@@ -1,0 +1,261 @@
+//! Deliveries: certain, repeated with the same octets, ended in time; receipts that prove something and others.
+
+use super::super::*;
+use super::cases::{answer, lodged, lodging};
+use super::world::*;
+use crate::model::*;
+
+/// The one delivery to a destination with this Action.
+fn delivery(world: &World, to: &str, action: &str) -> Delivery {
+    let found = world.deliveries().into_iter().find(|d| d.destination.as_str() == to && &*d.action == action);
+    found.expect("it is owed")
+}
+
+#[test]
+fn a_dead_agency_is_tried_again_with_the_same_octets_and_then_given_up_p4_p9() {
+    let mut world = World::new();
+    let agency = AGENCIES[1].1;
+    world.unreachable.push(party(agency));
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1, 2]);
+    world.post(&posted);
+    for _ in 0..8 {
+        world.deliver();
+        world.pass(70);
+    }
+    let tries: Vec<_> = world.sent.iter().filter(|sent| sent.destination.as_str() == agency).collect();
+    assert_eq!(tries.iter().map(|sent| sent.attempt).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(tries.iter().all(|sent| sent.sealed == tries[0].sealed));
+    assert_eq!(delivery(&world, agency, "GOVCBRX02").state, DeliveryState::Expired);
+    assert_eq!(world.case().applications[1].state, ApplicationState::Undeliverable);
+    let failure = delivery(&world, BROKER, "MessageError");
+    assert_eq!(failure.ref_to_message_id, Some(posted.message.header.data.message_id.clone()));
+    assert_eq!(failure.state, DeliveryState::Delivered);
+    let others = world.deliveries().into_iter().filter(|d| d.destination.as_str() != agency);
+    assert!(others.into_iter().all(|d| d.state == DeliveryState::Delivered), "the others do not wait (P15)");
+    world.check_laws();
+}
+
+#[test]
+fn a_delivery_is_not_attempted_before_its_time() {
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    world.post(&posted);
+    let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+    world.drive(&Event::Due(id.clone()));
+    world.drive(&Event::Due(id.clone()));
+    assert_eq!(world.sent.len(), 1, "a second look at the queue sends nothing");
+    world.pass(70);
+    world.drive(&Event::Due(id.clone()));
+    assert_eq!((world.sent.len(), world.delivery(&id).attempts), (2, 2));
+}
+
+#[test]
+fn only_a_receipt_for_these_digests_completes_a_delivery_p4() {
+    fn check(change: impl FnOnce(&mut Vec<DigestReference>) -> bool, expected: DeliveryState, event: &str) {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+        world.post(&posted);
+        let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+        world.drive(&Event::Due(id.clone()));
+        let mut references = world.sent[0].sealed.references.clone();
+        let signed = change(&mut references);
+        let message = receipt(&world.delivery(&id), references, world.now).verified.message().clone();
+        let arrival = response(&world.delivery(&id), message, signed, world.now);
+        world.logged.clear();
+        world.drive(&Event::Arrived(Box::new(arrival)));
+        assert_eq!(world.delivery(&id).state, expected);
+        assert!(world.logged(event).is_some(), "{event}");
+        world.check_laws();
+    }
+    check(|_| true, DeliveryState::Delivered, "delivery.delivered");
+    check(|_| false, DeliveryState::AwaitingAcknowledgment, "delivery.receipt-refused");
+    check(
+        |r| {
+            r[0].value[0] ^= 1;
+            true
+        },
+        DeliveryState::AwaitingAcknowledgment,
+        "delivery.receipt-refused",
+    );
+    check(
+        |r| {
+            r.clear();
+            true
+        },
+        DeliveryState::AwaitingAcknowledgment,
+        "delivery.receipt-refused",
+    );
+}
+
+#[test]
+fn an_acknowledgment_may_overtake_the_response_and_come_again() {
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    world.post(&posted);
+    let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+    world.drive(&Event::Due(id.clone()));
+    let references = world.sent[0].sealed.references.clone();
+    for _ in 0..2 {
+        let ack = receipt(&world.delivery(&id), references.clone(), world.now);
+        world.drive(&Event::Arrived(Box::new(ack)));
+        assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+    }
+    let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false };
+    world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, outcome });
+    assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+}
+
+#[test]
+fn a_receipt_after_the_end_is_recorded_and_ends_nothing() {
+    let mut world = World::new();
+    world.unreachable.push(party(CUSTOMS));
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    world.post(&posted);
+    for _ in 0..6 {
+        world.deliver();
+        world.pass(70);
+    }
+    let expired = delivery(&world, CUSTOMS, "GOVCBR929");
+    assert_eq!(expired.state, DeliveryState::Expired);
+    let sent = world.sent.iter().find(|sent| sent.delivery == expired.id).expect("it was sent").clone();
+    world.logged.clear();
+    world.drive(&Event::Arrived(Box::new(receipt(&expired, sent.sealed.references, world.now))));
+    assert_eq!(world.logged("delivery.late-receipt"), Some(false));
+    assert_eq!(world.delivery(&expired.id).state, DeliveryState::Expired);
+}
+
+#[test]
+fn an_error_ends_a_delivery_and_a_warning_does_not() {
+    fn check(severity: Severity, expected: DeliveryState, failures: usize, state: ApplicationState) {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1, 2]);
+        world.post(&posted);
+        let id = delivery(&world, AGENCIES[0].1, "GOVCBRX01").id;
+        world.drive(&Event::Due(id.clone()));
+        for _ in 0..2 {
+            world.drive(&Event::Arrived(Box::new(error_about(&world.delivery(&id), severity, world.now))));
+        }
+        assert_eq!(world.delivery(&id).state, expected);
+        assert_eq!(world.count(BROKER, "MessageError"), failures);
+        assert_eq!(world.case().applications[0].state, state);
+        world.check_laws();
+    }
+    check(Severity::Error, DeliveryState::Rejected, 1, ApplicationState::Error);
+    check(Severity::Warning, DeliveryState::AwaitingAcknowledgment, 0, ApplicationState::Created);
+}
+
+#[test]
+fn what_the_peer_will_never_take_is_given_up_at_once() {
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    world.post(&posted);
+    let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+    world.drive(&Event::Due(id.clone()));
+    let outcome = AttemptOutcome::GiveUp { reason: "SOAP fault Client".to_owned() };
+    world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, outcome });
+    assert_eq!(world.delivery(&id).state, DeliveryState::Rejected);
+    assert_eq!(world.count(BROKER, "MessageError"), 1);
+}
+
+#[test]
+fn a_result_counts_although_the_delivery_expired() {
+    let mut world = World::new();
+    world.unreachable.push(party(AGENCIES[0].1));
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1, 2]);
+    world.post(&posted);
+    for _ in 0..6 {
+        world.deliver();
+        world.pass(70);
+    }
+    assert_eq!(world.case().applications[0].state, ApplicationState::Undeliverable);
+    world.unreachable.clear();
+    let result = answer(&world, 0, "r0", Outcome::Approved);
+    world.post(&result);
+    assert_eq!(world.case().applications[0].state, ApplicationState::Decided(Outcome::Approved));
+}
+
+#[test]
+fn under_sync_reply_mode_none_the_answer_is_a_delivery_and_a_repeat_sends_it_again_p3() {
+    let mut world = World::new();
+    let posted = lodging(&world, ASYNC_BROKER, "lodging", DECLARATION, &[0]);
+    assert_eq!(world.post(&posted), Some(Reply::Empty));
+    world.deliver();
+    let ack = delivery(&world, ASYNC_BROKER, "Acknowledgment");
+    assert_eq!((ack.state, ack.attempts), (DeliveryState::Delivered, 1));
+    assert_eq!(ack.ref_to_message_id, Some(posted.message.header.data.message_id.clone()));
+    let owed = world.owed();
+    world.pass(5);
+    assert_eq!(world.post(&posted), Some(Reply::Empty));
+    assert_eq!(world.delivery(&ack.id).state, DeliveryState::Pending);
+    world.deliver();
+    let sent: Vec<_> = world.sent.iter().filter(|sent| sent.delivery == ack.id).collect();
+    assert_eq!((sent.len(), &sent[0].sealed), (2, &sent[1].sealed));
+    assert_eq!(world.owed(), owed);
+    world.check_laws();
+}
+
+#[test]
+fn without_an_agreement_a_delivery_waits_for_an_operator() {
+    let mut world = lodged();
+    let posted = answer(&world, 0, "r0", Outcome::Approved);
+    let without: Vec<_> =
+        world.registry.agreements().filter(|a| a.partner.as_str() != CUSTOMS).cloned().collect();
+    world.registry = Registry::new(world.registry.parties().cloned().collect::<Vec<_>>(), without);
+    world.post(&posted);
+    assert_eq!(delivery(&world, CUSTOMS, "GOVCBRX51").state, DeliveryState::Quarantined);
+    assert_eq!(delivery(&world, BROKER, "GOVCBRX51").state, DeliveryState::Pending);
+    assert_eq!(world.logged("delivery.quarantined"), Some(true));
+    world.check_laws();
+}
+
+#[test]
+fn what_cannot_be_sealed_waits_for_an_operator_instead_of_coming_due_for_ever_p9() {
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    world.post(&posted);
+    let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+    world.drive(&Event::Unsealable { delivery: id.clone(), reason: "there is no signing key".to_owned() });
+    assert_eq!(world.delivery(&id).state, DeliveryState::Quarantined);
+    world.deliver();
+    assert_eq!(world.delivery(&id).attempts, 0);
+    world.check_laws();
+}
+
+#[test]
+fn each_addressee_gets_its_document_with_the_attachments_that_are_its_own() {
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1]);
+    let id = |name: &str| ContentId::new(name).expect("a Content-ID");
+    let mut parts = posted.documents.parts().to_vec();
+    for (part, names) in parts.iter_mut().zip([vec![], vec![id("label"), id("both")], vec![id("both")]]) {
+        if let PartContent::Document { document, .. } = part
+            && let Document::Application(application) = &mut **document
+        {
+            application.attachments = names;
+        }
+    }
+    parts.extend([PartContent::Attachment, PartContent::Attachment, PartContent::Attachment]);
+    let posted = posted.with(|message| {
+        for name in ["label", "both", "invoice"] {
+            let body = bytes::Bytes::from(name.to_owned());
+            let digest = Digest::of(&body);
+            let media_type = "application/pdf".into();
+            let reference = Reference {
+                href: format!("cid:{name}").into(),
+                role: None,
+                schemas: Vec::new(),
+                description: None,
+            };
+            message.manifest.get_or_insert_default().references.push(reference);
+            message.payloads.push(Payload { content_id: id(name), media_type, role: None, body, digest });
+        }
+    });
+    world.post(&posted.read_as(parts));
+    let carried = |to: &str, action: &str| {
+        let parts = delivery(&world, to, action).parts;
+        parts.into_iter().map(|part| part.content_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(carried(CUSTOMS, "GOVCBR929"), ["0.lodging@BR123450000001", "invoice"]);
+    assert_eq!(carried(AGENCIES[0].1, "GOVCBRX01"), ["1.lodging@BR123450000001", "label", "both"]);
+    assert_eq!(carried(AGENCIES[1].1, "GOVCBRX02"), ["2.lodging@BR123450000001", "both"]);
+}

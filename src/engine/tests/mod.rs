@@ -1,0 +1,10 @@
+//! Decisions played through a store: whole cases, repeats, refusals, deliveries that end well and badly.
+//!
+//! The world here has the real engine and the real in-memory store. Partners are plain functions; what goes over
+//! the wire is sealed for real, and what comes in is taken as verified.
+
+mod cases;
+mod deliveries;
+mod refusals;
+mod rules;
+mod world;

@@ -1,0 +1,198 @@
+//! Refusals: the right error, nothing routed, nothing lost, and a repeat gets the same octets (P8).
+
+use super::super::*;
+use super::cases::{application, declaration, lodged, lodging};
+use super::world::*;
+use crate::codec::envelope::{FaultCode, SoapFault};
+use crate::model::*;
+use crate::security::{Refusal, RefusalAnswer, RefusalCause};
+
+/// Posts what must be refused; the code of its first error in the record. Nothing else may have changed.
+fn refused(world: &mut World, posted: &Posted) -> String {
+    let before = (world.owed(), world.cases());
+    let first = world.post(posted);
+    assert!(matches!(first, Some(Reply::Message(_))), "{first:?}");
+    let stored = world.stored(posted).expect("it is kept");
+    assert!(!stored.accepted);
+    assert_eq!((world.owed(), world.cases()), before);
+    assert_eq!(world.post(posted), first, "a repeat gets the same octets");
+    assert_eq!(world.logged("message.refused"), Some(false));
+    world.check_laws();
+    stored.reason
+}
+
+#[test]
+fn what_a_lodging_may_not_be() {
+    fn check(documents: Vec<Document>, expected: &str) {
+        let mut world = lodged();
+        let posted = world.message(BROKER, "bad", "ImportClearance", "GOVCBR929", documents);
+        let reason = refused(&mut world, &posted);
+        assert!(reason.starts_with(expected), "{reason}");
+    }
+    let cancelled = match declaration("2234509000017X") {
+        Document::Declaration(declaration) => {
+            Document::Declaration(Declaration { function: "1".into(), ..declaration })
+        }
+        other => other,
+    };
+    let fresh = || declaration("2234509000017X");
+    check(vec![declaration(DECLARATION)], "Inconsistent: declaration number");
+    check(vec![fresh(), application(0, "APP-1234509000017X-0")], "Inconsistent: application number");
+    check(
+        vec![fresh(), application(0, "TWICE"), application(0, "TWICE")],
+        "Inconsistent: application number",
+    );
+    check(vec![fresh(), fresh()], "Inconsistent: beside its declaration");
+    check(vec![application(0, "A"), fresh()], "Inconsistent: Action is GOVCBR929");
+    check(vec![cancelled], "NotSupported: FunctionCode 1");
+    check(vec![], "Inconsistent: the first payload");
+    let Document::Declaration(naming) = fresh() else { unreachable!("it is a declaration") };
+    let attachments = vec![ContentId::new("scan").expect("a Content-ID")];
+    check(
+        vec![Document::Declaration(Declaration { attachments, ..naming })],
+        "MimeProblem: the document names",
+    );
+}
+
+#[test]
+fn every_finding_of_a_document_goes_back() {
+    let mut world = World::new();
+    let finding = |line| Finding {
+        line,
+        path: "/Declaration/ID".to_owned(),
+        rule: "xsd:pattern".to_owned(),
+        message: "expected 14 characters".to_owned(),
+    };
+    let posted = lodging(&world, BROKER, "bad", DECLARATION, &[0]);
+    let posted =
+        posted.read_as(vec![PartContent::Faulty((1..=3).map(finding).collect()), PartContent::Attachment]);
+    let reason = refused(&mut world, &posted);
+    let told = "OtherXml: line 1: /Declaration/ID: expected 14 characters [xsd:pattern] (and 2 more)";
+    assert_eq!(reason, told);
+}
+
+#[test]
+fn what_the_agreement_and_the_clock_forbid() {
+    fn check(change: impl FnOnce(&mut Message), expected: &str) {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "bad", DECLARATION, &[0]).with(change);
+        let reason = refused(&mut world, &posted);
+        assert!(reason.starts_with(expected), "{reason}");
+    }
+    check(|m| m.header.data.time_to_live = Some(Timestamp::EPOCH), "TimeToLiveExpired");
+    check(|m| m.header.data.timestamp = Timestamp::EPOCH, "TimeToLiveExpired");
+    check(
+        |m| m.header.duplicate_elimination = false,
+        "Inconsistent: the agreement demands DuplicateElimination",
+    );
+    check(|m| m.ack_requested.clear(), "Inconsistent: the agreement demands AckRequested");
+    check(|m| m.sync_reply = false, "Inconsistent: the agreement has syncReplyMode");
+}
+
+#[test]
+fn another_message_under_a_known_message_id_is_refused_with_an_alarm_p3() {
+    for from in [BROKER, ASYNC_BROKER] {
+        let mut world = World::new();
+        let first = lodging(&world, from, "lodging", DECLARATION, &[0]);
+        let answer = world.post(&first);
+        let stored = world.stored(&first);
+        let other = lodging(&world, from, "lodging", "2234509000017X", &[0]);
+        world.logged.clear();
+        for _ in 0..2 {
+            world.pass(1);
+            let reply = world.post(&other);
+            assert_ne!(reply, None);
+            assert_eq!(reply == answer, from == ASYNC_BROKER, "under none both are empty");
+        }
+        assert_eq!(world.logged("message.conflict"), Some(true));
+        assert_eq!((world.stored(&first), world.cases()), (stored, 1));
+        assert_eq!(world.post(&first), answer, "the first keeps its answer");
+        world.check_laws();
+    }
+}
+
+#[test]
+fn a_result_for_items_that_do_not_exist_goes_back_to_the_agency() {
+    let mut world = lodged();
+    let mut document = super::cases::result(0, "R", Some("APP-1234509000017X-0"), Outcome::Approved);
+    document.items.push(ResultItem { sequence: 9, outcome: Outcome::Approved, quantity: None, reason: None });
+    let document = vec![Document::Result(document)];
+    let posted = world.message(AGENCIES[0].1, "r", "RequirementVerification", "GOVCBRX51", document);
+    assert_eq!(refused(&mut world, &posted), "Inconsistent: application APP-1234509000017X-0 has no item 9");
+}
+
+#[test]
+fn signals_of_services_that_are_not_offered_are_told_so() {
+    let mut world = lodged();
+    let any = world.deliveries().remove(0);
+    for (action, answered) in
+        [(SignalAction::Ping, true), (SignalAction::StatusRequest, true), (SignalAction::Pong, false)]
+    {
+        let mut arrival = response(&any, signal(&any, action, |_| {}), true, world.now);
+        arrival.waiting = true;
+        let reply = world.drive(&Event::Arrived(Box::new(arrival)));
+        assert_eq!(matches!(reply, Some(Reply::Message(_))), answered, "{action:?}");
+    }
+    world.check_laws();
+}
+
+/// A message that security turned away.
+fn turned_away(
+    answer: RefusalAnswer,
+    header: Option<MessageHeader>,
+    party: Option<&str>,
+    now: Timestamp,
+) -> Event {
+    let refusal = Refusal {
+        answer,
+        header: header.map(Box::new),
+        party: party.map(super::world::party),
+        cause: RefusalCause::Signature,
+        text: "the digest of \"\" is not the signed one".to_owned(),
+        alarm: true,
+    };
+    Event::Refused(Box::new(Refused { refusal, body: "octets".into(), received_at: now, waiting: true }))
+}
+
+#[test]
+fn what_security_turned_away_gets_its_answer_and_leaves_an_entry() {
+    let error = || RefusalAnswer::Errors(vec![EbxmlError::new(ErrorCode::SecurityFailure, None, "no")]);
+    let fault = SoapFault { code: FaultCode::Client, text: "not XML".to_owned() };
+    let mut world = World::new();
+    let header = lodging(&world, BROKER, "bad", DECLARATION, &[0]).message.header;
+    let unknown = MessageHeader { cpa_id: cpa("nobody"), ..header.clone() };
+    let mut check =
+        |answer: RefusalAnswer, header: Option<MessageHeader>, party: Option<&str>, expected: &str| {
+            let event = turned_away(answer, header, party, world.now);
+            let told = match world.drive(&event) {
+                Some(Reply::Message(_)) => "message".to_owned(),
+                other => format!("{other:?}"),
+            };
+            assert_eq!(told, expected);
+            assert_eq!(world.logged("message.refused"), Some(true));
+            assert_eq!((world.cases(), world.deliveries().len()), (0, 0));
+            world.check_laws();
+        };
+    check(RefusalAnswer::Http(403), None, None, "Some(Status(403))");
+    check(RefusalAnswer::Fault(fault.clone()), None, Some(BROKER), &format!("Some(Fault({fault:?}))"));
+    check(error(), Some(header.clone()), Some(BROKER), "message");
+    check(error(), Some(unknown), Some(BROKER), "message");
+    check(error(), Some(header), None, "message");
+}
+
+#[test]
+fn an_asynchronous_partner_hears_of_a_refusal_by_a_delivery_of_its_own() {
+    let mut world = World::new();
+    let header = lodging(&world, ASYNC_BROKER, "bad", DECLARATION, &[0]).message.header;
+    let errors = vec![EbxmlError::new(ErrorCode::SecurityFailure, None, "no")];
+    for _ in 0..2 {
+        let answer = RefusalAnswer::Errors(errors.clone());
+        let event = turned_away(answer, Some(header.clone()), Some(ASYNC_BROKER), world.now);
+        assert_eq!(world.drive(&event), Some(Reply::Empty));
+        world.deliver();
+        world.pass(1);
+    }
+    assert_eq!(world.count(ASYNC_BROKER, "MessageError"), 1);
+    assert_eq!((world.sent.len(), &world.sent[0].sealed), (2, &world.sent[1].sealed));
+    world.check_laws();
+}
