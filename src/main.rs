@@ -1,6 +1,7 @@
 //! The `gwanmun` program: arguments and exit codes.
 //!
-//! Exit codes: 0 done, 1 a failure that the message explains, 2 wrong usage, 4 settings with mistakes.
+//! Exit codes: 0 done, 1 a failure that the message explains, 2 wrong usage, 3 the store failed, 4 settings with
+//! mistakes.
 
 use std::process::ExitCode;
 
@@ -18,28 +19,44 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Agreement(cli::check::AgreementArgs),
+    Case(cli::case::CaseArgs),
     Check(cli::check::CheckArgs),
+    Delivery(cli::delivery::DeliveryArgs),
     Events(cli::events::EventsArgs),
     Keys(cli::keys::KeysArgs),
+    Message(cli::message::MessageArgs),
     Party(cli::check::PartyArgs),
     Pki(cli::pki::PkiArgs),
+    Reload(cli::serve::ReloadArgs),
+    Serve(cli::serve::ServeArgs),
 }
 
 fn main() -> ExitCode {
     let out = &mut std::io::stdout().lock();
     let told = match Arguments::parse().command {
         Command::Agreement(command) => command.run(out),
+        Command::Case(command) => command.run(out),
         Command::Check(command) => command.run(out),
+        Command::Delivery(command) => command.run(out),
         Command::Events(command) => command.run(out),
         Command::Keys(command) => command.run(out),
+        Command::Message(command) => command.run(out),
         Command::Party(command) => command.run(out),
         Command::Pki(command) => command.run(out),
+        Command::Reload(command) => command.run(out),
+        Command::Serve(command) => command.run(out),
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            if error.is::<cli::check::SettingsRefused>() { ExitCode::from(4) } else { ExitCode::FAILURE }
+            if error.is::<cli::check::SettingsRefused>() {
+                ExitCode::from(cli::check::SettingsRefused::EXIT_CODE)
+            } else if error.is::<cli::serve::StoreFailed>() {
+                ExitCode::from(cli::serve::StoreFailed::EXIT_CODE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -61,6 +61,19 @@ struct Source {
 #[error("{0} mistake(s) in the settings; what is in force stays in force")]
 pub struct SettingsRefused(usize);
 
+impl SettingsRefused {
+    /// The exit code that says so.
+    pub const EXIT_CODE: u8 = 4;
+
+    pub(super) const fn of(faults: &[ConfigFault]) -> Self {
+        Self(faults.len())
+    }
+
+    pub(super) const fn count(faults: usize) -> Self {
+        Self(faults)
+    }
+}
+
 impl CheckArgs {
     /// Tells every mistake, or that there is none.
     ///

@@ -1,9 +1,14 @@
 //! The command line, one file a command.
 
+mod ask;
+pub mod case;
 pub mod check;
 mod credentials;
+pub mod delivery;
 pub mod events;
 pub mod keys;
+pub mod message;
 pub mod pki;
+pub mod serve;
 
 pub use credentials::KeyAlgorithm;

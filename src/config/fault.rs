@@ -36,6 +36,14 @@ impl Faults {
         self.0.push(ConfigFault { file: file.to_owned(), line: place.0, column: place.1, message, remedy });
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn extend(&mut self, faults: impl IntoIterator<Item = ConfigFault>) {
+        self.0.extend(faults);
+    }
+
     /// In order of file and place.
     pub(super) fn into_list(mut self) -> Vec<ConfigFault> {
         self.0.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));

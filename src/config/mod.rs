@@ -7,46 +7,115 @@ mod fault;
 mod partners;
 mod party;
 mod reader;
+mod rules;
 mod settings;
 
+use std::fmt;
+use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::routing::RuleSet;
+use crate::security::{KeyRing, SigningKeys};
 use crate::transport::TlsContext;
 
 pub use fault::ConfigFault;
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
+pub use rules::{knows_code, read_rules};
 pub use settings::{Identity, Listen, Settings, SigningFiles};
 
 use fault::Faults;
 
-/// A gateway's settings with its partners.
-#[derive(Debug)]
+/// Everything that a gateway runs on, checked as a whole.
 pub struct Loaded {
     /// `gwanmun.toml`.
     pub settings: Settings,
     /// The partner files.
     pub partners: Partners,
+    /// The rule directory.
+    pub rules: Arc<RuleSet>,
+    /// What it shows on connections, and whom it lets connect.
+    pub tls: TlsContext,
+    /// What it signs with.
+    pub signing: SigningKeys,
+    /// What its partners sign with.
+    pub keys: KeyRing,
 }
 
-/// Reads settings and partners.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Reads settings, keys, partners and rules.
 ///
 /// # Errors
 /// Every mistake, in order of file and place.
 pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigFault>> {
     let mut faults = Faults::default();
-    let settings = Settings::read(path, &mut faults);
-    if let Some(settings) = &settings
-        && let Err(error) = TlsContext::load(&settings.tls)
-    {
+    let loaded = read(path, &mut faults);
+    match (loaded, faults.into_list()) {
+        (Some(loaded), faults) if faults.is_empty() => Ok(loaded),
+        (_, faults) => Err(faults),
+    }
+}
+
+fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
+    let settings = Settings::read(path, faults)?;
+    let tls = TlsContext::load(&settings.tls).map_err(|error| {
         let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
         faults.add(path, (1, 1), format!("[tls] {error}"), remedy);
+    });
+    let signing = signing_keys(path, &settings, faults);
+    let partners = Partners::read(&settings.partners, &settings.identity, faults);
+    let keys = partners_keys(&settings, &partners, faults);
+    if let Some(signing) = &signing {
+        check_algorithms(&settings, &partners, signing, faults);
     }
-    let partners =
-        settings.as_ref().map(|settings| Partners::read(&settings.partners, &settings.identity, &mut faults));
-    match (settings, partners, faults.into_list()) {
-        (Some(settings), Some(partners), faults) if faults.is_empty() => Ok(Loaded { settings, partners }),
-        (_, _, faults) => Err(faults),
+    // With a mistake among the partners, what rules say of them could not be judged.
+    let registry = faults.is_empty().then_some(&partners.registry);
+    let rules = rules::load(&settings.rules, registry, faults);
+    Some(Loaded { tls: tls.ok()?, signing: signing?, keys: keys?, rules: rules?, settings, partners })
+}
+
+/// Our own keys; each that cannot be used is told.
+fn signing_keys(path: &Path, settings: &Settings, faults: &mut Faults) -> Option<SigningKeys> {
+    let files: Vec<_> = settings.signing.iter().map(|files| (&files.certificate, &files.key)).collect();
+    for pair in &files {
+        if let Err(error) = SigningKeys::load(&[*pair]) {
+            let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
+            faults.add(path, (1, 1), format!("[[signing]] {error}"), remedy);
+        }
+    }
+    SigningKeys::load(&files).ok()
+}
+
+/// What partners sign with; each certificate that cannot be used is told.
+fn partners_keys(settings: &Settings, partners: &Partners, faults: &mut Faults) -> Option<KeyRing> {
+    for certificate in &partners.signing_certificates {
+        if let Err(error) = KeyRing::new(iter::once(certificate.clone())) {
+            let remedy = "ask the partner for a certificate within the profile".to_owned();
+            faults.add(&settings.partners, (1, 1), format!("signing_certificates: {error}"), remedy);
+        }
+    }
+    KeyRing::new(partners.signing_certificates.iter().cloned()).ok()
+}
+
+/// What an agreement says we sign with must be there to sign with.
+fn check_algorithms(settings: &Settings, partners: &Partners, signing: &SigningKeys, faults: &mut Faults) {
+    for agreement in partners.registry.agreements() {
+        let algorithm = agreement.signature.own_algorithm;
+        if signing.key(algorithm).is_none() {
+            let message = format!(
+                "agreement {} wants us to sign with {}, and no [[signing]] key does",
+                agreement.cpa_id,
+                algorithm.uri()
+            );
+            let remedy = "add such a key, or change own_algorithm".to_owned();
+            faults.add(&settings.partners, (1, 1), message, remedy);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::fault::Faults;
 use super::reader::{Section, TomlFile};
 use crate::model::{PartyId, PartyKey, Role, ValueError};
 use crate::msh::AgePolicy;
+use crate::security::Engine;
 use crate::store::StoreOptions;
 use crate::transport::{ServerOptions, TlsFiles};
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub tls: TlsFiles,
     /// The keys it signs with.
     pub signing: Vec<SigningFiles>,
+    /// Who verifies signatures.
+    pub engine: Engine,
     /// Its store.
     pub store: StoreOptions,
     /// The rule directory.
@@ -36,6 +39,8 @@ pub struct Settings {
     pub partners: PathBuf,
     /// Limits of the ebMS listener.
     pub server: ServerOptions,
+    /// Messages that are opened, decided or committed at once; one more is answered 503.
+    pub messages_in_hand_max: usize,
     /// Timestamps that are accepted.
     pub age: AgePolicy,
     /// How long a stop waits for what is in hand.
@@ -87,21 +92,24 @@ impl Settings {
         let listen = listen(root.table("listen", faults), faults);
         let tls = tls(root.table("tls", faults), faults);
         let signing = signing(&mut root, faults);
+        let engine = engine(root.table("signature", faults), faults);
         let store = store(root.table("store", faults), faults);
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
         let limits = limits(root.table("limits", faults), faults);
         root.finish(faults);
-        let (server, age, drain_deadline) = limits;
+        let Limits { server, messages_in_hand_max, age, drain_deadline } = limits;
         Some(Self {
             identity: identity?,
             listen: listen?,
             tls: tls?,
             signing,
+            engine,
             store: store?,
             rules: rules?,
             partners: partners?,
             server,
+            messages_in_hand_max,
             age,
             drain_deadline,
         })
@@ -150,6 +158,18 @@ pub(super) fn signing(root: &mut Section<'_>, faults: &mut Faults) -> Vec<Signin
     sections.into_iter().filter_map(read).collect()
 }
 
+fn engine(mut section: Section<'_>, faults: &mut Faults) -> Engine {
+    let read = |text: &str| match text {
+        "own" => Ok(Engine::Own),
+        "xmlsec" => Ok(Engine::Xmlsec),
+        "both" => Ok(Engine::Both),
+        _ => Err(ValueError::new("own, xmlsec or both", text)),
+    };
+    let engine = section.optional("engine", read, faults).unwrap_or_default();
+    section.finish(faults);
+    engine
+}
+
 fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> {
     let directory = section.path("directory", faults);
     let defaults = StoreOptions::at(directory.clone().unwrap_or_default());
@@ -172,7 +192,15 @@ fn directory(mut section: Section<'_>, faults: &mut Faults) -> Option<PathBuf> {
     directory
 }
 
-fn limits(mut section: Section<'_>, faults: &mut Faults) -> (ServerOptions, AgePolicy, Duration) {
+/// The section of that name.
+struct Limits {
+    server: ServerOptions,
+    messages_in_hand_max: usize,
+    age: AgePolicy,
+    drain_deadline: Duration,
+}
+
+fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
     let (server, age) = (ServerOptions::default(), AgePolicy::default());
     let server = ServerOptions {
         body_bytes_max: section.number("body_bytes_max", server.body_bytes_max, 1, faults),
@@ -191,15 +219,17 @@ fn limits(mut section: Section<'_>, faults: &mut Faults) -> (ServerOptions, AgeP
         ),
         body_deadline: section.duration("body_deadline", server.body_deadline, faults),
         idle_deadline: section.duration("idle_deadline", server.idle_deadline, faults),
+        retry_after: section.duration("retry_after", server.retry_after, faults),
         ..server
     };
+    let messages_in_hand_max = section.number("messages_in_hand_max", 256, 1, faults);
     let age = AgePolicy {
         age_max: section.duration("message_age_max", age.age_max, faults),
         skew_max: section.duration("clock_skew_max", age.skew_max, faults),
     };
     let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), faults);
     section.finish(faults);
-    (server, age, drain_deadline)
+    Limits { server, messages_in_hand_max, age, drain_deadline }
 }
 
 /// Any text.

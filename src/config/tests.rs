@@ -63,6 +63,17 @@ send = ["RequirementVerification GOVCBRX01"]
 receive = ["urn:swgw:service:requirement GOVCBRX51"]
 retries = 5
 retry_interval = "10s"
+own_algorithm = "ecdsa-sha256"
+"#;
+
+const RULES: &str = r#"
+format = "swgw-rules/1"
+id = "none"
+revision = "1"
+time_zone = "Asia/Seoul"
+
+[agency]
+KFDA = { party = "AG000000000001", cpa = "sw-kfda", mode = "system" }
 "#;
 
 const PARTY: &str = r#"
@@ -113,6 +124,7 @@ fn world() -> tempfile::TempDir {
     }
     fs::write(world.path().join("gwanmun.toml"), SETTINGS).expect("writes");
     fs::write(world.path().join("partners/kfda.toml"), KFDA).expect("writes");
+    fs::write(world.path().join("rules/ruleset.toml"), RULES).expect("writes");
     world
 }
 
@@ -155,6 +167,8 @@ fn a_set_in_order_is_what_it_says() {
     assert_eq!(agreement.own_role.as_str(), "SingleWindow");
     assert_eq!(agreement.reliability.retries, 5);
     assert_eq!(loaded.partners.signing_certificates.len(), 1);
+    assert_eq!(loaded.keys.validity().count(), 1);
+    assert_eq!(loaded.rules.id(), "none");
     let socket = socket_of(&world.path().join("gwanmun.toml")).expect("is read");
     assert_eq!(socket, world.path().join("run/gwanmun.sock"));
 }
@@ -222,7 +236,26 @@ fn every_mistake_is_told_with_its_place() {
         "\"soon\"",
         &["gwanmun.toml:32:19: message_age_max: \"soon\" is not duration such as \"30s\""],
     );
+    check(
+        settings,
+        "[store]",
+        "[signature]\nengine = \"fast\"\n\n[store]",
+        &["gwanmun.toml:22:10: engine: \"fast\" is not own, xmlsec or both"],
+    );
     let kfda = "partners/kfda.toml";
+    check(
+        kfda,
+        "own_algorithm = \"ecdsa-sha256\"",
+        "",
+        &["partners:1:1: agreement sw-kfda wants us to sign with \
+             http://www.w3.org/2001/04/xmldsig-more#rsa-sha256, and no [[signing]] key does"],
+    );
+    check(
+        "rules/ruleset.toml",
+        "\"sw-kfda\"",
+        "\"sw-kfda-2\"",
+        &["rules/ruleset.toml:8:44: agency KFDA: there is no agreement sw-kfda-2"],
+    );
     check(
         kfda,
         "\"agency\"",
@@ -272,7 +305,8 @@ fn mistakes_of_all_files_are_told_together() {
     fs::write(world.path().join("gwanmun.toml"), SETTINGS.replace("own.key", "other.key")).expect("writes");
     fs::write(world.path().join("kfda.pem"), "no certificate").expect("writes");
     let told = told(&world);
-    assert_eq!(told.len(), 3, "{told:#?}");
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert!(told.iter().any(|fault| fault.starts_with("gwanmun.toml:1:1: [[signing]]")), "{told:#?}");
     assert!(told.iter().any(|fault| fault.starts_with("gwanmun.toml:1:1: [tls]")), "{told:#?}");
     assert!(
         told.iter().any(|fault| fault.starts_with("partners/../kfda.pem:1:1: as a certificate")),

@@ -1,1 +1,17 @@
-//! The async shell: dull on purpose.
+//! The async shell: sockets, disk, clock and tasks around the pure core. Dull on purpose.
+//!
+//! Promises: a message takes the one road open, load, decide, seal, commit, release, and nothing leaves before its
+//! commit (P1); when the store fails, nobody is answered any more and the process ends (P10); every task is
+//! tracked, every queue has a bound; a stop lets what is in hand end.
+//!
+//! Has no opinions: an `if` here that decides something about a message belongs in the core.
+
+mod admin;
+mod driver;
+mod receive;
+mod run;
+mod send;
+mod shared;
+mod show;
+
+pub use run::{Gateway, StartError, Stopped};

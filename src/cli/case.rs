@@ -1,0 +1,148 @@
+//! `gwanmun case`: where each case stands, and how it got there.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use super::ask::{Asking, ask_for, escaped, table, with_query};
+use crate::model::{Case, CaseSummary, TimelineEntry};
+
+/// Cases of a running gateway
+#[derive(Debug, clap::Args)]
+pub struct CaseArgs {
+    #[command(subcommand)]
+    command: CaseCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum CaseCommand {
+    /// Cases, newest first
+    #[command(after_help = "Example: gwanmun case list --state collecting --limit 20")]
+    List {
+        /// Only in this state: collecting, ready, blocked, cleared, dismissed, result_only
+        #[arg(long)]
+        state: Option<String>,
+        /// Only those of this party
+        #[arg(long, value_name = "PARTY")]
+        submitter: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// One case: its applications, and the rule rows that asked for them
+    #[command(after_help = "Example: gwanmun case show 12345260000011")]
+    Show {
+        /// Case id, declaration number or application number
+        key: String,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// What happened to a case, in order
+    #[command(after_help = "Example: gwanmun case timeline 12345260000011")]
+    Timeline {
+        /// Case id, declaration number or application number
+        key: String,
+        #[command(flatten)]
+        asking: Asking,
+    },
+}
+
+impl CaseArgs {
+    /// Asks and tells.
+    ///
+    /// # Errors
+    /// When no gateway answers, or it knows no such case.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        match &self.command {
+            CaseCommand::List { state, submitter, limit, asking } => {
+                let parameters = [
+                    ("state", state.clone()),
+                    ("submitter", submitter.clone()),
+                    ("limit", Some(limit.to_string())),
+                ];
+                let (cases, value) = ask_for::<Vec<CaseSummary>>(asking, &with_query("/cases", &parameters))?;
+                if asking.json {
+                    return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
+                }
+                let rows = cases.into_iter().map(|case| {
+                    [
+                        case.id.to_string(),
+                        case.declaration.as_deref().unwrap_or("-").to_owned(),
+                        case.submitter.map_or_else(|| "-".to_owned(), |party| party.to_string()),
+                        case.state.as_str().to_owned(),
+                        format!("{}/{}", case.decided.0, case.decided.1),
+                        case.opened_at.to_string(),
+                    ]
+                });
+                writeln!(
+                    out,
+                    "{}",
+                    table(["case", "declaration", "submitter", "state", "decided", "opened"], rows)
+                )?;
+            }
+            CaseCommand::Show { key, asking } => {
+                let (case, value) = ask_for::<Case>(asking, &format!("/cases/{}", escaped(key)))?;
+                if asking.json {
+                    return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
+                }
+                show(&case, out)?;
+            }
+            CaseCommand::Timeline { key, asking } => {
+                let path = format!("/cases/{}/timeline", escaped(key));
+                let (entries, value) = ask_for::<Vec<TimelineEntry>>(asking, &path)?;
+                if asking.json {
+                    return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
+                }
+                let rows = entries.into_iter().map(|entry| {
+                    [
+                        entry.at.to_string(),
+                        entry.event.to_string(),
+                        entry.party.map(|party| party.to_string()).unwrap_or_default(),
+                        entry.message_id.map(|id| id.to_string()).unwrap_or_default(),
+                        entry.text,
+                    ]
+                });
+                writeln!(out, "{}", table(["time", "event", "party", "message", "what happened"], rows))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(case: &Case, out: &mut dyn Write) -> Result<()> {
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    writeln!(out, "case         {}", case.id)?;
+    writeln!(out, "declaration  {}", case.declaration.as_deref().unwrap_or("-"))?;
+    writeln!(out, "submitter    {}", or_none(case.submitter.as_ref().map(ToString::to_string)))?;
+    writeln!(out, "state        {} (revision {})", case.state.as_str(), case.revision)?;
+    writeln!(out, "opened       {}", case.opened_at)?;
+    writeln!(out, "customs      {}", case.customs_status.as_deref().unwrap_or("-"))?;
+    writeln!(out, "rule set     {}\n", or_none(case.rule_set.map(|digest| digest.to_string())))?;
+    let applications = case.applications.iter().map(|application| {
+        [
+            application.agency.to_string(),
+            application.document.to_string(),
+            application.number.as_deref().unwrap_or("-").to_owned(),
+            application.state.as_str().to_owned(),
+            if application.required { "required" } else { "voluntary" }.to_owned(),
+            application.items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            application.decide_by.map(|at| at.to_string()).unwrap_or_default(),
+        ]
+    });
+    let headings = ["agency", "application", "number", "state", "counts", "lines", "decide by"];
+    writeln!(out, "{}\n", table(headings, applications))?;
+    let rows = case.expected.iter().map(|row| {
+        [
+            row.line.to_string(),
+            row.rule.to_string(),
+            row.law.to_string(),
+            row.agency.to_string(),
+            row.document.to_string(),
+            row.removed.as_deref().unwrap_or_default().to_owned(),
+        ]
+    });
+    writeln!(out, "{}", table(["line", "rule row", "law", "agency", "application", "removed"], rows))?;
+    Ok(())
+}

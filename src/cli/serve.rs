@@ -1,0 +1,138 @@
+//! `gwanmun serve`: the gateway, until it is told to stop; and `gwanmun reload`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::ask::{Asking, ask};
+use super::check::SettingsRefused;
+use crate::config;
+use crate::gateway::{Gateway, StartError, Stopped};
+use crate::telemetry::{LogFormat, LogOptions, init};
+
+/// Run the gateway
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+SIGTERM or SIGINT: accept nothing more, let what is in hand end within [limits] drain_deadline, exit 0; a second one
+exits at once, which is always safe. SIGHUP reloads settings, partners and rules as a whole, or not at all.
+
+Exit codes: 0 stopped as asked; 1 could not listen; 3 the store failed or cannot be opened; 4 settings with mistakes.
+
+Example: gwanmun serve --config gwanmun.toml")]
+pub struct ServeArgs {
+    /// Settings
+    #[arg(long, default_value = "gwanmun.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Which log lines: a level, or target=level pairs separated by commas
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Log one JSON object a line, also on a terminal
+    #[arg(long)]
+    json: bool,
+}
+
+/// The store failed, or cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the store: {0}")]
+pub struct StoreFailed(String);
+
+impl StoreFailed {
+    /// The exit code that says so.
+    pub const EXIT_CODE: u8 = 3;
+}
+
+impl ServeArgs {
+    /// Serves until a signal or a failure.
+    ///
+    /// # Errors
+    /// [`SettingsRefused`], [`StoreFailed`], or what kept it from listening.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        let format = if self.json { LogFormat::Json } else { LogFormat::Auto };
+        init(&LogOptions { format, filter: self.log.clone() })?;
+        let loaded = match config::load(&self.config) {
+            Ok(loaded) => loaded,
+            Err(faults) => {
+                for fault in &faults {
+                    writeln!(out, "{fault}")?;
+                }
+                bail!(SettingsRefused::of(&faults))
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let stopped = runtime.block_on(async {
+            let gateway = Gateway::start(&self.config, loaded).await.map_err(|error| match error {
+                StartError::Store(error) => anyhow::Error::new(StoreFailed(error.to_string())),
+                StartError::Transport(error) => anyhow::Error::new(error),
+            })?;
+            until_stopped(gateway).await
+        })?;
+        // Blocking reads that are still under way have nobody to answer to.
+        runtime.shutdown_background();
+        match stopped {
+            Stopped::Drained | Stopped::Cut => Ok(()),
+            Stopped::Failed(why) => bail!(StoreFailed(why)),
+        }
+    }
+}
+
+async fn until_stopped(gateway: Gateway) -> Result<Stopped> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => gateway.reload().await,
+            _ = gateway.failed() => break,
+        }
+    }
+    tokio::select! {
+        stopped = gateway.stop() => Ok(stopped),
+        _ = terminate.recv() => Ok(Stopped::Cut),
+        _ = interrupt.recv() => Ok(Stopped::Cut),
+    }
+}
+
+/// Put settings, partners and rules as they are in the files in force, as a whole or not at all
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: gwanmun reload --config gwanmun.toml")]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl ReloadArgs {
+    /// Reloads, or tells every mistake.
+    ///
+    /// # Errors
+    /// When there are mistakes, or no gateway answers.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        let answer = ask(&self.asking, "POST", "/reload")?;
+        if self.asking.json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
+        }
+        let faults = answer["faults"].as_array().cloned().unwrap_or_default();
+        if faults.is_empty() {
+            if !self.asking.json {
+                writeln!(out, "in force: rules {}", answer["rules"]["after"].as_str().unwrap_or_default())?;
+            }
+            return Ok(());
+        }
+        for fault in faults.iter().filter(|_| !self.asking.json) {
+            let text = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
+            writeln!(
+                out,
+                "{}:{}:{}: {}; {}",
+                text("file"),
+                fault["line"],
+                fault["column"],
+                text("message"),
+                text("remedy")
+            )?;
+        }
+        bail!(SettingsRefused::count(faults.len()))
+    }
+}

@@ -1,0 +1,146 @@
+//! The administration listener: health, metrics, what the command line asks, and reload (P11; threat S23).
+//!
+//! Reached over a local socket that only our user can open, and, for health and metrics alone, over loopback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+use tracing::{info, warn};
+
+use super::shared::{InForce, Shared, now};
+use super::show;
+use crate::config;
+use crate::model::{DeliveryState, Timestamp};
+use crate::store::Stats;
+use crate::telemetry::{EventCode, METRICS_CONTENT_TYPE, StoreCounts};
+use crate::transport::{Method, Peer, Request, Response, ServerCounts, StatusCode};
+
+/// How long before its end a certificate is told in readiness, in days.
+const CERTIFICATE_DAYS: u64 = 7;
+
+/// The counts of the listeners, for metrics.
+pub(super) type Counts = Arc<dyn Fn() -> ServerCounts + Send + Sync>;
+
+/// Answers one request of an operator or a monitor.
+pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Request) -> Response {
+    let local = matches!(request.peer, Peer::Local { .. });
+    match (&request.method, request.path.as_str()) {
+        (&Method::GET, "/live") => Response::text(StatusCode::OK, "live\n"),
+        (&Method::GET, "/ready") => ready(&shared),
+        (&Method::GET, "/metrics") => on_a_thread(move || metrics(&shared, &counts())).await,
+        (&Method::POST, "/reload") if local => on_a_thread(move || reload(&shared)).await,
+        (&Method::GET, _) if local => {
+            on_a_thread(move || show::show(&shared, &request.path, request.query.as_deref())).await
+        }
+        _ => Response::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// Reads of the store and of files block; they run where that is allowed.
+async fn on_a_thread(work: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let ran = tokio::task::spawn_blocking(work).await;
+    ran.unwrap_or_else(|_| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// A value as JSON.
+pub(super) fn json_response(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(octets) => Response::new(status, "application/json", octets),
+        Err(error) => Response::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// Whether messages can be accepted, and why not; what will soon be in the way is told beside it.
+fn ready(shared: &Shared) -> Response {
+    let health = shared.store.health();
+    let mut reasons = Vec::new();
+    let mut warnings = Vec::new();
+    let mut reason = |what: &str, detail: String| reasons.push(json!({ "reason": what, "detail": detail }));
+    if let Some(why) = shared.failed.borrow().clone().or(health.failed) {
+        reason("store-failed", why);
+    }
+    if health.disk_low {
+        reason("disk-low", format!("{} octets are free", health.free_bytes.unwrap_or_default()));
+    }
+    if *shared.draining.borrow() {
+        reason("draining", "the gateway is stopping".to_owned());
+    }
+    let tls = Timestamp::from_millis(shared.tls.current().not_after_unix_seconds().saturating_mul(1000));
+    let in_force = shared.in_force.load();
+    let signing = in_force.keys.keys().map(|key| ("signing-certificate", key.not_after()));
+    for (name, end) in std::iter::once(("tls-certificate", tls)).chain(signing) {
+        if end < now() {
+            reason(&format!("{name}-expired"), format!("it ended {end}"));
+        } else if end < now().plus(Duration::from_secs(CERTIFICATE_DAYS * 86_400)) {
+            warnings.push(json!({ "reason": format!("{name}-ends"), "detail": format!("it ends {end}") }));
+        }
+    }
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json_response(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons, "warnings": warnings }))
+}
+
+fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
+    let stats = shared.store.stats();
+    shared.metrics.store(&counted(&stats));
+    shared.metrics.listener("ebms", counts);
+    let in_force = shared.in_force.load();
+    shared.metrics.versions(env!("CARGO_PKG_VERSION"), &in_force.rules.digest().to_string());
+    if let Ok(queues) = shared.store.queues() {
+        for (destination, queue) in queues {
+            let open = |state: &DeliveryState| !state.is_terminal();
+            let pending = queue.counts.iter().filter(|(state, _)| open(state)).map(|(_, count)| count).sum();
+            let oldest = queue.oldest.map(|oldest| now().since(oldest)).unwrap_or_default();
+            let party = in_force.trust.registry.party(&destination);
+            shared.metrics.pending(party.map_or("", |party| &party.name), pending, oldest);
+        }
+    }
+    Response::new(StatusCode::OK, METRICS_CONTENT_TYPE, shared.metrics.render())
+}
+
+const fn counted(stats: &Stats) -> StoreCounts {
+    StoreCounts {
+        steps: stats.batches,
+        syncs: stats.commits,
+        sync_micros: stats.commit_micros,
+        turned_away: stats.full,
+        waiting: stats.waiting,
+        size_bytes: stats.file_bytes,
+    }
+}
+
+/// Puts the files as they are now in force, as a whole; with one mistake in them everything stays as it was.
+pub(super) fn reload(shared: &Shared) -> Response {
+    match config::load(&shared.settings_file) {
+        Ok(loaded) => {
+            let before = shared.in_force.load().rules.digest();
+            let after = loaded.rules.digest();
+            shared.metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
+            let (in_force, tls) = InForce::of(loaded);
+            shared.tls.replace(tls);
+            shared.in_force.store(Arc::new(in_force));
+            info!(
+                event = EventCode::ConfigurationActivated.code(),
+                before = %before,
+                after = %after,
+                "settings, partners and rules are in force as the files say"
+            );
+            json_response(
+                StatusCode::OK,
+                &json!({ "faults": [], "rules": { "before": before, "after": after } }),
+            )
+        }
+        Err(faults) => {
+            for fault in &faults {
+                warn!(event = EventCode::ConfigurationFault.code(), fault = %fault, "a mistake in the settings");
+            }
+            warn!(
+                event = EventCode::ConfigurationRefused.code(),
+                faults = faults.len(),
+                "nothing was changed"
+            );
+            json_response(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "faults": faults }))
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! A gateway from its start to its stop: store, listeners, senders, drain.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::admin::{Counts, administer};
+use super::receive::receive;
+use super::send::send_all;
+use super::shared::{InForce, Shared, Wakes};
+use crate::codec::schema::compile_schemas;
+use crate::config::Loaded;
+use crate::engine::Own;
+use crate::store::{SqliteStore, Store, StoreError};
+use crate::telemetry::{EventCode, Metrics};
+use crate::transport::{
+    Client, ClientOptions, Drained, Method, Request, Server, ServerOptions, Tls, TransportError,
+};
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its store cannot be opened.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    /// It cannot listen, or its certificate cannot be used.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// How a gateway ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was asked to, and what was in hand ended in time.
+    Drained,
+    /// It was asked to, and the deadline passed; what was in hand is taken up at the next start.
+    Cut,
+    /// The store failed; nobody was answered after that (P10).
+    Failed(String),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    ebms: Arc<Server>,
+    admin: Vec<Server>,
+    sending: JoinHandle<()>,
+    drain_deadline: Duration,
+}
+
+impl Gateway {
+    /// Opens the store, takes up what is due, listens.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(settings_file: &Path, loaded: Loaded) -> Result<Self, StartError> {
+        compile_schemas();
+        let settings = loaded.settings.clone();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(settings.store)?);
+        let metrics = Metrics::new();
+        metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
+        let (in_force, context) = InForce::of(loaded);
+        let tls = Tls::new(context);
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let shared = Arc::new(Shared {
+            store,
+            own: Own {
+                key: settings.identity.key,
+                ids: settings.identity.ids,
+                role: settings.identity.role,
+                domain: settings.identity.domain,
+            },
+            age: settings.age,
+            in_force: ArcSwap::from_pointee(in_force),
+            metrics,
+            client: Client::new(tls.clone(), ClientOptions::default()),
+            tls: tls.clone(),
+            settings_file: settings_file.to_owned(),
+            in_hand: Arc::new(Semaphore::new(settings.messages_in_hand_max)),
+            retry_after: settings.server.retry_after,
+            processors: Arc::new(Semaphore::new(processors)),
+            failed: watch::Sender::new(None),
+            draining: watch::Sender::new(false),
+            wakes: Wakes::default(),
+        });
+        for destination in shared.store.queues()?.into_keys() {
+            shared.wakes.wake(&destination);
+        }
+        let sending = tokio::spawn(send_all(Arc::clone(&shared)));
+        let handler = {
+            let (shared, path) = (Arc::clone(&shared), settings.listen.path);
+            move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
+        };
+        let ebms = Arc::new(Server::tls(settings.listen.ebms, tls, settings.server, handler).await?);
+        let admin = admin(&shared, &ebms, settings.listen.socket.as_deref(), settings.listen.admin).await?;
+        info!(
+            event = EventCode::GatewayStarted.code(),
+            address = ebms.address().map(|address| address.to_string()),
+            rules = %shared.in_force.load().rules.digest(),
+            "the gateway is ready to accept"
+        );
+        Ok(Self { shared, ebms, admin, sending, drain_deadline: settings.drain_deadline })
+    }
+
+    /// Where partners reach it.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.ebms.address()
+    }
+
+    /// Reads the files anew; with a mistake everything stays as it was, and the log tells it.
+    pub async fn reload(&self) {
+        let shared = Arc::clone(&self.shared);
+        if tokio::task::spawn_blocking(move || super::admin::reload(&shared)).await.is_err() {
+            warn!(event = EventCode::Panicked.code(), "a reload panicked; nothing was changed");
+        }
+    }
+
+    /// Ends when the store has failed.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.shared.failed.subscribe();
+        let why = failed.wait_for(Option::is_some).await.map(|why| why.clone());
+        why.ok().flatten().unwrap_or_default()
+    }
+
+    /// Accepts nothing more, lets what is in hand end, closes.
+    pub async fn stop(self) -> Stopped {
+        info!(event = EventCode::GatewayDraining.code(), "nothing new is accepted");
+        self.shared.draining.send_replace(true);
+        let deadline = tokio::time::Instant::now() + self.drain_deadline;
+        let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
+        let mut whole = true;
+        if let Ok(ebms) = Arc::try_unwrap(self.ebms) {
+            whole &= ebms.shutdown(left()).await == Drained::Whole;
+        }
+        whole &= tokio::time::timeout(left(), self.sending).await.is_ok();
+        self.shared.client.close().await;
+        for admin in self.admin {
+            whole &= admin.shutdown(left()).await == Drained::Whole;
+        }
+        match self.shared.failed.borrow().clone() {
+            Some(why) => Stopped::Failed(why),
+            None if whole => Stopped::Drained,
+            None => Stopped::Cut,
+        }
+    }
+}
+
+/// The listeners for operators.
+async fn admin(
+    shared: &Arc<Shared>,
+    ebms: &Arc<Server>,
+    socket: Option<&Path>,
+    address: Option<SocketAddr>,
+) -> Result<Vec<Server>, TransportError> {
+    // Weak, so that the listener for partners can be taken down while this one still answers.
+    let ebms = Arc::downgrade(ebms);
+    let counts: Counts = Arc::new(move || ebms.upgrade().map(|server| server.counts()).unwrap_or_default());
+    let handler = || {
+        let (shared, counts) = (Arc::clone(shared), Arc::clone(&counts));
+        move |request: Request| administer(Arc::clone(&shared), Arc::clone(&counts), request)
+    };
+    let options = || ServerOptions { methods: vec![Method::GET, Method::POST], ..ServerOptions::default() };
+    let mut servers = Vec::new();
+    if let Some(path) = socket {
+        servers.push(Server::unix(path, options(), handler()).await?);
+    }
+    if let Some(address) = address {
+        servers.push(Server::loopback(address, options(), handler()).await?);
+    }
+    Ok(servers)
+}
