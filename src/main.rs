@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gwanmun::cli;
+use gwanmun::{cli, practice};
 
 /// ebXML message-routing gateway for a customs Single Window
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Command {
     Pki(cli::pki::PkiArgs),
     Reload(cli::serve::ReloadArgs),
     Serve(cli::serve::ServeArgs),
+    Practice(practice::PracticeArgs),
+    Send(practice::SendArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         Command::Pki(command) => command.run(out),
         Command::Reload(command) => command.run(out),
         Command::Serve(command) => command.run(out),
+        Command::Practice(command) => command.run(out),
+        Command::Send(command) => command.run(out),
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,6 +50,9 @@ pub struct Received {
     /// Number of its document, where it has one that can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<Arc<str>>,
+    /// Number of the application or declaration that the document is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Arc<str>>,
     /// What the document says, in a word or two.
     pub says: String,
     /// SHA-256 of its document.
@@ -85,6 +88,9 @@ pub struct Sent {
     pub action: Arc<str>,
     /// Number of its document.
     pub document: Arc<str>,
+    /// Number of the application or declaration that the document is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Arc<str>>,
     /// What the document says, in a word or two.
     pub says: String,
     /// The received message that it answers.
@@ -317,6 +323,7 @@ mod tests {
             service: "RequirementVerification".into(),
             action: "GOVCBRX01".into(),
             document: Some("X01-1".into()),
+            about: None,
             says: "1 item".to_owned(),
             digest: Some(Digest::of(b"document")),
             text: Some("<Declaration/>".into()),

@@ -1,7 +1,22 @@
-//! Practice partners: they know the wire, never the gateway's inside.
+//! Practice partners: small message service handlers that play a broker, customs or an agency, for demo,
+//! rehearsal and load. They know the wire, never the gateway's inside.
+//!
+//! A [`Node`] listens, takes each message in exactly once into its [`Journal`], and answers as its [`Role`] and its
+//! [`Script`] say; [`SendArgs`] lodges. Their commands live here and not in `cli`, which is a room on the same
+//! floor.
 
+mod command;
 mod journal;
+mod node;
+mod partner;
+mod role;
 mod script;
+mod send;
 
+pub use command::PracticeArgs;
 pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
+pub use node::{Done, Manners, Node};
+pub use partner::{Letter, Outgoing, Partner};
+pub use role::{Owed, Play, Role, Saying, about, code_of, document_of, gist, number_of, owed};
 pub use script::{Move, Script, Step};
+pub use send::SendArgs;

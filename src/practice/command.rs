@@ -1,0 +1,119 @@
+//! `gwanmun practice`: one scriptable practice partner.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::node::{Manners, Node};
+use super::partner::Partner;
+use super::role::{Play, Role};
+use super::script::Script;
+use crate::config::{self, PartySettings};
+use crate::model::{Timestamp, parse_duration};
+use crate::telemetry::{self, LogOptions};
+
+/// Play one partner of the gateway: a broker, customs, or an agency
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub struct PracticeArgs {
+    /// What it plays
+    #[arg(long, value_enum)]
+    role: Role,
+    /// Its settings
+    #[arg(long, value_name = "PARTY.toml")]
+    config: PathBuf,
+    /// What an agency does with each application
+    #[arg(long, value_name = "SCRIPT", default_value = "ACCEPT,300ms;REVIEW,500ms;APPROVE,1200ms")]
+    script: Script,
+    /// How long customs thinks before each notice
+    #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_duration)]
+    customs_delay: Duration,
+    /// Wait so long before each HTTP answer
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    slow: Duration,
+    /// Take connections and requests, and never answer
+    #[arg(long)]
+    dead: bool,
+}
+
+const HELP: &str = r#"A SCRIPT is a list of moves, each with the delay after the one before:
+  ACCEPT REVIEW Z01 D01 INSPECT Z05      processing-status notices (RBH)
+  ERROR                                  an error notice (RBG)
+  APPROVE CONDITIONAL REJECT EXCLUDE     results; with @2+3 for these items only, the others being approved
+  CANCEL REVOKE LAPSE
+An application brings its own script in a remark: <Content>SIM:D01,3s;APPROVE,10s</Content>.
+  --script 'APPROVE,0s;ACCEPT,2s'        the result overtakes the notice
+  --script 'REJECT@2,1s'                 all but item 2 are approved
+  --script ''                            takes applications and never decides
+Customs accepts a declaration (R99), and clears it (023, 13) when everything is collected and favourable, or keeps it
+pending (5GZ, 15). A broker collects.
+
+PARTY.toml, with paths relative to it:
+  [identity]                             who it is
+  party = "AG000000000001"               box number
+  role = "Agency"                        Declarant, Customs or Agency
+  domain = "kfda.example"                domain of its MessageIds
+  [listen]
+  ebms = "127.0.0.1:18001"               where the gateway posts to; path = "/ebms"
+  [tls]
+  certificate = "tls.pem"                also key, anchors, pinned, revocation_lists
+  [[signing]]
+  certificate = "signing.pem"            also key; once for each algorithm
+  [journal]
+  directory = "kfda"                     journal.jsonl: everything received and sent, one JSON object a line
+  [gateway]                              who is at the other end
+  key = "SW000000000001"                 also name, tls_certificates, signing_certificates
+  [[agreement]]                          as in the gateway's partner file, seen from this side:
+  cpa_id = "swgw-kfda-3"                 partner_role, endpoint, send, receive, retries, retry_interval, …
+`gwanmun demo --prepare --directory DIR` writes a whole set of examples.
+
+Example:
+  gwanmun practice --role agency --config kfda.toml --script 'D01,3s;APPROVE,10s'"#;
+
+impl PracticeArgs {
+    /// Plays until SIGTERM or Ctrl-C.
+    ///
+    /// # Errors
+    /// When its settings have mistakes, its address is taken, or its journal cannot be opened.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        telemetry::init(&LogOptions::default())?;
+        let partner = Partner::new(load(&self.config)?)?;
+        let play = Play { role: self.role, script: self.script.clone(), customs_delay: self.customs_delay };
+        let manners = Manners { slow: self.slow, dead: self.dead };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let party = partner.settings().identity.key.clone();
+            let node = Node::start(partner, play, manners, now).await?;
+            if let Some(address) = node.address() {
+                writeln!(out, "{party} listens on {address}")?;
+                out.flush()?;
+            }
+            let (mut interrupt, mut terminate) =
+                (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            node.stop(STOP_WITHIN).await;
+            Ok(())
+        })
+    }
+}
+
+/// Reads a partner's settings; every mistake is told.
+pub(super) fn load(path: &Path) -> Result<PartySettings> {
+    config::load_party(path).or_else(|faults| {
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        bail!("{} mistake(s) in the settings\n{}", told.len(), told.join("\n"))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock of a practice partner")]
+pub(super) fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}
+
+const STOP_WITHIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,557 @@
+//! A practice partner as a process: it listens, takes messages in exactly once, answers with signed
+//! acknowledgments, and sends what its role owes until that is acknowledged.
+//!
+//! Promises: the acknowledgment of a message leaves after its line in the journal is on stable storage; a repeat
+//! gets the same octets and nothing else; what was begun before a crash is ended after it. Whatever the gateway
+//! sends, a partner answers with an error of the standard or a receipt, never both.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::sleep;
+
+use super::journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
+use super::partner::{Letter, Outgoing, Partner};
+use super::role::{self, Owed, Play};
+use crate::codec::document::{read_document, write_customs_notice, write_notice, write_result};
+use crate::codec::envelope::encode_fault;
+use crate::codec::schema::document_type_of_code;
+use crate::model::{
+    Agreement, ContentId, ConversationId, Digest, Document, EbxmlError, ErrorCode, Message, MessageHeader,
+    MessageId, MessageKind, Payload, Sealed, SyncReplyMode, Timestamp, role_of_document_code,
+};
+use crate::msh::{self, AgePolicy};
+use crate::security::{RefusalAnswer, Verified};
+use crate::transport::{Request, Response, Server, ServerOptions, StatusCode};
+
+/// How a practice partner behaves towards the gateway besides its role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manners {
+    /// It waits so long before each answer.
+    pub slow: Duration,
+    /// It takes connections and requests, and never answers.
+    pub dead: bool,
+}
+
+/// What a node has done since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Messages handed on.
+    pub handed_on: usize,
+    /// Messages of its own whose end is known.
+    pub ended: usize,
+}
+
+/// A partner that listens.
+pub struct Node {
+    desk: Arc<Desk>,
+    server: Server,
+}
+
+/// What handlers and senders share.
+struct Desk {
+    partner: Partner,
+    play: Play,
+    manners: Manners,
+    journal: Journal,
+    /// Every message that was taken in, or is being.
+    known: Mutex<BTreeMap<MessageId, Known>>,
+    /// Messages of ours whose end is open, and where signals about them go.
+    open: Mutex<BTreeMap<MessageId, mpsc::Sender<Verified>>>,
+    sending: Mutex<JoinSet<()>>,
+    done: watch::Sender<Done>,
+    clock: fn() -> Timestamp,
+}
+
+/// How a MessageId stands.
+#[derive(Clone, Copy)]
+enum Known {
+    /// Its line is being written.
+    Arriving,
+    /// Taken in, with this content, at this place of the journal.
+    Taken(Digest, Place),
+}
+
+/// What the journal holds that is not done with.
+#[derive(Default)]
+struct Unfinished {
+    known: BTreeMap<MessageId, Known>,
+    received: Vec<Received>,
+    sent: BTreeMap<MessageId, Sent>,
+}
+
+impl Node {
+    /// Starts listening and goes on with what the journal says is not done with.
+    ///
+    /// # Errors
+    /// When the journal cannot be opened or the address is taken.
+    pub async fn start(
+        partner: Partner,
+        play: Play,
+        manners: Manners,
+        clock: fn() -> Timestamp,
+    ) -> Result<Self> {
+        let settings = partner.settings();
+        let mut unfinished = Unfinished::default();
+        let journal = Journal::open(&settings.directory, |entry, place| unfinished.add(entry, place))
+            .with_context(|| format!("the journal in {}", settings.directory.display()))?;
+        let (address, tls, path) = (settings.listen, partner.tls(), settings.path.clone());
+        let desk = Arc::new(Desk {
+            partner,
+            play,
+            manners,
+            journal,
+            known: Mutex::new(std::mem::take(&mut unfinished.known)),
+            open: Mutex::default(),
+            sending: Mutex::default(),
+            done: watch::Sender::default(),
+            clock,
+        });
+        let handler = {
+            let desk = Arc::clone(&desk);
+            move |request: Request| {
+                let (desk, path) = (Arc::clone(&desk), path.clone());
+                async move { desk.answer(request, &path).await }
+            }
+        };
+        let server = Server::tls(address, tls, ServerOptions::default(), handler).await?;
+        desk.resume(unfinished);
+        Ok(Self { desk, server })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.address()
+    }
+
+    /// What it has done since it started, as it goes on.
+    #[must_use]
+    pub fn done(&self) -> watch::Receiver<Done> {
+        self.desk.done.subscribe()
+    }
+
+    /// Stops listening and sending. What is not done with goes on after the next start.
+    pub async fn stop(self, deadline: Duration) {
+        self.server.shutdown(deadline).await;
+        let mut sending = std::mem::take(&mut *lock(&self.desk.sending));
+        sending.shutdown().await;
+    }
+}
+
+impl Unfinished {
+    fn add(&mut self, entry: Entry, place: Place) {
+        match entry {
+            Entry::Received(received) => {
+                self.known.insert(received.message_id.clone(), Known::Taken(received.content, place));
+                self.received.push(received);
+            }
+            Entry::Sent(sent) => {
+                self.sent.insert(sent.message_id.clone(), sent);
+            }
+            Entry::Ended(ended) => {
+                // Its place stays, so that it is not made anew.
+                self.sent.entry(ended.message_id).and_modify(|sent| sent.sealed.body.clear());
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Goes on after a restart: messages without an end are sent on, answers that were never made are made.
+    fn resume(self: &Arc<Self>, unfinished: Unfinished) {
+        for received in unfinished.received {
+            let owed = self.owed_for(read_again(&received).as_ref(), &received);
+            let missing = owed.into_iter().filter(|owed| {
+                let id = self.id_of(&received.message_id, owed.step);
+                !unfinished.sent.contains_key(&id)
+            });
+            for owed in missing {
+                self.spawn_owed(owed, &received);
+            }
+        }
+        for sent in unfinished.sent.into_values().filter(|sent| !sent.sealed.body.is_empty()) {
+            let desk = Arc::clone(self);
+            self.spawn(async move { desk.deliver(sent).await });
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request, path: &str) -> Response {
+        if self.manners.dead {
+            std::future::pending::<()>().await;
+        }
+        sleep(self.manners.slow).await;
+        if request.path != path {
+            return Response::empty(StatusCode::NOT_FOUND);
+        }
+        let Some(content_type) = request.header("content-type").map(str::to_owned) else {
+            return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        };
+        let now = (self.clock)();
+        let opening = {
+            let desk = Arc::clone(&self);
+            let (content_type, body) = (content_type.clone(), request.body.clone());
+            let peer = request.peer.certificate_der_sha256().map(Digest);
+            spawn_blocking(move || desk.partner.open(&content_type, &body, peer, now))
+        };
+        let verified = match opening.await {
+            Ok(Ok(verified)) => verified,
+            Ok(Err(refusal)) => {
+                tracing::warn!(cause = refusal.text, "refused");
+                return self.refuse(&refusal.answer, refusal.header.as_deref(), now);
+            }
+            Err(_) => return Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        match verified.message().kind {
+            MessageKind::Signal(_) => self.take_signal(verified).await,
+            MessageKind::User => self.take(&verified, now).await.unwrap_or_else(|error| {
+                tracing::error!(cause = format!("{error:#}"), "a message cannot be taken in");
+                Response::empty(StatusCode::SERVICE_UNAVAILABLE)
+            }),
+        }
+    }
+
+    /// Hands a signal to whoever sends the message that it is about.
+    async fn take_signal(&self, verified: Verified) -> Response {
+        let about = verified.message().header.data.ref_to_message_id.clone();
+        let sender = about.and_then(|about| lock(&self.open).get(&about).cloned());
+        if let Some(sender) = sender
+            && sender.send(verified).await.is_err()
+        {
+            tracing::debug!("a signal came when its message was done with");
+        }
+        Response::empty(StatusCode::ACCEPTED)
+    }
+
+    /// Takes a user message in, once, and answers.
+    async fn take(self: &Arc<Self>, verified: &Verified, now: Timestamp) -> Result<Response> {
+        let message = verified.message();
+        let agreement = self.partner.agreement(verified.cpa_id())?;
+        let id = &message.header.data.message_id;
+        let content = message.content_digest();
+        let known = {
+            let mut all = lock(&self.known);
+            let known = all.get(id).copied();
+            if known.is_none() {
+                all.insert(id.clone(), Known::Arriving);
+            }
+            known
+        };
+        match known {
+            None => {}
+            // The other copy will be done with in a moment.
+            Some(Known::Arriving) => return Ok(Response::overloaded(Duration::from_secs(1))),
+            Some(Known::Taken(stored, place)) if stored == content => return self.repeat(agreement, place),
+            Some(Known::Taken(..)) => {
+                let path = Some(
+                    "/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:MessageId".to_owned(),
+                );
+                let text = "the MessageId is taken by another message";
+                return self.error(
+                    &message.header,
+                    agreement,
+                    vec![EbxmlError::new(ErrorCode::Inconsistent, path, text)],
+                    now,
+                );
+            }
+        }
+        let taken = self.take_new(message, agreement, content, now).await;
+        if let Err(_) | Ok((_, None)) = &taken {
+            lock(&self.known).remove(id);
+        }
+        let (response, taken) = taken?;
+        if let Some(Taken { received, place, document }) = taken {
+            lock(&self.known).insert(id.clone(), Known::Taken(content, place));
+            self.done.send_modify(|done| done.handed_on += 1);
+            for owed in self.owed_for(document.as_ref(), &received) {
+                self.spawn_owed(owed, &received);
+            }
+        }
+        Ok(response)
+    }
+
+    /// The answer to a message that is new, and its journal entry if it was taken in.
+    async fn take_new(
+        self: &Arc<Self>,
+        message: &Message,
+        agreement: &Agreement,
+        content: Digest,
+        now: Timestamp,
+    ) -> Result<(Response, Option<Taken>)> {
+        let errors = msh::check_arrival(message, agreement, now, AgePolicy::default());
+        if !errors.is_empty() {
+            return Ok((self.error(&message.header, agreement, errors, now)?, None));
+        }
+        let signed = msh::wants_acknowledgment(message);
+        let id = self.partner.id_from(&["acknowledgment", message.header.data.message_id.as_str()]);
+        let receipt = msh::acknowledge(message, &agreement.own(), id, signed.unwrap_or_default(), now);
+        let answer = self.partner.seal_answer(&receipt, agreement)?;
+        let document = read_first(message);
+        let received = received(message, document.as_ref(), content, octets_of(&answer), now);
+        let place = self.journal.append(&Entry::Received(received.clone())).await?;
+        let response = match signed {
+            Some(_) => self.respond(agreement, answer),
+            None => Response::empty(StatusCode::ACCEPTED),
+        };
+        Ok((response, Some(Taken { received, place, document })))
+    }
+
+    /// The stored answer, octet for octet.
+    fn repeat(self: &Arc<Self>, agreement: &Agreement, place: Place) -> Result<Response> {
+        match self.journal.read(place)? {
+            Entry::Received(Received { answer: Octets { content_type, body }, .. }) => {
+                let answer = Sealed { content_type, body: body.into(), references: Vec::new() };
+                Ok(self.respond(agreement, answer))
+            }
+            _ => anyhow::bail!("the journal has changed under us"),
+        }
+    }
+
+    fn error(
+        self: &Arc<Self>,
+        header: &MessageHeader,
+        agreement: &Agreement,
+        errors: Vec<EbxmlError>,
+        now: Timestamp,
+    ) -> Result<Response> {
+        let id = self.partner.fresh_id()?;
+        let answer = msh::message_error(header, &agreement.own(), id, errors, now);
+        Ok(self.respond(agreement, self.partner.seal_answer(&answer, agreement)?))
+    }
+
+    /// A signal on the way that the agreement wants: in the HTTP response, or posted by itself, once; a repeat of the
+    /// message brings it again.
+    fn respond(self: &Arc<Self>, agreement: &Agreement, signal: Sealed) -> Response {
+        if agreement.sync_reply_mode != SyncReplyMode::None {
+            return Response::new(StatusCode::OK, &*signal.content_type, signal.body);
+        }
+        let (desk, endpoint) = (Arc::clone(self), agreement.endpoint.clone());
+        self.spawn(async move {
+            if let Err(error) = desk.partner.post(&endpoint, &signal).await {
+                tracing::warn!(cause = format!("{error:#}"), "a signal was not taken");
+            }
+        });
+        Response::empty(StatusCode::ACCEPTED)
+    }
+
+    /// The answer to a message that could not be opened.
+    fn refuse(
+        self: &Arc<Self>,
+        answer: &RefusalAnswer,
+        header: Option<&MessageHeader>,
+        now: Timestamp,
+    ) -> Response {
+        let faulty = Response::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        match answer {
+            RefusalAnswer::Http(status) => {
+                Response::empty(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST))
+            }
+            RefusalAnswer::Fault(fault) => {
+                Response::new(StatusCode::INTERNAL_SERVER_ERROR, XML, encode_fault(fault))
+            }
+            RefusalAnswer::Errors(errors) => {
+                let Some(header) = header else { return faulty };
+                let Ok(agreement) = self.partner.agreement(&header.cpa_id) else { return faulty };
+                self.error(header, agreement, errors.clone(), now).unwrap_or(faulty)
+            }
+        }
+    }
+
+    /// What our role owes for a message that was taken in.
+    fn owed_for(&self, document: Option<&Document>, received: &Received) -> Vec<Owed> {
+        let text = received.text.as_deref().unwrap_or_default();
+        document.map_or_else(Vec::new, |document| role::owed(&self.play, document, text))
+    }
+
+    fn spawn_owed(self: &Arc<Self>, owed: Owed, received: &Received) {
+        let (desk, cause) = (Arc::clone(self), Cause::of(received));
+        self.spawn(async move {
+            let elapsed = (desk.clock)().since(cause.came);
+            sleep(owed.after.saturating_sub(elapsed)).await;
+            match desk.write(&owed, &cause) {
+                Ok(sent) => desk.send(sent).await,
+                Err(error) => tracing::error!(cause = format!("{error:#}"), "an answer cannot be written"),
+            }
+        });
+    }
+
+    /// Writes and seals an owed message.
+    fn write(&self, owed: &Owed, cause: &Cause) -> Result<Sent> {
+        let now = (self.clock)();
+        let document = role::document_of(owed, &cause.message_id, cause.came, now);
+        let (code, text) = (role::code_of(&document), write(&document)?);
+        let action: Arc<str> = code.as_str().into();
+        let service = self.partner.settings().service_of(&action);
+        let message_id = self.id_of(&cause.message_id, owed.step);
+        let body = Bytes::from(text);
+        let payload = Payload {
+            content_id: ContentId::new(format!("document.{message_id}"))?,
+            media_type: "application/xml".into(),
+            role: Some(role_of_document_code(&code).into()),
+            digest: Digest::of(&body),
+            body,
+        };
+        let letter = Letter {
+            message_id: message_id.clone(),
+            conversation_id: cause.conversation_id.clone(),
+            ref_to_message_id: Some(cause.message_id.clone()),
+            service: service.with_context(|| format!("no agreement lets us send {action}"))?,
+            action: action.clone(),
+            payloads: vec![payload],
+        };
+        let Outgoing { cpa_id, sealed, .. } = self.partner.seal(letter, now)?;
+        Ok(Sent {
+            time: now,
+            message_id,
+            ref_to_message_id: Some(cause.message_id.clone()),
+            conversation_id: cause.conversation_id.clone(),
+            cpa_id,
+            action,
+            document: role::number_of(&document),
+            about: role::about(&document),
+            says: role::gist(&document),
+            cause: cause.message_id.clone(),
+            sealed: octets_of(&sealed),
+            references: sealed.references,
+        })
+    }
+
+    /// Notes a message of ours, then sends it until its end.
+    async fn send(&self, sent: Sent) {
+        match self.journal.append(&Entry::Sent(sent.clone())).await {
+            Ok(_) => self.deliver(sent).await,
+            Err(error) => tracing::error!(cause = error.to_string(), "the journal fails: nothing is sent"),
+        }
+    }
+
+    async fn deliver(&self, sent: Sent) {
+        let Sent { message_id, cpa_id, references, sealed, .. } = sent;
+        let (signals, waiting) = mpsc::channel(SIGNALS_MAX);
+        lock(&self.open).insert(message_id.clone(), signals);
+        let sealed = Sealed { content_type: sealed.content_type, body: sealed.body.into(), references };
+        let outgoing = Outgoing { message_id: message_id.clone(), cpa_id, sealed };
+        let ended = self.partner.deliver(&outgoing, waiting, self.clock).await;
+        lock(&self.open).remove(&message_id);
+        let (how, reason) = ended.unwrap_or_else(|error| (Ending::Expired, format!("{error:#}")));
+        if how != Ending::Acknowledged {
+            tracing::warn!(
+                message_id = message_id.as_str(),
+                cause = reason,
+                "a message of ours was not taken"
+            );
+        }
+        let entry = Entry::Ended(Ended { time: (self.clock)(), message_id, how, reason });
+        match self.journal.append(&entry).await {
+            Ok(_) => self.done.send_modify(|done| done.ended += 1),
+            Err(error) => tracing::error!(cause = error.to_string(), "the journal cannot be written"),
+        }
+    }
+
+    /// The MessageId of an answer: the same after every restart.
+    fn id_of(&self, cause: &MessageId, step: usize) -> MessageId {
+        self.partner.id_from(&["answer", cause.as_str(), &step.to_string()])
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut sending = lock(&self.sending);
+        while sending.try_join_next().is_some() {}
+        sending.spawn(task);
+    }
+}
+
+/// The octets of a document that a partner writes.
+fn write(document: &Document) -> Result<String> {
+    match document {
+        Document::Result(result) => Ok(write_result(result)),
+        Document::Notice(notice) => Ok(write_notice(notice)),
+        Document::Customs(notice) => Ok(write_customs_notice(notice)),
+        _ => anyhow::bail!("partners do not write {}", role::code_of(document)),
+    }
+}
+
+/// What an owed message needs of the one that it answers.
+struct Cause {
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    came: Timestamp,
+}
+
+impl Cause {
+    fn of(received: &Received) -> Self {
+        Self {
+            message_id: received.message_id.clone(),
+            conversation_id: received.conversation_id.clone(),
+            came: received.time,
+        }
+    }
+}
+
+/// A message that was taken in.
+struct Taken {
+    received: Received,
+    place: Place,
+    document: Option<Document>,
+}
+
+/// The document of a message, its first payload, as far as it can be read.
+fn read_first(message: &Message) -> Option<Document> {
+    read(&message.header.action, &message.payloads.first()?.body)
+}
+
+fn read_again(received: &Received) -> Option<Document> {
+    read(&received.action, received.text.as_deref()?.as_bytes())
+}
+
+fn read(action: &str, octets: &[u8]) -> Option<Document> {
+    let code = document_type_of_code(action)?.document_code();
+    read_document(&code, octets).ok()
+}
+
+/// The journal entry of a message.
+fn received(
+    message: &Message,
+    read: Option<&Document>,
+    content: Digest,
+    answer: Octets,
+    now: Timestamp,
+) -> Received {
+    let MessageHeader { conversation_id, service, action, data, .. } = &message.header;
+    let document = message.payloads.first();
+    let text = document.and_then(|payload| std::str::from_utf8(&payload.body).ok());
+    let attachments = message.payloads.iter().skip(1);
+    Received {
+        time: now,
+        message_id: data.message_id.clone(),
+        ref_to_message_id: data.ref_to_message_id.clone(),
+        conversation_id: conversation_id.clone(),
+        service: service.value.clone(),
+        action: action.clone(),
+        document: read.map(role::number_of),
+        about: read.and_then(role::about),
+        says: read.map_or_else(String::new, role::gist),
+        digest: document.map(|payload| payload.digest),
+        text: text.map(Into::into),
+        attachments: attachments
+            .map(|payload| (payload.content_id.as_str().into(), payload.digest))
+            .collect(),
+        content,
+        answer,
+    }
+}
+
+fn octets_of(sealed: &Sealed) -> Octets {
+    Octets { content_type: sealed.content_type.clone(), body: sealed.body.to_vec() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const XML: &str = "text/xml; charset=UTF-8";
+const SIGNALS_MAX: usize = 4;

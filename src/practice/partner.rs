@@ -1,0 +1,289 @@
+//! One partner's side of the wire: it writes, seals, posts and sends again until a verified signed receipt is there
+//! (ebMS 2.0, 6.5), and opens what the gateway answers.
+//!
+//! Remembers nothing: [`Node`](super::Node) keeps a journal, `gwanmun send` a person.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use openssl::rand::rand_bytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::journal::Ending;
+use crate::codec::envelope::decode_fault;
+use crate::config::PartySettings;
+use crate::model::{
+    Acknowledgment, Agreement, AttemptOutcome, ConversationId, CpaId, EbxmlError, Fingerprint, Message,
+    MessageId, Payload, Sealed, Severity, Timestamp, derive_id,
+};
+use crate::msh::{self, Posting, ResponseContent};
+use crate::security::{self, KeyRing, OpenLimits, Refusal, SigningKey, SigningKeys, Trust, Verified, Wire};
+use crate::transport::{Client, ClientOptions, Endpoint, Post, PostResponse, Tls, TlsContext};
+
+/// A partner that can speak to its gateway.
+pub struct Partner {
+    settings: PartySettings,
+    trust: Trust,
+    keys: SigningKeys,
+    tls: Tls,
+    client: Client,
+}
+
+/// What to write to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// MessageId.
+    pub message_id: MessageId,
+    /// ConversationId.
+    pub conversation_id: ConversationId,
+    /// RefToMessageId.
+    pub ref_to_message_id: Option<MessageId>,
+    /// Service.
+    pub service: Arc<str>,
+    /// Action.
+    pub action: Arc<str>,
+    /// The document, then what goes with it.
+    pub payloads: Vec<Payload>,
+}
+
+/// A message ready to be sent, again and again the same.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Its MessageId.
+    pub message_id: MessageId,
+    /// The agreement it is sent under.
+    pub cpa_id: CpaId,
+    /// Its octets.
+    pub sealed: Sealed,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    /// It is over.
+    Ended(Ending, String),
+    /// Not yet.
+    Again(String),
+}
+
+impl Partner {
+    /// Reads keys and certificates.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn new(settings: PartySettings) -> Result<Self> {
+        let tls = Tls::new(TlsContext::load(&settings.tls)?);
+        let files: Vec<_> =
+            settings.signing.iter().map(|files| (files.certificate.clone(), files.key.clone())).collect();
+        let keys = SigningKeys::load(&files)?;
+        let ring = KeyRing::new(settings.partners.signing_certificates.iter().cloned())?;
+        let trust = Trust {
+            registry: Arc::new(settings.partners.registry.clone()),
+            keys: Arc::new(ring),
+            engine: security::Engine::Own,
+            own_ids: settings.identity.ids.clone(),
+            limits: OpenLimits::default(),
+        };
+        let client = Client::new(tls.clone(), ClientOptions::default());
+        Ok(Self { settings, trust, keys, tls, client })
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn settings(&self) -> &PartySettings {
+        &self.settings
+    }
+
+    /// Its TLS context, for a listener.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
+    }
+
+    /// A MessageId that nobody else can make.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn fresh_id(&self) -> Result<MessageId> {
+        let mut random = [0; 20];
+        rand_bytes(&mut random)?;
+        Ok(self.id_from(&[&format!("{random:02x?}")]))
+    }
+
+    /// The MessageId that follows from these parts.
+    #[must_use]
+    pub fn id_from(&self, parts: &[&str]) -> MessageId {
+        let Self { settings, .. } = self;
+        let id = format!("{}@{}", derive_id(parts), settings.identity.domain);
+        MessageId::new(id).expect("base 32 and a host name are plain text")
+    }
+
+    /// Writes and seals a letter.
+    ///
+    /// # Errors
+    /// When no agreement lets it go, or it cannot be signed.
+    pub fn seal(&self, letter: Letter, now: Timestamp) -> Result<Outgoing> {
+        let Letter { message_id, conversation_id, ref_to_message_id, service, action, payloads } = letter;
+        let agreement = self
+            .settings
+            .agreement_to_send(&service, &action)
+            .with_context(|| format!("no agreement lets us send {action} of {service}"))?;
+        let posting = Posting {
+            message_id: message_id.clone(),
+            conversation_id,
+            ref_to_message_id,
+            service: msh::service_to_send(agreement, &service, &action),
+            action,
+            timestamp: now,
+            time_to_live: now.plus(agreement.reliability.time_to_live),
+        };
+        let message = msh::compose(agreement, posting, payloads);
+        let sealed = security::seal(&message, Some(self.signer(agreement)?))?;
+        Ok(Outgoing { message_id, cpa_id: agreement.cpa_id.clone(), sealed })
+    }
+
+    /// Seals the answer to a message that came under this agreement, as the agreement wants it.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn seal_answer(&self, answer: &Message, agreement: &Agreement) -> Result<Sealed> {
+        let signer = if agreement.reliability.ack_signed { Some(self.signer(agreement)?) } else { None };
+        Ok(security::seal(answer, signer)?)
+    }
+
+    /// Opens what came from a peer with this certificate.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is not from the gateway under an agreement.
+    pub fn open(
+        &self,
+        content_type: &str,
+        body: &Bytes,
+        peer: Option<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<Verified, Box<Refusal>> {
+        security::open(&Wire { content_type, body, peer }, &self.trust, now).map_err(Box::new)
+    }
+
+    /// Sends until a verified receipt comes, the gateway refuses, or the retries are spent. `signals` brings a
+    /// signal about the message that came by itself.
+    ///
+    /// # Errors
+    /// When the agreement is gone.
+    pub async fn deliver(
+        &self,
+        outgoing: &Outgoing,
+        mut signals: mpsc::Receiver<Verified>,
+        clock: fn() -> Timestamp,
+    ) -> Result<(Ending, String)> {
+        let agreement = self.agreement(&outgoing.cpa_id)?;
+        let mut last = String::new();
+        for _ in 0..=agreement.reliability.retries {
+            let next = Instant::now() + agreement.reliability.retry_interval;
+            match self.attempt(outgoing, agreement, clock).await {
+                Attempt::Ended(how, reason) => return Ok((how, reason)),
+                Attempt::Again(reason) => last = reason,
+            }
+            while let Ok(Some(signal)) = timeout_at(next, signals.recv()).await {
+                match self.judge(&signal, outgoing, agreement) {
+                    Attempt::Ended(how, reason) => return Ok((how, reason)),
+                    Attempt::Again(reason) => last = reason,
+                }
+            }
+            sleep_until(next).await;
+        }
+        Ok((Ending::Expired, format!("its retries are spent; last: {last}")))
+    }
+
+    /// Posts once to the gateway.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn post(&self, endpoint: &str, sealed: &Sealed) -> Result<PostResponse> {
+        let endpoint: Endpoint = endpoint.parse()?;
+        let parties = self.settings.gateway().tls_digests();
+        let Sealed { content_type, body, .. } = sealed;
+        let post = Post { content_type, soap_action: SOAP_ACTION, body: body.clone(), parties: &parties };
+        Ok(self.client.post(&endpoint, post).await?)
+    }
+
+    async fn attempt(&self, outgoing: &Outgoing, agreement: &Agreement, clock: fn() -> Timestamp) -> Attempt {
+        let response = match self.post(&agreement.endpoint, &outgoing.sealed).await {
+            Ok(response) => response,
+            Err(error) => return Attempt::Again(format!("{error:#}")),
+        };
+        let status = response.status.as_u16();
+        if response.body.is_empty() {
+            return again_or_end(msh::judge_response(status, ResponseContent::Empty));
+        }
+        let peer = crate::model::Digest(response.peer_certificate_der_sha256);
+        let content_type = response.content_type.unwrap_or_default();
+        match self.open(&content_type, &response.body, Some(peer), clock()) {
+            Ok(verified) => self.judge(&verified, outgoing, agreement),
+            Err(refusal) => {
+                let fault = decode_fault(&response.body);
+                let content = match &fault {
+                    Some(fault) => ResponseContent::Fault(fault.code.as_str(), &fault.text),
+                    None => ResponseContent::Other(&refusal.text),
+                };
+                again_or_end(msh::judge_response(status, content))
+            }
+        }
+    }
+
+    /// What a verified signal says of a message of ours (P4).
+    fn judge(&self, signal: &Verified, outgoing: &Outgoing, agreement: &Agreement) -> Attempt {
+        let message = signal.message();
+        let about_us =
+            |acknowledgment: &&Acknowledgment| acknowledgment.ref_to_message_id == outgoing.message_id;
+        if let Some(acknowledgment) = message.acknowledgments.iter().find(about_us) {
+            let references = &outgoing.sealed.references;
+            return match msh::check_receipt(acknowledgment, signal.is_signed(), agreement, references) {
+                Ok(()) => Attempt::Ended(Ending::Acknowledged, String::new()),
+                Err(fault) => Attempt::Again(fault.to_string()),
+            };
+        }
+        let refused = message.header.data.ref_to_message_id.as_ref() == Some(&outgoing.message_id);
+        match &message.error_list {
+            Some(list) if refused && list.errors.iter().any(|e| e.severity == Severity::Error) => {
+                let told: Vec<String> = list.errors.iter().map(told).collect();
+                Attempt::Ended(Ending::Refused, told.join("; "))
+            }
+            _ => Attempt::Again("the answer is about something else".to_owned()),
+        }
+    }
+
+    /// The agreement with this CPAId.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn agreement(&self, cpa_id: &CpaId) -> Result<&Agreement> {
+        let found = self.settings.partners.registry.agreement(cpa_id);
+        found.with_context(|| format!("there is no agreement {cpa_id}"))
+    }
+
+    fn signer(&self, agreement: &Agreement) -> Result<&SigningKey> {
+        let algorithm = agreement.signature.own_algorithm;
+        match self.keys.key(algorithm) {
+            Some(key) => Ok(key),
+            None => bail!("there is no [[signing]] key for {}", algorithm.uri()),
+        }
+    }
+}
+
+/// An error of a MessageError, in a line.
+fn told(error: &EbxmlError) -> String {
+    let place = error.location.as_deref().map_or_else(String::new, |place| format!(" at {place}"));
+    format!("{}{place}: {}", error.code, error.description)
+}
+
+fn again_or_end(outcome: AttemptOutcome) -> Attempt {
+    match outcome {
+        AttemptOutcome::Taken => Attempt::Again("taken, not acknowledged".to_owned()),
+        AttemptOutcome::Again { reason, .. } => Attempt::Again(reason),
+        AttemptOutcome::GiveUp { reason } => Attempt::Ended(Ending::Refused, reason),
+    }
+}
+
+const SOAP_ACTION: &str = "\"ebXML\"";

@@ -1,0 +1,397 @@
+//! What each kind of practice partner answers to what it receives: an agency by its script, customs by the
+//! gateway's reports, a broker nothing.
+//!
+//! Values in, values out. The documents are as terse as their schemas allow, their numbers follow from what they
+//! answer, so that a partner that died and came back answers the same under the same numbers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::script::{Move, Script};
+use crate::model::{
+    ApplicationDocument, CustomsNotice, Document, DocumentCode, MessageId, NoticeDocument, NoticeKind,
+    Outcome, ResultDocument, ResultItem, Timestamp, derive_id,
+};
+
+/// A kind of practice partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Lodges and collects.
+    Broker,
+    /// Takes declarations and clears them once every agency has agreed.
+    Customs,
+    /// Takes applications and decides them.
+    Agency,
+}
+
+/// How a practice partner plays its role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Play {
+    /// Its role.
+    pub role: Role,
+    /// What an agency does with an application that brings no script of its own.
+    pub script: Script,
+    /// How long customs thinks.
+    pub customs_delay: Duration,
+}
+
+/// A message that is owed for one that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// How long after the one that came.
+    pub after: Duration,
+    /// Its place among all that are owed for the same message.
+    pub step: usize,
+    /// What it says.
+    pub saying: Saying,
+}
+
+/// What an owed message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// An agency's move about an application.
+    Agency {
+        /// The application.
+        application: ApplicationDocument,
+        /// The move.
+        action: Move,
+        /// A result goes before it: its issue time is that of its place in a proper procedure, so that it has
+        /// been overtaken.
+        overtaken: bool,
+    },
+    /// Customs took the declaration (R99).
+    Accepted(Arc<str>),
+    /// Customs released the goods (023, status 13).
+    Cleared(Arc<str>),
+    /// Customs holds the goods (5GZ, reason 15).
+    Pending(Arc<str>),
+}
+
+/// Everything that is owed for a document that came; `text` is its octets as text.
+#[must_use]
+pub fn owed(play: &Play, document: &Document, text: &str) -> Vec<Owed> {
+    match (play.role, document) {
+        (Role::Agency, Document::Application(application)) => decide(play, application, text),
+        (Role::Customs, Document::Declaration(declaration)) => {
+            vec![once(play.customs_delay, Saying::Accepted(declaration.number.clone()))]
+        }
+        (Role::Customs, Document::StatusReport(report)) if &*report.event == "all_collected" => {
+            let favourable = report.outcome.as_deref() == Some("favourable");
+            let number = report.declaration.clone();
+            let saying = if favourable { Saying::Cleared(number) } else { Saying::Pending(number) };
+            vec![once(play.customs_delay, saying)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn once(after: Duration, saying: Saying) -> Owed {
+    Owed { after, step: 0, saying }
+}
+
+/// An agency's moves about an application: its own script, the usual one, or, asked for a cancellation, that.
+fn decide(play: &Play, application: &ApplicationDocument, text: &str) -> Vec<Owed> {
+    let own = Script::of_document(text).and_then(Result::ok);
+    let cancelled = (&*application.function == CANCELLATION)
+        .then(|| "CANCEL,300ms".parse().expect("this is a script of one move"));
+    let script = cancelled.or(own).unwrap_or_else(|| play.script.clone());
+    let (mut after, mut decided) = (Duration::ZERO, false);
+    let mut moves = Vec::with_capacity(script.steps().len());
+    for (step, planned) in script.steps().iter().enumerate() {
+        after += planned.after;
+        let is_result = matches!(planned.action, Move::Result { .. });
+        let saying = Saying::Agency {
+            application: application.clone(),
+            action: planned.action.clone(),
+            overtaken: decided && !is_result,
+        };
+        decided |= is_result;
+        moves.push(Owed { after, step, saying });
+    }
+    moves
+}
+
+/// The document that an owed message carries. `cause` is the message that it answers and `came` when that came.
+#[must_use]
+pub fn document_of(owed: &Owed, cause: &MessageId, came: Timestamp, now: Timestamp) -> Document {
+    let numbers = Numbers { cause, step: owed.step, now };
+    match &owed.saying {
+        Saying::Agency { application, action, overtaken } => {
+            let place = Duration::from_millis(owed.step as u64);
+            let issued_at = if *overtaken { came.plus(place) } else { now };
+            agency_document(application, action, issued_at, &numbers)
+        }
+        Saying::Accepted(declaration) => numbers.customs("GOVCBRR99", declaration, None),
+        Saying::Cleared(declaration) => numbers.customs("GOVCBR023", declaration, Some("13")),
+        Saying::Pending(declaration) => numbers.customs("GOVCBR5GZ", declaration, Some("15")),
+    }
+}
+
+fn agency_document(
+    application: &ApplicationDocument,
+    action: &Move,
+    issued_at: Timestamp,
+    numbers: &Numbers<'_>,
+) -> Document {
+    match action {
+        Move::Notice(kind) => Document::Notice(NoticeDocument {
+            code: code(if *kind == NoticeKind::Error { "GOVCBRRBG" } else { "GOVCBRRBH" }),
+            number: numbers.of_document(),
+            issued_at,
+            application: Some(application.number.clone()),
+            notice: *kind,
+            acceptance_number: (*kind != NoticeKind::Error).then(|| acceptance_number(application)),
+            deadline: wants_answer(*kind).then(|| issued_at.plus(ANSWER_WITHIN)),
+            remarks: None,
+        }),
+        Move::Result { outcome, items } => {
+            let decided = |sequence: u16| {
+                let meant = items.is_empty() || items.contains(&sequence);
+                let outcome = if meant { *outcome } else { Outcome::Approved };
+                ResultItem { sequence, outcome, quantity: None, reason: None }
+            };
+            Document::Result(ResultDocument {
+                code: result_code_of(&application.code),
+                number: numbers.of_document(),
+                issued_at,
+                application: Some(application.number.clone()),
+                applicant: None,
+                outcome: *outcome,
+                valid_until: outcome.is_favourable().then(|| issued_at.plus(VALID_FOR)),
+                remarks: remarks_of(*outcome).map(Into::into),
+                items: application.items.iter().map(|item| decided(item.sequence)).collect(),
+            })
+        }
+    }
+}
+
+/// Numbers of documents: the time, as Korean agencies make them, and what cannot occur twice.
+struct Numbers<'a> {
+    cause: &'a MessageId,
+    step: usize,
+    now: Timestamp,
+}
+
+impl Numbers<'_> {
+    fn of_document(&self) -> Arc<str> {
+        let unique = derive_id(&[self.cause.as_str(), &self.step.to_string()]);
+        format!("{}-{}", self.now.to_jiff().strftime("%Y%m%d%H%M%S"), unique.get(..8).unwrap_or(&unique))
+            .into()
+    }
+
+    fn customs(&self, action: &str, declaration: &Arc<str>, status: Option<&str>) -> Document {
+        Document::Customs(CustomsNotice {
+            code: code(action),
+            number: self.of_document(),
+            issued_at: self.now,
+            declaration: declaration.clone(),
+            status: status.map(Into::into),
+            remarks: None,
+        })
+    }
+}
+
+/// What a document says, in a word or two.
+#[must_use]
+pub fn gist(document: &Document) -> String {
+    match document {
+        Document::Declaration(declaration) => format!("{} line(s)", declaration.lines.len()),
+        Document::Application(application) => format!("{} item(s)", application.items.len()),
+        Document::Result(result) => result.outcome.as_str().to_owned(),
+        Document::Notice(notice) => serde_json::to_value(notice.notice)
+            .ok()
+            .and_then(|word| word.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+        Document::Customs(notice) => match &notice.status {
+            Some(status) => format!("status {status}"),
+            None => "accepted".to_owned(),
+        },
+        Document::StatusReport(report) => match &report.outcome {
+            Some(outcome) => format!("{} {outcome}", report.event),
+            None => report.event.to_string(),
+        },
+    }
+}
+
+/// The number of the application or declaration that a document is about.
+#[must_use]
+pub fn about(document: &Document) -> Option<Arc<str>> {
+    match document {
+        Document::Declaration(_) | Document::Application(_) => None,
+        Document::Result(result) => result.application.clone(),
+        Document::Notice(notice) => notice.application.clone(),
+        Document::Customs(notice) => Some(notice.declaration.clone()),
+        Document::StatusReport(report) => Some(report.declaration.clone()),
+    }
+}
+
+/// The number that a document is known by.
+#[must_use]
+pub fn number_of(document: &Document) -> Arc<str> {
+    match document {
+        Document::Declaration(declaration) => &declaration.number,
+        Document::Application(application) => &application.number,
+        Document::Result(result) => &result.number,
+        Document::Notice(notice) => &notice.number,
+        Document::Customs(notice) => &notice.number,
+        Document::StatusReport(report) => &report.number,
+    }
+    .clone()
+}
+
+/// The code under which a document travels.
+#[must_use]
+pub fn code_of(document: &Document) -> DocumentCode {
+    match document {
+        Document::Declaration(_) => code("GOVCBR929"),
+        Document::Application(application) => application.code.clone(),
+        Document::Result(result) => result.code.clone(),
+        Document::Notice(notice) => notice.code.clone(),
+        Document::Customs(notice) => notice.code.clone(),
+        Document::StatusReport(_) => code("GOVCBRXS2"),
+    }
+}
+
+/// The result that answers an application: FS7 for FR2, X5n for X0n, X6n for X1n (domain brief, 2).
+fn result_code_of(application: &DocumentCode) -> DocumentCode {
+    let answer = match application.as_str().split_at_checked("GOVCBRX".len()) {
+        Some((head @ "GOVCBRX", digits)) => {
+            let number: u32 = digits.parse().unwrap_or_default();
+            format!("{head}{:02}", number + 50)
+        }
+        _ => "GOVCBRFS7".to_owned(),
+    };
+    code(&answer)
+}
+
+fn acceptance_number(application: &ApplicationDocument) -> Arc<str> {
+    format!("A-{}", application.number).into()
+}
+
+const fn wants_answer(kind: NoticeKind) -> bool {
+    matches!(kind, NoticeKind::SupplementRequested | NoticeKind::DocumentsRequested)
+}
+
+const fn remarks_of(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Rejected => Some("Refused by the practice script"),
+        Outcome::ApprovedConditional => Some("Not to be distributed until the examination has ended"),
+        _ => None,
+    }
+}
+
+fn code(text: &str) -> DocumentCode {
+    text.parse().expect("document codes of this file are plain text")
+}
+
+const CANCELLATION: &str = "1";
+const ANSWER_WITHIN: Duration = Duration::from_secs(14 * 86_400);
+const VALID_FOR: Duration = Duration::from_secs(365 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ApplicationItem, StatusReport};
+
+    fn play(role: Role, script: &str) -> Play {
+        let script = script.parse().expect("is a script");
+        Play { role, script, customs_delay: Duration::from_millis(20) }
+    }
+
+    fn application(function: &str) -> ApplicationDocument {
+        let item = |sequence| ApplicationItem { sequence, hs: "1211901000".parse().expect("is a code") };
+        ApplicationDocument {
+            code: code("GOVCBRX01"),
+            number: "X01-1".into(),
+            function: function.into(),
+            items: vec![item(1), item(2)],
+            attachments: Vec::new(),
+        }
+    }
+
+    fn came() -> Timestamp {
+        Timestamp::from_millis(1_259_629_200_000)
+    }
+
+    /// What is said for a document, with the delay in milliseconds.
+    fn said(play: &Play, document: &Document, text: &str) -> Vec<(u64, String, String)> {
+        let cause = MessageId::new("m1").expect("is an id");
+        let told = |owed: Owed| {
+            let after = u64::try_from(owed.after.as_millis()).expect("is short");
+            let document = document_of(&owed, &cause, came(), came().plus(owed.after));
+            (after, code_of(&document).to_string(), gist(&document))
+        };
+        owed(play, document, text).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn an_agency_plays_its_script() {
+        fn check(script: &str, function: &str, text: &str, expected: &[(u64, &str, &str)]) {
+            let document = Document::Application(application(function));
+            let told = said(&play(Role::Agency, script), &document, text);
+            let told: Vec<_> = told.iter().map(|(after, code, gist)| (*after, &**code, &**gist)).collect();
+            assert_eq!(told, expected, "{script} {text}");
+        }
+        let usual = "ACCEPT,10ms;REVIEW,10ms;APPROVE,10ms";
+        let accepted =
+            [(10, "GOVCBRRBH", "accepted"), (20, "GOVCBRRBH", "under_review"), (30, "GOVCBRX51", "approved")];
+        check(usual, "9", "<Declaration/>", &accepted);
+        check(usual, "9", "<Content>SIM:REJECT,1s</Content>", &[(1000, "GOVCBRX51", "rejected")]);
+        check(usual, "9", "<Content>SIM:NONSENSE</Content>", &accepted);
+        check(usual, "1", "<Declaration/>", &[(300, "GOVCBRX51", "cancelled")]);
+        check("ERROR", "9", "", &[(0, "GOVCBRRBG", "error")]);
+        check("", "9", "", &[]);
+    }
+
+    #[test]
+    fn items_are_decided_one_by_one_and_notices_can_be_overtaken() {
+        let play = play(Role::Agency, "REJECT@2,1s;ACCEPT,1s");
+        let moves = owed(&play, &Document::Application(application("9")), "");
+        let cause = MessageId::new("m1").expect("is an id");
+        let documents: Vec<_> =
+            moves.iter().map(|owed| document_of(owed, &cause, came(), came().plus(owed.after))).collect();
+        let [Document::Result(result), Document::Notice(notice)] = documents.as_slice() else {
+            panic!("a result and a notice: {documents:?}");
+        };
+        let outcomes: Vec<_> = result.items.iter().map(|item| (item.sequence, item.outcome)).collect();
+        assert_eq!(outcomes, [(1, Outcome::Approved), (2, Outcome::Rejected)]);
+        assert!(notice.issued_at < result.issued_at, "5.2: the agency wrote the notice first");
+        assert_ne!(notice.number, result.number);
+    }
+
+    #[test]
+    fn customs_clears_what_every_agency_agreed_to() {
+        let report = |event: &str, outcome: Option<&str>| {
+            Document::StatusReport(StatusReport {
+                number: "r1".into(),
+                issued_at: came(),
+                declaration: "1234509000017X".into(),
+                case: "case".into(),
+                revision: 1,
+                event: event.into(),
+                outcome: outcome.map(Into::into),
+                applications: Vec::new(),
+            })
+        };
+        let check = |role, event: &str, outcome: Option<&str>, expected: &[(&str, &str)]| {
+            let told = said(&play(role, ""), &report(event, outcome), "");
+            let told: Vec<_> = told.iter().map(|(_, code, gist)| (&**code, &**gist)).collect();
+            assert_eq!(told, expected, "{event} {outcome:?}");
+        };
+        check(Role::Customs, "all_collected", Some("favourable"), &[("GOVCBR023", "status 13")]);
+        check(Role::Customs, "all_collected", Some("unfavourable"), &[("GOVCBR5GZ", "status 15")]);
+        check(Role::Customs, "first_result", None, &[]);
+        check(Role::Broker, "all_collected", Some("favourable"), &[]);
+    }
+
+    #[test]
+    fn every_application_form_has_its_result() {
+        fn check(application: &str, result: &str) {
+            assert_eq!(result_code_of(&code(application)).as_str(), result);
+        }
+        check("GOVCBRFR2", "GOVCBRFS7");
+        check("GOVCBRX01", "GOVCBRX51");
+        check("GOVCBRX11", "GOVCBRX61");
+        check("GOVCBRX17", "GOVCBRX67");
+    }
+}

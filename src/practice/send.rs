@@ -1,0 +1,293 @@
+//! `gwanmun send`: lodges documents as a partner and waits for the receipt, and, asked to, for what comes of it.
+//!
+//! Checks no document: what is wrong with one is the gateway's to say, and is printed as it says it. The results
+//! come to the partner's own listener; `--wait` reads them in its journal.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::command::{load, now};
+use super::journal::{Ending, Entry, Journal, Received};
+use super::partner::{Letter, Partner};
+use crate::codec::schema::document_type_of_root;
+use crate::codec::xml::{XmlLimits, XmlTree};
+use crate::model::{
+    ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, SyncReplyMode, Timestamp,
+    role_of_document_code,
+};
+
+/// Send documents to the gateway as a partner, and print the receipt
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub struct SendArgs {
+    /// The partner's own settings
+    #[arg(long, value_name = "PARTY.toml")]
+    config: PathBuf,
+    /// Documents, the declaration first, then applications and what is attached to them
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// ConversationId; the number of the first document without
+    #[arg(long, value_name = "ID")]
+    conversation: Option<String>,
+    /// Print what comes of it, until customs has decided
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait for that
+    #[arg(long, default_value = "10m", value_name = "TIME", value_parser = crate::model::parse_duration)]
+    patience: Duration,
+    /// For machines
+    #[arg(long)]
+    json: bool,
+}
+
+const HELP: &str = "\
+XML files whose root is a document of the gateway are documents; other files are attachments. The Content-ID of an
+attachment is NAME@DOMAIN, with the file's name and the domain in PARTY.toml; a document names it in its
+AttachedDocument. An application sent later goes with --conversation and the declaration's number.
+
+Exit code 1 when the gateway refuses, gives no receipt, or, with --wait, no decision of customs comes in time.
+
+Example:
+  gwanmun send --config broker.toml examples/929.xml examples/X01.xml examples/X02.xml --wait";
+
+/// What the gateway has confirmed.
+#[derive(Clone, Debug, Serialize)]
+struct Receipt {
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    action: Arc<str>,
+    documents: Vec<Enclosed>,
+    sent_at: Timestamp,
+    acknowledged_at: Timestamp,
+}
+
+/// A document or attachment that was enclosed.
+#[derive(Clone, Debug, Serialize)]
+struct Enclosed {
+    file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<DocumentCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<String>,
+    content_id: ContentId,
+    digest: Digest,
+}
+
+impl SendArgs {
+    /// Sends and says what came of it.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or no receipt comes.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        let partner = Partner::new(load(&self.config)?)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(self.send(&partner, out))
+    }
+
+    async fn send(&self, partner: &Partner, out: &mut dyn Write) -> Result<()> {
+        let settings = partner.settings();
+        let mut enclosed = Vec::with_capacity(self.files.len());
+        let mut payloads = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let (told, payload) = enclose(file, &settings.identity.domain)?;
+            enclosed.push(told);
+            payloads.push(payload);
+        }
+        let first = enclosed.first().context("there is no file")?;
+        let code = first.code.as_ref();
+        let code = code.with_context(|| format!("{} is no document of the gateway", first.file.display()))?;
+        let conversation = self.conversation.clone().or_else(|| first.number.clone());
+        let conversation_id = ConversationId::new(conversation.context("the first document has no number")?)?;
+        let action: Arc<str> = code.as_str().into();
+        let service = settings.service_of(&action);
+        let service = service.with_context(|| format!("no agreement lets us send {action}"))?;
+        let letter = Letter {
+            message_id: partner.fresh_id()?,
+            conversation_id: conversation_id.clone(),
+            ref_to_message_id: None,
+            service,
+            action: action.clone(),
+            payloads,
+        };
+        let sent_at = now();
+        let outgoing = partner.seal(letter, sent_at)?;
+        let agreement = partner.agreement(&outgoing.cpa_id)?;
+        ensure!(
+            agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
+            "agreement {} has its receipts posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
+            agreement.cpa_id
+        );
+        let journal = Journal::path_in(&settings.directory);
+        let (_, before) = Journal::entries_from(&journal, 0)?;
+        let (_no_signals, signals) = mpsc::channel(1);
+        let (how, reason) = partner.deliver(&outgoing, signals, now).await?;
+        let receipt = Receipt {
+            message_id: outgoing.message_id,
+            conversation_id,
+            action,
+            documents: enclosed,
+            sent_at,
+            acknowledged_at: now(),
+        };
+        match how {
+            Ending::Acknowledged => receipt.tell(self.json, out)?,
+            Ending::Refused => bail!("the gateway refuses {}: {reason}", receipt.message_id),
+            Ending::Expired => bail!("no receipt for {}: {reason}", receipt.message_id),
+        }
+        if self.wait { self.follow(&journal, before, &receipt, out).await } else { Ok(()) }
+    }
+
+    /// Prints what the partner's listener takes in about the lodging, until customs has decided.
+    async fn follow(
+        &self,
+        journal: &Path,
+        mut at: u64,
+        receipt: &Receipt,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        if !journal.exists() {
+            let config = self.config.display();
+            eprintln!("nobody listens yet: start `gwanmun practice --role broker --config {config}`");
+        }
+        let until = Instant::now() + self.patience;
+        while Instant::now() < until {
+            let (entries, end) = Journal::entries_from(journal, at)?;
+            at = end;
+            for entry in entries {
+                let Entry::Received(received) = entry else { continue };
+                if !received.concerns(receipt) {
+                    continue;
+                }
+                received.tell(self.json, out)?;
+                if received.decides() {
+                    return Ok(());
+                }
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        bail!("customs has not decided within {}", crate::model::format_duration(self.patience))
+    }
+}
+
+impl Receipt {
+    fn tell(&self, json: bool, out: &mut dyn Write) -> Result<()> {
+        if json {
+            writeln!(out, "{}", serde_json::to_string(self)?)?;
+        } else {
+            let took = self.acknowledged_at.since(self.sent_at).as_millis();
+            writeln!(out, "acknowledged after {took} ms: stored safely at the gateway, nothing decided yet")?;
+            writeln!(out, "  MessageId       {}", self.message_id)?;
+            writeln!(out, "  ConversationId  {}", self.conversation_id)?;
+            for enclosed in &self.documents {
+                let code = enclosed.code.as_ref().map_or("attachment", |code| code.as_str());
+                let number = enclosed.number.as_deref().unwrap_or_else(|| enclosed.content_id.as_str());
+                writeln!(out, "  {code:<15} {number}  sha-256 {}", enclosed.digest)?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+}
+
+impl Received {
+    fn concerns(&self, receipt: &Receipt) -> bool {
+        self.ref_to_message_id.as_ref() == Some(&receipt.message_id)
+            || self.conversation_id == receipt.conversation_id
+    }
+
+    /// Customs released or dismissed the goods.
+    fn decides(&self) -> bool {
+        match &*self.action {
+            "GOVCBR023" => matches!(&*self.says, "status 13" | "status 14" | "status 15"),
+            "GOVCBRR21" => true,
+            _ => false,
+        }
+    }
+
+    fn tell(&self, json: bool, out: &mut dyn Write) -> Result<()> {
+        let Self { time, action, says, message_id, .. } = self;
+        let about = self.about.as_deref().unwrap_or_default();
+        if json {
+            writeln!(out, "{}", serde_json::to_string(self)?)?;
+        } else {
+            writeln!(out, "{time}  {action:<11} {says:<26} {about:<24} {message_id}")?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// A file as a payload, and what is said of it.
+fn enclose(file: &Path, domain: &str) -> Result<(Enclosed, Payload)> {
+    let octets = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let body = Bytes::from(octets);
+    let name = file.file_name().and_then(|name| name.to_str()).context("a file name that is text")?;
+    let content_id = ContentId::new(format!("{name}@{domain}"))?;
+    let (code, number) = identify(&body).unzip();
+    let role = code.as_ref().map(|code| role_of_document_code(code).into());
+    let media_type: &str = if code.is_some() { "application/xml" } else { media_type_of(file) };
+    let digest = Digest::of(&body);
+    let payload =
+        Payload { content_id: content_id.clone(), media_type: media_type.into(), role, body, digest };
+    let number = number.flatten();
+    Ok((Enclosed { file: file.to_owned(), code, number, content_id, digest }, payload))
+}
+
+/// The code and number of a document of the gateway, read from its root without checking anything else.
+fn identify(octets: &Bytes) -> Option<(DocumentCode, Option<String>)> {
+    let tree = XmlTree::parse(octets.clone(), &XmlLimits::DOCUMENT).ok()?;
+    let root = tree.root();
+    let (namespace, local) = root.name();
+    let code = document_type_of_root(namespace, local)?.document_code();
+    let number = root.child(namespace, "ID").map(|id| id.text().trim().to_owned());
+    Some((code, number.filter(|number| !number.is_empty())))
+}
+
+fn media_type_of(file: &Path) -> &'static str {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("pdf") => "application/pdf",
+        Some("xml") => "application/xml",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("tif" | "tiff") => "image/tiff",
+        Some("txt") => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_become_documents_and_attachments() {
+        fn check(name: &str, content: &str, code: Option<&str>, number: Option<&str>, media_type: &str) {
+            let directory = tempfile::tempdir().expect("makes a directory");
+            let file = directory.path().join(name);
+            std::fs::write(&file, content).expect("writes");
+            let (enclosed, payload) = enclose(&file, "broker.example").expect("is enclosed");
+            assert_eq!(enclosed.code.as_ref().map(DocumentCode::as_str), code, "{name}");
+            assert_eq!(enclosed.number.as_deref(), number, "{name}");
+            assert_eq!(&*payload.media_type, media_type, "{name}");
+            assert_eq!(payload.content_id.as_str(), format!("{name}@broker.example"));
+            let role = code.map(|code| format!("urn:swgw:doc:{code}"));
+            assert_eq!(payload.role.as_deref(), role.as_deref(), "{name}");
+        }
+        let declaration = "<Declaration xmlns='urn:swgw:doc:ImportDeclaration:1'><ID> 1 </ID></Declaration>";
+        check("929.xml", declaration, Some("GOVCBR929"), Some("1"), "application/xml");
+        let nameless = "<Declaration xmlns='urn:swgw:doc:FoodImportReport:1'/>";
+        check("X01.xml", nameless, Some("GOVCBRX01"), None, "application/xml");
+        check("other.xml", "<Other/>", None, None, "application/xml");
+        check("torn.xml", "<Other", None, None, "application/xml");
+        check("certificate.pdf", "%PDF-1.4", None, None, "application/pdf");
+        check("blob", "?", None, None, "application/octet-stream");
+    }
+}
