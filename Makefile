@@ -3,6 +3,7 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := pkg-config gcc libssl-dev libxml2-dev libxmlsec1-dev
+DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,8 @@ build: deps ## the release binary
 	$(CARGO) build --release
 
 demo: build ## one declaration from lodging to clearance, with real processes on loopback
-	target/release/gwanmun demo
+	@rm -rf $(DEMO_DIR)
+	target/release/gwanmun demo --directory $(DEMO_DIR)
 
 serve: build ## gateway and practice partners, left running
 	target/release/gwanmun demo --keep --directory $(SERVE_DIR)

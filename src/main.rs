@@ -6,11 +6,13 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use gwanmun::config::SettingsRefused;
+use gwanmun::gateway::{self, StoreFailed};
 use gwanmun::{cli, practice};
 
 /// ebXML message-routing gateway for a customs Single Window
 #[derive(Parser)]
-#[command(version, about, after_help = "Start with: gwanmun pki practice certs/practice")]
+#[command(version, about, after_help = "Start with: gwanmun demo")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -22,15 +24,16 @@ enum Command {
     Case(cli::case::CaseArgs),
     Check(cli::check::CheckArgs),
     Delivery(cli::delivery::DeliveryArgs),
+    Demo(cli::demo::DemoArgs),
     Events(cli::events::EventsArgs),
     Keys(cli::keys::KeysArgs),
     Message(cli::message::MessageArgs),
     Party(cli::check::PartyArgs),
     Pki(cli::pki::PkiArgs),
-    Reload(cli::serve::ReloadArgs),
-    Serve(cli::serve::ServeArgs),
     Practice(practice::PracticeArgs),
+    Reload(cli::reload::ReloadArgs),
     Send(practice::SendArgs),
+    Serve(gateway::ServeArgs),
 }
 
 fn main() -> ExitCode {
@@ -40,24 +43,25 @@ fn main() -> ExitCode {
         Command::Case(command) => command.run(out),
         Command::Check(command) => command.run(out),
         Command::Delivery(command) => command.run(out),
+        Command::Demo(command) => command.run(out),
         Command::Events(command) => command.run(out),
         Command::Keys(command) => command.run(out),
         Command::Message(command) => command.run(out),
         Command::Party(command) => command.run(out),
         Command::Pki(command) => command.run(out),
-        Command::Reload(command) => command.run(out),
-        Command::Serve(command) => command.run(out),
         Command::Practice(command) => command.run(out),
+        Command::Reload(command) => command.run(out),
         Command::Send(command) => command.run(out),
+        Command::Serve(command) => command.run(out),
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            if error.is::<cli::check::SettingsRefused>() {
-                ExitCode::from(cli::check::SettingsRefused::EXIT_CODE)
-            } else if error.is::<cli::serve::StoreFailed>() {
-                ExitCode::from(cli::serve::StoreFailed::EXIT_CODE)
+            if error.is::<SettingsRefused>() {
+                ExitCode::from(SettingsRefused::EXIT_CODE)
+            } else if error.is::<StoreFailed>() {
+                ExitCode::from(StoreFailed::EXIT_CODE)
             } else {
                 ExitCode::FAILURE
             }

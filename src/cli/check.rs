@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use crate::config::{self, ConfigFault, Loaded};
+use crate::config::{self, ConfigFault, Loaded, SettingsRefused};
 use crate::model::{Direction, format_duration};
 
 /// Tell everything that the gateway would refuse in its settings and partner files
@@ -54,24 +54,6 @@ struct Source {
     /// For machines
     #[arg(long)]
     json: bool,
-}
-
-/// The settings have mistakes; they have been told.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} mistake(s) in the settings; what is in force stays in force")]
-pub struct SettingsRefused(usize);
-
-impl SettingsRefused {
-    /// The exit code that says so.
-    pub const EXIT_CODE: u8 = 4;
-
-    pub(super) const fn of(faults: &[ConfigFault]) -> Self {
-        Self(faults.len())
-    }
-
-    pub(super) const fn count(faults: usize) -> Self {
-        Self(faults)
-    }
 }
 
 impl CheckArgs {

@@ -5,10 +5,11 @@ pub mod case;
 pub mod check;
 mod credentials;
 pub mod delivery;
+pub mod demo;
 pub mod events;
 pub mod keys;
 pub mod message;
 pub mod pki;
-pub mod serve;
+pub mod reload;
 
 pub use credentials::KeyAlgorithm;

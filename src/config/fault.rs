@@ -27,6 +27,16 @@ impl fmt::Display for ConfigFault {
     }
 }
 
+/// The settings have this many mistakes, which have been told.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} mistake(s) in the settings; what is in force stays in force")]
+pub struct SettingsRefused(pub usize);
+
+impl SettingsRefused {
+    /// The exit code that says so.
+    pub const EXIT_CODE: u8 = 4;
+}
+
 /// The mistakes found so far: one never hides another.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<ConfigFault>);

@@ -19,7 +19,7 @@ use crate::routing::RuleSet;
 use crate::security::{KeyRing, SigningKeys};
 use crate::transport::TlsContext;
 
-pub use fault::ConfigFault;
+pub use fault::{ConfigFault, SettingsRefused};
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
 pub use rules::{knows_code, read_rules};

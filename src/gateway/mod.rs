@@ -7,6 +7,7 @@
 //! Has no opinions: an `if` here that decides something about a message belongs in the core.
 
 mod admin;
+mod command;
 mod driver;
 mod receive;
 mod run;
@@ -14,4 +15,5 @@ mod send;
 mod shared;
 mod show;
 
+pub use command::{ServeArgs, StoreFailed};
 pub use run::{Gateway, StartError, Stopped};

@@ -1,4 +1,4 @@
-//! `gwanmun serve`: the gateway, until it is told to stop; and `gwanmun reload`.
+//! `gwanmun serve`: the gateway, until it is told to stop.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -6,10 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::ask::{Asking, ask};
-use super::check::SettingsRefused;
-use crate::config;
-use crate::gateway::{Gateway, StartError, Stopped};
+use super::run::{Gateway, StartError, Stopped};
+use crate::config::{self, SettingsRefused};
 use crate::telemetry::{LogFormat, LogOptions, init};
 
 /// Run the gateway
@@ -57,7 +55,7 @@ impl ServeArgs {
                 for fault in &faults {
                     writeln!(out, "{fault}")?;
                 }
-                bail!(SettingsRefused::of(&faults))
+                bail!(SettingsRefused(faults.len()))
             }
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -93,46 +91,5 @@ async fn until_stopped(gateway: Gateway) -> Result<Stopped> {
         stopped = gateway.stop() => Ok(stopped),
         _ = terminate.recv() => Ok(Stopped::Cut),
         _ = interrupt.recv() => Ok(Stopped::Cut),
-    }
-}
-
-/// Put settings, partners and rules as they are in the files in force, as a whole or not at all
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: gwanmun reload --config gwanmun.toml")]
-pub struct ReloadArgs {
-    #[command(flatten)]
-    asking: Asking,
-}
-
-impl ReloadArgs {
-    /// Reloads, or tells every mistake.
-    ///
-    /// # Errors
-    /// When there are mistakes, or no gateway answers.
-    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
-        let answer = ask(&self.asking, "POST", "/reload")?;
-        if self.asking.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
-        }
-        let faults = answer["faults"].as_array().cloned().unwrap_or_default();
-        if faults.is_empty() {
-            if !self.asking.json {
-                writeln!(out, "in force: rules {}", answer["rules"]["after"].as_str().unwrap_or_default())?;
-            }
-            return Ok(());
-        }
-        for fault in faults.iter().filter(|_| !self.asking.json) {
-            let text = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
-            writeln!(
-                out,
-                "{}:{}:{}: {}; {}",
-                text("file"),
-                fault["line"],
-                fault["column"],
-                text("message"),
-                text("remedy")
-            )?;
-        }
-        bail!(SettingsRefused::count(faults.len()))
     }
 }

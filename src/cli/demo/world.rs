@@ -1,0 +1,524 @@
+//! A practice world in a directory: authority, gateway, partners, rules, example documents.
+//!
+//! Everything is plain files that the ordinary commands read, so that a newcomer can look at them, change them and
+//! go on from there. A world that is there already is used as it stands; only its examples are renewed, because
+//! no declaration number is accepted twice.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::KeyAlgorithm;
+use crate::cli::pki::{self, PracticeOptions};
+use crate::model::{Timestamp, derive_id};
+
+/// What was prepared, and where; also the file `world.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct World {
+    /// The directory.
+    pub(super) directory: PathBuf,
+    /// Settings of the gateway.
+    pub(super) gateway: PathBuf,
+    /// Its admin socket.
+    pub(super) socket: PathBuf,
+    /// Where partners post to it.
+    pub(super) endpoint: String,
+    /// Its rule directory.
+    pub(super) rules: PathBuf,
+    /// The partners.
+    pub(super) partners: Vec<Partner>,
+}
+
+/// A practice partner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Partner {
+    /// The name of its directory.
+    pub(super) name: String,
+    /// Its box number.
+    pub(super) party: String,
+    /// What it plays: `broker`, `customs` or `agency`.
+    pub(super) role: String,
+    /// Its settings.
+    pub(super) config: PathBuf,
+    /// Its journal.
+    pub(super) journal: PathBuf,
+    /// Where it listens.
+    pub(super) port: u16,
+    /// The application documents that it decides.
+    pub(super) applications: Vec<String>,
+}
+
+/// What [`prepare`] shall make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WorldOptions {
+    /// The kind of every key.
+    pub(super) algorithm: KeyAlgorithm,
+    /// How many messages may be in flight between the gateway and one partner.
+    pub(super) window: u32,
+}
+
+impl World {
+    /// The partner of this name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn partner(&self, name: &str) -> Result<&Partner> {
+        let found = self.partners.iter().find(|partner| partner.name == name);
+        found.with_context(|| format!("there is no partner {name} in {}", self.directory.display()))
+    }
+
+    /// The agency that decides applications with this document code.
+    #[must_use]
+    pub(super) fn agency_for(&self, code: &str) -> Option<&Partner> {
+        self.partners.iter().find(|partner| partner.applications.iter().any(|form| form == code))
+    }
+
+    /// The name of the party with this box number.
+    #[must_use]
+    pub(super) fn name_of<'a>(&'a self, party: &'a str) -> &'a str {
+        if party == GATEWAY_PARTY {
+            return "gateway";
+        }
+        self.partners.iter().find(|partner| partner.party == party).map_or(party, |partner| &partner.name)
+    }
+}
+
+/// Example documents of one declaration, ready for `gwanmun send`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Examples {
+    /// The declaration's number.
+    pub(super) declaration: String,
+    /// The files, the declaration first.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// Makes the world in `directory`, or finds it there.
+///
+/// # Errors
+/// When a file stands in the way or cannot be written.
+pub(super) fn prepare(directory: &Path, options: WorldOptions) -> Result<World> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let directory = &directory.canonicalize()?;
+    let described = directory.join("world.json");
+    if described.exists() {
+        let text = fs::read_to_string(&described)?;
+        return serde_json::from_str(&text).with_context(|| format!("{} is damaged", described.display()));
+    }
+    let names = std::iter::once("gateway").chain(CAST.iter().map(|actor| actor.name));
+    let practice = PracticeOptions {
+        parties: names.map(str::to_owned).collect(),
+        algorithm: options.algorithm,
+        replace: false,
+    };
+    pki::practice(&directory.join("pki"), &practice)?;
+    let [gateway_port, admin_port, ports @ ..] = free_ports::<{ CAST.len() + 2 }>()?;
+    let endpoint = format!("https://localhost:{gateway_port}/ebms");
+    for sub in ["partners", "run"] {
+        fs::create_dir_all(directory.join(sub))?;
+    }
+    let rules = rules(directory)?;
+    let gateway = directory.join("gwanmun.toml");
+    fs::write(&gateway, gateway_settings(gateway_port, admin_port, &rules, options))?;
+    let mut partners = Vec::with_capacity(CAST.len());
+    for (actor, port) in CAST.iter().zip(ports) {
+        let file = format!("{}.toml", actor.name);
+        fs::write(directory.join("partners").join(&file), actor.registered(port, options))?;
+        let config = directory.join(&file);
+        fs::write(&config, actor.own_settings(port, &endpoint, options))?;
+        partners.push(Partner {
+            name: actor.name.to_owned(),
+            party: actor.party.to_owned(),
+            role: actor.role().to_owned(),
+            config,
+            journal: directory.join(actor.name).join("journal.jsonl"),
+            port,
+            applications: actor.forms.iter().map(|(form, _)| format!("GOVCBR{form}")).collect(),
+        });
+    }
+    let socket = directory.join("run/gwanmun.sock");
+    let world = World { directory: directory.clone(), gateway, socket, endpoint, rules, partners };
+    fs::write(&described, serde_json::to_string_pretty(&world)?)?;
+    Ok(world)
+}
+
+/// Writes the documents of one declaration under fresh numbers: the worked example, for three agencies.
+///
+/// # Errors
+/// When they cannot be written.
+pub(super) fn examples(world: &World, now: Timestamp) -> Result<Examples> {
+    let directory = world.directory.join("examples");
+    fs::create_dir_all(&directory)?;
+    let unique = derive_id(&[&now.as_millis().to_string(), &std::process::id().to_string()]);
+    let serial = unique.bytes().take(6).map(|b| char::from(b'0' + b % 10)).collect::<String>();
+    let here = now.to_jiff().in_tz("Asia/Seoul").context("the zone database has Asia/Seoul")?;
+    let declaration = format!("{FILER}{}{serial}X", here.strftime("%y"));
+    let made_at = here.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
+    let today = here.strftime("%Y-%m-%d").to_string();
+    let mut files = Vec::with_capacity(EXAMPLES.len() + 1);
+    for (name, text) in EXAMPLES {
+        let application = format!("{name}-{}-{serial}", here.strftime("%Y%m%d%H%M%S"));
+        let filled = [
+            ("@DECLARATION@", &declaration),
+            ("@APPLICATION@", &application),
+            ("@NOW@", &made_at),
+            ("@TODAY@", &today),
+        ]
+        .iter()
+        .fold(text.to_owned(), |text, (hole, value)| text.replace(hole, value));
+        let file = directory.join(format!("{name}.xml"));
+        fs::write(&file, filled)?;
+        files.push(file);
+    }
+    let attachment = directory.join("phytosanitary-certificate.pdf");
+    fs::write(&attachment, ATTACHMENT)?;
+    files.push(attachment);
+    Ok(Examples { declaration, files })
+}
+
+/// The rule directory: that of a checkout, where we stand in one, else the one that was built in.
+fn rules(directory: &Path) -> Result<PathBuf> {
+    let checkout = Path::new("routing-rules/kr-import");
+    if checkout.join("ruleset.toml").exists() {
+        return Ok(checkout.canonicalize()?);
+    }
+    let rules = directory.join("rules");
+    for (path, text) in RULES {
+        let file = rules.join(path);
+        fs::create_dir_all(file.parent().unwrap_or(&rules))?;
+        fs::write(file, text)?;
+    }
+    Ok(rules)
+}
+
+/// Ports of the loopback that nobody listens on. Somebody may take one before we do: then starting fails, and says so.
+fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    let listeners: Vec<TcpListener> =
+        (0..COUNT).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    let mut ports = [0; COUNT];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+fn gateway_settings(port: u16, admin: u16, rules: &Path, options: WorldOptions) -> String {
+    let rules = toml::Value::from(rules.display().to_string());
+    let own = signing("gateway");
+    format!(
+        "# The gateway of this practice world.\n\
+         [gateway]\nparty = \"{GATEWAY_PARTY}\"\nrole = \"SingleWindow\"\ndomain = \"gateway.practice\"\n\n\
+         [listen]\nebms = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\nsocket = \"run/gwanmun.sock\"\n\n\
+         {tls}\n{own}\n[store]\ndirectory = \"store\"\nfree_bytes_min = 0\n\n[rules]\ndirectory = {rules}\n\n\
+         [partners]\ndirectory = \"partners\"\n\n[limits]\nconnections_per_peer_max = {connections}\n\
+         drain_deadline = \"5s\"\n",
+        tls = tls("gateway"),
+        connections = options.window.max(64),
+    )
+}
+
+fn tls(name: &str) -> String {
+    format!(
+        "[tls]\ncertificate = \"pki/{name}/tls.pem\"\nkey = \"pki/{name}/tls.key\"\nanchors = [\"pki/ca.pem\"]\n"
+    )
+}
+
+fn signing(name: &str) -> String {
+    format!("[[signing]]\ncertificate = \"pki/{name}/signing.pem\"\nkey = \"pki/{name}/signing.key\"\n")
+}
+
+/// Who plays: one partner and what it exchanges with the gateway.
+struct Actor {
+    name: &'static str,
+    label: &'static str,
+    party: &'static str,
+    cpa_id: &'static str,
+    kind: &'static str,
+    /// What travels back on the same connection.
+    sync_reply_mode: &'static str,
+    /// Applications an agency takes, with the result of each.
+    forms: &'static [(&'static str, &'static str)],
+}
+
+impl Actor {
+    fn role(&self) -> &'static str {
+        if self.kind == "declarant" { "broker" } else { self.kind }
+    }
+
+    fn ebms_role(&self) -> &'static str {
+        match self.kind {
+            "declarant" => "Declarant",
+            "customs" => "Customs",
+            _ => "Agency",
+        }
+    }
+
+    /// The file by which the gateway knows it.
+    fn registered(&self, port: u16, options: WorldOptions) -> String {
+        let Self { name, label, party, kind, .. } = self;
+        let business = if *kind == "declarant" { "business_number = \"1208143211\"\n" } else { "" };
+        let (sends, takes) = self.actions();
+        let agreement = Terms {
+            actor: self,
+            own_role: "SingleWindow",
+            partner_role: self.ebms_role(),
+            endpoint: &format!("https://localhost:{port}/ebms"),
+            send: &takes,
+            receive: &sends,
+            options,
+        };
+        format!(
+            "# {label}, as the gateway knows it.\n[party]\nkey = \"{party}\"\nname = \"{label}\"\nkind = \"{kind}\"\n\
+             {business}tls_certificates = [\"../pki/{name}/tls.pem\"]\n\
+             signing_certificates = [\"../pki/{name}/signing.pem\"]\n\n{agreement}",
+            agreement = agreement.to_toml(),
+        )
+    }
+
+    /// Its own side: PARTY.toml.
+    fn own_settings(&self, port: u16, endpoint: &str, options: WorldOptions) -> String {
+        let Self { name, label, party, .. } = self;
+        let (sends, takes) = self.actions();
+        let agreement = Terms {
+            actor: self,
+            own_role: self.ebms_role(),
+            partner_role: "SingleWindow",
+            endpoint,
+            send: &sends,
+            receive: &takes,
+            options,
+        };
+        format!(
+            "# {label}: its own side, for `gwanmun practice` and `gwanmun send`.\n\
+             [identity]\nparty = \"{party}\"\nrole = \"{role}\"\ndomain = \"{name}.practice\"\n\n\
+             [listen]\nebms = \"127.0.0.1:{port}\"\n\n{tls}\n{signing}\n[journal]\ndirectory = \"{name}\"\n\n\
+             [gateway]\nkey = \"{GATEWAY_PARTY}\"\nname = \"gateway\"\n\
+             tls_certificates = [\"pki/gateway/tls.pem\"]\nsigning_certificates = [\"pki/gateway/signing.pem\"]\n\n\
+             {agreement}",
+            role = self.ebms_role(),
+            tls = tls(name),
+            signing = signing(name),
+            agreement = agreement.to_toml(),
+        )
+    }
+
+    /// What it sends and what it takes, as `Service Action`.
+    fn actions(&self) -> (Vec<String>, Vec<String>) {
+        let verification = |code: &str| format!("RequirementVerification GOVCBR{code}");
+        let clearance = |code: &str| format!("ImportClearance GOVCBR{code}");
+        let report = || "Status GOVCBRXS2".to_owned();
+        let forms = || CAST.iter().flat_map(|actor| actor.forms);
+        let mut results: Vec<String> = forms().map(|(_, result)| verification(result)).collect();
+        results.sort();
+        let mut notices = ["RBH", "RBG"].map(verification).to_vec();
+        let customs = ["R99", "R21", "023", "5GZ", "5GV", "5EM", "5EN"].map(clearance);
+        match self.kind {
+            "declarant" => {
+                let applications = forms().map(|(application, _)| verification(application));
+                let sends = std::iter::once(clearance("929")).chain(applications).collect();
+                notices.extend(results.into_iter().chain(customs).chain([report()]));
+                (sends, notices)
+            }
+            "customs" => {
+                let takes = std::iter::once(clearance("929")).chain(results).chain([report()]).collect();
+                (customs.to_vec(), takes)
+            }
+            _ => {
+                let own = self.forms.iter();
+                notices.extend(own.clone().map(|(_, result)| verification(result)));
+                (notices, own.map(|(application, _)| verification(application)).collect())
+            }
+        }
+    }
+}
+
+/// One side of an agreement.
+struct Terms<'a> {
+    actor: &'a Actor,
+    own_role: &'a str,
+    partner_role: &'a str,
+    endpoint: &'a str,
+    send: &'a [String],
+    receive: &'a [String],
+    options: WorldOptions,
+}
+
+impl Terms<'_> {
+    fn to_toml(&self) -> String {
+        let algorithm = match self.options.algorithm {
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 => "ecdsa-sha256",
+            _ => "rsa-sha256",
+        };
+        let mut text = format!(
+            "[[agreement]]\ncpa_id = \"{}\"\nown_role = \"{}\"\npartner_role = \"{}\"\nendpoint = \"{}\"\n\
+             sync_reply_mode = \"{}\"\nown_algorithm = \"{algorithm}\"\nretries = 60\n\
+             retry_interval = \"2s\"\ntime_to_live = \"1h\"\nwindow = {}\n",
+            self.actor.cpa_id,
+            self.own_role,
+            self.partner_role,
+            self.endpoint,
+            self.actor.sync_reply_mode,
+            self.options.window,
+        );
+        for (key, actions) in [("send", self.send), ("receive", self.receive)] {
+            write!(text, "{key} = [").expect("a String takes everything");
+            for action in actions {
+                write!(text, "\n  \"{action}\",").expect("a String takes everything");
+            }
+            text.push_str("\n]\n");
+        }
+        text
+    }
+}
+
+const SYNCHRONOUS: &str = "mshSignalsOnly";
+const GATEWAY_PARTY: &str = "SW000000000001";
+/// The filer code of the practice broker.
+const FILER: &str = "12345";
+
+/// The parties of the worked example (domain brief, 7.3): box numbers and CPAIds as its rule set has them.
+const CAST: [Actor; 9] = [
+    Actor {
+        name: "broker",
+        label: "Broker",
+        party: "BR123450000001",
+        cpa_id: "swgw-broker-1",
+        kind: "declarant",
+        sync_reply_mode: SYNCHRONOUS,
+        forms: &[],
+    },
+    Actor {
+        name: "customs",
+        label: "Customs",
+        party: "CU000000000001",
+        cpa_id: "swgw-customs-1",
+        kind: "customs",
+        sync_reply_mode: SYNCHRONOUS,
+        forms: &[],
+    },
+    agency("kfda", "KFDA", "AG000000000001", "swgw-kfda-3", &[("X01", "X51")]),
+    agency("npqs", "NPQS", "AG000000000002", "swgw-npqs-2", &[("X02", "X52")]),
+    agency("nvrqs", "NVRQS", "AG000000000003", "swgw-nvrqs-2", &[("X03", "X53")]),
+    agency("nfis", "NFIS", "AG000000000004", "swgw-nfis-1", &[("X04", "X54")]),
+    agency("kpta", "KPTA", "AG000000000243", "swgw-kpta-4", &[("FR2", "FS7")]),
+    agency("kmdia", "KMDIA", "AG000000000072", "swgw-kmdia-1", &[("X06", "X56")]),
+    agency("ktl", "KTL", "AG000000000023", "swgw-ktl-1", &[("X11", "X61")]),
+];
+
+const fn agency(
+    name: &'static str,
+    label: &'static str,
+    party: &'static str,
+    cpa_id: &'static str,
+    forms: &'static [(&'static str, &'static str)],
+) -> Actor {
+    Actor { name, label, party, cpa_id, kind: "agency", sync_reply_mode: SYNCHRONOUS, forms }
+}
+
+const EXAMPLES: [(&str, &str); 4] = [
+    ("929", include_str!("examples/929.xml")),
+    ("X01", include_str!("examples/X01.xml")),
+    ("X02", include_str!("examples/X02.xml")),
+    ("FR2", include_str!("examples/FR2.xml")),
+];
+const ATTACHMENT: &[u8] = b"%PDF-1.4\n% A phytosanitary certificate for practice, worth nothing.\n%%EOF\n";
+
+/// A file of the worked rule set, by its path in the directory.
+macro_rules! rule_file {
+    ($path:literal) => {
+        ($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/routing-rules/kr-import/", $path)))
+    };
+}
+
+/// The worked rule set.
+const RULES: [(&str, &str); 7] = [
+    rule_file!("ruleset.toml"),
+    rule_file!("requirements.csv"),
+    rule_file!("except.csv"),
+    rule_file!("calendars/kr.csv"),
+    rule_file!("tests/animals.toml"),
+    rule_file!("tests/goods.toml"),
+    rule_file!("tests/herbs.toml"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::model::Direction;
+
+    #[test]
+    fn a_world_is_in_order_and_both_sides_say_the_same() {
+        let directory = tempfile::tempdir().expect("makes a directory");
+        let options = WorldOptions { algorithm: KeyAlgorithm::P256, window: 8 };
+        let world = prepare(directory.path(), options).expect("is made");
+        assert_eq!(prepare(directory.path(), options).expect("is found"), world);
+        let loaded = config::load(&world.gateway).expect("the gateway's side is in order");
+        assert_eq!(loaded.settings.listen.socket.as_deref(), Some(&*world.socket));
+        let registry = loaded.partners.registry;
+        for partner in &world.partners {
+            let party = config::load_party(&partner.config).expect("the partner's side is in order");
+            assert_eq!(party.directory.join("journal.jsonl"), partner.journal);
+            assert_eq!(party.identity.key.as_str(), partner.party);
+            let own = party.partners.registry.agreements().next().expect("is agreed");
+            let theirs = registry.agreement(&own.cpa_id).expect("is known to the gateway");
+            assert_eq!((&theirs.own_role, &theirs.partner_role), (&own.partner_role, &own.own_role));
+            for binding in &own.actions {
+                let direction =
+                    if binding.direction == Direction::Send { Direction::Receive } else { Direction::Send };
+                assert!(theirs.allows(direction, &binding.service, &binding.action), "{binding:?}");
+            }
+            assert_eq!(own.actions.len(), theirs.actions.len());
+        }
+    }
+
+    #[test]
+    fn the_built_in_rules_are_those_of_the_checkout() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-import");
+        let mut open = vec![root.clone()];
+        let mut files = Vec::new();
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(directory).expect("is a directory") {
+                let path = entry.expect("is an entry").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let inside = path.strip_prefix(&root).expect("is below");
+                    files.push(inside.to_str().expect("is text").to_owned());
+                }
+            }
+        }
+        files.sort();
+        let mut built_in = RULES.map(|(path, _)| path.to_owned());
+        built_in.sort();
+        assert_eq!(built_in.as_slice(), files);
+    }
+
+    #[test]
+    fn examples_get_fresh_numbers_and_keep_no_hole() {
+        let directory = tempfile::tempdir().expect("makes a directory");
+        let options = WorldOptions { algorithm: KeyAlgorithm::P256, window: 8 };
+        let world = prepare(directory.path(), options).expect("is made");
+        let [first, second] = [1_259_629_200_000, 1_259_629_201_000]
+            .map(|at| examples(&world, Timestamp::from_millis(at)).expect("are written"));
+        assert_ne!(first.declaration, second.declaration);
+        assert_eq!(second.files.len(), EXAMPLES.len() + 1);
+        for file in second.files.iter().filter(|file| file.extension().is_some_and(|e| e == "xml")) {
+            let text = fs::read_to_string(file).expect("is there");
+            assert!(!text.contains('@') || text.contains("@broker.practice"), "{}", file.display());
+            assert!(text.contains(&second.declaration), "{}", file.display());
+            let root = crate::codec::schema::document_types()
+                .iter()
+                .find(|document| text.contains(&format!("xmlns=\"{}\"", document.namespace)));
+            let tree = crate::codec::xml::XmlTree::parse(
+                text.clone().into(),
+                &crate::codec::xml::XmlLimits::DOCUMENT,
+            );
+            let findings = root.expect("is ours").findings(text.as_bytes(), &tree.expect("is XML"));
+            assert_eq!(findings, [], "{}", file.display());
+        }
+    }
+}
