@@ -4,10 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Faults;
+use super::goods::GoodsIndex;
 use super::reader::TextFile;
 use super::ruleset::Base;
 use super::table::{Requirement, Rows};
-use super::{RuleFiles, RuleId};
+use super::{Known, RuleFiles, RuleId};
+use crate::model::{Direction, DocumentCode, Timing};
+
+/// The Service that applications and results travel under.
+const REQUIREMENT_SERVICE: &str = "RequirementVerification";
 
 /// Rows held against each other.
 pub(super) fn rows(rows: &Rows, faults: &mut Faults) {
@@ -18,22 +23,8 @@ pub(super) fn rows(rows: &Rows, faults: &mut Faults) {
             faults.error(place, format!("id {id} stands in line {line} too"), "give each row its own id");
         }
     }
-    // Rows only meet where agency and law are the same: held against each other within those groups.
-    let mut groups: BTreeMap<_, Vec<&Requirement>> = BTreeMap::new();
-    for row in &rows.requirements {
-        groups.entry((&row.agency, &row.law)).or_default().push(row);
-    }
-    for group in groups.values() {
-        for (at, row) in group.iter().enumerate() {
-            for other in group.iter().take(at).filter(|other| row.when.meet_in_time(&other.when)) {
-                conflict(row, other, faults);
-            }
-            if let Some(wider) = group.iter().find(|other| other.id != row.id && is_subsumed(row, other)) {
-                let message = format!("{} adds nothing to {}, which covers it", row.id, wider.id);
-                faults.warning(&row.place, message, "remove it");
-            }
-        }
-    }
+    conflicts(rows, faults);
+    subsumed(rows, faults);
     let mut results: BTreeMap<_, &Requirement> = BTreeMap::new();
     for row in &rows.requirements {
         let first = *results.entry((&row.agency, &row.application)).or_insert(row);
@@ -48,17 +39,62 @@ pub(super) fn rows(rows: &Rows, faults: &mut Faults) {
 }
 
 /// Ruling 5: same agency, law and conditions, overlapping dates, but another application, result or timing.
-fn conflict(row: &Requirement, other: &Requirement, faults: &mut Faults) {
-    let outcome = |row: &Requirement| (row.application.clone(), row.result.clone(), row.timing);
-    if row.when.are_for_the_same(&other.when) && outcome(row) != outcome(other) {
-        let message = format!("{} contradicts {} in line {}", row.id, other.id, other.place.line);
-        faults.error(&row.place, message, "make their dates or conditions exclude each other");
+fn conflicts(rows: &Rows, faults: &mut Faults) {
+    let mut groups: BTreeMap<_, Vec<&Requirement>> = BTreeMap::new();
+    for row in &rows.requirements {
+        groups.entry((&row.agency, &row.law, row.when.undated())).or_default().push(row);
+    }
+    fn outcome(row: &Requirement) -> (&DocumentCode, &DocumentCode, Timing) {
+        (&row.application, &row.result, row.timing)
+    }
+    for group in groups.values() {
+        for (at, row) in group.iter().enumerate() {
+            let contradicts =
+                |other: &&&Requirement| outcome(other) != outcome(row) && row.when.meet_in_time(&other.when);
+            for other in group.iter().take(at).filter(contradicts) {
+                let message = format!("{} contradicts {} in line {}", row.id, other.id, other.place.line);
+                faults.error(&row.place, message, "make their dates or conditions exclude each other");
+            }
+        }
+    }
+}
+
+/// Rows that another one covers. Whatever covers a row holds any code of it, so only rows that may hold one such code
+/// are looked at.
+fn subsumed(rows: &Rows, faults: &mut Faults) {
+    let index = GoodsIndex::of(rows.requirements.iter().map(|row| &row.when.goods));
+    for row in &rows.requirements {
+        let Some(code) = row.when.goods.some_code() else { continue };
+        let others = index.candidates(code).into_iter().map(|at| &rows.requirements[at]);
+        let mut wider = others.filter(|other| other.id != row.id && is_subsumed(row, other));
+        if let Some(wider) = wider.next() {
+            let message = format!("{} adds nothing to {}, which covers it", row.id, wider.id);
+            faults.warning(&row.place, message, "remove it");
+        }
+    }
+}
+
+/// Documents that the agreement with their agency does not let travel: they could be planned and never sent.
+pub(super) fn agreements(base: &Base, rows: &Rows, known: &Known<'_>, faults: &mut Faults) {
+    let Some(registry) = known.registry else { return };
+    for row in &rows.requirements {
+        let cpa_id = base.agencies.get(&row.agency).and_then(|agency| agency.value.cpa_id.as_ref());
+        let Some(agreement) = cpa_id.and_then(|cpa_id| registry.agreement(cpa_id)) else { continue };
+        for (direction, code) in [(Direction::Send, &row.application), (Direction::Receive, &row.result)] {
+            if !agreement.allows(direction, REQUIREMENT_SERVICE, code.as_str()) {
+                let message = format!("{code} is not in agreement {} with {}", agreement.cpa_id, row.agency);
+                let remedy = format!("add {REQUIREMENT_SERVICE} {code} to the agreement");
+                faults.error(&row.place, message, remedy);
+            }
+        }
     }
 }
 
 /// Whether `wider` asks for the same wherever `row` does. Of two equal rows the later one is told.
 fn is_subsumed(row: &Requirement, wider: &Requirement) -> bool {
-    let same = row.application == wider.application
+    let same = row.agency == wider.agency
+        && row.law == wider.law
+        && row.application == wider.application
         && row.result == wider.result
         && row.timing == wider.timing
         && row.profile == wider.profile;

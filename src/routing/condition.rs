@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::model::Decimal;
 
 /// A list of texts with exclusions; an empty one takes everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TextSet {
     pub(super) within: BTreeSet<String>,
     pub(super) without: BTreeSet<String>,
@@ -43,7 +43,7 @@ impl TextSet {
 }
 
 /// `a..b`, inclusive, either end open (ruling 10).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NumberRange {
     from: Option<Decimal>,
     to: Option<Decimal>,

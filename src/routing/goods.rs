@@ -50,7 +50,7 @@ pub(super) fn number_of(code: HsCode) -> u64 {
 }
 
 /// Ranges with exclusions, as a class or a cell writes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HsSet {
     pub(super) within: Vec<HsRange>,
     pub(super) without: Vec<HsRange>,
@@ -69,7 +69,7 @@ impl HsSet {
 }
 
 /// The goods of a row: its own ranges and its classes, each class taken as a whole first (ruling 6).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Goods {
     pub(super) own: HsSet,
     pub(super) classes: Vec<HsSet>,
@@ -106,12 +106,29 @@ impl Goods {
         Some(runs)
     }
 
-    /// Whether no code at all is held: tried at every border, where a set can only change.
+    /// The same goods written in the one order that makes equal goods compare equal.
+    pub(super) fn sorted(mut self) -> Self {
+        let sets = std::iter::once(&mut self.own).chain(&mut self.classes).chain(&mut self.without_classes);
+        for set in sets {
+            set.within.sort_unstable();
+            set.without.sort_unstable();
+        }
+        self.classes.sort_unstable();
+        self.without_classes.sort_unstable();
+        self
+    }
+
+    /// Whether no code at all is held.
     pub(super) fn is_empty(&self) -> bool {
+        self.some_code().is_none()
+    }
+
+    /// A code that is held, when there is one: tried at every border, where a set can only change.
+    pub(super) fn some_code(&self) -> Option<u64> {
         let sets = std::iter::once(&self.own).chain(&self.classes).chain(&self.without_classes);
         let ranges = sets.flat_map(|set| set.within.iter().chain(&set.without));
         let borders = ranges.flat_map(|range| [range.bounds().0, range.bounds().1 + 1]);
-        !std::iter::once(0).chain(borders).filter(|code| *code < CODES).any(|code| self.holds(code))
+        std::iter::once(0).chain(borders).filter(|code| *code < CODES).find(|code| self.holds(*code))
     }
 
     /// Whether every code here is certainly in `other` too; may say no where it is hard to see.

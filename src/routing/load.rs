@@ -75,6 +75,7 @@ impl RuleSet {
             }
         }
         check::rows(&rows, &mut faults);
+        check::agreements(&base, &rows, known, &mut faults);
         check::unused_names(files, &base, &rows, &mut faults);
         if faults.has_errors() {
             return Err(faults.into_list());
@@ -129,10 +130,15 @@ impl RuleSet {
         self.base.joins.iter().find(|join| join.pipeline == pipeline)
     }
 
-    /// The agency that an application document belongs to (ruling 4): that of the first row that names it.
+    /// The agency that an application document belongs to (ruling 4). `None` when no row names the document, or rows
+    /// name it for several agencies: whose it is, only a plan could tell.
     #[must_use]
     pub fn agency_of_document(&self, code: &DocumentCode) -> Option<AgencyTarget> {
-        let row = self.requirements.iter().find(|row| row.application == *code)?;
+        let mut rows = self.requirements.iter().filter(|row| row.application == *code);
+        let row = rows.next()?;
+        if rows.any(|other| other.agency != row.agency) {
+            return None;
+        }
         let agency = &self.base.agencies.get(&row.agency)?.value;
         Some(AgencyTarget {
             agency: row.agency.clone(),

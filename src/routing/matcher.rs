@@ -66,9 +66,8 @@ impl Conditions {
         begins_before(self, other) && begins_before(other, self)
     }
 
-    /// Whether all but the dates is the same.
-    pub(super) fn are_for_the_same(&self, other: &Self) -> bool {
-        let undated = |conditions: &Self| Self { from: None, until: None, ..conditions.clone() };
-        undated(self) == undated(other)
+    /// All but the dates, in the one order that makes equal conditions compare equal.
+    pub(super) fn undated(&self) -> Self {
+        Self { from: None, until: None, goods: self.goods.clone().sorted(), ..self.clone() }
     }
 }

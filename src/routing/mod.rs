@@ -132,8 +132,6 @@ pub struct JoinRule {
     pub pipeline: Pipeline,
     /// Rows with these timings do not count.
     pub ignore_timing: Vec<Timing>,
-    /// An unfavourable result is reported at once, without waiting for the rest.
-    pub report_at_once: bool,
 }
 
 /// The agency behind an application document.

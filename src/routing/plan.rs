@@ -9,7 +9,7 @@ use super::load::{Met, RuleSet};
 use super::table::Requirement;
 use super::{Pipeline, Plan, PlannedApplication};
 use crate::model::{
-    AgencyCode, Declaration, DeclarationLine, DocumentCode, PlannedRow, RuleTrace, Timestamp,
+    AgencyCode, Declaration, DeclarationLine, DocumentCode, PlannedRow, RuleTrace, Timestamp, Timing,
 };
 
 impl RuleSet {
@@ -58,7 +58,7 @@ impl RuleSet {
     ) -> Option<PlannedApplication> {
         let target = &self.base.agencies.get(agency)?.value;
         let ignored =
-            self.join(Pipeline::Lodge).map(|join| join.ignore_timing.as_slice()).unwrap_or_default();
+            self.join(Pipeline::Lodge).map_or(&[Timing::After][..], |join| join.ignore_timing.as_slice());
         let items: BTreeSet<u16> = rows.iter().map(|(line, _)| *line).collect();
         let laws: BTreeSet<_> = rows.iter().map(|(_, row)| row.law.clone()).collect();
         let rules: BTreeSet<_> = rows.iter().map(|(_, row)| row.id.clone()).collect();

@@ -56,11 +56,9 @@ impl<'a> TextFile<'a> {
     /// Its rows of cells; the first is the header.
     pub(super) fn csv(self, faults: &mut Faults) -> Vec<Vec<Cell>> {
         let mut rows = Vec::new();
-        let mut start = 0;
-        for line in self.text.split_inclusive('\n') {
-            let content = line.trim_end_matches(['\n', '\r']);
-            let place = self.place(start);
-            start += line.len();
+        for (line, content) in (1..).zip(self.text.lines()) {
+            let content = content.trim_end_matches('\r');
+            let place = Place { file: self.name.to_owned(), line, column: 1 };
             if content.is_empty() || content.starts_with('#') {
                 continue;
             }

@@ -142,7 +142,7 @@ pub(super) fn read(
     let origins = origin_groups(file, groups.table("origin", faults), known, faults);
     let importers = text_groups(file, &groups.table("importer", faults), faults);
     groups.finish(faults);
-    let classes = classes(file, &root.table("class", faults), faults);
+    let classes = classes(file, &root.table("class", faults), known, faults);
     let profiles = profiles(file, &root.table("profile", faults), faults);
     let agencies = agencies(file, &root.table("agency", faults), known, faults);
     for agency in agencies.values() {
@@ -254,6 +254,9 @@ fn text_groups(
 ) -> BTreeMap<String, Named<BTreeSet<String>>> {
     let group = |(name, place, value)| {
         let items = texts_of(file, value, faults);
+        if items.is_empty() {
+            faults.error(&place, format!("the group {name} is empty"), "name what belongs to it");
+        }
         let value = items.into_iter().map(|(text, _)| text.to_owned()).collect();
         (str::to_owned(name), Named { value, place })
     };
@@ -281,20 +284,46 @@ pub(super) fn check_country(code: &str, place: &Place, known: &Known<'_>, faults
     }
 }
 
-fn classes(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> BTreeMap<String, Named<HsSet>> {
+fn classes(
+    file: TextFile<'_>,
+    section: &Section<'_>,
+    known: &Known<'_>,
+    faults: &mut Faults,
+) -> BTreeMap<String, Named<HsSet>> {
     let mut classes = BTreeMap::new();
     for (name, place, value) in section.named() {
         let mut set = HsSet::default();
         for (text, place) in texts_of(file, value, faults) {
             let (excluded, range) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
             match HsRange::parse(range) {
-                Ok(range) => set.add(range, excluded),
+                Ok(range) => {
+                    set.add(range, excluded);
+                    check_hs(range_text(text), &place, known, faults);
+                }
                 Err(fault) => faults.error(&place, fault, "write HS codes of 2 to 10 digits, or a..b"),
             }
+        }
+        // Without a positive item a set takes every code: no class may do so unseen.
+        if set.within.is_empty() {
+            faults.error(&place, format!("the class {name} names no goods"), "name the HS codes in it");
         }
         classes.insert(name.to_owned(), Named { value: set, place });
     }
     classes
+}
+
+/// An item without its exclamation mark.
+fn range_text(item: &str) -> &str {
+    item.strip_prefix('!').unwrap_or(item)
+}
+
+/// Tells an HS prefix, or an end of a range, that the table of codes does not have.
+pub(super) fn check_hs(range: &str, place: &Place, known: &Known<'_>, faults: &mut Faults) {
+    let digits = |code: &str| code.chars().filter(char::is_ascii_digit).collect::<String>();
+    if !range.split("..").all(|code| (known.codes)("hs", &digits(code))) {
+        let message = format!("{range} is not in the HS table");
+        faults.warning(place, message, "check the code, or add it to the table");
+    }
 }
 
 fn profiles(
@@ -370,11 +399,15 @@ fn agencies(
         section.finish(faults);
         match (&mode, &cpa) {
             (Some(("system", _)), None) => {
-                faults.error(&place, format!("{name} has no agreement"), "add cpa = …, or make it hosted");
+                faults.error(&place, format!("{name} has no agreement"), "add cpa = …");
             }
-            (Some(("system" | "hosted", _)) | None, _) => {}
+            (Some(("hosted", place)), _) => {
+                let message = format!("{name} has no inbox: hosted agencies are not served");
+                faults.error(place, message, "write mode = \"system\" and the CPAId of its agreement");
+            }
+            (Some(("system", _)) | None, _) => {}
             (Some((text, place)), _) => {
-                faults.error(place, format!("mode {text:?} is not known"), "write system or hosted");
+                faults.error(place, format!("mode {text:?} is not known"), "write system");
             }
         }
         let cpa_id = cpa.and_then(|(text, place)| {
@@ -471,15 +504,13 @@ fn joins(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> Vec<
                     format!("write {}", choices.join(" or ")),
                 );
             }
-            found.map(|(text, _)| text.to_owned())
         };
         let complete = section.text("complete", faults);
         choice(complete, &["all"], faults);
         let on_unfavourable = section.text("on_unfavourable", faults);
-        let report_at_once =
-            choice(on_unfavourable, &["wait", "report"], faults).as_deref() == Some("report");
+        choice(on_unfavourable, &["wait"], faults);
         for (text, place) in section.texts("emit", faults) {
-            choice(Some((text, place)), &["first_result", "all_collected"], faults);
+            choice(Some((text, place)), &["first_result", "all_collected", "reopened"], faults);
         }
         let mut ignore_timing = Vec::new();
         if let Some(value) = section.take("ignore_timing") {
@@ -488,14 +519,15 @@ fn joins(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> Vec<
             for item in items.unwrap_or_default() {
                 let text = item.get_ref().as_integer().map(|number| number.as_str());
                 match text.and_then(timing) {
-                    Some(timing) => ignore_timing.push(timing),
-                    None => faults.error(&place, "ignore_timing is no list of timings", "write 1, 2 or 3"),
+                    Some(Timing::After) => ignore_timing.push(Timing::After),
+                    Some(_) => faults.error(&place, "timings 1 and 3 always count", "write [2] or []"),
+                    None => faults.error(&place, "ignore_timing is no list of timings", "write [2] or []"),
                 }
             }
         }
         section.finish(faults);
         if let Some(pipeline) = pipeline {
-            joins.push(JoinRule { id: name.into(), pipeline, ignore_timing, report_at_once });
+            joins.push(JoinRule { id: name.into(), pipeline, ignore_timing });
         }
     }
     joins

@@ -99,6 +99,17 @@ impl Case {
     fn read<'a>(file: TextFile<'a>, mut section: Section<'a>, faults: &mut Faults) -> Option<Self> {
         let name = section.required("name", faults).map(|(text, _)| text.to_owned());
         let at = section.required("at", faults);
+        let at = at.filter(|(text, place)| {
+            let has_offset = text.get(19..).is_some_and(|rest| rest.contains(['Z', '+', '-']));
+            if !has_offset {
+                faults.error(
+                    place,
+                    "an instant without offset",
+                    "write one such as 2009-12-01T10:00:00+09:00",
+                );
+            }
+            has_offset
+        });
         let at = parsed(at, "write an instant with its offset", faults);
         let importer = section.text("importer", faults).map(|(text, _)| text.into());
         let export_from = section.text("export_from", faults);

@@ -2,6 +2,7 @@
 //! 7.2, 7.3; ruling 9).
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -10,12 +11,12 @@ use super::condition::{NumberRange, TextSet};
 use super::fault::{Faults, Place};
 use super::goods::{Goods, HsRange};
 use super::reader::{Cell, TextFile};
-use super::ruleset::{Base, check_country, timing};
+use super::ruleset::{Base, check_country, check_hs, timing};
 use super::{Known, RuleId};
-use crate::model::{AgencyCode, DocumentCode, LawCode, Timestamp, Timing};
+use crate::model::{AgencyCode, DocumentCode, LawCode, Timestamp, Timing, ValueError};
 
 /// When a row holds, and for what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Conditions {
     pub(super) from: Option<Timestamp>,
     pub(super) until: Option<Timestamp>,
@@ -66,6 +67,8 @@ const MATCHERS: [&str; 9] =
 const REQUIREMENT: [&str; 10] =
     ["id", "from", "until", "law", "agency", "application", "result", "timing", "profile", "note"];
 const EXCEPTION: [&str; 6] = ["id", "from", "until", "law", "agency", "reason"];
+/// How many of them, from the left, are lists.
+const LISTS: usize = 7;
 /// Usage codes (ruling 7).
 const USAGES: [&str; 3] = ["SALE", "OWN", "RD"];
 
@@ -139,6 +142,12 @@ impl Row<'_> {
         for (at, cell) in self.cells.iter().enumerate() {
             let formula =
                 cell.text.starts_with(['=', '+', '-']) || (cell.text.starts_with('@') && !group(at));
+            if MATCHERS.iter().take(LISTS).any(|name| self.columns.get(name) == Some(&at))
+                && !cell.text.is_empty()
+                && cell.text.split(';').any(|item| item.trim().is_empty())
+            {
+                faults.error(&cell.place, "a list with an empty item", "remove the semicolon");
+            }
             if formula {
                 faults.error(
                     &cell.place,
@@ -209,7 +218,7 @@ impl Row<'_> {
             faults.error(self.place(), "id is empty", "name the row");
             return None;
         };
-        RuleId::new(cell.text.as_str()).ok()
+        value(cell, faults)
     }
 
     fn law(&self, faults: &mut Faults) -> Option<LawCode> {
@@ -217,12 +226,12 @@ impl Row<'_> {
         if !(self.known.codes)("law", &cell.text) {
             faults.error(&cell.place, format!("there is no law {:?}", cell.text), "write its two-digit code");
         }
-        LawCode::new(cell.text.as_str()).ok()
+        value(cell, faults)
     }
 
     fn agency(&self, faults: &mut Faults) -> Option<AgencyCode> {
         let cell = self.cell("agency")?;
-        let agency = AgencyCode::new(cell.text.as_str()).ok()?;
+        let agency = value(cell, faults)?;
         if !self.base.agencies.contains_key(&agency) {
             faults.error(&cell.place, format!("there is no agency {agency}"), "define it under [agency]");
         }
@@ -238,7 +247,7 @@ impl Row<'_> {
             let message = format!("there is no document {:?}", cell.text);
             faults.error(&cell.place, message, "write the code of a document that has a schema");
         }
-        DocumentCode::new(cell.text.as_str()).ok()
+        value(cell, faults)
     }
 
     fn conditions(&self, faults: &mut Faults) -> Conditions {
@@ -282,9 +291,9 @@ impl Row<'_> {
 
     fn date(&self, column: &str, faults: &mut Faults) -> Option<Timestamp> {
         let cell = self.cell(column)?;
-        match cell.text.parse::<Date>() {
-            Ok(date) => Some(self.base.calendar.start_of(date)),
-            Err(_) => {
+        match day(&cell.text) {
+            Some(date) => Some(self.base.calendar.start_of(date)),
+            None => {
                 faults.error(&cell.place, format!("{:?} is no date", cell.text), "write it as 2009-12-25");
                 None
             }
@@ -299,10 +308,7 @@ impl Row<'_> {
                 match HsRange::parse(text) {
                     Ok(range) => {
                         goods.own.add(range, excluded);
-                        if !text.split("..").all(|code| (self.known.codes)("hs", &digits(code))) {
-                            let message = format!("{text} is not in the HS table");
-                            faults.warning(&cell.place, message, "check the code, or add it to the table");
-                        }
+                        check_hs(text, &cell.place, self.known, faults);
                     }
                     Err(fault) => {
                         faults.error(&cell.place, fault, "write HS codes of 2 to 10 digits, or a..b")
@@ -401,6 +407,16 @@ impl Row<'_> {
     }
 }
 
-fn digits(code: &str) -> String {
-    code.chars().filter(char::is_ascii_digit).collect()
+/// The value of a cell; a text that is none is told, so that no row is lost unseen.
+fn value<T: FromStr<Err = ValueError>>(cell: &Cell, faults: &mut Faults) -> Option<T> {
+    cell.text
+        .parse()
+        .map_err(|fault: ValueError| faults.error(&cell.place, fault.to_string(), "correct it"))
+        .ok()
+}
+
+/// A day as 2009-12-25, and nothing that merely begins so.
+fn day(text: &str) -> Option<Date> {
+    let shaped = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    text.parse().ok().filter(|_| shaped)
 }

@@ -150,6 +150,13 @@ fn every_mistake_is_told_with_its_place() {
     toml("[0.5, 0.8, 1.0]", "[5.0]", "no list of shares");
     toml("notify:applicant", "approve:applicant", "is no action");
     toml("mode = \"system\"", "mode = \"magic\"", "is not known");
+    toml("mode = \"system\"", "mode = \"hosted\"", "KFDA has no inbox");
+    toml("[\"0201..0210\", \"1601..1602\"]", "[]", "the class meat names no goods");
+    toml("[\"0201..0210\", \"1601..1602\"]", "[\"!0201\"]", "the class meat names no goods");
+    toml("\"0201..0210\"", "\"7701\"", "is not in the HS table");
+    toml("[\"BR\", \"CN\", \"IN\", \"VN\"]", "[]", "the group FMD is empty");
+    toml("ignore_timing = [2]", "ignore_timing = [1]", "always count");
+    toml("on_unfavourable = \"wait\"", "on_unfavourable = \"report\"", "is not known");
     toml("cpa = \"swgw-kfda-3\", ", "", "KFDA has no agreement");
     toml("profile = \"lab\" }", "profile = \"slow\" }", "there is no profile slow");
     toml("pipeline = \"lodge\", also_to", "pipeline = \"loge\", also_to", "there is no pipeline");
@@ -170,6 +177,10 @@ fn every_mistake_is_told_with_its_place() {
     csv("id,from", "id,form", (1, 4), "unknown column");
     csv("GOVCBRX51,1,,processed food", "GOVCBRX51,1,", (2, 1), "cells under 14 columns");
     csv("plant,2006-03-02", "plant,2006-02-30", (5, 7), "is no date");
+    csv("plant,2006-03-02", "plant,20060302", (5, 7), "is no date");
+    csv("plant,2006-03-02", "pl\u{1}ant,2006-03-02", (5, 1), "expected a rule id");
+    csv("@FMD", ";", (7, 49), "empty item");
+    csv("9018..9022", "9018..9022;", (12, 20), "empty item");
     csv("2009-07-01,2010-01-01", "2010-07-01,2010-01-01", (7, 1), "ends before it begins");
     csv("4401..4409;1209", "4409..4401;1209", (5, 19), "is empty");
     csv("4401..4409;1209", "4401..4409;12O9", (5, 19), "HS code");
@@ -205,6 +216,12 @@ fn every_mistake_is_told_with_its_place() {
         (0, 0),
         "expects GOVCBR",
     );
+    csv(
+        "cosmetic,2006-03-02,,3303..3307,,,,70,KPTA,GOVCBRFR2,GOVCBRFS7",
+        "cosmetic,2006-03-02,,1211;3001..3006,,,!RD,01,KPTA,GOVCBRX11,GOVCBRX61",
+        (11, 1),
+        "contradicts drug in line 10",
+    );
     csv("id,from", "\u{FEFF}id,from", (1, 1), "byte order mark");
     csv("note\n", "note\r\n", (1, 86), "CRLF line ends");
 
@@ -226,6 +243,32 @@ fn agreements_are_held_against_the_registry_when_there_is_one() {
         faults.iter().filter(|fault| fault.message.contains("no agreement that is registered")).count(),
         7
     );
+}
+
+#[test]
+fn a_document_of_two_agencies_belongs_to_neither() {
+    let of = |files: &RuleFiles| {
+        let (rules, _) = RuleSet::load(files, &KNOWN).expect("it is in order");
+        let target = rules.agency_of_document(&"GOVCBRX06".parse().expect("a code"));
+        target.map(|target| target.agency.to_string())
+    };
+    assert_eq!(of(&worked_example()).as_deref(), Some("KMDIA"));
+    let shared = changed("requirements.csv", "KTL,GOVCBRX11,GOVCBRX61", "KTL,GOVCBRX06,GOVCBRX56");
+    assert_eq!(of(&shared), None);
+}
+
+#[test]
+fn rows_after_clearance_are_not_counted_with_or_without_a_join() {
+    let after = changed("requirements.csv", "GOVCBRX56,1", "GOVCBRX56,2");
+    let mut without = after.clone();
+    let text = String::from_utf8(after.0["ruleset.toml"].clone()).expect("UTF-8");
+    let text = text.split("[join.").next().expect("a part").to_owned();
+    without.0.insert("ruleset.toml".into(), text.into_bytes());
+    for files in [after, without] {
+        let (rules, _) = RuleSet::load(&files, &KNOWN).expect("it is in order");
+        let plan = rules.plan(&declaration(&[("9018909011", "DE", "SALE")]), at("2009-12-01T10:00:00+09:00"));
+        assert_eq!(plan.applications.iter().map(|a| a.required).collect::<Vec<_>>(), [false], "ruling 12");
+    }
 }
 
 #[test]
