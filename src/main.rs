@@ -32,6 +32,7 @@ enum Command {
     Pki(cli::pki::PkiArgs),
     Practice(practice::PracticeArgs),
     Reload(cli::reload::ReloadArgs),
+    Rules(cli::rules::RulesArgs),
     Send(practice::SendArgs),
     Serve(gateway::ServeArgs),
 }
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Pki(command) => command.run(out),
         Command::Practice(command) => command.run(out),
         Command::Reload(command) => command.run(out),
+        Command::Rules(command) => command.run(out),
         Command::Send(command) => command.run(out),
         Command::Serve(command) => command.run(out),
     };

@@ -11,5 +11,6 @@ pub mod keys;
 pub mod message;
 pub mod pki;
 pub mod reload;
+pub mod rules;
 
 pub use credentials::KeyAlgorithm;
