@@ -2,7 +2,7 @@
 //! may do it in parallel (rulings 1, 2; P8).
 
 use crate::codec::document::{document_code_of_root, read_document};
-use crate::codec::schema::document_type_of_code;
+use crate::codec::schema::{DocumentType, document_type_of_code};
 use crate::model::{
     Document, DocumentCode, EbxmlError, ErrorCode, Finding, Message, MessageKind, Payload,
     document_code_of_role,
@@ -37,20 +37,24 @@ pub enum PartContent {
 }
 
 /// Reads the documents of a verified message. A payload is a document when its `xlink:role` says so, else when
-/// its root element does.
+/// its root element does; the first one is taken for what Action names, so that its author hears what is wrong.
 #[must_use]
 pub fn read_documents(verified: &Verified) -> Documents {
     let message = verified.message();
     match message.kind {
-        MessageKind::User => Documents::of(message.payloads.iter().map(read_part).collect()),
+        MessageKind::User => {
+            let named = document_type_of_code(&message.header.action).map(DocumentType::document_code);
+            let named = std::iter::once(named).chain(std::iter::repeat(None));
+            Documents::of(message.payloads.iter().zip(named).map(|(p, named)| read_part(p, named)).collect())
+        }
         MessageKind::Signal(_) => Documents::default(),
     }
 }
 
-fn read_part(payload: &Payload) -> PartContent {
+fn read_part(payload: &Payload, named: Option<DocumentCode>) -> PartContent {
     let of_role = payload.role.as_deref().and_then(document_code_of_role);
     let of_root = || document_code_of_root(&payload.body).filter(|_| is_xml(&payload.media_type));
-    let Some(code) = of_role.or_else(of_root) else { return PartContent::Attachment };
+    let Some(code) = of_role.or_else(of_root).or(named) else { return PartContent::Attachment };
     if document_type_of_code(code.as_str()).is_none() {
         return PartContent::Unknown(code);
     }

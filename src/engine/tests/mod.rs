@@ -5,6 +5,7 @@
 
 mod cases;
 mod deliveries;
+mod documents;
 mod refusals;
 mod rules;
 mod world;

@@ -1,0 +1,70 @@
+//! What each payload of a message is taken for, with real documents.
+
+use super::super::*;
+use super::cases::{application, declaration, lodging};
+use super::world::*;
+use crate::codec::document::{write_application, write_declaration};
+use crate::model::*;
+use crate::security::Verified;
+
+/// What the payloads of a lodging with these octets, media types and roles are taken for.
+fn check(payloads: &[(&str, &str, Option<&str>)], expected: &[&str]) {
+    let world = World::new();
+    let mut message = lodging(&world, BROKER, "m", DECLARATION, &[]).message;
+    let payload = |(number, (octets, media_type, role)): (usize, &(&str, &str, Option<&str>))| {
+        let body = bytes::Bytes::from((*octets).to_owned());
+        Payload {
+            content_id: ContentId::new(format!("{number}@broker")).expect("a Content-ID"),
+            media_type: (*media_type).into(),
+            role: role.map(Into::into),
+            digest: Digest::of(&body),
+            body,
+        }
+    };
+    message.payloads = payloads.iter().enumerate().map(payload).collect();
+    let documents = read_documents(&Verified::for_tests(message, party(BROKER), true));
+    let told: Vec<_> = documents
+        .parts()
+        .iter()
+        .map(|part| match part {
+            PartContent::Document { code, .. } => code.to_string(),
+            PartContent::Faulty(findings) => findings.first().map_or("", |f| f.rule.as_str()).to_owned(),
+            PartContent::Unknown(code) => format!("unknown {code}"),
+            PartContent::Attachment => "attachment".to_owned(),
+        })
+        .collect();
+    assert_eq!(told, expected, "{payloads:?}");
+}
+
+#[test]
+fn role_then_root_then_action_say_what_a_payload_is() {
+    const XML: &str = "application/xml";
+    let at: Timestamp = "2009-12-01T01:00:00Z".parse().expect("an instant");
+    let (Document::Declaration(declaration), Document::Application(application)) =
+        (declaration(DECLARATION), application(0, "S070718008AAH"))
+    else {
+        panic!("they are what they are called")
+    };
+    let declaration = &*write_declaration(&declaration, at);
+    let application = &*write_application(&application, "1234500001", at);
+    let role = |code| Some(code);
+    check(&[(declaration, XML, None), (application, XML, None)], &["GOVCBR929", "GOVCBRX01"]);
+    check(
+        &[
+            (declaration, XML, role("urn:swgw:doc:GOVCBR929")),
+            (application, XML, role("urn:swgw:doc:GOVCBRX01")),
+        ],
+        &["GOVCBR929", "GOVCBRX01"],
+    );
+    check(&[(declaration, XML, None), ("%PDF", "application/pdf", None)], &["GOVCBR929", "attachment"]);
+    check(&[(declaration, XML, None), ("<note/>", XML, None)], &["GOVCBR929", "attachment"]);
+    check(&[(declaration, XML, None), (application, "text/plain", None)], &["GOVCBR929", "attachment"]);
+    check(
+        &[(declaration, XML, None), ("<a/>", XML, role("urn:swgw:doc:GOVCBRX99"))],
+        &["GOVCBR929", "unknown GOVCBRX99"],
+    );
+    check(&[("<!DOCTYPE a><a/>", XML, None)], &["structure:doctype"]);
+    check(&[("<a/>", XML, None)], &["structure:root"]);
+    check(&[(application, XML, role("urn:swgw:doc:GOVCBR929"))], &["structure:root"]);
+    check(&[], &[]);
+}
