@@ -7,7 +7,7 @@ DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo serve test lint bench clean
+.PHONY: help deps build demo serve test simulate lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ serve: build ## gateway and practice partners, left running
 
 test: deps ## every test
 	$(CARGO) test --all-targets
+
+simulate: deps ## many more simulated runs (SEEDS=20000)
+	SIMULATION_SEEDS=$(or $(SEEDS),20000) $(CARGO) test --test simulation every_seed -- --nocapture
 
 lint: deps ## format, clippy, documentation
 	$(CARGO) fmt --check

@@ -1,0 +1,120 @@
+//! What is checked when a run has ended: the partners' histories, the conservation law, the audit chain, and
+//! that everything has come to its end.
+
+use std::collections::BTreeMap;
+
+use gwanmun::model::{CaseState, DeliveryState, Digest, Document};
+use gwanmun::store::{CaseFilter, DeliveryFilter, Store as _};
+
+use crate::papers;
+use crate::parties::Who;
+use crate::partner::Fate;
+use crate::world::World;
+
+impl World {
+    /// All checks.
+    pub(crate) fn check(&mut self) {
+        if !self.gateway.is_alive() {
+            return self.find("the gateway does not run at the end");
+        }
+        self.check_histories();
+        self.check_reports();
+        self.check_laws();
+        self.check_ends();
+    }
+
+    /// What partners posted was answered for good, and what the gateway took was handed on, once, with equal
+    /// octets, to everybody who is owed it, and to nobody else (P1, P2, P3, P6).
+    fn check_histories(&mut self) {
+        let mut owed = BTreeMap::<(Who, Digest), String>::new();
+        let mut findings = Vec::new();
+        for partner in self.partners.values() {
+            let name = partner.who.name();
+            for posted in &partner.posted {
+                let Some(letter) = &posted.letter else { continue };
+                let (id, action) = (&posted.message_id, &letter.action);
+                match (&posted.fate, posted.forges.is_some()) {
+                    (Fate::Acknowledged(_), false) => {
+                        let about = |to: &(Who, Digest)| (*to, format!("{action} {id} of {name}"));
+                        owed.extend(letter.owed.iter().map(about));
+                    }
+                    (Fate::Refused(_), true) => {}
+                    (fate, false) => findings.push(format!("{name}: {action} {id} ended as {fate:?} (P8)")),
+                    (fate, true) => findings.push(format!("{name}: forged {id} ended as {fate:?} (P3)")),
+                }
+            }
+            for (id, errors) in partner.errors_heard() {
+                findings.push(format!("{name} hears errors about {id}: {errors}"));
+            }
+        }
+        let mut handed_on = BTreeMap::<(Who, Digest), usize>::new();
+        for partner in self.partners.values() {
+            for message in partner.handed_on.iter().filter(|it| &*it.header.action != "GOVCBRXS2") {
+                for payload in &message.payloads {
+                    *handed_on.entry((partner.who, payload.digest)).or_default() += 1;
+                    if !owed.contains_key(&(partner.who, payload.digest)) {
+                        let (name, header) = (partner.who.name(), &message.header);
+                        let id = &header.data.message_id;
+                        findings
+                            .push(format!("{name} is handed {} {id}, which nobody owes it", header.action));
+                    }
+                }
+            }
+        }
+        for ((who, digest), what) in &owed {
+            let times = handed_on.get(&(*who, *digest)).copied().unwrap_or(0);
+            if times != 1 {
+                findings.push(format!("{what} is handed on {times} times by {}", who.name()));
+            }
+        }
+        findings.into_iter().for_each(|finding| self.find(finding));
+    }
+
+    /// Each report about a case comes once, and the last word about every case is that all is collected.
+    fn check_reports(&mut self) {
+        let mut findings = Vec::new();
+        for who in [Who::Broker, Who::Customs] {
+            let mut numbers = BTreeMap::<String, usize>::new();
+            for message in &self.partners[&who].handed_on {
+                let action = &*message.header.action;
+                let Some(payload) = message.payloads.first().filter(|_| action == "GOVCBRXS2") else {
+                    continue;
+                };
+                if let Ok(Document::StatusReport(report)) = papers::read(action, payload) {
+                    *numbers.entry(report.number.to_string()).or_default() += 1;
+                }
+            }
+            let repeated = numbers.into_iter().filter(|(_, times)| *times > 1);
+            findings
+                .extend(repeated.map(|(number, _)| format!("report {number} came twice to {}", who.name())));
+        }
+        findings.into_iter().for_each(|finding| self.find(finding));
+    }
+
+    /// When faults stop, everything ends: every case is cleared, every delivery is delivered (P9).
+    fn check_ends(&mut self) {
+        let store = self.gateway.store();
+        let deliveries =
+            store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("the store can be read");
+        let cases = store.cases(&CaseFilter::default(), usize::MAX).expect("the store can be read");
+        let damage = store.scrub().expect("the store can be read");
+        let mut findings: Vec<_> = damage.iter().map(|damage| format!("{damage} (P12)")).collect();
+        for delivery in deliveries.items.iter().filter(|it| it.state != DeliveryState::Delivered) {
+            let (action, to) = (&delivery.action, Who::of(&delivery.destination).name());
+            let (state, reason) = (delivery.state.as_str(), &delivery.reason);
+            findings.push(format!("delivery of {action} to {to} is {state} at the end: {reason} (P9)"));
+        }
+        for case in cases.items.iter().filter(|case| case.state != CaseState::Cleared) {
+            let number = case.declaration.as_deref().unwrap_or_default();
+            findings.push(format!("case {number} is {} at the end (P9)", case.state.as_str()));
+        }
+        if cases.items.len() as u64 != self.scenario.declarations {
+            findings.push(format!(
+                "{} declarations, {} cases",
+                self.scenario.declarations,
+                cases.items.len()
+            ));
+        }
+        findings.into_iter().for_each(|finding| self.find(finding));
+    }
+}

@@ -1,0 +1,453 @@
+//! The gateway's shell in virtual time: load, decide, seal, commit, release, with the real engine, the real
+//! codec, the real security and the real record formats over the disk of the simulation.
+//!
+//! Between loading and committing, other events come in; between any two lines the gateway may die.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use gwanmun::codec::envelope::{decode_fault, encode_fault};
+use gwanmun::engine::{
+    Action, Arrival, Context, Event, Own, Pending, Refused, Reply, decide, needs, read_documents,
+};
+use gwanmun::model::{AttemptOutcome, DeliveryId, Registry, Timestamp};
+use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
+use gwanmun::routing::RuleSet;
+use gwanmun::security::{Trust, Wire, open};
+use gwanmun::store::{AuditVerdict, Batch, CommitError, Committed, MemoryStore, Store as _};
+
+use crate::disk::{Kept, SimulatedDisk, Trouble};
+use crate::parties::{Terms, Who, certificate, keys, registry, trust};
+use crate::partner::{Entity, Response};
+use crate::plants::{Plant, rename};
+use crate::rules;
+use crate::world::{Answer, Purpose, World};
+
+/// The gateway: its disk, and what it is when it runs.
+pub(crate) struct Gateway {
+    pub(crate) disk: SimulatedDisk,
+    site: Arc<Site>,
+    plant: Option<Plant>,
+    life: Option<Life>,
+    lives: u64,
+}
+
+/// What is configured.
+struct Site {
+    registry: Arc<Registry>,
+    trust: Trust,
+    rules: Arc<RuleSet>,
+    own: Own,
+    windows: BTreeMap<Who, u32>,
+}
+
+/// What a running gateway has in memory: all of it is gone when it dies.
+struct Life {
+    number: u64,
+    store: MemoryStore,
+    lanes: BTreeMap<Who, Lane>,
+    handlings: BTreeMap<u64, Handling>,
+    handled: u64,
+}
+
+/// What is on its way to one destination.
+struct Lane {
+    window: Window,
+    in_hand: BTreeSet<DeliveryId>,
+    /// The next look that is planned.
+    look: Option<Timestamp>,
+}
+
+/// An event that is being handled.
+struct Handling {
+    event: Event,
+    exchange: Option<u64>,
+    tries: u32,
+    stage: Stage,
+}
+
+enum Stage {
+    Decide,
+    Commit(Box<(Batch, Pending)>),
+}
+
+/// How often an event is decided again because somebody else wrote in between.
+const TRIES_MAX: u32 = 20;
+
+static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(rules::rule_set);
+
+impl Gateway {
+    /// A gateway that has never run.
+    pub(crate) fn new(terms: &BTreeMap<Who, Terms>, plant: Option<Plant>) -> Self {
+        let registry = Arc::new(registry(terms));
+        let disk = SimulatedDisk::default();
+        if plant == Some(Plant::Sync) {
+            disk.forget_syncs();
+        }
+        let site = Site {
+            trust: trust(Who::Gateway, registry.clone()),
+            registry,
+            rules: RULES.clone(),
+            own: Own {
+                key: Who::Gateway.key(),
+                ids: vec![Who::Gateway.id()],
+                role: Some(Who::Gateway.role()),
+                domain: "sw.example".into(),
+            },
+            windows: terms.iter().map(|(who, terms)| (*who, terms.window)).collect(),
+        };
+        Self { disk, site: Arc::new(site), plant, life: None, lives: 0 }
+    }
+
+    /// The store of the running gateway.
+    pub(crate) fn store(&self) -> &MemoryStore {
+        &self.life.as_ref().expect("the gateway runs").store
+    }
+
+    /// Whether it runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.life.is_some()
+    }
+}
+
+impl Site {
+    fn context(&self) -> Context<'_> {
+        Context { registry: &self.registry, rules: &self.rules, own: &self.own, age: AgePolicy::default() }
+    }
+}
+
+impl World {
+    /// The gateway starts, on what its disk has kept.
+    pub(crate) fn start_gateway(&mut self) {
+        self.gateway.lives += 1;
+        let number = self.gateway.lives;
+        let store = match MemoryStore::open(Box::new(self.gateway.disk.clone())) {
+            Ok(store) => store,
+            Err(error) => return self.find(format!("the store does not open: {error} (P14)")),
+        };
+        let lane = |(who, limit): (&Who, &u32)| {
+            (*who, Lane { window: Window::new(*limit), in_hand: BTreeSet::new(), look: None })
+        };
+        let lanes = self.gateway.site.windows.iter().map(lane).collect();
+        self.gateway.life = Some(Life { number, store, lanes, handlings: BTreeMap::new(), handled: 0 });
+        self.note(format!("the gateway starts, life {number}"));
+        self.check_laws();
+        for who in Who::PARTNERS {
+            self.look_at(number, who, self.now);
+        }
+    }
+
+    /// What must hold of a store at any instant (P2, P18).
+    pub(crate) fn check_laws(&mut self) {
+        let store = self.gateway.store();
+        let law = store.conservation().expect("the store can be read");
+        let verdict = store.verify_audit().expect("the store can be read");
+        if !law.holds() {
+            self.find(format!("the conservation law is broken (P2): {law:?}"));
+        }
+        if let AuditVerdict::Broken { .. } = verdict {
+            self.find(format!("the audit record is broken (P18): {verdict:?}"));
+        }
+    }
+
+    /// The gateway dies: everything that it had in memory is gone, and of its disk what was not synced may be.
+    fn die(&mut self, how: &str) {
+        let kept = self.chance.pick(&[Kept::Nothing, Kept::Half, Kept::All]);
+        self.gateway.life = None;
+        self.gateway.disk.lose_power(kept);
+        self.note(format!("the gateway dies {how}; of what was not synced: {kept:?}"));
+        self.plan_start();
+    }
+
+    /// A point at which the gateway may die.
+    fn dies_here(&mut self, how: &str) -> bool {
+        self.points += 1;
+        let chosen = self.scenario.faults.crash_at == Some(self.points);
+        let dies = chosen || self.strikes(self.scenario.faults.crash);
+        if dies {
+            self.die(how);
+        }
+        dies
+    }
+
+    /// A request reaches the gateway.
+    pub(crate) fn gateway_is_asked(&mut self, from: Who, request: Entity, exchange: Option<u64>) {
+        if !self.gateway.is_alive() {
+            return self.answer(exchange, Answer::Nothing);
+        }
+        let event = self.opened(from, request, true);
+        self.handle(event, exchange);
+    }
+
+    fn opened(&mut self, from: Who, entity: Entity, waiting: bool) -> Event {
+        let Entity { content_type, body } = entity;
+        let (site, received_at) = (self.gateway.site.clone(), self.now);
+        let wire = Wire { content_type: &content_type, body: &body, peer: Some(certificate(from)) };
+        match open(&wire, &site.trust, received_at) {
+            Ok(verified) => {
+                let documents = read_documents(&verified);
+                Event::Arrived(Box::new(Arrival {
+                    verified,
+                    documents,
+                    content_type,
+                    body,
+                    received_at,
+                    waiting,
+                }))
+            }
+            Err(refusal) => {
+                self.find(format!("the gateway refuses what {} sends: {refusal}", from.name()));
+                Event::Refused(Box::new(Refused { refusal, body, received_at, waiting }))
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event, exchange: Option<u64>) {
+        let Some(life) = &mut self.gateway.life else { return };
+        life.handled += 1;
+        let (number, handling) = (life.number, life.handled);
+        life.handlings.insert(handling, Handling { event, exchange, tries: 0, stage: Stage::Decide });
+        self.plan_step(number, handling);
+    }
+
+    /// The gateway takes the next step with something in hand.
+    pub(crate) fn gateway_goes_on(&mut self, number: u64, at: u64) {
+        let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
+        let Some(handling) = life.handlings.remove(&at) else { return };
+        match handling.stage {
+            Stage::Decide => self.decide(number, at, handling),
+            Stage::Commit(_) => self.commit(number, at, handling),
+        }
+    }
+
+    fn decide(&mut self, number: u64, at: u64, mut handling: Handling) {
+        if self.dies_here("before it decides") {
+            return;
+        }
+        let site = self.gateway.site.clone();
+        let context = site.context();
+        let needs = needs(&handling.event, &context);
+        let mut view = self.gateway.store().load(&needs).expect("the store can be read");
+        let hidden = self.gateway.plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
+        let step = decide(self.now, &handling.event, &view, &context);
+        let sealed = step.seal(keys(Who::Gateway)).expect("everything can be sealed");
+        let (batch, pending) = sealed.split();
+        let Some(mut batch) = batch else { return self.release(handling, pending, None) };
+        if hidden {
+            rename(&mut batch, at);
+        }
+        handling.stage = Stage::Commit(Box::new((batch, pending)));
+        self.keep(number, at, handling);
+    }
+
+    fn keep(&mut self, number: u64, at: u64, handling: Handling) {
+        let life = self.gateway.life.as_mut().expect("it runs");
+        life.handlings.insert(at, handling);
+        self.plan_step(number, at);
+    }
+
+    fn commit(&mut self, number: u64, at: u64, handling: Handling) {
+        let Handling { event, exchange, tries, stage } = handling;
+        let Stage::Commit(decided) = stage else { return };
+        let (batch, pending) = *decided;
+        let trouble = self.trouble();
+        self.gateway.disk.meets(trouble);
+        let is_lost = self.strikes(self.scenario.faults.unknown_outcome);
+        let outcome = if is_lost && self.chance.one_in(2) {
+            Err(CommitError::Unknown)
+        } else {
+            commit(self.gateway.store(), batch)
+        };
+        self.gateway.disk.meets(None);
+        if self.gateway.disk.is_without_power() {
+            return self.die("while it commits");
+        }
+        let outcome = if is_lost && outcome.is_ok() { Err(CommitError::Unknown) } else { outcome };
+        let handling = Handling { event, exchange, tries: tries + 1, stage: Stage::Decide };
+        match outcome {
+            Ok(done) => {
+                if !self.dies_here("between commit and release") {
+                    self.release(handling, pending, Some(done));
+                }
+            }
+            Err(error @ (CommitError::Conflict(_) | CommitError::Duplicate | CommitError::Unknown)) => {
+                if error == CommitError::Unknown {
+                    // Its actions may be lost: what is due is looked for.
+                    Who::PARTNERS.into_iter().for_each(|who| self.look_at(number, who, self.now));
+                }
+                if handling.tries < TRIES_MAX {
+                    self.keep(number, at, handling);
+                } else {
+                    self.turn_away(handling, &error.to_string());
+                }
+            }
+            Err(CommitError::Full) => self.turn_away(handling, "its disk is full"),
+            Err(CommitError::Fatal(reason)) => self.die(&format!("because its store failed: {reason}")),
+        }
+    }
+
+    /// What the next commit meets. Each moment of it is a point at which the gateway may die.
+    fn trouble(&mut self) -> Option<Trouble> {
+        for trouble in [Trouble::PowerInAppend, Trouble::PowerBeforeSync] {
+            self.points += 1;
+            let chosen = self.scenario.faults.crash_at == Some(self.points);
+            if chosen || self.strikes(self.scenario.faults.crash) {
+                return Some(trouble);
+            }
+        }
+        if self.strikes(self.scenario.faults.failed_sync) {
+            return Some(Trouble::FailedSync);
+        }
+        self.strikes(self.scenario.faults.full_disk).then_some(Trouble::Full)
+    }
+
+    /// Whoever sent it shall come again.
+    fn turn_away(&mut self, handling: Handling, why: &str) {
+        self.note(format!("the gateway turns something away: {why}"));
+        self.answer(handling.exchange, Answer::Response(Response::status(503)));
+        if let Event::Due(delivery) = handling.event {
+            self.leave_hand(&delivery, false);
+        }
+    }
+
+    fn release(&mut self, handling: Handling, pending: Pending, done: Option<Committed>) {
+        let mut transmits = false;
+        for action in pending.release(done) {
+            if !matches!(action, Action::Log(_)) && self.dies_here("while it acts") {
+                return;
+            }
+            match action {
+                Action::Reply(reply) => {
+                    self.answer(handling.exchange, Answer::Response(response(reply)));
+                }
+                Action::Transmit { delivery, attempt, destination, sealed, .. } => {
+                    transmits = true;
+                    let life = self.gateway.lives;
+                    let purpose = Purpose::Transmit { life, delivery, attempt };
+                    self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
+                }
+                Action::Wake(destination) | Action::Ended(destination) => {
+                    self.look_at(self.gateway.lives, Who::of(&destination), self.now);
+                }
+                Action::Log(entry) => {
+                    let alarm = if entry.alarm { " ALARM" } else { "" };
+                    let id = entry.message_id.as_ref().map_or("", |id| id.as_str());
+                    self.note(format!("gateway: {}{alarm} {id} {}", entry.event, entry.text));
+                }
+            }
+        }
+        if let Event::Due(delivery) = handling.event
+            && !transmits
+        {
+            self.leave_hand(&delivery, true);
+        }
+    }
+
+    /// A delivery that was in hand is so no more.
+    fn leave_hand(&mut self, delivery: &DeliveryId, went_well: bool) {
+        let Some(life) = &mut self.gateway.life else { return };
+        let number = life.number;
+        let lane = life.lanes.iter_mut().find(|(_, lane)| lane.in_hand.contains(delivery));
+        let Some((who, lane)) = lane else { return };
+        lane.in_hand.remove(delivery);
+        if went_well {
+            lane.window.succeeded()
+        } else {
+            lane.window.failed()
+        }
+        let who = *who;
+        self.look_at(number, who, self.now);
+    }
+
+    /// Plans a look at a destination, unless there is an earlier one.
+    fn look_at(&mut self, number: u64, who: Who, at: Timestamp) {
+        let Some(life) = &mut self.gateway.life else { return };
+        let Some(lane) = life.lanes.get_mut(&who) else { return };
+        if lane.look.is_none_or(|planned| at < planned) {
+            lane.look = Some(at);
+            self.plan_look(number, who, at);
+        }
+    }
+
+    /// The gateway takes in hand what is due at a destination, as far as its window has room.
+    pub(crate) fn gateway_looks(&mut self, number: u64, who: Who) {
+        let now = self.now;
+        let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
+        let Some(lane) = life.lanes.get_mut(&who) else { return };
+        lane.look = None;
+        let room = usize::try_from(lane.window.room()).expect("a small window");
+        let due = life.store.due(&who.key(), now, room + lane.in_hand.len()).expect("the store can be read");
+        let due: Vec<_> =
+            due.into_iter().map(|due| due.id).filter(|id| !lane.in_hand.contains(id)).take(room).collect();
+        for delivery in &due {
+            lane.window.take();
+            lane.in_hand.insert(delivery.clone());
+        }
+        let is_full = lane.window.room() == 0;
+        let next = life.store.next_due(&who.key()).expect("the store can be read");
+        for delivery in due {
+            self.handle(Event::Due(delivery), None);
+        }
+        // A full window looks again when something leaves the hand.
+        if let Some(next) = next.filter(|_| !is_full) {
+            let soon = now.plus(std::time::Duration::from_secs(1));
+            self.look_at(number, who, if next <= now { soon } else { next });
+        }
+    }
+
+    /// What came of a transmission.
+    pub(crate) fn gateway_is_answered(
+        &mut self,
+        number: u64,
+        from: Who,
+        delivery: DeliveryId,
+        attempt: u32,
+        answer: Answer,
+    ) {
+        if self.gateway.life.as_ref().is_none_or(|life| life.number != number) {
+            return;
+        }
+        let outcome = match answer {
+            Answer::Nothing => AttemptOutcome::Again { reason: "no response".to_owned(), alarm: false },
+            Answer::Response(Response { status, entity }) => self.judge(from, status, entity),
+        };
+        let went_well = outcome == AttemptOutcome::Taken;
+        self.handle(Event::Attempted { delivery: delivery.clone(), attempt, outcome }, None);
+        self.leave_hand(&delivery, went_well);
+    }
+
+    fn judge(&mut self, from: Who, status: u16, entity: Entity) -> AttemptOutcome {
+        if entity.body.is_empty() {
+            return judge_response(status, ResponseContent::Empty);
+        }
+        if let Some(fault) = decode_fault(&entity.body) {
+            return judge_response(status, ResponseContent::Fault(fault.code.as_str(), &fault.text));
+        }
+        if !entity.content_type.contains("xml") {
+            return judge_response(status, ResponseContent::Other("no message"));
+        }
+        let event = self.opened(from, entity, false);
+        self.handle(event, None);
+        judge_response(status, ResponseContent::Message)
+    }
+}
+
+fn response(reply: Reply) -> Response {
+    match reply {
+        Reply::Message(sealed) => Response::message(sealed),
+        Reply::Empty => Response::status(202),
+        Reply::Fault(fault) => {
+            let entity = Entity { content_type: "text/xml".into(), body: encode_fault(&fault).into() };
+            Response { status: 500, entity }
+        }
+        Reply::Status(status) => Response::status(status),
+    }
+}
+
+fn commit(store: &MemoryStore, batch: Batch) -> Result<Committed, CommitError> {
+    let heard = Arc::new(Mutex::new(None));
+    let tell = heard.clone();
+    store.commit(batch, Box::new(move |outcome| *tell.lock().expect("nothing panics") = Some(outcome)));
+    let outcome = heard.lock().expect("nothing panics").take();
+    outcome.expect("the in-memory home answers at once")
+}

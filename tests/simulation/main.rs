@@ -1,0 +1,187 @@
+//! The simulation (engineering guide, 12): gateway, broker, customs and agencies in one process, over a virtual
+//! clock, network and disk that are drawn from a seed.
+//!
+//! Real: the engine, the codec, opening and sealing with generated P-256 keys, the rules of `routing-rules/`,
+//! and the record formats of the store. Not real: sockets, TLS, SQLite's own files, threads.
+//!
+//! After each run: the partners' histories (nothing acknowledged is lost; each business message is handed on
+//! exactly once, octet for octet), the conservation law (P2), the audit chain (P18), and everything has ended
+//! (P9). A run that fails prints the command that replays it. `SIMULATION_SEED=7` runs one seed and prints its
+//! trace, `SIMULATION_SEEDS=100000` (or `make simulate`) runs so many.
+
+mod chance;
+mod checks;
+mod disk;
+mod faults;
+mod gateway;
+mod papers;
+mod parties;
+mod partner;
+mod plants;
+mod roles;
+mod rules;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use gwanmun::model::{CaseState, DeliveryState};
+use gwanmun::store::{CaseFilter, DeliveryFilter, Store as _};
+
+use faults::Faults;
+use parties::Who;
+use plants::Plant;
+use world::{Scenario, World};
+
+/// Seeds of a plain test run.
+const SEEDS: u64 = 500;
+
+/// Runs a scenario to its end and through all checks. A panic is a finding like others.
+fn run(scenario: Scenario) -> World {
+    let mut world = World::new(scenario);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        world.run();
+        world.check();
+    }));
+    if ended.is_err() {
+        world.find("a panic (S24)");
+    }
+    world
+}
+
+/// Runs many scenarios on every core; gives those of whose run `keep` says so, in no order.
+fn run_all<T: Send>(scenarios: Vec<Scenario>, keep: impl Fn(World) -> Option<T> + Sync) -> Vec<T> {
+    let next = AtomicU64::new(0);
+    let kept = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            if let Some(found) = keep(run(scenario.clone())) {
+                kept.lock().expect("nothing panics while it is held").push(found);
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    kept.into_inner().expect("nothing panics while it is held")
+}
+
+/// A run that failed: its seed and where the gateway died, its findings, what it says.
+type Failure = ((u64, Option<u64>), String, String);
+
+fn failure(world: World) -> Option<Failure> {
+    let run = (world.scenario.seed, world.scenario.faults.crash_at);
+    (!world.findings.is_empty()).then(|| (run, world.findings.join("; "), told(&world)))
+}
+
+/// What a failed run says: its findings, the end of its trace, how to see all of it.
+fn told(world: &World) -> String {
+    let (seed, trace) = (world.scenario.seed, &world.trace);
+    let end = trace[trace.len().saturating_sub(40)..].join("\n");
+    let replay = match world.scenario.faults.crash_at {
+        Some(point) => {
+            format!("SIMULATION_POINT={point} cargo test --test simulation every_point -- --nocapture")
+        }
+        None => format!("SIMULATION_SEED={seed} cargo test --test simulation every_seed -- --nocapture"),
+    };
+    format!("{:#?}\n{:#?}\n{end}\nreplay: {replay}", world.scenario, world.findings)
+}
+
+/// What all failed runs say: each in a line, the first in full.
+fn all_told(mut failed: Vec<Failure>) -> String {
+    failed.sort();
+    let line = |((seed, point), findings, _): &Failure| {
+        let point = point.map(|point| format!(", point {point}"));
+        format!("seed {seed}{}: {findings}\n", point.unwrap_or_default())
+    };
+    let lines: String = failed.iter().map(line).collect();
+    format!("{} runs failed:\n{lines}the first:\n{}", failed.len(), failed.first().map_or("", |it| &it.2))
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// One run, with all of its trace.
+fn replay(scenario: Scenario) {
+    let world = run(scenario);
+    println!("{:#?}\n{}", world.scenario, world.trace.join("\n"));
+    assert_eq!(world.findings, [""; 0]);
+}
+
+#[test]
+fn every_seed_keeps_the_promises() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        return replay(Scenario::seeded(seed));
+    }
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let failed = run_all((1..=seeds).map(Scenario::seeded).collect(), failure);
+    assert!(failed.is_empty(), "{}", all_told(failed));
+}
+
+#[test]
+fn a_calm_run_goes_all_the_way_round() {
+    let world = run(Scenario::calm(1));
+    assert_eq!(world.findings, [""; 0], "{}", told(&world));
+    for who in Who::PARTNERS {
+        assert_ne!(world.partners[&who].handed_on.len(), 0, "{}", who.name());
+    }
+}
+
+#[test]
+fn an_agency_that_is_dead_is_given_up_and_holds_up_nobody() {
+    let faults = Faults { dead: Some(Who::Npqs), ..Faults::default() };
+    let mut world = World::new(Scenario { faults, ..Scenario::calm(2) });
+    world.run();
+    world.check_laws();
+    assert_eq!(world.findings, [""; 0], "{}", told(&world));
+    let store = world.gateway.store();
+    let deliveries = store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("readable").items;
+    for delivery in &deliveries {
+        let is_to_the_dead = delivery.destination == Who::Npqs.key();
+        let expected = if is_to_the_dead { DeliveryState::Expired } else { DeliveryState::Delivered };
+        assert_eq!(delivery.state, expected, "P9: {delivery:?}");
+    }
+    let decided = world.partners[&Who::Customs].handed_on.iter().filter(|it| it.manifest.is_some());
+    let results = decided.filter(|it| *it.header.service.value == *"RequirementVerification").count();
+    assert!(results >= 2, "P15: the other two agencies' results reach customs");
+    let errors = world.partners[&Who::Broker].errors_heard();
+    assert_eq!(errors.len(), 1, "P9: the broker hears of it, once: {errors:?}");
+    assert!(errors[0].1.starts_with("DeliveryFailure"), "{errors:?}");
+    let case = store.cases(&CaseFilter::default(), 1).expect("readable").items.remove(0);
+    assert_eq!((case.state, case.decided), (CaseState::Collecting, (2, 3)));
+}
+
+#[test]
+fn the_gateway_may_die_at_every_point_of_a_case() {
+    let dies_at = |point| {
+        let faults = Faults { crash_at: Some(point), ..Faults::default() };
+        Scenario { faults, ..Scenario::calm(1) }
+    };
+    if let Some(point) = number("SIMULATION_POINT") {
+        return replay(dies_at(point));
+    }
+    let points = run(Scenario::calm(1)).points;
+    let failed = run_all((1..=points).map(dies_at).collect(), failure);
+    assert!(failed.is_empty(), "{}", all_told(failed));
+}
+
+#[test]
+fn the_same_seed_leaves_the_same_trace() {
+    for seed in [1, 2, 3, 5, 8, 13, 21, 34, 55, 89] {
+        let [first, second] = [(); 2].map(|()| run(Scenario::seeded(seed)).trace);
+        let differs = first.iter().zip(&second).find(|(one, other)| one != other);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.len(), second.len(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_planted_fault_is_found() {
+    for plant in Plant::ALL {
+        let planted = |seed| run(Scenario { plant: Some(plant), ..Scenario::seeded(seed) });
+        let found = (1..=60).map(planted).find(|world| !world.findings.is_empty());
+        assert!(found.is_some(), "{plant:?} is found by no seed");
+    }
+}

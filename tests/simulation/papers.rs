@@ -1,0 +1,135 @@
+//! The documents that partners write, with the codec's own writers.
+
+use bytes::Bytes;
+use gwanmun::codec::document::{
+    read_document, write_application, write_customs_notice, write_declaration, write_notice, write_result,
+};
+use gwanmun::model::{
+    ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationLine, Digest,
+    Document, DocumentCode, NoticeDocument, NoticeKind, Outcome, Payload, ResultDocument, Timestamp,
+    role_of_document_code,
+};
+
+/// The broker's business number.
+pub(crate) const APPLICANT: &str = "1234500001";
+
+/// A document code.
+pub(crate) fn code(text: &str) -> DocumentCode {
+    DocumentCode::new(text).expect("a document code")
+}
+
+/// A document as a payload.
+pub(crate) fn document(code_of: &str, id: &str, text: String) -> Payload {
+    let body = Bytes::from(text);
+    Payload {
+        content_id: ContentId::new(format!("{id}@documents.example")).expect("a Content-ID"),
+        media_type: "application/xml".into(),
+        role: Some(role_of_document_code(&code(code_of)).into()),
+        digest: Digest::of(&body),
+        body,
+    }
+}
+
+/// A payload that is no document.
+pub(crate) fn attachment(id: &str) -> Payload {
+    let body = Bytes::from(format!("%PDF-1.7 {id}\r\n--not a boundary\r\n"));
+    Payload {
+        content_id: ContentId::new(format!("{id}@documents.example")).expect("a Content-ID"),
+        media_type: "application/pdf".into(),
+        role: None,
+        digest: Digest::of(&body),
+        body,
+    }
+}
+
+/// The same document with other octets.
+pub(crate) fn altered(payload: &Payload) -> Payload {
+    let body = Bytes::from([&payload.body[..], b"<!-- altered -->"].concat());
+    Payload { digest: Digest::of(&body), body, ..payload.clone() }
+}
+
+pub(crate) fn declaration(number: &str, hs: &str, origin: &str, now: Timestamp) -> Payload {
+    let line = DeclarationLine {
+        sequence: 1,
+        hs: hs.parse().expect("an HS code"),
+        origin: origin.parse().ok(),
+        usage: None,
+        value: None,
+        weight: None,
+        requirements: Vec::new(),
+        not_applicable: Vec::new(),
+    };
+    let declaration = Declaration {
+        number: number.into(),
+        function: "9".into(),
+        importer: None,
+        export_from: None,
+        lines: vec![line],
+        attachments: Vec::new(),
+    };
+    document("GOVCBR929", number, write_declaration(&declaration, now))
+}
+
+pub(crate) fn application(of: &str, number: &str, hs: &str, now: Timestamp) -> Payload {
+    let item = ApplicationItem { sequence: 1, hs: hs.parse().expect("an HS code") };
+    let application = ApplicationDocument {
+        code: code(of),
+        number: number.into(),
+        function: "9".into(),
+        items: vec![item],
+        attachments: Vec::new(),
+    };
+    document(of, number, write_application(&application, APPLICANT, now))
+}
+
+pub(crate) fn result(of: &str, number: &str, application: &str, outcome: Outcome, now: Timestamp) -> Payload {
+    let result = ResultDocument {
+        code: code(of),
+        number: number.into(),
+        issued_at: now,
+        application: Some(application.into()),
+        applicant: Some(APPLICANT.into()),
+        outcome,
+        valid_until: None,
+        remarks: None,
+        items: Vec::new(),
+    };
+    document(of, number, write_result(&result))
+}
+
+pub(crate) fn notice(number: &str, application: &str, kind: NoticeKind, now: Timestamp) -> Payload {
+    let notice = NoticeDocument {
+        code: code("GOVCBRRBH"),
+        number: number.into(),
+        issued_at: now,
+        application: Some(application.into()),
+        notice: kind,
+        acceptance_number: None,
+        deadline: None,
+        remarks: None,
+    };
+    document("GOVCBRRBH", number, write_notice(&notice))
+}
+
+pub(crate) fn customs_notice(
+    of: &str,
+    number: &str,
+    declaration: &str,
+    status: Option<&str>,
+    now: Timestamp,
+) -> Payload {
+    let notice = CustomsNotice {
+        code: code(of),
+        number: number.into(),
+        issued_at: now,
+        declaration: declaration.into(),
+        status: status.map(Into::into),
+        remarks: None,
+    };
+    document(of, number, write_customs_notice(&notice))
+}
+
+/// What a handed-on message is about.
+pub(crate) fn read(action: &str, payload: &Payload) -> Result<Document, String> {
+    read_document(&code(action), &payload.body).map_err(|findings| format!("{findings:?}"))
+}

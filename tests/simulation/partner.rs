@@ -1,0 +1,358 @@
+//! A partner's message handler: it speaks real ebMS octets, keeps what it promised, de-duplicates by MessageId,
+//! hands on, and repeats what it sent until it is answered. It never crashes; while faults last it may lie.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gwanmun::model::{
+    Agreement, ConversationId, Digest, DigestReference, Message, MessageId, MessageKind, Payload, Sealed,
+    Service, SyncReplyMode, Timestamp,
+};
+use gwanmun::msh::{self, Posting, check_receipt};
+use gwanmun::security::{Trust, Verified, Wire, open, seal};
+
+use crate::parties::{Terms, Who, agreement_of_partner, certificate, signer, trust_of_partner};
+
+/// A request, or a response without its status.
+#[derive(Clone, Debug)]
+pub(crate) struct Entity {
+    pub(crate) content_type: Arc<str>,
+    pub(crate) body: Bytes,
+}
+
+impl Entity {
+    /// Nothing.
+    pub(crate) fn empty() -> Self {
+        Self { content_type: "".into(), body: Bytes::new() }
+    }
+}
+
+impl From<Sealed> for Entity {
+    fn from(sealed: Sealed) -> Self {
+        Self { content_type: sealed.content_type, body: sealed.body }
+    }
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) entity: Entity,
+}
+
+impl Response {
+    /// A bare status.
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status, entity: Entity::empty() }
+    }
+
+    /// A message (HTTP 200).
+    pub(crate) fn message(sealed: Sealed) -> Self {
+        Self { status: 200, entity: sealed.into() }
+    }
+}
+
+/// How a partner treats a user message that reaches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// As it should.
+    Honest,
+    /// It does nothing and never answers.
+    Silent,
+    /// It does nothing and answers with this status.
+    Refuses(u16),
+    /// It does nothing and answers as if it had.
+    Pretends,
+    /// It does nothing and answers with what is no message.
+    Babbles,
+    /// It does nothing and sends a signed receipt for other octets.
+    ForgesReceipt,
+    /// It does nothing and sends the right receipt without a signature.
+    LeavesReceiptUnsigned,
+}
+
+/// What a partner posts.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) service: &'static str,
+    pub(crate) action: String,
+    pub(crate) conversation: String,
+    pub(crate) ref_to: Option<MessageId>,
+    pub(crate) payloads: Vec<Payload>,
+    /// Who is to get which payload, once the gateway has taken it.
+    pub(crate) owed: Vec<(Who, Digest)>,
+}
+
+/// What became of something that a partner posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nobody has said anything yet.
+    Open,
+    /// Acknowledged, by a receipt with these octets.
+    Acknowledged(Digest),
+    /// Refused, with these errors.
+    Refused(String),
+}
+
+/// Something that a partner posted.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) sealed: Sealed,
+    pub(crate) message_id: MessageId,
+    /// What it says; a signal says nothing here, and waits for no answer.
+    pub(crate) letter: Option<Letter>,
+    /// The place of the message whose MessageId it uses for other content: it must be refused.
+    pub(crate) forges: Option<usize>,
+    pub(crate) attempts: u32,
+    pub(crate) fate: Fate,
+}
+
+/// A partner.
+pub(crate) struct Partner {
+    pub(crate) who: Who,
+    pub(crate) handed_on: Vec<Message>,
+    pub(crate) posted: Vec<Posted>,
+    /// What it saw that no honest gateway does.
+    pub(crate) complaints: Vec<String>,
+    trust: Trust,
+    agreement: Agreement,
+    /// The receipt of every message that it took (P3).
+    known: BTreeMap<MessageId, Sealed>,
+    /// The octets that came under a MessageId: always the same (P4).
+    octets: BTreeMap<MessageId, Digest>,
+    errors_heard: Vec<(MessageId, String)>,
+}
+
+/// What came of a request to a partner.
+pub(crate) struct Taken {
+    /// The response, when there is one.
+    pub(crate) response: Option<Response>,
+    /// A message that was handed on just now.
+    pub(crate) news: Option<Message>,
+    /// A signal that travels by itself.
+    pub(crate) signal: Option<Sealed>,
+    /// What it posted at this place has got its answer now.
+    pub(crate) told: Option<usize>,
+}
+
+impl Partner {
+    /// A partner under these terms.
+    pub(crate) fn new(who: Who, terms: &Terms) -> Self {
+        Self {
+            who,
+            handed_on: Vec::new(),
+            posted: Vec::new(),
+            complaints: Vec::new(),
+            trust: trust_of_partner(who, terms),
+            agreement: agreement_of_partner(who, terms),
+            known: BTreeMap::new(),
+            octets: BTreeMap::new(),
+            errors_heard: Vec::new(),
+        }
+    }
+
+    /// Errors that came about messages that it had not posted, or that were acknowledged before.
+    pub(crate) fn errors_heard(&self) -> &[(MessageId, String)] {
+        &self.errors_heard
+    }
+
+    /// A request reaches it.
+    pub(crate) fn take(&mut self, request: &Entity, now: Timestamp, manners: Manners) -> Taken {
+        let nothing = |response| Taken { response, news: None, signal: None, told: None };
+        let Some(verified) = self.open(request, now) else { return nothing(Some(Response::status(403))) };
+        let message = verified.message().clone();
+        if message.kind != MessageKind::User {
+            let told = self.hear(&verified, octets_of(request), None);
+            return Taken { told, ..nothing(Some(Response::status(202))) };
+        }
+        let id = message.header.data.message_id.clone();
+        let octets = octets_of(request);
+        if *self.octets.entry(id.clone()).or_insert(octets) != octets {
+            self.complain(format!("{id} came again with other octets (P4)"));
+        }
+        let answer = match manners {
+            Manners::Silent => return nothing(None),
+            Manners::Refuses(status) => return nothing(Some(Response::status(status))),
+            Manners::Pretends => return nothing(Some(Response::status(200))),
+            Manners::Babbles => {
+                let entity = Entity { content_type: "text/html".into(), body: "<p>Welcome</p>".into() };
+                return nothing(Some(Response { status: 200, entity }));
+            }
+            Manners::ForgesReceipt => self.receipt(&message, now, true, forged),
+            Manners::LeavesReceiptUnsigned => self.receipt(&message, now, false, |_| ()),
+            Manners::Honest => match self.known.get(&id) {
+                Some(answer) => answer.clone(),
+                None => return self.take_new(message, now),
+            },
+        };
+        self.answer(answer, None)
+    }
+
+    fn take_new(&mut self, message: Message, now: Timestamp) -> Taken {
+        let answer = self.receipt(&message, now, true, |_| ());
+        let id = message.header.data.message_id.clone();
+        self.known.insert(id, answer.clone());
+        self.handed_on.push(message.clone());
+        self.answer(answer, Some(message))
+    }
+
+    fn answer(&self, answer: Sealed, news: Option<Message>) -> Taken {
+        match self.agreement.sync_reply_mode {
+            SyncReplyMode::MshSignalsOnly => {
+                Taken { response: Some(Response::message(answer)), news, signal: None, told: None }
+            }
+            SyncReplyMode::None => {
+                Taken { response: Some(Response::status(202)), news, signal: Some(answer), told: None }
+            }
+        }
+    }
+
+    fn receipt(
+        &self,
+        message: &Message,
+        now: Timestamp,
+        signed: bool,
+        change: impl Fn(&mut [DigestReference]),
+    ) -> Sealed {
+        let id = format!("receipt.{}", message.header.data.message_id);
+        let id = MessageId::new(id).expect("a MessageId");
+        let mut receipt = msh::acknowledge(message, &self.agreement.own(), id, true, now);
+        receipt.acknowledgments.iter_mut().for_each(|it| change(&mut it.references));
+        seal(&receipt, signed.then(|| signer(self.who))).expect("a receipt can be sealed")
+    }
+
+    /// Makes a message to post; gives its place among what it posted.
+    pub(crate) fn compose(&mut self, letter: Letter, now: Timestamp, forges: Option<usize>) -> usize {
+        let number = self.posted.len() + 1;
+        let fresh = MessageId::new(format!("{number}@{}.example", self.who.name())).expect("a MessageId");
+        let message_id = forges.map_or(fresh, |place| self.posted[place].message_id.clone());
+        let posting = Posting {
+            message_id: message_id.clone(),
+            conversation_id: ConversationId::new(letter.conversation.clone()).expect("a ConversationId"),
+            ref_to_message_id: letter.ref_to.clone(),
+            service: Service { value: letter.service.into(), kind: Some("urn:swgw:service".into()) },
+            action: letter.action.clone().into(),
+            timestamp: now,
+            time_to_live: now.plus(self.agreement.reliability.time_to_live),
+        };
+        let message = msh::compose(&self.agreement, posting, letter.payloads.clone());
+        let sealed = seal(&message, Some(signer(self.who))).expect("a message can be sealed");
+        let (letter, fate) = (Some(letter), Fate::Open);
+        self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate });
+        self.posted.len() - 1
+    }
+
+    /// Keeps a signal that travels by itself; gives its place among what it posted.
+    pub(crate) fn keep_signal(&mut self, sealed: Sealed) -> usize {
+        let message_id = MessageId::new("signal").expect("a MessageId");
+        let fate = Fate::Open;
+        self.posted.push(Posted { sealed, message_id, letter: None, forges: None, attempts: 0, fate });
+        self.posted.len() - 1
+    }
+
+    /// A response to what it posted at this place. Says what has got its answer by it.
+    pub(crate) fn answered(&mut self, place: usize, response: &Response, now: Timestamp) -> Option<usize> {
+        if response.entity.body.is_empty() {
+            return None;
+        }
+        let verified = self.open(&response.entity, now)?;
+        self.hear(&verified, octets_of(&response.entity), Some(place))
+    }
+
+    /// A signal comes, by itself or in answer to what it posted at `place`. Says what has got its answer by it.
+    fn hear(&mut self, signal: &Verified, octets: Digest, place: Option<usize>) -> Option<usize> {
+        let message = signal.message();
+        let about = message.header.data.ref_to_message_id.as_ref();
+        let is_error = message.error_list.is_some();
+        let place = place.or_else(|| {
+            let is_about = |it: &Posted| Some(&it.message_id) == about && it.forges.is_some() == is_error;
+            self.posted.iter().position(is_about)
+        });
+        if let Some(errors) = &message.error_list {
+            let told: Vec<_> =
+                errors.errors.iter().map(|it| format!("{}: {}", it.code, it.description)).collect();
+            return self.hear_errors(place, about, told.join("; "));
+        }
+        match self.check(signal, octets, place) {
+            Ok(place) => {
+                let is_news = self.posted[place].fate == Fate::Open;
+                self.posted[place].fate = Fate::Acknowledged(octets);
+                is_news.then_some(place)
+            }
+            Err(complaint) => {
+                self.complain(complaint);
+                None
+            }
+        }
+    }
+
+    /// Whether a receipt is one for what was posted at `place`, and the only one.
+    fn check(&self, signal: &Verified, octets: Digest, place: Option<usize>) -> Result<usize, String> {
+        let message = signal.message();
+        let about = || message.header.data.ref_to_message_id.as_ref().map(ToString::to_string);
+        let (Some(place), Some(receipt)) = (place, message.acknowledgments.first()) else {
+            return Err(format!("a signal about nothing that was posted: {:?}", about()));
+        };
+        let posted = &self.posted[place];
+        let id = &posted.message_id;
+        if receipt.ref_to_message_id != *id {
+            return Err(format!("{id} is answered by a receipt for another message"));
+        }
+        let sent = &posted.sealed.references;
+        check_receipt(receipt, signal.is_signed(), &self.agreement, sent)
+            .map_err(|fault| format!("{id}: {fault} (P1)"))?;
+        match &posted.fate {
+            Fate::Acknowledged(before) if *before != octets => {
+                Err(format!("{id} was acknowledged twice, with different octets (P3)"))
+            }
+            Fate::Refused(why) => Err(format!("{id} was acknowledged after it was refused: {why}")),
+            Fate::Open | Fate::Acknowledged(_) => Ok(place),
+        }
+    }
+
+    fn hear_errors(
+        &mut self,
+        place: Option<usize>,
+        about: Option<&MessageId>,
+        told: String,
+    ) -> Option<usize> {
+        match place {
+            Some(place) if self.posted[place].fate == Fate::Open => {
+                self.posted[place].fate = Fate::Refused(told);
+                Some(place)
+            }
+            Some(place) if matches!(self.posted[place].fate, Fate::Refused(_)) => None,
+            _ => {
+                self.errors_heard.extend(about.map(|id| (id.clone(), told)));
+                None
+            }
+        }
+    }
+
+    fn open(&mut self, entity: &Entity, now: Timestamp) -> Option<Verified> {
+        let peer = Some(certificate(Who::Gateway));
+        let wire = Wire { content_type: &entity.content_type, body: &entity.body, peer };
+        match open(&wire, &self.trust, now) {
+            Ok(verified) => Some(verified),
+            Err(refusal) => {
+                self.complain(format!("cannot be opened: {refusal}"));
+                None
+            }
+        }
+    }
+
+    fn complain(&mut self, what: String) {
+        self.complaints.push(format!("{}: {what}", self.who.name()));
+    }
+}
+
+fn octets_of(entity: &Entity) -> Digest {
+    Digest::of(&entity.body)
+}
+
+fn forged(references: &mut [DigestReference]) {
+    if let Some(octet) = references.first_mut().and_then(|it| it.value.first_mut()) {
+        *octet ^= 1;
+    }
+}

@@ -1,0 +1,268 @@
+//! What partners do with what they are handed, each by its trade.
+
+use std::collections::BTreeMap;
+
+use gwanmun::model::{Digest, Document, Message, MessageId, NoticeKind, Outcome, Payload, StatusReport};
+
+use crate::papers;
+use crate::parties::Who;
+use crate::partner::{Fate, Letter};
+use crate::world::World;
+
+/// What a partner does of its own accord.
+#[derive(Clone, Debug)]
+pub(crate) enum Errand {
+    /// The broker lodges its declaration with this number.
+    Lodge { number: u64 },
+    /// An agency says where an application stands.
+    Tell { application: Application, kind: NoticeKind },
+    /// An agency decides an application.
+    Decide { application: Application, outcome: Outcome },
+    /// Customs says something about a declaration.
+    Rule { declaration: String, action: &'static str, status: Option<&'static str> },
+    /// A partner forgets that something was answered, and posts it once more.
+    PostAgain { place: usize },
+    /// A partner posts other content under the MessageId of what stands at this place.
+    Forge { place: usize },
+}
+
+/// An application as its agency has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Application {
+    pub(crate) number: String,
+    pub(crate) result: &'static str,
+    pub(crate) conversation: String,
+    pub(crate) message_id: MessageId,
+}
+
+/// What the broker remembers of its lodgings, by conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Broker {
+    lodged: BTreeMap<String, Lodged>,
+}
+
+#[derive(Debug)]
+struct Lodged {
+    /// Applications that it did not enclose: it sends them when it is told.
+    left_out: Vec<(Who, &'static str, Payload)>,
+}
+
+/// Goods that need three agencies, one agency, and none.
+const GOODS: [(&str, &str, &[Who]); 3] = [
+    ("1211901000", "CN", &[Who::Kfda, Who::Npqs, Who::Kpta]),
+    ("1905901000", "US", &[Who::Kfda]),
+    ("7318150000", "US", &[]),
+];
+
+impl World {
+    /// A partner is handed a message.
+    pub(crate) fn react(&mut self, who: Who, message: &Message) {
+        let action = &*message.header.action;
+        let Some(payload) = message.payloads.first() else {
+            return self.find(format!("{} is handed a {action} without a document", who.name()));
+        };
+        let document = match papers::read(action, payload) {
+            Ok(document) => document,
+            Err(findings) => {
+                return self.find(format!("{} cannot read its {action}: {findings}", who.name()));
+            }
+        };
+        match (who, document) {
+            (Who::Customs, Document::Declaration(declaration)) => {
+                let is_free = declaration.lines.iter().all(|line| line.hs.to_string().starts_with("7318"));
+                self.rule(1_000, 20_000, &declaration.number, "GOVCBRR99", None);
+                if is_free {
+                    self.rule(5_000, 60_000, &declaration.number, "GOVCBR023", Some("14"));
+                }
+            }
+            (Who::Customs, Document::StatusReport(report)) if is_favourable(&report) => {
+                self.rule(1_000, 60_000, &report.declaration, "GOVCBR023", Some("13"));
+            }
+            (Who::Broker, Document::StatusReport(report)) => self.send_what_is_missing(message, &report),
+            (_, Document::Application(application)) => self.work_on(who, message, &application.number),
+            _ => {}
+        }
+    }
+
+    fn rule(
+        &mut self,
+        from: u64,
+        to: u64,
+        declaration: &str,
+        action: &'static str,
+        status: Option<&'static str>,
+    ) {
+        let after = self.chance.millis(from, to);
+        let declaration = declaration.to_owned();
+        self.send_on_errand(after, Who::Customs, Errand::Rule { declaration, action, status });
+    }
+
+    /// An agency takes up an application: notices that may overtake each other, and a decision or two.
+    fn work_on(&mut self, who: Who, message: &Message, number: &str) {
+        let agency = Who::AGENCIES.into_iter().find(|(agency, ..)| *agency == who);
+        let Some((_, _, result)) = agency else {
+            return self.find(format!("{} is handed an application", who.name()));
+        };
+        let application = Application {
+            number: number.to_owned(),
+            result,
+            conversation: message.header.conversation_id.as_str().to_owned(),
+            message_id: message.header.data.message_id.clone(),
+        };
+        let notices = [NoticeKind::Accepted, NoticeKind::UnderReview];
+        for kind in notices {
+            if self.chance.one_in(2) {
+                let after = self.chance.millis(500, 90_000);
+                self.send_on_errand(after, who, Errand::Tell { application: application.clone(), kind });
+            }
+        }
+        let after = self.chance.millis(2_000, 120_000);
+        let outcome = self.chance.pick(&[
+            Outcome::Approved,
+            Outcome::Approved,
+            Outcome::ApprovedConditional,
+            Outcome::NotApplicable,
+            Outcome::Rejected,
+        ]);
+        if outcome == Outcome::Rejected {
+            let later = after + self.chance.millis(1_000, 120_000);
+            let errand = Errand::Decide { application: application.clone(), outcome: Outcome::Approved };
+            self.send_on_errand(later, who, errand);
+        }
+        self.send_on_errand(after, who, Errand::Decide { application, outcome });
+    }
+
+    /// The broker sends the applications that the gateway misses.
+    fn send_what_is_missing(&mut self, message: &Message, report: &StatusReport) {
+        let conversation = message.header.conversation_id.as_str().to_owned();
+        let misses = report.applications.iter().any(|row| &*row.state == "blocked");
+        let Some(lodged) = self.broker.lodged.get_mut(&conversation).filter(|_| misses) else { return };
+        for (agency, code, payload) in std::mem::take(&mut lodged.left_out) {
+            let letter = Letter {
+                service: "RequirementVerification",
+                action: code.to_owned(),
+                conversation: conversation.clone(),
+                ref_to: None,
+                owed: vec![(agency, payload.digest)],
+                payloads: vec![payload],
+            };
+            self.write(Who::Broker, letter);
+        }
+    }
+
+    /// A partner goes on an errand.
+    pub(crate) fn go(&mut self, who: Who, errand: Errand) {
+        let now = self.now;
+        let number = self.partner(who).posted.len() + 1;
+        match errand {
+            Errand::Lodge { number } => self.lodge(number),
+            Errand::Tell { application, kind } => {
+                let payload = papers::notice(&format!("N{number}"), &application.number, kind, now);
+                let owed = vec![(Who::Broker, payload.digest)];
+                self.write(who, letter_about(&application, "GOVCBRRBH", payload, owed));
+            }
+            Errand::Decide { application, outcome } => {
+                let result = application.result;
+                let name = format!("{}-{number}", who.name());
+                let payload = papers::result(result, &name, &application.number, outcome, now);
+                let owed = vec![(Who::Broker, payload.digest), (Who::Customs, payload.digest)];
+                self.write(who, letter_about(&application, result, payload, owed));
+            }
+            Errand::Rule { declaration, action, status } => {
+                let payload =
+                    papers::customs_notice(action, &format!("C{number}"), &declaration, status, now);
+                let letter = Letter {
+                    service: "ImportClearance",
+                    action: action.to_owned(),
+                    conversation: declaration,
+                    ref_to: None,
+                    owed: vec![(Who::Broker, payload.digest)],
+                    payloads: vec![payload],
+                };
+                self.write(who, letter);
+            }
+            Errand::PostAgain { place } => self.post_again(who, place),
+            Errand::Forge { place } => self.forge(who, place),
+        }
+    }
+
+    fn lodge(&mut self, number: u64) {
+        let now = self.now;
+        let declaration = format!("1234509{number:06}X");
+        let goods = self.chance.pick(&[GOODS[0], GOODS[0], GOODS[1], GOODS[2]]);
+        let (hs, origin, agencies) = if self.scenario.needs_all_agencies { GOODS[0] } else { goods };
+        let conversation = format!("submission-{number}");
+        let mut payloads = vec![papers::declaration(&declaration, hs, origin, now)];
+        let mut owed = vec![(Who::Customs, payloads[0].digest)];
+        let mut left_out = Vec::new();
+        for (agency, code, _) in Who::AGENCIES.into_iter().filter(|(who, ..)| agencies.contains(who)) {
+            let application = format!("S09{number:07}{}", agency.name());
+            let payload = papers::application(code, &application, hs, now);
+            if self.chance.one_in(6) {
+                left_out.push((agency, code, payload));
+            } else {
+                owed.push((agency, payload.digest));
+                payloads.push(payload);
+            }
+        }
+        if self.chance.one_in(3) {
+            let attachment = papers::attachment(&format!("invoice-{number}"));
+            owed.push((Who::Customs, attachment.digest));
+            payloads.push(attachment);
+        }
+        self.broker.lodged.insert(conversation.clone(), Lodged { left_out });
+        let letter = Letter {
+            service: "ImportClearance",
+            action: "GOVCBR929".to_owned(),
+            conversation,
+            ref_to: None,
+            payloads,
+            owed,
+        };
+        self.write(Who::Broker, letter);
+    }
+
+    /// Something that a partner posted was answered: it may do it again, or something worse.
+    pub(crate) fn relapse(&mut self, who: Who, place: usize) {
+        let posted = &self.partner(who).posted[place];
+        if posted.forges.is_some() || !matches!(posted.fate, Fate::Acknowledged(_)) {
+            return;
+        }
+        if self.strikes(self.scenario.faults.forgetting) {
+            let after = self.chance.millis(100, 60_000);
+            self.send_on_errand(after, who, Errand::PostAgain { place });
+        }
+        if self.strikes(self.scenario.faults.forgery) {
+            let after = self.chance.millis(100, 60_000);
+            self.send_on_errand(after, who, Errand::Forge { place });
+        }
+    }
+
+    fn forge(&mut self, who: Who, place: usize) {
+        let mut letter = self.partner(who).posted[place].letter.clone().expect("signals are not forged");
+        letter.payloads[0] = papers::altered(&letter.payloads[0]);
+        letter.owed.clear();
+        self.write_under(who, letter, Some(place));
+    }
+}
+
+/// Whether every required result is in, and good.
+fn is_favourable(report: &StatusReport) -> bool {
+    &*report.event == "all_collected" && report.outcome.as_deref() == Some("favourable")
+}
+
+fn letter_about(
+    application: &Application,
+    action: &str,
+    payload: Payload,
+    owed: Vec<(Who, Digest)>,
+) -> Letter {
+    Letter {
+        service: "RequirementVerification",
+        action: action.to_owned(),
+        conversation: application.conversation.clone(),
+        ref_to: Some(application.message_id.clone()),
+        payloads: vec![payload],
+        owed,
+    }
+}

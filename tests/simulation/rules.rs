@@ -1,0 +1,34 @@
+//! The rules of `routing-rules/kr-import`, as the gateway loads them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use gwanmun::codec::schema::document_type_of_code;
+use gwanmun::routing::{Known, RuleFiles, RuleSet};
+
+/// The rule set.
+pub(crate) fn rule_set() -> Arc<RuleSet> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-import");
+    let mut files = BTreeMap::new();
+    read(&root, "", &mut files);
+    let codes = |list: &str, code: &str| list != "document" || document_type_of_code(code).is_some();
+    let known = Known { codes: &codes, registry: None };
+    let (rules, _) =
+        RuleSet::load(&RuleFiles(files), &known).expect("the rules that are shipped have no fault");
+    rules
+}
+
+fn read(directory: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a plain name");
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            read(&path, &format!("{name}/"), files);
+        } else {
+            files.insert(name, fs::read(&path).expect("a file"));
+        }
+    }
+}

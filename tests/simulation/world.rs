@@ -1,0 +1,424 @@
+//! The world of a run: one clock that nobody but it moves, one agenda, one network, and everybody in it.
+//!
+//! Everything that happens is an entry of the agenda at an instant; entries of one instant happen in the order
+//! in which they were made. All chance is drawn from the seed, here and in the order of events, so that the
+//! same seed leaves the same trace.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gwanmun::model::{DeliveryId, SyncReplyMode, Timestamp};
+
+use crate::chance::Chance;
+use crate::faults::Faults;
+use crate::gateway::Gateway;
+use crate::parties::{Terms, Who};
+use crate::partner::{Entity, Fate, Letter, Partner, Response};
+use crate::plants::Plant;
+use crate::roles::{Broker, Errand};
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) faults: Faults,
+    /// Declarations that are lodged.
+    pub(crate) declarations: u64,
+    /// All of them are of goods that need three agencies.
+    pub(crate) needs_all_agencies: bool,
+    /// A fault that is planted in the gateway, which the checks must find.
+    pub(crate) plant: Option<Plant>,
+}
+
+impl Scenario {
+    /// The run of a seed.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        let mut chance = Chance::seeded(seed ^ 0x5ce7_a210);
+        let faults = Faults::drawn(&mut chance);
+        let declarations = 1 + chance.below(3);
+        Self { seed, faults, declarations, needs_all_agencies: false, plant: None }
+    }
+
+    /// A run of one declaration for three agencies, in which nothing goes wrong.
+    pub(crate) fn calm(seed: u64) -> Self {
+        Self { seed, faults: Faults::default(), declarations: 1, needs_all_agencies: true, plant: None }
+    }
+}
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) chance: Chance,
+    pub(crate) now: Timestamp,
+    pub(crate) gateway: Gateway,
+    pub(crate) partners: BTreeMap<Who, Partner>,
+    pub(crate) broker: Broker,
+    /// What no promise allows.
+    pub(crate) findings: Vec<String>,
+    pub(crate) trace: Vec<String>,
+    /// Points at which the gateway could have died so far.
+    pub(crate) points: u64,
+    agenda: BTreeMap<(Timestamp, u64), Happening>,
+    planned: u64,
+    happenings: u64,
+    exchanges: BTreeMap<u64, Exchange>,
+    last_exchange: u64,
+}
+
+/// An entry of the agenda.
+#[derive(Debug)]
+enum Happening {
+    /// A request reaches its server; the answer to an echo goes nowhere.
+    Request { exchange: u64, echo: bool },
+    /// An answer reaches the client.
+    Answer { exchange: u64, answer: Answer },
+    /// The client waits no longer.
+    TimeOut { exchange: u64 },
+    /// The gateway goes on with something that it has in hand.
+    Step { life: u64, handling: u64 },
+    /// The gateway looks at what it owes to a destination.
+    Look { life: u64, destination: Who },
+    /// The gateway is started again.
+    Start,
+    /// A partner looks whether what it posted is answered.
+    Insist { who: Who, place: usize },
+    /// A partner does something of its own accord.
+    Errand { who: Who, errand: Errand },
+}
+
+/// What a client gets.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// A response.
+    Response(Response),
+    /// Nothing: refused, reset, or too late.
+    Nothing,
+}
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The gateway transmits a delivery.
+    Transmit { life: u64, delivery: DeliveryId, attempt: u32 },
+    /// A partner posts what stands at this place.
+    Post { place: usize },
+}
+
+struct Exchange {
+    from: Who,
+    to: Who,
+    request: Entity,
+    purpose: Purpose,
+    is_open: bool,
+}
+
+/// The instant at which every run begins.
+const BEGIN: &str = "2009-12-01T01:00:00Z";
+
+/// How long a client waits for a response.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A run that has found so much needs no more.
+const FINDINGS_MAX: usize = 20;
+
+/// No run has more happenings, or lasts longer after the last fault; one that does never ends.
+const HAPPENINGS_MAX: u64 = 20_000;
+const QUIET_AFTER: Duration = Duration::from_secs(6 * 3600);
+
+impl World {
+    /// The world of a run, before anything happens.
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let mut chance = Chance::seeded(scenario.seed);
+        let mut terms: BTreeMap<_, _> =
+            Who::PARTNERS.into_iter().map(|who| (who, terms(&mut chance))).collect();
+        if let Some(dead) = scenario.faults.dead.and_then(|who| terms.get_mut(&who)) {
+            dead.retries = 2;
+        }
+        let partners = terms.iter().map(|(who, terms)| (*who, Partner::new(*who, terms))).collect();
+        let mut world = Self {
+            gateway: Gateway::new(&terms, scenario.plant),
+            broker: Broker::default(),
+            now: BEGIN.parse().expect("an instant"),
+            findings: Vec::new(),
+            trace: Vec::new(),
+            points: 0,
+            agenda: BTreeMap::new(),
+            planned: 0,
+            happenings: 0,
+            exchanges: BTreeMap::new(),
+            last_exchange: 0,
+            scenario,
+            chance,
+            partners,
+        };
+        world.start_gateway();
+        for number in 1..=world.scenario.declarations {
+            let after = world.chance.millis(0, 20_000);
+            world.send_on_errand(after, Who::Broker, Errand::Lodge { number });
+        }
+        world
+    }
+
+    /// Lets everything happen, until nothing is left.
+    pub(crate) fn run(&mut self) {
+        let end = self.calm_from().plus(QUIET_AFTER);
+        while let Some(((at, _), happening)) = self.agenda.pop_first() {
+            self.now = at;
+            self.happenings += 1;
+            if self.happenings > HAPPENINGS_MAX || at > end {
+                return self.find("it does not end (P9)");
+            }
+            self.happens(happening);
+            if self.findings.len() > FINDINGS_MAX {
+                return;
+            }
+        }
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        match happening {
+            Happening::Request { exchange, echo } => self.request_arrives(exchange, echo),
+            Happening::Answer { exchange, answer } => self.answer_arrives(exchange, answer),
+            Happening::TimeOut { exchange } => self.answer_arrives(exchange, Answer::Nothing),
+            Happening::Step { life, handling } => self.gateway_goes_on(life, handling),
+            Happening::Look { life, destination } => self.gateway_looks(life, destination),
+            Happening::Start => self.start_gateway(),
+            Happening::Insist { who, place } => self.insist(who, place),
+            Happening::Errand { who, errand } => self.go(who, errand),
+        }
+    }
+
+    fn plan(&mut self, after: Duration, happening: Happening) {
+        self.planned += 1;
+        self.agenda.insert((self.now.plus(after), self.planned), happening);
+    }
+
+    /// When faults stop.
+    pub(crate) fn calm_from(&self) -> Timestamp {
+        let begin: Timestamp = BEGIN.parse().expect("an instant");
+        begin.plus(self.scenario.faults.last)
+    }
+
+    /// Whether faults may happen now, once in so many times.
+    pub(crate) fn strikes(&mut self, odds: u64) -> bool {
+        self.now < self.calm_from() && self.chance.one_in(odds)
+    }
+
+    /// Something that no promise allows.
+    pub(crate) fn find(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        self.note(format!("FINDING {what}"));
+        self.findings.push(what);
+    }
+
+    /// A line of the trace.
+    pub(crate) fn note(&mut self, what: impl AsRef<str>) {
+        let begin: Timestamp = BEGIN.parse().expect("an instant");
+        let millis = self.now.since(begin).as_millis();
+        self.trace.push(format!("{:>7}.{:03} {}", millis / 1000, millis % 1000, what.as_ref()));
+    }
+
+    // The gateway's agenda.
+
+    /// The gateway goes on with something in hand, a moment later.
+    pub(crate) fn plan_step(&mut self, life: u64, handling: u64) {
+        let after = self.chance.millis(1, 20);
+        self.plan(after, Happening::Step { life, handling });
+    }
+
+    /// The gateway looks at a destination at this instant.
+    pub(crate) fn plan_look(&mut self, life: u64, destination: Who, at: Timestamp) {
+        let after = at.since(self.now).max(Duration::from_millis(1));
+        self.plan(after, Happening::Look { life, destination });
+    }
+
+    /// The gateway is started again, after a while.
+    pub(crate) fn plan_start(&mut self) {
+        let after = self.chance.millis(500, 30_000);
+        self.plan(after, Happening::Start);
+    }
+
+    // The network.
+
+    /// A request goes out.
+    pub(crate) fn post(&mut self, from: Who, to: Who, request: Entity, purpose: Purpose) {
+        self.last_exchange += 1;
+        let exchange = self.last_exchange;
+        self.exchanges.insert(exchange, Exchange { from, to, request, purpose, is_open: true });
+        self.plan(PATIENCE, Happening::TimeOut { exchange });
+        let copies = if self.strikes(self.scenario.faults.repetition) { 2 } else { 1 };
+        for copy in 0..copies {
+            if self.is_cut(from) || self.is_cut(to) || self.strikes(self.scenario.faults.loss) {
+                self.note(format!("a request of {} to {} is lost", from.name(), to.name()));
+                continue;
+            }
+            let after = self.delay();
+            self.plan(after, Happening::Request { exchange, echo: copy > 0 });
+        }
+    }
+
+    fn request_arrives(&mut self, exchange: u64, echo: bool) {
+        let Exchange { from, to, request, .. } = &self.exchanges[&exchange];
+        let (from, to, request) = (*from, *to, request.clone());
+        let answers = (!echo).then_some(exchange);
+        if to == Who::Gateway {
+            self.gateway_is_asked(from, request, answers);
+        } else {
+            self.partner_is_asked(to, &request, answers);
+        }
+    }
+
+    /// An answer goes back on the connection, where there is one.
+    pub(crate) fn answer(&mut self, exchange: Option<u64>, answer: Answer) {
+        let Some(exchange) = exchange else { return };
+        let Exchange { from, to, .. } = &self.exchanges[&exchange];
+        let (from, to) = (*from, *to);
+        if self.is_cut(from) || self.is_cut(to) || self.strikes(self.scenario.faults.loss) {
+            return self.note(format!("an answer of {} to {} is lost", to.name(), from.name()));
+        }
+        let after = self.delay();
+        self.plan(after, Happening::Answer { exchange, answer });
+    }
+
+    fn answer_arrives(&mut self, exchange: u64, answer: Answer) {
+        let Some(open) = self.exchanges.get_mut(&exchange).filter(|it| it.is_open) else { return };
+        open.is_open = false;
+        let (client, server, purpose) = (open.from, open.to, open.purpose.clone());
+        match purpose {
+            Purpose::Transmit { life, delivery, attempt } => {
+                self.gateway_is_answered(life, server, delivery, attempt, answer);
+            }
+            Purpose::Post { place } => self.partner_is_answered(client, place, &answer),
+        }
+    }
+
+    /// Whether a party cannot be reached now.
+    fn is_cut(&self, who: Who) -> bool {
+        let begin: Timestamp = BEGIN.parse().expect("an instant");
+        let at = self.now.since(begin);
+        if self.scenario.faults.dead == Some(who) {
+            return true;
+        }
+        let outages = self.scenario.faults.outages.iter();
+        self.now < self.calm_from()
+            && outages.clone().any(|(cut, from, until)| *cut == who && *from <= at && at < *until)
+    }
+
+    fn delay(&mut self) -> Duration {
+        if self.strikes(self.scenario.faults.lateness) {
+            self.chance.millis(100, 15_000)
+        } else {
+            self.chance.millis(1, 40)
+        }
+    }
+
+    // Partners.
+
+    /// A partner does something of its own accord, later.
+    pub(crate) fn send_on_errand(&mut self, after: Duration, who: Who, errand: Errand) {
+        self.plan(after, Happening::Errand { who, errand });
+    }
+
+    /// A partner.
+    pub(crate) fn partner(&mut self, who: Who) -> &mut Partner {
+        self.partners.get_mut(&who).expect("everybody takes part")
+    }
+
+    fn partner_is_asked(&mut self, who: Who, request: &Entity, exchange: Option<u64>) {
+        let manners = if self.now < self.calm_from() {
+            self.scenario.faults.manners(&mut self.chance)
+        } else {
+            crate::partner::Manners::Honest
+        };
+        let now = self.now;
+        let taken = self.partner(who).take(request, now, manners);
+        let response = taken.response.as_ref().map(|it| it.status);
+        self.note(format!("{} is asked: {manners:?}, {response:?}", who.name()));
+        self.collect_complaints(who);
+        if let Some(response) = taken.response {
+            self.answer(exchange, Answer::Response(response));
+        }
+        if let Some(signal) = taken.signal {
+            let place = self.partner(who).keep_signal(signal);
+            self.insist(who, place);
+        }
+        self.is_told(who, taken.told);
+        if let Some(message) = taken.news {
+            let header = &message.header;
+            self.note(format!("{} hands on {} {}", who.name(), header.action, header.data.message_id));
+            self.react(who, &message);
+        }
+    }
+
+    fn partner_is_answered(&mut self, who: Who, place: usize, answer: &Answer) {
+        let Answer::Response(response) = answer else { return };
+        let now = self.now;
+        let told = self.partner(who).answered(place, response, now);
+        self.collect_complaints(who);
+        self.is_told(who, told);
+    }
+
+    /// A partner has learned what became of what it posted at this place.
+    fn is_told(&mut self, who: Who, place: Option<usize>) {
+        let Some(place) = place else { return };
+        let posted = &self.partner(who).posted[place];
+        let (id, fate) = (posted.message_id.clone(), posted.fate.clone());
+        let told = if let Fate::Refused(why) = fate { why } else { "acknowledged".to_owned() };
+        self.note(format!("{} hears of {id}: {told}", who.name()));
+        self.relapse(who, place);
+    }
+
+    fn collect_complaints(&mut self, who: Who) {
+        for complaint in std::mem::take(&mut self.partner(who).complaints) {
+            self.find(complaint);
+        }
+    }
+
+    /// A partner posts a letter, and goes on until it is answered.
+    pub(crate) fn write(&mut self, who: Who, letter: Letter) {
+        self.write_under(who, letter, None);
+    }
+
+    /// A partner posts a letter, under the MessageId of another one that it posted.
+    pub(crate) fn write_under(&mut self, who: Who, letter: Letter, forges: Option<usize>) {
+        let now = self.now;
+        let action = letter.action.clone();
+        let place = self.partner(who).compose(letter, now, forges);
+        let id = self.partner(who).posted[place].message_id.clone();
+        let how = if forges.is_some() { "forges" } else { "posts" };
+        self.note(format!("{} {how} {action} {id}", who.name()));
+        self.insist(who, place);
+    }
+
+    fn insist(&mut self, who: Who, place: usize) {
+        let posted = &self.partner(who).posted[place];
+        let is_signal = posted.letter.is_none();
+        if posted.fate != Fate::Open || (is_signal && posted.attempts > 0) {
+            return;
+        }
+        self.post_again(who, place);
+        if !is_signal {
+            let after = self.chance.millis(8_000, 12_000);
+            self.plan(after, Happening::Insist { who, place });
+        }
+    }
+
+    /// A partner posts what stands at this place, whether or not it was posted or answered before.
+    pub(crate) fn post_again(&mut self, who: Who, place: usize) {
+        let posted = &mut self.partner(who).posted[place];
+        posted.attempts += 1;
+        let request = posted.sealed.clone().into();
+        self.post(who, Who::Gateway, request, Purpose::Post { place });
+    }
+}
+
+/// The terms of one agreement. Retries outlast every fault, so that what ends badly is never an accident.
+fn terms(chance: &mut Chance) -> Terms {
+    Terms {
+        sync_reply_mode: chance.pick(&[SyncReplyMode::MshSignalsOnly, SyncReplyMode::None]),
+        retries: 200,
+        retry_interval: chance.millis(4_000, 12_000),
+        time_to_live: Duration::from_secs(3 * 3600),
+        window: chance.pick(&[1, 2, 8]),
+    }
+}
