@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use gwanmun::config::SettingsRefused;
 use gwanmun::gateway::{self, StoreFailed};
-use gwanmun::{cli, practice};
+use gwanmun::{bench, cli, practice};
 
 /// ebXML message-routing gateway for a customs Single Window
 #[derive(Parser)]
@@ -21,6 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Agreement(cli::check::AgreementArgs),
+    Bench(bench::BenchArgs),
     Case(cli::case::CaseArgs),
     Check(cli::check::CheckArgs),
     Delivery(cli::delivery::DeliveryArgs),
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let out = &mut std::io::stdout().lock();
     let told = match Arguments::parse().command {
         Command::Agreement(command) => command.run(out),
+        Command::Bench(command) => command.run(out),
         Command::Case(command) => command.run(out),
         Command::Check(command) => command.run(out),
         Command::Delivery(command) => command.run(out),
