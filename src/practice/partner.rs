@@ -248,7 +248,7 @@ impl Partner {
         match &message.error_list {
             Some(list) if refused && list.errors.iter().any(|e| e.severity == Severity::Error) => {
                 let told: Vec<String> = list.errors.iter().map(told).collect();
-                Attempt::Ended(Ending::Refused, told.join("; "))
+                Attempt::Ended(Ending::Refused, told.join("\n"))
             }
             _ => Attempt::Again("the answer is about something else".to_owned()),
         }

@@ -139,7 +139,7 @@ impl SendArgs {
         };
         match how {
             Ending::Acknowledged => receipt.tell(self.json, out)?,
-            Ending::Refused => bail!("the gateway refuses {}: {reason}", receipt.message_id),
+            Ending::Refused => bail!("the gateway refuses {}:\n{reason}", receipt.message_id),
             Ending::Expired => bail!("no receipt for {}: {reason}", receipt.message_id),
         }
         if self.wait { self.follow(&journal, before, &receipt, out).await } else { Ok(()) }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::LOOK_EVERY;
 use super::world::World;
 use crate::model::{Case, CaseState, CaseSummary, TimelineEntry};
+use crate::telemetry::EventCode;
 use crate::transport::LocalClient;
 
 /// A case and its record.
@@ -71,7 +72,8 @@ impl Account {
             "message",
             "what happened",
         ]);
-        for entry in &self.timeline {
+        // A transmission that was acknowledged says so itself, with their number.
+        for entry in self.timeline.iter().filter(|entry| &*entry.event != ATTEMPTED) {
             let party = entry.party.as_ref().map_or("", |party| world.name_of(party.as_str()));
             let message = entry.message_id.as_ref().map_or_else(String::new, |id| short(id.as_str()));
             let time = entry.at.to_jiff().strftime("%H:%M:%S%.3f").to_string();
@@ -103,4 +105,5 @@ fn short(id: &str) -> String {
     }
 }
 
+const ATTEMPTED: &str = EventCode::DeliveryAttempted.code();
 const SHORT: usize = 12;

@@ -400,7 +400,11 @@ const CAST: [Actor; 9] = [
         forms: &[],
     },
     agency("kfda", "KFDA", "AG000000000001", "swgw-kfda-3", &[("X01", "X51")]),
-    agency("npqs", "NPQS", "AG000000000002", "swgw-npqs-2", &[("X02", "X52")]),
+    // One of them has its signals posted separately, as a partner without synchronous replies does.
+    Actor {
+        sync_reply_mode: "none",
+        ..agency("npqs", "NPQS", "AG000000000002", "swgw-npqs-2", &[("X02", "X52")])
+    },
     agency("nvrqs", "NVRQS", "AG000000000003", "swgw-nvrqs-2", &[("X03", "X53")]),
     agency("nfis", "NFIS", "AG000000000004", "swgw-nfis-1", &[("X04", "X54")]),
     agency("kpta", "KPTA", "AG000000000243", "swgw-kpta-4", &[("FR2", "FS7")]),
