@@ -117,7 +117,12 @@ impl Node {
             let desk = Arc::clone(&desk);
             move |request: Request| {
                 let (desk, path) = (Arc::clone(&desk), path.clone());
-                async move { desk.answer(request, &path).await }
+                // In a task of its own: a gateway that hangs up, or dies, cuts nothing short.
+                let answering = tokio::spawn(async move { desk.answer(request, &path).await });
+                async move {
+                    let answered = answering.await;
+                    answered.unwrap_or_else(|_| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
+                }
             }
         };
         let server = Server::tls(address, tls, ServerOptions::default(), handler).await?;
