@@ -119,8 +119,10 @@ impl Sender {
         }
         let destination = self.destination.clone();
         let limit = room + self.in_hand.len();
+        // One instant for both questions: what falls due between two would be neither taken nor waited for.
+        let looked_at = now();
         let looked = compute(&self.shared, move |shared, _| {
-            let due = shared.store.due(&destination, now(), limit)?;
+            let due = shared.store.due(&destination, looked_at, limit)?;
             let next = shared.store.next_due(&destination)?;
             Ok::<_, crate::store::StoreError>((due, next))
         });
@@ -144,7 +146,7 @@ impl Sender {
             });
             self.tasks.insert(handle.id(), due.id);
         }
-        let until = next.map_or(LONGEST_SLEEP, |due| due.since(now()).min(LONGEST_SLEEP));
+        let until = next.map_or(LONGEST_SLEEP, |due| due.since(looked_at).min(LONGEST_SLEEP));
         // Something due that is in hand already comes back by itself when its attempt ends.
         if until.is_zero() { Instant::now() + LONGEST_SLEEP } else { Instant::now() + until }
     }
