@@ -1,0 +1,140 @@
+//! A party that writes whatever a scenario wants it to write, and reads the answer as an honest partner would.
+
+use std::path::Path;
+
+use gwanmun::codec::envelope::{decode_envelope, decode_fault};
+use gwanmun::codec::mime::{MimeLimits, unpack};
+use gwanmun::codec::xml::XmlLimits;
+use gwanmun::config::load_party;
+use gwanmun::model::{ConversationId, Digest, EbxmlError, Message, Payload, Sealed, Timestamp};
+use gwanmun::msh::{self, Posting};
+use gwanmun::practice::Partner;
+use gwanmun::security::{SigningKey, seal};
+use gwanmun::transport::PostResponse;
+
+use crate::world::World;
+
+pub(crate) struct Correspondent {
+    partner: Partner,
+    signer: SigningKey,
+    endpoint: String,
+}
+
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// A signed acknowledgment that repeats every digest of what was sent.
+    Acknowledged,
+    /// A MessageError: errorCode, location and Description of each error; signed or, to strangers, not.
+    Errors { signed: bool, errors: Vec<EbxmlError> },
+    /// A SOAP Fault with this code.
+    Fault(String),
+    /// A bare HTTP status.
+    Status(u16),
+}
+
+impl Correspondent {
+    /// A partner of the world as it is.
+    pub(crate) fn new(world: &World, name: &str) -> Self {
+        Self::with(world, name, world.party(name))
+    }
+
+    /// A partner whose connections are made with another certificate of the authority.
+    pub(crate) fn with_tls_of(world: &World, name: &str, other: &str) -> Self {
+        let file = format!("{name}-with-tls-of-{}.toml", other.replace('/', "-"));
+        let settings = std::fs::read_to_string(world.party(name)).expect("is there");
+        world.write(&file, &settings.replace(&format!("pki/{name}/tls"), &format!("pki/{other}/tls")));
+        Self::with(world, name, &world.path(&file))
+    }
+
+    fn with(world: &World, name: &str, settings: &Path) -> Self {
+        let settings = load_party(settings).expect("is in order");
+        let pem = |file: &str| std::fs::read(world.path(&format!("pki/{name}/{file}"))).expect(file);
+        let signer = SigningKey::from_pem(name, &pem("signing.pem"), &pem("signing.key")).expect("is a key");
+        let partner = Partner::new(settings).expect("has its keys");
+        Self { partner, signer, endpoint: world.endpoint().to_owned() }
+    }
+
+    /// A message that is in order, under the agreement that lets it go.
+    pub(crate) fn message(&self, action: &str, conversation: &str, payloads: Vec<Payload>) -> Message {
+        let settings = self.partner.settings();
+        let service = settings.service_of(action).expect(action);
+        let agreement = settings.agreement_to_send(&service, action).expect(action);
+        let posting = Posting {
+            message_id: self.partner.fresh_id().expect("there is randomness"),
+            conversation_id: ConversationId::new(conversation).expect("is an id"),
+            ref_to_message_id: None,
+            service: msh::service_to_send(agreement, &service, action),
+            action: action.into(),
+            timestamp: now(),
+            time_to_live: now().plus(agreement.reliability.time_to_live),
+        };
+        msh::compose(agreement, posting, payloads)
+    }
+
+    /// The octets of a message with our signature.
+    pub(crate) fn sealed(&self, message: &Message) -> Sealed {
+        seal(message, Some(&self.signer)).expect("can be signed")
+    }
+
+    /// Posts octets over mutual TLS.
+    pub(crate) async fn try_post(&self, sealed: &Sealed) -> anyhow::Result<PostResponse> {
+        self.partner.post(&self.endpoint, sealed).await
+    }
+
+    /// The same, when an answer is sure to come.
+    pub(crate) async fn post(&self, sealed: &Sealed) -> PostResponse {
+        self.try_post(sealed).await.expect("is answered")
+    }
+
+    /// Posts, and reads the answer.
+    pub(crate) async fn ask(&self, sealed: &Sealed) -> Told {
+        let answer = self.post(sealed).await;
+        self.read(&answer, sealed)
+    }
+
+    /// What an answer to these octets says.
+    pub(crate) fn read(&self, answer: &PostResponse, sealed: &Sealed) -> Told {
+        let status = answer.status.as_u16();
+        if answer.body.is_empty() {
+            return Told::Status(status);
+        }
+        if let Some(fault) = decode_fault(&answer.body) {
+            assert_eq!(status, 500, "the status of a fault");
+            return Told::Fault(fault.code.as_str().to_owned());
+        }
+        assert_eq!(status, 200, "the status of a message");
+        let content_type = answer.content_type.as_deref().expect("has a Content-Type");
+        let peer = Some(Digest(answer.peer_certificate_der_sha256));
+        let Ok(verified) = self.partner.open(content_type, &answer.body, peer, now()) else {
+            return unverified(content_type, answer);
+        };
+        let (message, signed) = (verified.message(), verified.is_signed());
+        match message.acknowledgments.first() {
+            Some(acknowledgment) => {
+                let agreement = self.partner.agreement(verified.cpa_id()).expect("is ours");
+                msh::check_receipt(acknowledgment, signed, agreement, &sealed.references)
+                    .expect("repeats it");
+                Told::Acknowledged
+            }
+            None => Told::Errors { signed, errors: errors(message) },
+        }
+    }
+}
+
+/// An answer that no agreement covers: it can be read, not believed.
+fn unverified(content_type: &str, answer: &PostResponse) -> Told {
+    let package = unpack(content_type, &answer.body, &MimeLimits::default()).expect("is a package");
+    let envelope = decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope");
+    assert_eq!(envelope.signature, None, "a signature that does not verify");
+    Told::Errors { signed: false, errors: errors(&envelope.message) }
+}
+
+fn errors(message: &Message) -> Vec<EbxmlError> {
+    message.error_list.clone().map(|list| list.errors).unwrap_or_default()
+}
+
+#[expect(clippy::disallowed_methods, reason = "messages of a test are as fresh as any")]
+pub(crate) fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}

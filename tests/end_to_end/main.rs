@@ -1,0 +1,15 @@
+//! The real program from outside: gateway and partners as processes of their own, real sockets, real mutual TLS, a
+//! real store; one scenario a file.
+//!
+//! Promises: every world has its own directory, keys and ports, and its processes end with it; nothing waits for
+//! time to pass, only for conditions, each with a deadline.
+
+mod configuration;
+mod correspondent;
+mod forgery;
+mod process;
+mod quarantined;
+mod refused;
+mod repeated;
+mod survive;
+mod world;

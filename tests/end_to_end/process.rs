@@ -1,0 +1,79 @@
+//! A process of ours: its log, its violent end, and waiting for what it does.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use tokio::time::{interval, timeout};
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_gwanmun");
+
+/// How long anything may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A running process; it ends with its handle.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the program; what it says on either stream is appended to the log.
+    pub(crate) fn start<A: AsRef<OsStr>>(log: PathBuf, arguments: impl IntoIterator<Item = A>) -> Self {
+        let file = File::options().create(true).append(true).open(&log).expect("opens the log");
+        let err = file.try_clone().expect("one more handle");
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).stdin(Stdio::null()).stdout(file).stderr(err);
+        Self { child: command.spawn().expect("starts"), log }
+    }
+
+    /// SIGKILL, without a word before it. Returns when the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("is ours to end");
+        self.child.wait().expect("is our child");
+    }
+
+    /// Everything that it said.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Fails the test when the process has ended by itself.
+    pub(crate) fn check(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("is our child") {
+            panic!("{} ended ({status}):\n{}", self.log.display(), self.said());
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended by itself needs neither.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs the program to its end.
+pub(crate) fn run<A: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = A>) -> Output {
+    Command::new(PROGRAM).args(arguments).current_dir(directory).output().expect("runs")
+}
+
+/// Waits until `look` finds something.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut ticks = interval(LOOK_EVERY);
+    let found = timeout(DEADLINE, async {
+        loop {
+            ticks.tick().await;
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("not in time: {what}"))
+}

@@ -1,0 +1,170 @@
+//! The gateway dies by SIGKILL again and again while a case runs: the case completes all the same, and every partner
+//! handed each business message on exactly once (P1 to P4, P6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gwanmun::model::Digest;
+use gwanmun::practice::{Ending, Entry, Received};
+
+use crate::correspondent::{Correspondent, Told};
+use crate::process::{Process, until};
+use crate::world::World;
+
+/// Agencies that decide quickly, one after the other.
+const AGENCIES: [(&str, &str); 3] =
+    [("kfda", "ACCEPT,0s;APPROVE,1s"), ("npqs", "ACCEPT,0s;APPROVE,2s"), ("kpta", "ACCEPT,0s;APPROVE,3s")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_completes_however_often_the_gateway_dies() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let mut running = vec![world.play("broker", &[]).await];
+    running.push(world.play("customs", &["--customs-delay", "100ms"]).await);
+    let [first_agency, late @ ..] = AGENCIES;
+    running.push(world.play(first_agency.0, &["--script", first_agency.1]).await);
+    let mut gateway = world.serve().await;
+
+    let lodging = world.lodging(1);
+    let sealed = broker.sealed(&broker.message("GOVCBR929", &lodging.declaration, lodging.payloads.clone()));
+    let answer = broker.post(&sealed).await;
+    assert_eq!(broker.read(&answer, &sealed), Told::Acknowledged);
+    restart(&world, &mut gateway).await; // after accept
+    assert_eq!(broker.post(&sealed).await.body, answer.body, "the acknowledgment outlives the gateway");
+
+    // Between sends: two agencies are not there yet.
+    heard(&world, "kfda", "its application", |entry| entry.action.starts_with("GOVCBRX01")).await;
+    restart(&world, &mut gateway).await;
+    for (name, script) in late {
+        running.push(world.play(name, &["--script", script]).await);
+    }
+    // Before a result: accepted, not decided.
+    heard(&world, "broker", "that an agency has accepted", |entry| entry.says == "accepted").await;
+    restart(&world, &mut gateway).await;
+    // After a result.
+    heard(&world, "broker", "the first result", |entry| entry.says == "approved").await;
+    restart(&world, &mut gateway).await;
+    // After the last one, before anything is cleared.
+    heard(&world, "customs", "that everything is collected", |entry| entry.says.starts_with("all_collected"))
+        .await;
+    restart(&world, &mut gateway).await;
+    heard(&world, "broker", "that the goods are cleared", |entry| entry.says == "status 13").await;
+
+    until("every delivery is acknowledged", async || {
+        let deliveries = world.list("/deliveries").await;
+        deliveries.iter().all(|delivery| delivery["state"] == "delivered").then_some(())
+    })
+    .await;
+    until("every message of a partner has its end", async || {
+        PARTNERS.iter().all(|name| open_messages(&world, name) == 0).then_some(())
+    })
+    .await;
+    for partner in &mut running {
+        partner.check();
+    }
+    each_handed_on_once(&world, &lodging.payloads.iter().map(|payload| payload.digest).collect());
+    conserved(&world).await;
+    let case = world.ask(&format!("/cases/{}", lodging.declaration)).await;
+    assert_eq!(case["state"], "cleared", "{case}");
+}
+
+const PARTNERS: [&str; 5] = ["broker", "customs", "kfda", "npqs", "kpta"];
+
+/// SIGKILL, and a start on the same directory.
+async fn restart(world: &World, gateway: &mut Process) {
+    gateway.kill();
+    *gateway = world.serve().await;
+}
+
+async fn heard(world: &World, partner: &str, what: &str, is_it: impl Fn(&Received) -> bool) {
+    until(&format!("{partner} hears {what}"), async || {
+        world.received(partner).iter().any(&is_it).then_some(())
+    })
+    .await;
+}
+
+/// Messages of a partner's own whose end is not known.
+fn open_messages(world: &World, partner: &str) -> usize {
+    let (mut sent, mut ended) = (0, 0);
+    for entry in world.journal(partner) {
+        match entry {
+            Entry::Sent(_) => sent += 1,
+            Entry::Ended(end) => {
+                assert_eq!(end.how, Ending::Acknowledged, "{partner}: {}", end.reason);
+                ended += 1;
+            }
+            Entry::Received(_) => {}
+        }
+    }
+    sent - ended
+}
+
+/// What each partner handed on, by what it means: no more, no less, and nothing twice.
+fn each_handed_on_once(world: &World, lodged: &BTreeSet<Digest>) {
+    let expected: [(&str, &[(&str, usize)]); 5] = [
+        (
+            "broker",
+            &[
+                ("GOVCBR023 status 13", 1),
+                ("GOVCBRFS7 approved", 1),
+                ("GOVCBRR99 accepted", 1),
+                ("GOVCBRRBH accepted", 3),
+                ("GOVCBRX51 approved", 1),
+                ("GOVCBRX52 approved", 1),
+                ("GOVCBRXS2 all_collected favourable", 1),
+                ("GOVCBRXS2 first_result", 1),
+            ],
+        ),
+        (
+            "customs",
+            &[
+                ("GOVCBR929 1 line(s)", 1),
+                ("GOVCBRFS7 approved", 1),
+                ("GOVCBRX51 approved", 1),
+                ("GOVCBRX52 approved", 1),
+                ("GOVCBRXS2 all_collected favourable", 1),
+                ("GOVCBRXS2 first_result", 1),
+            ],
+        ),
+        ("kfda", &[("GOVCBRX01 1 item(s)", 1)]),
+        ("npqs", &[("GOVCBRX02 1 item(s)", 1)]),
+        ("kpta", &[("GOVCBRFR2 1 item(s)", 1)]),
+    ];
+    let mut passed_on = BTreeSet::new();
+    for (partner, expected) in expected {
+        let mut counts = BTreeMap::new();
+        for entry in world.received(partner) {
+            *counts.entry(format!("{} {}", entry.action, entry.says)).or_insert(0) += 1;
+            passed_on.extend(entry.digest);
+            passed_on.extend(entry.attachments.iter().map(|(_, digest)| *digest));
+        }
+        let counts: Vec<_> = counts.iter().map(|(what, count)| (what.as_str(), *count)).collect();
+        assert_eq!(counts, expected, "{partner}");
+    }
+    assert!(lodged.is_subset(&passed_on), "every document and attachment arrived octet for octet");
+}
+
+/// What the gateway took in is what partners sent; what it sent is what partners took in.
+async fn conserved(world: &World) {
+    let (mut sent, mut received) = (BTreeSet::new(), BTreeSet::new());
+    for partner in PARTNERS {
+        for entry in world.journal(partner) {
+            match entry {
+                Entry::Sent(entry) => assert!(sent.insert(entry.message_id.to_string())),
+                Entry::Received(entry) => {
+                    let id = entry.message_id.to_string();
+                    assert!(received.insert(id), "{partner} handed {} on twice", entry.message_id);
+                }
+                Entry::Ended(_) => {}
+            }
+        }
+    }
+    let ids = |listed: Vec<serde_json::Value>, id: fn(&serde_json::Value) -> &serde_json::Value| {
+        let ids = listed.iter().map(|item| id(item).as_str().expect("is an id").to_owned());
+        ids.collect::<BTreeSet<_>>()
+    };
+    let delivered = ids(world.list("/deliveries").await, |delivery| &delivery["message_id"]);
+    assert_eq!(delivered, received);
+    let taken = ids(world.list("/messages").await, |message| &message["key"]["message_id"]);
+    assert_eq!(taken.len(), sent.len() + 1, "the lodging and what partners sent");
+    assert!(sent.is_subset(&taken));
+}
