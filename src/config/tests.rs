@@ -71,10 +71,13 @@ format = "swgw-rules/1"
 id = "none"
 revision = "1"
 time_zone = "Asia/Seoul"
+tables = ["rows.csv"]
 
 [agency]
 KFDA = { party = "AG000000000001", cpa = "sw-kfda", mode = "system" }
 "#;
+
+const ROWS: &str = "id,from,until,hs,law,agency,application,result\n";
 
 const PARTY: &str = r#"
 [identity]
@@ -125,6 +128,7 @@ fn world() -> tempfile::TempDir {
     fs::write(world.path().join("gwanmun.toml"), SETTINGS).expect("writes");
     fs::write(world.path().join("partners/kfda.toml"), KFDA).expect("writes");
     fs::write(world.path().join("rules/ruleset.toml"), RULES).expect("writes");
+    fs::write(world.path().join("rules/rows.csv"), ROWS).expect("writes");
     world
 }
 
@@ -254,7 +258,7 @@ fn every_mistake_is_told_with_its_place() {
         "rules/ruleset.toml",
         "\"sw-kfda\"",
         "\"sw-kfda-2\"",
-        &["rules/ruleset.toml:8:44: agency KFDA: there is no agreement sw-kfda-2"],
+        &["rules/ruleset.toml:9:42: sw-kfda-2 is no agreement that is registered"],
     );
     check(
         kfda,
