@@ -1,14 +1,19 @@
-//! Asking a running gateway over its local socket.
+//! Asking a running gateway over its local socket, and showing what it says.
+//!
+//! Text that came from partners is shown with its control characters escaped (S22). Colour only on a terminal.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use comfy_table::{Table, presets};
+use comfy_table::{Cell, Color, Table, presets};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config;
+use crate::model::PartyKey;
 use crate::transport::{LocalClient, LocalResponse, StatusCode};
 
 /// Whom to ask, and for whom the answer is.
@@ -29,8 +34,11 @@ pub(super) fn ask(asking: &Asking, method: &str, path: &str) -> Result<Value> {
         StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => {
             serde_json::from_slice(&answer.body).context("the gateway's answer")
         }
-        StatusCode::NOT_FOUND => bail!("the gateway knows nothing of that name"),
-        status => bail!("the gateway answers {status}: {}", String::from_utf8_lossy(&answer.body)),
+        status => {
+            let told: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            let told = told.as_ref().and_then(|told| told["error"].as_str());
+            bail!("the gateway answers {status}: {}", plain(told.unwrap_or("no more")))
+        }
     }
 }
 
@@ -73,22 +81,88 @@ pub(super) fn with_query(path: &str, parameters: &[(&str, Option<String>)]) -> S
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
-/// A plain table.
+/// The registered parties by their names.
+pub(super) struct Names(BTreeMap<PartyKey, String>);
+
+#[derive(Deserialize)]
+struct Named {
+    key: PartyKey,
+    name: String,
+}
+
+impl Names {
+    /// As the gateway knows them.
+    pub(super) fn ask(asking: &Asking) -> Result<Self> {
+        let (parties, _) = ask_for::<Vec<Named>>(asking, "/parties")?;
+        Ok(Self(parties.into_iter().map(|party| (party.key, party.name)).collect()))
+    }
+
+    /// The name of a party; its box number when it is not registered.
+    pub(super) fn of(&self, party: &PartyKey) -> String {
+        self.0.get(party).map_or_else(|| party.to_string(), Clone::clone)
+    }
+}
+
+/// The box number of a party that is called by its name or box number.
+pub(super) fn party(asking: &Asking, called: Option<&String>) -> Result<Option<String>> {
+    let Some(called) = called else { return Ok(None) };
+    let Names(names) = Names::ask(asking)?;
+    let key = names.iter().find(|(key, name)| key.as_str() == called || *name == called);
+    let (key, _) = key.with_context(|| format!("no party is called {called}; see `gwanmun party list`"))?;
+    Ok(Some(key.to_string()))
+}
+
+/// Text on one line, its control characters escaped.
+pub(super) fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// A table without lines. What is headed `state` is coloured on a terminal.
 pub(super) fn table<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(headings);
+    if std::env::var_os("NO_COLOR").is_some() {
+        table.force_no_tty();
+    }
     for row in rows {
-        table.add_row(row);
+        table.add_row(headings.iter().zip(row).map(|(heading, text)| {
+            let cell = Cell::new(plain(&text));
+            if *heading == "state" { cell.fg(color_of(&text)) } else { cell }
+        }));
     }
     table
+}
+
+/// Well, for an operator to look at, or still going on.
+fn color_of(state: &str) -> Color {
+    match state {
+        "ready"
+        | "cleared"
+        | "accepted"
+        | "delivered"
+        | "approved"
+        | "approved_conditional"
+        | "not_applicable" => Color::Green,
+        "blocked" | "dismissed" | "refused" | "quarantined" | "rejected" | "expired" | "undeliverable"
+        | "error" | "revoked" | "lapsed" => Color::Red,
+        _ => Color::Yellow,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_partners_wrote_cannot_steer_a_terminal() {
+        assert_eq!(plain("승인 \u{1b}[31m\u{9b}m\n"), "승인 \\u{1b}[31m\\u{9b}m\\n", "S22");
+        let shown = table(["state", "reason"], [["ready".to_owned(), "a\nb".to_owned()]]).to_string();
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+    }
 
     #[test]
     fn paths_are_escaped() {

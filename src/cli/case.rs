@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::ask::{Asking, ask_for, escaped, table, with_query};
+use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
 use crate::model::{Case, CaseSummary, TimelineEntry};
 
 /// Cases of a running gateway
@@ -22,7 +22,7 @@ enum CaseCommand {
         /// Only in this state: collecting, ready, blocked, cleared, dismissed, result_only
         #[arg(long)]
         state: Option<String>,
-        /// Only those of this party
+        /// Only those of this party, by name or box number
         #[arg(long, value_name = "PARTY")]
         submitter: Option<String>,
         /// How many
@@ -59,18 +59,19 @@ impl CaseArgs {
             CaseCommand::List { state, submitter, limit, asking } => {
                 let parameters = [
                     ("state", state.clone()),
-                    ("submitter", submitter.clone()),
+                    ("submitter", party(asking, submitter.as_ref())?),
                     ("limit", Some(limit.to_string())),
                 ];
                 let (cases, value) = ask_for::<Vec<CaseSummary>>(asking, &with_query("/cases", &parameters))?;
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
+                let names = Names::ask(asking)?;
                 let rows = cases.into_iter().map(|case| {
                     [
                         case.id.to_string(),
                         case.declaration.as_deref().unwrap_or("-").to_owned(),
-                        case.submitter.map_or_else(|| "-".to_owned(), |party| party.to_string()),
+                        case.submitter.map_or_else(|| "-".to_owned(), |party| names.of(&party)),
                         case.state.as_str().to_owned(),
                         format!("{}/{}", case.decided.0, case.decided.1),
                         case.opened_at.to_string(),
@@ -87,7 +88,7 @@ impl CaseArgs {
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
-                show(&case, out)?;
+                show(&case, &Names::ask(asking)?, out)?;
             }
             CaseCommand::Timeline { key, asking } => {
                 let path = format!("/cases/{}/timeline", escaped(key));
@@ -95,13 +96,14 @@ impl CaseArgs {
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
+                let names = Names::ask(asking)?;
                 let rows = entries.into_iter().map(|entry| {
                     [
                         entry.at.to_string(),
                         entry.event.to_string(),
-                        entry.party.map(|party| party.to_string()).unwrap_or_default(),
+                        entry.party.map(|party| names.of(&party)).unwrap_or_default(),
                         entry.message_id.map(|id| id.to_string()).unwrap_or_default(),
-                        entry.text,
+                        if entry.alarm { format!("! {}", entry.text) } else { entry.text },
                     ]
                 });
                 writeln!(out, "{}", table(["time", "event", "party", "message", "what happened"], rows))?;
@@ -111,14 +113,14 @@ impl CaseArgs {
     }
 }
 
-fn show(case: &Case, out: &mut dyn Write) -> Result<()> {
+fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     writeln!(out, "case         {}", case.id)?;
-    writeln!(out, "declaration  {}", case.declaration.as_deref().unwrap_or("-"))?;
-    writeln!(out, "submitter    {}", or_none(case.submitter.as_ref().map(ToString::to_string)))?;
+    writeln!(out, "declaration  {}", plain(case.declaration.as_deref().unwrap_or("-")))?;
+    writeln!(out, "submitter    {}", or_none(case.submitter.as_ref().map(|party| names.of(party))))?;
     writeln!(out, "state        {} (revision {})", case.state.as_str(), case.revision)?;
     writeln!(out, "opened       {}", case.opened_at)?;
-    writeln!(out, "customs      {}", case.customs_status.as_deref().unwrap_or("-"))?;
+    writeln!(out, "customs      {}", plain(case.customs_status.as_deref().unwrap_or("-")))?;
     writeln!(out, "rule set     {}\n", or_none(case.rule_set.map(|digest| digest.to_string())))?;
     let applications = case.applications.iter().map(|application| {
         [

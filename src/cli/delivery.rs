@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::ask::{Asking, ask_for, escaped, table, with_query};
+use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
 use crate::model::Delivery;
 
 /// Deliveries of a running gateway
@@ -22,7 +22,7 @@ enum DeliveryCommand {
         /// Only those of this case
         #[arg(long, value_name = "CASE")]
         case: Option<String>,
-        /// Only those to this party
+        /// Only those to this party, by name or box number
         #[arg(long, value_name = "PARTY")]
         destination: Option<String>,
         /// Only in this state: pending, awaiting_acknowledgment, held, delivered, rejected, expired, quarantined
@@ -54,7 +54,7 @@ impl DeliveryArgs {
             DeliveryCommand::List { case, destination, state, limit, asking } => {
                 let parameters = [
                     ("case", case.clone()),
-                    ("destination", destination.clone()),
+                    ("destination", party(asking, destination.as_ref())?),
                     ("state", state.clone()),
                     ("limit", Some(limit.to_string())),
                 ];
@@ -63,10 +63,11 @@ impl DeliveryArgs {
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
+                let names = Names::ask(asking)?;
                 let rows = deliveries.into_iter().map(|delivery| {
                     [
                         delivery.id.to_string(),
-                        delivery.destination.to_string(),
+                        names.of(&delivery.destination),
                         delivery.action.to_string(),
                         delivery.state.as_str().to_owned(),
                         delivery.attempts.to_string(),
@@ -82,21 +83,21 @@ impl DeliveryArgs {
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
-                show(&delivery, out)?;
+                show(&delivery, &Names::ask(asking)?, out)?;
             }
         }
         Ok(())
     }
 }
 
-fn show(delivery: &Delivery, out: &mut dyn Write) -> Result<()> {
+fn show(delivery: &Delivery, names: &Names, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "delivery        {}", delivery.id)?;
-    writeln!(out, "destination     {}", delivery.destination)?;
-    writeln!(out, "state           {} {}", delivery.state.as_str(), delivery.reason)?;
+    writeln!(out, "destination     {}", names.of(&delivery.destination))?;
+    writeln!(out, "state           {} {}", delivery.state.as_str(), plain(&delivery.reason))?;
     writeln!(out, "attempts        {}, next event {}", delivery.attempts, delivery.due)?;
     writeln!(out, "made            {}, may be delivered until {}", delivery.created_at, delivery.expires_at)?;
     writeln!(out, "CPAId           {}", delivery.cpa_id)?;
-    writeln!(out, "ConversationId  {}", delivery.conversation_id)?;
+    writeln!(out, "ConversationId  {}", plain(delivery.conversation_id.as_str()))?;
     writeln!(out, "MessageId       {}", delivery.message_id)?;
     if let Some(refers_to) = &delivery.ref_to_message_id {
         writeln!(out, "RefToMessageId  {refers_to}")?;

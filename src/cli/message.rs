@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::ask::{Asking, ask, ask_for, escaped, table, with_query};
+use super::ask::{Asking, ask, ask_for, escaped, party, plain, table, with_query};
 use crate::model::StoredMessage;
 
 /// Received messages of a running gateway
@@ -20,7 +20,7 @@ enum MessageCommand {
     /// Messages, newest first
     #[command(after_help = "Example: gwanmun message list --quarantined")]
     List {
-        /// Only those of this party
+        /// Only those of this party, by name or box number
         #[arg(long, value_name = "PARTY")]
         sender: Option<String>,
         /// Only those of this case
@@ -58,7 +58,7 @@ impl MessageArgs {
         match &self.command {
             MessageCommand::List { sender, case, refused, quarantined, limit, asking } => {
                 let parameters = [
-                    ("sender", sender.clone()),
+                    ("sender", party(asking, sender.as_ref())?),
                     ("case", case.clone()),
                     ("accepted", refused.then(|| "false".to_owned())),
                     ("quarantined", quarantined.then(|| "true".to_owned())),
@@ -111,10 +111,10 @@ fn show(message: &StoredMessage, answer: &Value, out: &mut dyn Write) -> Result<
     let header = &message.header;
     writeln!(out, "message         {}", message.key)?;
     writeln!(out, "received        {}", message.received_at)?;
-    writeln!(out, "state           {} {}", standing(message), message.reason)?;
+    writeln!(out, "state           {} {}", standing(message), plain(&message.reason))?;
     writeln!(out, "CPAId           {}", header.cpa_id)?;
-    writeln!(out, "ConversationId  {}", header.conversation_id)?;
-    writeln!(out, "Service, Action {} {}", header.service.value, header.action)?;
+    writeln!(out, "ConversationId  {}", plain(header.conversation_id.as_str()))?;
+    writeln!(out, "Service, Action {} {}", plain(&header.service.value), plain(&header.action))?;
     if let Some(refers_to) = &header.data.ref_to_message_id {
         writeln!(out, "RefToMessageId  {refers_to}")?;
     }
@@ -122,7 +122,10 @@ fn show(message: &StoredMessage, answer: &Value, out: &mut dyn Write) -> Result<
         writeln!(out, "case            {case}")?;
     }
     match answer["text"].as_str() {
-        Some(text) => writeln!(out, "\nanswered:\n{text}")?,
+        Some(text) => {
+            writeln!(out, "\nanswered:")?;
+            text.lines().try_for_each(|line| writeln!(out, "{}", plain(line)))?;
+        }
         None => writeln!(out, "\nanswered with nothing")?,
     }
     Ok(())
