@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::admin::json_response;
 use super::shared::Shared;
-use crate::model::{
-    Case, CaseId, CaseState, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, TimelineEntry,
-};
+use crate::model::{Case, CaseId, DeliveryId, MessageId, MessageKey, Party, PartyKey, TimelineEntry};
 use crate::store::{
     CaseFilter, CorrelationKey, DeliveryFilter, DeliveryLocator, Listing, MessageFilter, Needs, StoreError,
     Versioned,
@@ -25,95 +24,114 @@ const LINES_MAX: usize = 10_000;
 
 /// Answers a question.
 pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response {
-    let query = parameters(query.unwrap_or_default());
+    let mut query = Query::of(query.unwrap_or_default());
     let steps: Vec<String> = path.trim_start_matches('/').split('/').map(decoded).collect();
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     let answered = match steps.as_slice() {
-        ["cases"] => cases(shared, &query),
-        ["cases", key] => {
-            case(shared, key).map(|found| found.map(|case| json_response(StatusCode::OK, &case.value)))
-        }
+        ["cases"] => cases(shared, &mut query),
+        ["cases", key] => case(shared, key).map(|case| json_response(StatusCode::OK, &case.value)),
         ["cases", key, "timeline"] => timeline(shared, key),
-        ["messages"] => messages(shared, &query),
+        ["messages"] => messages(shared, &mut query),
         ["messages", sender, id] => message(shared, sender, id),
-        ["deliveries"] => deliveries(shared, &query),
+        ["deliveries"] => deliveries(shared, &mut query),
         ["deliveries", id] => delivery(shared, id),
-        _ => Ok(None),
+        ["parties"] => Ok(parties(shared)),
+        _ => Err(Unanswered::Nothing),
     };
-    match answered {
-        Ok(Some(response)) => response,
-        Ok(None) => {
-            json_response(StatusCode::NOT_FOUND, &json!({ "error": "there is nothing of that name" }))
-        }
-        Err(error) => {
-            json_response(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": error.to_string() }))
-        }
+    let (status, told) = match answered.and_then(|response| query.finish().map(|()| response)) {
+        Ok(response) => return response,
+        Err(Unanswered::Wrong(why)) => (StatusCode::BAD_REQUEST, why),
+        Err(Unanswered::Nothing) => (StatusCode::NOT_FOUND, "there is nothing of that name".to_owned()),
+        Err(Unanswered::Unreadable(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    };
+    json_response(status, &json!({ "error": told }))
+}
+
+type Answered = Result<Response, Unanswered>;
+
+/// Why a question has no answer.
+#[derive(Debug)]
+enum Unanswered {
+    /// It asks for what there cannot be.
+    Wrong(String),
+    /// There is nothing of that name.
+    Nothing,
+    /// A record cannot be read.
+    Unreadable(StoreError),
+}
+
+impl From<StoreError> for Unanswered {
+    fn from(error: StoreError) -> Self {
+        Self::Unreadable(error)
     }
 }
 
-type Answered = Result<Option<Response>, StoreError>;
-
-fn cases(shared: &Shared, query: &Query) -> Answered {
-    let filter = CaseFilter { state: case_state(query), submitter: party(query, "submitter") };
-    Ok(Some(list(shared.store.cases(&filter, limit(query))?)))
+fn cases(shared: &Shared, query: &mut Query) -> Answered {
+    let filter = CaseFilter { state: query.take("state")?, submitter: query.take("submitter")? };
+    Ok(list(shared.store.cases(&filter, query.limit()?)?))
 }
 
 /// A case by its id, its declaration number or the number of one of its applications.
-fn case(shared: &Shared, key: &str) -> Result<Option<Versioned<Case>>, StoreError> {
+fn case(shared: &Shared, key: &str) -> Result<Versioned<Case>, Unanswered> {
     let by_id = CaseId::new(key).ok().map(CorrelationKey::Case);
     let numbers = [CorrelationKey::Declaration(key.into()), CorrelationKey::Application(key.into())];
     for key in by_id.into_iter().chain(numbers) {
         if let Some(found) = shared.store.case(&key)? {
-            return Ok(Some(found));
+            return Ok(found);
         }
     }
-    Ok(None)
+    Err(Unanswered::Nothing)
 }
 
 fn timeline(shared: &Shared, key: &str) -> Answered {
-    let Some(found) = case(shared, key)? else { return Ok(None) };
-    let listing = shared.store.timeline(&found.value.id)?;
+    let listing = shared.store.timeline(&case(shared, key)?.value.id)?;
     let entries: Vec<TimelineEntry> = listing.items.into_iter().map(|entry| entry.entry).collect();
-    Ok(Some(list(Listing { items: entries, damaged: listing.damaged })))
+    Ok(list(Listing { items: entries, damaged: listing.damaged }))
 }
 
-fn messages(shared: &Shared, query: &Query) -> Answered {
-    let flag = |name: &str| query.get(name).map(|text| text == "true");
+fn messages(shared: &Shared, query: &mut Query) -> Answered {
     let filter = MessageFilter {
-        sender: party(query, "sender"),
-        case: query.get("case").and_then(|text| CaseId::new(text.as_str()).ok()),
-        accepted: flag("accepted"),
-        quarantined: flag("quarantined"),
+        sender: query.take("sender")?,
+        case: query.take("case")?,
+        accepted: query.flag("accepted")?,
+        quarantined: query.flag("quarantined")?,
     };
-    Ok(Some(list(shared.store.messages(&filter, limit(query))?)))
+    Ok(list(shared.store.messages(&filter, query.limit()?)?))
 }
 
 fn message(shared: &Shared, sender: &str, id: &str) -> Answered {
-    let (Ok(sender), Ok(message_id)) = (PartyKey::new(sender), MessageId::new(id)) else { return Ok(None) };
+    let (Ok(sender), Ok(message_id)) = (PartyKey::new(sender), MessageId::new(id)) else {
+        return Err(Unanswered::Nothing);
+    };
     let needs = Needs { message: Some(MessageKey { sender, message_id }), ..Needs::default() };
-    Ok(shared.store.load(&needs)?.message.map(|known| {
-        let answer = known.response.map(|sealed| {
-            json!({ "content_type": sealed.content_type, "text": String::from_utf8_lossy(&sealed.body) })
-        });
-        json_response(StatusCode::OK, &json!({ "message": known.record, "answer": answer }))
-    }))
+    let known = shared.store.load(&needs)?.message.ok_or(Unanswered::Nothing)?;
+    let answer = known.response.map(|sealed| {
+        json!({ "content_type": sealed.content_type, "text": String::from_utf8_lossy(&sealed.body) })
+    });
+    Ok(json_response(StatusCode::OK, &json!({ "message": known.record, "answer": answer })))
 }
 
-fn deliveries(shared: &Shared, query: &Query) -> Answered {
+fn deliveries(shared: &Shared, query: &mut Query) -> Answered {
     let filter = DeliveryFilter {
-        case: query.get("case").and_then(|text| CaseId::new(text.as_str()).ok()),
-        destination: party(query, "destination"),
-        state: query
-            .get("state")
-            .and_then(|text| DeliveryState::ALL.into_iter().find(|state| state.as_str() == text)),
+        case: query.take("case")?,
+        destination: query.take("destination")?,
+        state: query.take("state")?,
     };
-    Ok(Some(list(shared.store.deliveries(&filter, limit(query))?)))
+    Ok(list(shared.store.deliveries(&filter, query.limit()?)?))
 }
 
 fn delivery(shared: &Shared, id: &str) -> Answered {
-    let Ok(id) = DeliveryId::new(id) else { return Ok(None) };
+    let id = DeliveryId::new(id).map_err(|_| Unanswered::Nothing)?;
     let needs = Needs { delivery: Some(DeliveryLocator::Id(id)), ..Needs::default() };
-    Ok(shared.store.load(&needs)?.delivery.map(|found| json_response(StatusCode::OK, &found.value)))
+    let found = shared.store.load(&needs)?.delivery.ok_or(Unanswered::Nothing)?;
+    Ok(json_response(StatusCode::OK, &found.value))
+}
+
+/// The registered parties, by which lists can name them.
+fn parties(shared: &Shared) -> Response {
+    let in_force = shared.in_force.load();
+    let named = |party: &Party| json!({ "key": party.key, "name": party.name, "kind": party.kind });
+    json_response(StatusCode::OK, &in_force.trust.registry.parties().map(named).collect::<Vec<_>>())
 }
 
 /// A list as JSON; what is damaged is told in the log, and hides nothing else (P12).
@@ -124,31 +142,45 @@ fn list<T: Serialize>(listing: Listing<T>) -> Response {
     json_response(StatusCode::OK, &listing.items)
 }
 
-type Query = BTreeMap<String, String>;
+/// What a list is narrowed to. A filter that nobody knows, or of a value that there cannot be, is told: without it
+/// the list would be another one than was asked for.
+struct Query(BTreeMap<String, String>);
 
-fn limit(query: &Query) -> usize {
-    query.get("limit").and_then(|text| text.parse().ok()).unwrap_or(LINES).min(LINES_MAX)
-}
+impl Query {
+    fn of(query: &str) -> Self {
+        let pair = |text: &str| {
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            (decoded(name), decoded(value))
+        };
+        Self(query.split('&').filter(|text| !text.is_empty()).map(pair).collect())
+    }
 
-fn party(query: &Query, name: &str) -> Option<PartyKey> {
-    query.get(name).and_then(|text| PartyKey::new(text.as_str()).ok())
-}
+    /// A value in the words of the model, such as a state or a box number.
+    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Unanswered> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        let read = serde_json::from_value(Value::String(text.clone()));
+        read.map(Some).map_err(|error| Unanswered::Wrong(format!("{name} {text:?}: {error}")))
+    }
 
-fn case_state(query: &Query) -> Option<CaseState> {
-    const STATES: [CaseState; 6] = [
-        CaseState::Collecting,
-        CaseState::Ready,
-        CaseState::Blocked,
-        CaseState::Cleared,
-        CaseState::Dismissed,
-        CaseState::ResultOnly,
-    ];
-    query.get("state").and_then(|text| STATES.into_iter().find(|state| state.as_str() == text))
-}
+    fn flag(&mut self, name: &str) -> Result<Option<bool>, Unanswered> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        let flag =
+            text.parse().map_err(|_| Unanswered::Wrong(format!("{name} {text:?}: write true or false")));
+        flag.map(Some)
+    }
 
-fn parameters(query: &str) -> Query {
-    let pair = |text: &str| text.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
-    query.split('&').filter_map(pair).collect()
+    fn limit(&mut self) -> Result<usize, Unanswered> {
+        let Some(text) = self.0.remove("limit") else { return Ok(LINES) };
+        let limit = text.parse().ok().filter(|limit| *limit <= LINES_MAX);
+        limit.ok_or_else(|| Unanswered::Wrong(format!("limit {text:?}: write a number up to {LINES_MAX}")))
+    }
+
+    fn finish(self) -> Result<(), Unanswered> {
+        match self.0.into_keys().next() {
+            Some(name) => Err(Unanswered::Wrong(format!("there is no filter {name:?} here"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Percent-decoding (RFC 3986, 2.1); what is no escape stays as it is.
@@ -174,13 +206,27 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{CaseState, DeliveryState};
 
     #[test]
     fn paths_and_queries_are_decoded() {
         assert_eq!(decoded("a%40b%2Fc%"), "a@b/c%");
-        let query = parameters("state=cleared&submitter=BR%31&x");
-        assert_eq!(case_state(&query), Some(CaseState::Cleared));
-        assert_eq!(party(&query, "submitter"), PartyKey::new("BR1").ok());
-        assert_eq!(limit(&query), LINES);
+        let mut query = Query::of("state=awaiting_acknowledgment&destination=BR%31&accepted=true");
+        assert_eq!(query.take("state").ok(), Some(Some(DeliveryState::AwaitingAcknowledgment)));
+        assert_eq!(query.take("destination").ok(), Some(PartyKey::new("BR1").ok()));
+        assert_eq!(query.flag("accepted").ok(), Some(Some(true)));
+        assert_eq!(query.limit().ok(), Some(LINES));
+        assert!(query.finish().is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_told() {
+        for text in ["state=lost", "stat=ready", "limit=10001", "limit=all", "accepted=yes", "x"] {
+            let mut query = Query::of(text);
+            let asked = query.take::<CaseState>("state").map(|_| ());
+            let asked = asked.and_then(|()| query.flag("accepted").map(|_| ()));
+            let asked = asked.and_then(|()| query.limit().map(|_| ())).and_then(|()| query.finish());
+            assert!(matches!(asked, Err(Unanswered::Wrong(_))), "{text}: {asked:?}");
+        }
     }
 }
