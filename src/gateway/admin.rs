@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::shared::{InForce, Shared, now};
 use super::show;
-use crate::config;
+use crate::config::{self, ConfigFault, Settings};
 use crate::model::{DeliveryState, Timestamp};
 use crate::store::Stats;
 use crate::telemetry::{EventCode, METRICS_CONTENT_TYPE, StoreCounts};
@@ -30,7 +30,7 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
         (&Method::GET, "/live") => Response::text(StatusCode::OK, "live\n"),
         (&Method::GET, "/ready") => ready(&shared),
         (&Method::GET, "/metrics") => on_a_thread(move || metrics(&shared, &counts())).await,
-        (&Method::POST, "/reload") if local => on_a_thread(move || reload(&shared)).await,
+        (&Method::POST, "/reload") if local => reload(&shared).await,
         (&Method::GET, _) if local => {
             on_a_thread(move || show::show(&shared, &request.path, request.query.as_deref())).await
         }
@@ -111,11 +111,21 @@ const fn counted(stats: &Stats) -> StoreCounts {
 }
 
 /// Puts the files as they are now in force, as a whole; with one mistake in them everything stays as it was.
-pub(super) fn reload(shared: &Shared) -> Response {
-    match config::load(&shared.settings_file) {
+pub(super) async fn reload(shared: &Arc<Shared>) -> Response {
+    let _one_at_a_time = shared.reloading.lock().await;
+    let reloaded = Arc::clone(shared);
+    on_a_thread(move || reload_now(&reloaded)).await
+}
+
+fn reload_now(shared: &Shared) -> Response {
+    let before = shared.in_force.load_full();
+    let loaded = config::load(&shared.settings_file).and_then(|loaded| {
+        let faults = only_by_restart(shared, &before.settings, &loaded.settings);
+        if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+    });
+    match loaded {
         Ok(loaded) => {
-            let before = shared.in_force.load().rules.digest();
-            let after = loaded.rules.digest();
+            let (before, after) = (before.rules.digest(), loaded.rules.digest());
             shared.metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
             let (in_force, tls) = InForce::of(loaded);
             shared.tls.replace(tls);
@@ -143,4 +153,22 @@ pub(super) fn reload(shared: &Shared) -> Response {
             json_response(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "faults": faults }))
         }
     }
+}
+
+/// What was changed and only a restart could change: to call it in force would be a lie.
+fn only_by_restart(shared: &Shared, before: &Settings, next: &Settings) -> Vec<ConfigFault> {
+    let changes = [
+        ("[listen]", before.listen != next.listen),
+        ("[store]", before.store != next.store),
+        ("[limits] of connections and bodies", before.server != next.server),
+        ("[limits] messages_in_hand_max", before.messages_in_hand_max != next.messages_in_hand_max),
+    ];
+    let fault = |(what, _)| ConfigFault {
+        file: shared.settings_file.clone(),
+        line: 1,
+        column: 1,
+        message: format!("{what} is not as it was at the start"),
+        remedy: "restart to change that, or take it back".to_owned(),
+    };
+    changes.into_iter().filter(|(_, changed)| *changed).map(fault).collect()
 }

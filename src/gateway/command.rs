@@ -84,7 +84,8 @@ async fn until_stopped(gateway: Gateway) -> Result<Stopped> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hang_up.recv() => gateway.reload().await,
-            _ = gateway.failed() => break,
+            // Nobody hears anything more: there is nothing to drain for.
+            why = gateway.failed() => return Ok(Stopped::Failed(why)),
         }
     }
     tokio::select! {

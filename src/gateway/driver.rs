@@ -6,8 +6,8 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::shared::{InForce, Shared, now};
-use crate::engine::{Action, Event, SealedStep, decide, needs};
-use crate::model::TimelineEntry;
+use crate::engine::{Action, Event, Reply, SealedStep, decide, needs};
+use crate::model::{CpaId, DeliveryId, PartyKey, Sealed, TimelineEntry};
 use crate::security::SealError;
 use crate::store::{Batch, CommitError, Committed, StoreError};
 use crate::telemetry::EventCode;
@@ -35,12 +35,34 @@ pub(super) enum DriveError {
     Panicked,
 }
 
-/// Carries an event through the core and gives the actions that its commit released.
+/// What the commit of an event released for whoever drove it; the rest has been done.
+#[derive(Debug, Default)]
+pub(super) struct Released {
+    /// For the waiting requester.
+    pub(super) reply: Option<Reply>,
+    /// To be transmitted now.
+    pub(super) transmission: Option<Transmission>,
+    /// A message became ours.
+    pub(super) accepted: bool,
+}
+
+/// A delivery that is to be transmitted.
+#[derive(Debug)]
+pub(super) struct Transmission {
+    pub(super) delivery: DeliveryId,
+    pub(super) attempt: u32,
+    pub(super) destination: PartyKey,
+    pub(super) cpa_id: CpaId,
+    pub(super) sealed: Sealed,
+}
+
+/// Carries an event through the core and gives what its commit released.
 ///
 /// # Errors
 /// [`DriveError`]; in every case but a fatal one the event may be driven again.
-pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Vec<Action>, DriveError> {
+pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released, DriveError> {
     let event = Arc::new(event);
+    let mut unknown = false;
     for _ in 0..ROUNDS_MAX {
         if shared.has_failed() {
             return Err(DriveError::Fatal);
@@ -55,7 +77,11 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Vec<Acti
             None => None,
             Some(batch) => match commit(shared, batch).await {
                 Ok(done) => Some(done),
-                Err(CommitError::Conflict(_) | CommitError::Duplicate | CommitError::Unknown) => continue,
+                Err(CommitError::Conflict(_) | CommitError::Duplicate) => continue,
+                Err(CommitError::Unknown) => {
+                    unknown = true;
+                    continue;
+                }
                 Err(CommitError::Full) => return Err(DriveError::Busy),
                 Err(CommitError::Fatal(why)) => {
                     error!(event = EventCode::StoreFailed.code(), reason = why, "the store failed");
@@ -64,7 +90,12 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Vec<Acti
                 }
             },
         };
-        return Ok(perform(shared, pending.release(done)));
+        let released = perform(shared, pending.release(done));
+        if unknown {
+            // If it was committed after all, this round only saw that: what it left due is looked for as at a start.
+            compute(shared, |shared, _| shared.wake_all()).await??;
+        }
+        return Ok(released);
     }
     Err(DriveError::Busy)
 }
@@ -91,7 +122,7 @@ pub(super) async fn compute<T: Send + 'static>(
 }
 
 fn decide_and_seal(shared: &Shared, in_force: &InForce, event: &Event) -> Result<SealedStep, DriveError> {
-    let context = shared.context(in_force);
+    let context = in_force.context();
     let view = shared.store.load(&needs(event, &context))?;
     Ok(decide(now(), event, &view, &context).seal(&in_force.keys)?)
 }
@@ -106,36 +137,38 @@ async fn commit(shared: &Shared, batch: Batch) -> Result<Committed, CommitError>
     told.await.unwrap_or(Err(CommitError::Unknown))
 }
 
-/// Does what needs nobody's answer, and gives back what is for the caller: replies and transmissions.
-fn perform(shared: &Shared, actions: Vec<Action>) -> Vec<Action> {
-    let mut left = Vec::new();
+/// Does what needs nobody's answer, and gives back what is for the caller.
+fn perform(shared: &Shared, actions: Vec<Action>) -> Released {
+    let mut released = Released::default();
     for action in actions {
         match action {
+            Action::Reply(reply) => released.reply = Some(reply),
+            Action::Transmit { delivery, attempt, destination, cpa_id, sealed } => {
+                released.transmission = Some(Transmission { delivery, attempt, destination, cpa_id, sealed });
+            }
             Action::Wake(destination) | Action::Ended(destination) => shared.wakes.wake(&destination),
-            Action::Log(entry) => log(shared, &entry),
-            Action::Reply(_) | Action::Transmit { .. } => left.push(action),
+            Action::Log(entry) => {
+                released.accepted |= *entry.event == *EventCode::MessageAccepted.code();
+                log(shared, &entry);
+            }
         }
     }
-    left
+    released
 }
 
 /// One line and one count for each entry of the audit record.
 fn log(shared: &Shared, entry: &TimelineEntry) {
-    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    let party = entry.party.as_ref();
-    let in_force = shared.in_force.load();
-    let name = party.and_then(|party| in_force.trust.registry.party(party)).map(|party| party.name.clone());
     if let Some(code) = EventCode::of_code(&entry.event) {
-        shared.metrics.told(code, name.as_deref().unwrap_or_default());
+        shared.metrics.told(code, shared.in_force.load().name_of(entry.party.as_ref()));
     }
     macro_rules! line {
         ($level:ident) => {
             $level!(
                 event = &*entry.event,
-                message_id = text(entry.message_id.as_ref().map(AsRef::as_ref)),
-                case_id = text(entry.case.as_ref().map(AsRef::as_ref)),
-                delivery = text(entry.delivery.as_ref().map(AsRef::as_ref)),
-                partner = text(party.map(AsRef::as_ref)),
+                message_id = entry.message_id.as_ref().map(|id| id.as_str()),
+                case_id = entry.case.as_ref().map(|id| id.as_str()),
+                delivery = entry.delivery.as_ref().map(|id| id.as_str()),
+                partner = entry.party.as_ref().map(|party| party.as_str()),
                 "{}",
                 entry.text
             )

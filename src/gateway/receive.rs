@@ -1,27 +1,71 @@
 //! A POST comes in: opened, decided, committed; only then answered (P1).
+//!
+//! Wrong paths and content types are answered here, methods and sizes by the listener. A message is in hand from its
+//! first octet read to its answer made, also when its sender hangs up meanwhile; when as many are in hand as may be,
+//! the next one is told to come again at once (P13).
 
+use std::future::pending;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tracing::{Instrument as _, info_span, warn};
 
 use super::driver::{DriveError, compute, drive};
-use super::shared::{Shared, now};
+use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
-use crate::engine::{Action, Arrival, Event, Refused, Reply, read_documents};
-use crate::model::Digest;
+use crate::engine::{Arrival, Event, Refused, Reply, read_documents};
+use crate::model::{Digest, Fingerprint, Timestamp};
 use crate::security::{Wire, open};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
 /// Media type of envelopes and faults.
 const XML: &str = "text/xml; charset=UTF-8";
+/// What an ebMS message may come as (ebMS 2.0, B.2); the codec looks closer.
+const MEDIA_TYPES: [&str; 2] = ["multipart/related", "text/xml"];
+
+/// A message as it came over the wire, as a request or in a response.
+pub(super) struct Received {
+    pub(super) content_type: Arc<str>,
+    pub(super) body: Bytes,
+    /// The TLS certificate of the other end.
+    pub(super) peer: Fingerprint,
+    pub(super) received_at: Timestamp,
+    /// A requester waits for an answer on this connection.
+    pub(super) waiting: bool,
+}
+
+impl Received {
+    /// Opens it and reads its documents: dear, and without a look at the store.
+    pub(super) fn open(self, in_force: &InForce) -> Event {
+        let Self { content_type, body, peer, received_at, waiting } = self;
+        let wire = Wire { content_type: &content_type, body: &body, peer: Some(peer) };
+        match open(&wire, &in_force.trust, received_at) {
+            Ok(verified) => {
+                let documents = read_documents(&verified);
+                Event::Arrived(Box::new(Arrival {
+                    verified,
+                    documents,
+                    content_type,
+                    body,
+                    received_at,
+                    waiting,
+                }))
+            }
+            Err(refusal) => Event::Refused(Box::new(Refused { refusal, body, received_at, waiting })),
+        }
+    }
+}
 
 /// Answers one request. Runs in a task of its own, so that a sender who hangs up cuts nothing short.
 pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Request) -> Response {
     if request.path != *path {
         return Response::empty(StatusCode::NOT_FOUND);
     }
-    let Some(content_type) = request.header("content-type").map(Arc::<str>::from) else {
+    let Some(peer) = request.peer.certificate_der_sha256().map(Digest) else {
+        return Response::empty(StatusCode::FORBIDDEN);
+    };
+    let Some(content_type) = content_type(&request) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
     let Ok(permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
@@ -30,96 +74,100 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
     if *shared.draining.borrow() || shared.store.health().disk_low {
         return overloaded(&shared, "the disk is low, or the gateway is stopping");
     }
+    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
     let task = tokio::spawn(async move {
-        let response = take(&shared, content_type, request).await;
+        let response = take(&shared, received).await;
         drop(permit);
         response
     });
-    task.await.unwrap_or_else(|_| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
+    match task.await {
+        Ok(Some(response)) => response,
+        // The store has failed: the connection ends with the process (P10).
+        Ok(None) => pending().await,
+        Err(_) => Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
-async fn take(shared: &Arc<Shared>, content_type: Arc<str>, request: Request) -> Response {
-    let (received_at, began) = (now(), tokio::time::Instant::now());
-    let opened = compute(shared, move |_, in_force| {
-        let peer = request.peer.certificate_der_sha256().map(Digest);
-        let wire = Wire { content_type: &content_type, body: &request.body, peer };
-        match open(&wire, &in_force.trust, received_at) {
-            Ok(verified) => {
-                let documents = read_documents(&verified);
-                let body = request.body;
-                Event::Arrived(Box::new(Arrival {
-                    verified,
-                    documents,
-                    content_type,
-                    body,
-                    received_at,
-                    waiting: true,
-                }))
-            }
-            Err(refusal) => {
-                let body = request.body;
-                Event::Refused(Box::new(Refused { refusal, body, received_at, waiting: true }))
-            }
-        }
-    });
-    let event = match opened.await {
+/// The Content-Type, when it is one of those that messages come as and nothing is done to the body after it.
+fn content_type(request: &Request) -> Option<Arc<str>> {
+    let content_type = request.header("content-type")?;
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let known = MEDIA_TYPES.iter().any(|known| media_type.eq_ignore_ascii_case(known));
+    let encoded = request.headers.contains_key("content-encoding");
+    (known && !encoded).then(|| content_type.into())
+}
+
+/// The answer to a message, or none: once the store has failed, nobody hears anything.
+async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
+    let began = tokio::time::Instant::now();
+    let event = match compute(shared, move |_, in_force| received.open(in_force)).await {
         Ok(event) => event,
         Err(error) => return turned_away(shared, &error),
     };
     let span = span_of(&event);
-    let driven = drive(shared, event).instrument(span).await;
-    shared.metrics.acceptance_seconds(began.elapsed());
-    match driven {
-        Ok(actions) => actions
-            .into_iter()
-            .find_map(|action| answer(shared, action))
-            .unwrap_or_else(|| Response::empty(StatusCode::ACCEPTED)),
+    match drive(shared, event).instrument(span).await {
+        Ok(released) => {
+            if released.accepted {
+                shared.metrics.acceptance_seconds(began.elapsed());
+            }
+            Some(
+                released
+                    .reply
+                    .map_or_else(|| Response::empty(StatusCode::ACCEPTED), |reply| answer(shared, reply)),
+            )
+        }
         Err(error) => turned_away(shared, &error),
     }
 }
 
 /// The span that every line about the message stands in.
 fn span_of(event: &Event) -> tracing::Span {
-    match event {
-        Event::Arrived(arrival) => {
-            let header = &arrival.verified.message().header;
-            info_span!(
-                "message",
-                message_id = header.data.message_id.as_str(),
-                conversation_id = header.conversation_id.as_str(),
-                cpa_id = header.cpa_id.as_str(),
-            )
-        }
-        _ => tracing::Span::none(),
+    let header = match event {
+        Event::Arrived(arrival) => Some(&arrival.verified.message().header),
+        Event::Refused(refused) => refused.refusal.header.as_deref(),
+        _ => None,
+    };
+    match header {
+        Some(header) => info_span!(
+            "message",
+            message_id = header.data.message_id.as_str(),
+            conversation_id = header.conversation_id.as_str(),
+            cpa_id = header.cpa_id.as_str(),
+        ),
+        None => tracing::Span::none(),
     }
 }
 
-fn answer(shared: &Shared, action: Action) -> Option<Response> {
-    let Action::Reply(reply) = action else { return None };
-    Some(match reply {
+fn answer(shared: &Shared, reply: Reply) -> Response {
+    match reply {
         Reply::Message(sealed) => Response::new(StatusCode::OK, &*sealed.content_type, sealed.body),
         Reply::Empty => Response::empty(StatusCode::ACCEPTED),
         Reply::Fault(fault) => Response::new(StatusCode::INTERNAL_SERVER_ERROR, XML, encode_fault(&fault)),
-        Reply::Status(503) => Response::overloaded(shared.retry_after),
+        Reply::Status(503) => come_again(shared),
         Reply::Status(status) => {
             Response::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         }
-    })
+    }
 }
 
-/// The answer when nothing could be decided: the sender comes again.
-fn turned_away(shared: &Shared, error: &DriveError) -> Response {
+/// The answer when nothing could be decided: the sender comes again. None when the store has failed.
+fn turned_away(shared: &Shared, error: &DriveError) -> Option<Response> {
     match error {
-        DriveError::Busy | DriveError::Fatal => overloaded(shared, &error.to_string()),
+        DriveError::Fatal => None,
+        DriveError::Busy => Some(overloaded(shared, &error.to_string())),
         DriveError::Unreadable(_) | DriveError::Unsealable(_) | DriveError::Panicked => {
             warn!(event = EventCode::GatewayDriveFailed.code(), reason = %error, "a message was turned away");
             let fault = SoapFault::server("the message cannot be taken now");
-            Response::new(StatusCode::INTERNAL_SERVER_ERROR, XML, encode_fault(&fault))
+            Some(Response::new(StatusCode::INTERNAL_SERVER_ERROR, XML, encode_fault(&fault)))
         }
     }
 }
 
 fn overloaded(shared: &Shared, why: &str) -> Response {
     warn!(event = EventCode::IntakeOverloaded.code(), reason = why, "a message was turned away");
-    Response::overloaded(shared.retry_after)
+    come_again(shared)
+}
+
+fn come_again(shared: &Shared) -> Response {
+    Response::overloaded(shared.in_force.load().settings.server.retry_after)
 }

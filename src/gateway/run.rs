@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tokio::time::{Instant, timeout_at};
+use tracing::info;
 
 use super::admin::{Counts, administer};
 use super::receive::receive;
@@ -16,7 +16,6 @@ use super::send::send_all;
 use super::shared::{InForce, Shared, Wakes};
 use crate::codec::schema::compile_schemas;
 use crate::config::Loaded;
-use crate::engine::Own;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::telemetry::{EventCode, Metrics};
 use crate::transport::{
@@ -45,13 +44,21 @@ pub enum Stopped {
     Failed(String),
 }
 
-/// A running gateway.
+/// A running gateway. Dropping it ends everything where it is, which is always safe; [`Gateway::stop`] is more polite.
 pub struct Gateway {
     shared: Arc<Shared>,
     ebms: Arc<Server>,
     admin: Vec<Server>,
-    sending: JoinHandle<()>,
-    drain_deadline: Duration,
+    sending: AbortOnDrop,
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Gateway {
@@ -70,29 +77,20 @@ impl Gateway {
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let shared = Arc::new(Shared {
             store,
-            own: Own {
-                key: settings.identity.key,
-                ids: settings.identity.ids,
-                role: settings.identity.role,
-                domain: settings.identity.domain,
-            },
-            age: settings.age,
             in_force: ArcSwap::from_pointee(in_force),
+            reloading: Mutex::default(),
             metrics,
             client: Client::new(tls.clone(), ClientOptions::default()),
             tls: tls.clone(),
             settings_file: settings_file.to_owned(),
             in_hand: Arc::new(Semaphore::new(settings.messages_in_hand_max)),
-            retry_after: settings.server.retry_after,
             processors: Arc::new(Semaphore::new(processors)),
             failed: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             wakes: Wakes::default(),
         });
-        for destination in shared.store.queues()?.into_keys() {
-            shared.wakes.wake(&destination);
-        }
-        let sending = tokio::spawn(send_all(Arc::clone(&shared)));
+        shared.wake_all()?;
+        let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
@@ -105,7 +103,7 @@ impl Gateway {
             rules = %shared.in_force.load().rules.digest(),
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, admin, sending, drain_deadline: settings.drain_deadline })
+        Ok(Self { shared, ebms, admin, sending })
     }
 
     /// Where partners reach it.
@@ -116,10 +114,7 @@ impl Gateway {
 
     /// Reads the files anew; with a mistake everything stays as it was, and the log tells it.
     pub async fn reload(&self) {
-        let shared = Arc::clone(&self.shared);
-        if tokio::task::spawn_blocking(move || super::admin::reload(&shared)).await.is_err() {
-            warn!(event = EventCode::Panicked.code(), "a reload panicked; nothing was changed");
-        }
+        super::admin::reload(&self.shared).await;
     }
 
     /// Ends when the store has failed.
@@ -130,16 +125,22 @@ impl Gateway {
     }
 
     /// Accepts nothing more, lets what is in hand end, closes.
-    pub async fn stop(self) -> Stopped {
+    pub async fn stop(mut self) -> Stopped {
         info!(event = EventCode::GatewayDraining.code(), "nothing new is accepted");
         self.shared.draining.send_replace(true);
-        let deadline = tokio::time::Instant::now() + self.drain_deadline;
-        let left = || deadline.saturating_duration_since(tokio::time::Instant::now());
+        let (drain_deadline, messages) = {
+            let settings = &self.shared.in_force.load().settings;
+            (settings.drain_deadline, u32::try_from(settings.messages_in_hand_max).unwrap_or(u32::MAX))
+        };
+        let deadline = Instant::now() + drain_deadline;
+        let left = || deadline.saturating_duration_since(Instant::now());
         let mut whole = true;
         if let Ok(ebms) = Arc::try_unwrap(self.ebms) {
             whole &= ebms.shutdown(left()).await == Drained::Whole;
         }
-        whole &= tokio::time::timeout(left(), self.sending).await.is_ok();
+        // Messages whose senders have hung up are in hand all the same.
+        whole &= timeout_at(deadline, self.shared.in_hand.acquire_many(messages)).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.sending.0).await.is_ok();
         self.shared.client.close().await;
         for admin in self.admin {
             whole &= admin.shutdown(left()).await == Drained::Whole;

@@ -12,20 +12,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::driver::{DriveError, compute, drive};
+use super::driver::{DriveError, Transmission, compute, drive};
+use super::receive::Received;
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
-use crate::engine::{Action, Arrival, Event, read_documents};
-use crate::model::{AttemptOutcome, CpaId, DeliveryId, Digest, PartyKey, Sealed};
+use crate::engine::Event;
+use crate::model::{AttemptOutcome, DeliveryId, Digest, PartyKey};
 use crate::msh::{ResponseContent, Window, judge_response};
-use crate::security::{Wire, open};
+use crate::store::StoreError;
 use crate::telemetry::EventCode;
-use crate::transport::{Endpoint, Post, PostResponse};
+use crate::transport::{Endpoint, Post, PostError, PostErrorKind, PostResponse};
 
 /// How long a sender rests when the store cannot be read, or an event came to nothing.
 const REST: Duration = Duration::from_secs(1);
-/// How long a sender sleeps when nothing is due that it knows of.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+/// How long a sender sleeps when nothing is due that it knows of: what a step of the clock or a lost bell costs.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How soon it looks again while what is due is in hand and its attempt not yet committed.
+const SETTLING: Duration = Duration::from_millis(250);
 /// SOAPAction of every message (ebMS 2.0, B.2.2).
 const SOAP_ACTION: &str = "\"ebXML\"";
 
@@ -147,8 +150,8 @@ impl Sender {
             self.tasks.insert(handle.id(), due.id);
         }
         let until = next.map_or(LONGEST_SLEEP, |due| due.since(looked_at).min(LONGEST_SLEEP));
-        // Something due that is in hand already comes back by itself when its attempt ends.
-        if until.is_zero() { Instant::now() + LONGEST_SLEEP } else { Instant::now() + until }
+        // What is due and in hand hides what comes after it, until its attempt is committed.
+        Instant::now() + if until.is_zero() { SETTLING } else { until }
     }
 
     /// Gives a delivery's place back; whether to rest before the next look.
@@ -176,27 +179,29 @@ impl Sender {
 
 /// A delivery whose time has come: decided, transmitted, and what came of it decided again.
 async fn attempt(shared: &Arc<Shared>, delivery: DeliveryId) -> Left {
-    let actions = match drive(shared, Event::Due(delivery.clone())).await {
-        Err(DriveError::Unsealable(error)) => {
+    let released = match drive(shared, Event::Due(delivery.clone())).await {
+        // As it is it can never be sent, and it would come due for ever (P9, P12, S24).
+        Err(
+            error @ (DriveError::Unsealable(_)
+            | DriveError::Unreadable(StoreError::Damaged(_))
+            | DriveError::Panicked),
+        ) => {
             let reason = error.to_string();
             drive(shared, Event::Unsealable { delivery, reason }).await
         }
         driven => driven,
     };
-    let actions = match actions {
-        Ok(actions) => actions,
+    let transmission = match released {
+        Ok(released) => released.transmission,
         Err(error) => return undecided(&error),
     };
-    for action in actions {
-        if let Action::Transmit { delivery, attempt, destination, cpa_id, sealed } = action {
-            let outcome = transmit(shared, &destination, &cpa_id, sealed).await;
-            shared.metrics.attempt(&name_of(shared, &destination), &outcome);
-            let left = if outcome == AttemptOutcome::Taken { Left::Taken } else { Left::Failed };
-            let driven = drive(shared, Event::Attempted { delivery, attempt, outcome }).await;
-            return driven.map_or_else(|error| undecided(&error), |_| left);
-        }
-    }
-    Left::Taken
+    let Some(transmission) = transmission else { return Left::Taken };
+    let outcome = transmit(shared, &transmission).await;
+    let Transmission { delivery, attempt, destination, .. } = transmission;
+    shared.metrics.attempt(shared.in_force.load().name_of(Some(&destination)), &outcome);
+    let left = if outcome == AttemptOutcome::Taken { Left::Taken } else { Left::Failed };
+    let driven = drive(shared, Event::Attempted { delivery, attempt, outcome }).await;
+    driven.map_or_else(|error| undecided(&error), |_| left)
 }
 
 fn undecided(error: &DriveError) -> Left {
@@ -204,19 +209,11 @@ fn undecided(error: &DriveError) -> Left {
     Left::Undecided
 }
 
-fn name_of(shared: &Shared, party: &PartyKey) -> Arc<str> {
-    let in_force = shared.in_force.load();
-    in_force.trust.registry.party(party).map_or_else(|| "".into(), |party| party.name.clone())
-}
-
-/// Posts the octets as they are stored, and has a message in the response decided like any other.
-async fn transmit(
-    shared: &Arc<Shared>,
-    destination: &PartyKey,
-    cpa_id: &CpaId,
-    sealed: Sealed,
-) -> AttemptOutcome {
-    let again = |reason: String| AttemptOutcome::Again { reason, alarm: true };
+/// Posts the octets as they are stored, to nobody but that party, and has a message in the response decided like any
+/// other.
+async fn transmit(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
+    let Transmission { destination, cpa_id, sealed, .. } = transmission;
+    let again = |reason: &str| AttemptOutcome::Again { reason: reason.to_owned(), alarm: true };
     let (endpoint, parties) = {
         let in_force = shared.in_force.load();
         let registry = &in_force.trust.registry;
@@ -225,21 +222,31 @@ async fn transmit(
         (endpoint, parties)
     };
     let Some(Ok(endpoint)) = endpoint.map(|url| url.parse::<Endpoint>()) else {
-        return again("there is no endpoint to send to".to_owned());
+        return again("there is no endpoint to send to");
     };
     if parties.is_empty() {
-        return again("the destination has no registered certificate".to_owned());
+        return again("the destination has no registered certificate");
     }
     let post = Post {
         content_type: &sealed.content_type,
         soap_action: SOAP_ACTION,
-        body: sealed.body,
+        body: sealed.body.clone(),
         parties: &parties,
     };
     match shared.client.post(&endpoint, post).await {
         Ok(response) => read_response(shared, response).await,
-        Err(error) => AttemptOutcome::Again { reason: error.to_string(), alarm: false },
+        Err(error) => no_response(&error),
     }
+}
+
+/// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
+fn no_response(error: &PostError) -> AttemptOutcome {
+    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, WrongParty};
+    let alarm = match error.kind {
+        Connect | Timeout | Closed => false,
+        Tls | WrongParty | Protocol | TooLarge => true,
+    };
+    AttemptOutcome::Again { reason: error.to_string(), alarm }
 }
 
 async fn read_response(shared: &Arc<Shared>, response: PostResponse) -> AttemptOutcome {
@@ -247,26 +254,17 @@ async fn read_response(shared: &Arc<Shared>, response: PostResponse) -> AttemptO
     if response.body.is_empty() {
         return judge_response(status, ResponseContent::Empty);
     }
-    let received_at = now();
-    let opened = compute(shared, move |_, in_force| {
-        let content_type: Arc<str> = response.content_type.as_deref().unwrap_or_default().into();
-        let peer = Some(Digest(response.peer_certificate_der_sha256));
-        let wire = Wire { content_type: &content_type, body: &response.body, peer };
-        match open(&wire, &in_force.trust, received_at) {
-            Ok(verified) => {
-                let documents = read_documents(&verified);
-                let body = response.body;
-                Ok(Event::Arrived(Box::new(Arrival {
-                    verified,
-                    documents,
-                    content_type,
-                    body,
-                    received_at,
-                    waiting: false,
-                })))
-            }
-            Err(refusal) => Err((decode_fault(&response.body), refusal.text)),
-        }
+    let body = response.body.clone();
+    let received = Received {
+        content_type: response.content_type.as_deref().unwrap_or_default().into(),
+        body: response.body,
+        peer: Digest(response.peer_certificate_der_sha256),
+        received_at: now(),
+        waiting: false,
+    };
+    let opened = compute(shared, move |_, in_force| match received.open(in_force) {
+        Event::Refused(refused) => Err((decode_fault(&body), refused.refusal.text)),
+        event => Ok(event),
     });
     match opened.await {
         Ok(Ok(event)) => match drive(shared, event).await {

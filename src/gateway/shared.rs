@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, watch};
 
-use crate::config::Loaded;
+use crate::config::{Loaded, Settings};
 use crate::engine::{Context, Own};
 use crate::model::{PartyKey, Timestamp};
-use crate::msh::AgePolicy;
 use crate::routing::RuleSet;
 use crate::security::{OpenLimits, SigningKeys, Trust};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transport::{Client, Tls, TlsContext};
 
-/// What may be replaced by a reload, as a whole.
+/// What is in force, replaced by a reload as a whole.
 pub(super) struct InForce {
+    pub(super) settings: Settings,
+    own: Own,
     pub(super) trust: Trust,
     pub(super) rules: Arc<RuleSet>,
     pub(super) keys: SigningKeys,
@@ -29,30 +29,42 @@ impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
     pub(super) fn of(loaded: Loaded) -> (Self, TlsContext) {
         let Loaded { settings, partners, rules, tls, signing, keys } = loaded;
+        let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
             keys: Arc::new(keys),
             engine: settings.engine,
-            own_ids: settings.identity.ids,
+            own_ids: identity.ids.clone(),
             limits: OpenLimits::default(),
         };
-        (Self { trust, rules, keys: signing }, tls)
+        let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
+        (Self { settings, own, trust, rules, keys: signing }, tls)
+    }
+
+    /// The pure core's surroundings.
+    pub(super) fn context(&self) -> Context<'_> {
+        let registry = &self.trust.registry;
+        Context { registry, rules: &self.rules, own: &self.own, age: self.settings.age }
+    }
+
+    /// The name of a registered party, for metrics; empty for others.
+    pub(super) fn name_of(&self, party: Option<&PartyKey>) -> &str {
+        party.and_then(|party| self.trust.registry.party(party)).map_or("", |party| &party.name)
     }
 }
 
 /// What every task shares.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
-    pub(super) own: Own,
-    pub(super) age: AgePolicy,
     pub(super) in_force: ArcSwap<InForce>,
+    /// One reload at a time.
+    pub(super) reloading: AsyncMutex<()>,
     pub(super) metrics: Metrics,
     pub(super) client: Client,
     pub(super) tls: Tls,
     pub(super) settings_file: PathBuf,
     /// A permit for each message in hand; without one a message is answered 503.
     pub(super) in_hand: Arc<Semaphore>,
-    pub(super) retry_after: Duration,
     /// Threads that open, decide and sign at once.
     pub(super) processors: Arc<Semaphore>,
     /// Says why the gateway has to stop, once it has.
@@ -63,9 +75,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The pure core's surroundings.
-    pub(super) fn context<'a>(&'a self, in_force: &'a InForce) -> Context<'a> {
-        Context { registry: &in_force.trust.registry, rules: &in_force.rules, own: &self.own, age: self.age }
+    /// Wakes the sender of every destination that the store holds deliveries to.
+    pub(super) fn wake_all(&self) -> Result<(), StoreError> {
+        self.store.queues()?.into_keys().for_each(|destination| self.wakes.wake(&destination));
+        Ok(())
     }
 
     /// The store, or a thing that everything rests on, has failed: the first reason counts (P10).

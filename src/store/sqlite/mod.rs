@@ -45,7 +45,7 @@ use schema::Layout;
 use writer::{FileWriter, Job, Place, Shared, Writer, free_bytes};
 
 /// Where the store is and what its limits are.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreOptions {
     /// Its directory, on a local file system. Made when it is missing or empty.
