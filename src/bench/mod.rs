@@ -46,7 +46,7 @@ pub struct BenchArgs {
     #[arg(long, value_delimiter = ',', default_values_t = [100_u32, 200, 300], value_name = "RATE")]
     accept: Vec<u32>,
     /// Cases a second, one run each
-    #[arg(long, value_delimiter = ',', default_values_t = [10_u32, 20, 40], value_name = "RATE")]
+    #[arg(long, value_delimiter = ',', default_values_t = [20_u32, 50, 100], value_name = "RATE")]
     cases: Vec<u32>,
     /// How long each run lasts
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_duration)]

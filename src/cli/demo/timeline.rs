@@ -20,24 +20,25 @@ pub(super) struct Account {
     timeline: Vec<TimelineEntry>,
 }
 
-/// Asks the gateway about the case of a declaration until it is cleared.
+/// Asks the gateway about the case of a declaration until it is cleared and nothing about it is owed to anybody.
 ///
 /// # Errors
 /// When it does not get there by `until`, or the gateway does not answer.
 pub(super) async fn ask(world: &World, declaration: &str, until: Instant) -> Result<Account> {
     let client = LocalClient::new(&world.socket);
+    let cases: Vec<CaseSummary> = get(&client, "/cases").await?;
+    let found = cases.into_iter().find(|case| case.declaration.as_deref() == Some(declaration));
+    let id = found.with_context(|| format!("the gateway knows no case of declaration {declaration}"))?.id;
     loop {
-        let cases: Vec<CaseSummary> = get(&client, "/cases").await?;
-        let found = cases.into_iter().find(|case| case.declaration.as_deref() == Some(declaration));
-        let found =
-            found.with_context(|| format!("the gateway knows no case of declaration {declaration}"))?;
-        if found.state == CaseState::Cleared {
-            let case: Case = get(&client, &format!("/cases/{}", found.id)).await?;
-            let timeline = get(&client, &format!("/cases/{}/timeline", found.id)).await?;
-            return Ok(Account { case, timeline });
+        let case: Case = get(&client, &format!("/cases/{id}")).await?;
+        let timeline = get(&client, &format!("/cases/{id}/timeline")).await?;
+        let account = Account { case, timeline };
+        if account.case.state == CaseState::Cleared && account.owed() == 0 {
+            return Ok(account);
         }
         if Instant::now() > until {
-            bail!("the gateway says that case {} is {}", found.id, found.state.as_str());
+            let state = account.case.state.as_str();
+            bail!("the gateway says that case {id} is {state}, and {} message(s) are owed", account.owed());
         }
         sleep(LOOK_EVERY).await;
     }
@@ -50,6 +51,12 @@ async fn get<T: serde::de::DeserializeOwned>(client: &LocalClient, path: &str) -
 }
 
 impl Account {
+    /// How many messages about the case were made and not yet acknowledged.
+    fn owed(&self) -> usize {
+        let count = |event: EventCode| self.timeline.iter().filter(|e| &*e.event == event.code()).count();
+        count(EventCode::DeliveryCreated).saturating_sub(count(EventCode::DeliveryDelivered))
+    }
+
     /// As it stands.
     #[must_use]
     pub(super) fn to_json(&self, world: &World) -> Value {
