@@ -67,9 +67,21 @@ impl Gateway {
     /// # Errors
     /// [`StartError`].
     pub async fn start(settings_file: &Path, loaded: Loaded) -> Result<Self, StartError> {
+        let options = loaded.settings.store.clone();
+        Self::start_on(Arc::new(SqliteStore::open(options)?), settings_file, loaded).await
+    }
+
+    /// The same, on a store that is open.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_on(
+        store: Arc<dyn Store>,
+        settings_file: &Path,
+        loaded: Loaded,
+    ) -> Result<Self, StartError> {
         compile_schemas();
         let settings = loaded.settings.clone();
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(settings.store)?);
         let metrics = Metrics::new();
         metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
         let (in_force, context) = InForce::of(loaded);

@@ -7,6 +7,7 @@
 mod configuration;
 mod correspondent;
 mod forgery;
+mod inside;
 mod process;
 mod quarantined;
 mod refused;
