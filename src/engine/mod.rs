@@ -35,4 +35,4 @@ pub use decide::decide;
 pub use documents::{Documents, PartContent, read_documents};
 pub use event::{Arrival, Context, Event, Own, Refused};
 pub use needs::needs;
-pub use step::{Action, Pending, Reply, SealedStep, Step};
+pub use step::{Action, Pending, Ready, Reply, SealedStep, Step};

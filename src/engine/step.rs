@@ -187,29 +187,38 @@ pub struct SealedStep {
 }
 
 impl SealedStep {
-    /// The batch, when there is anything to write, and the actions that wait for its commit.
-    pub fn split(self) -> (Option<Batch>, Pending) {
+    /// What is to be done with it.
+    #[must_use]
+    pub fn split(self) -> Ready {
         let Batch { message, case, deliveries, audit } = &self.batch;
-        let writes = message.is_some() || case.is_some() || !deliveries.is_empty() || !audit.is_empty();
-        (writes.then_some(self.batch), Pending { writes, actions: self.actions })
+        if message.is_some() || case.is_some() || !deliveries.is_empty() || !audit.is_empty() {
+            Ready::Commit(Box::new(self.batch), Pending { actions: self.actions })
+        } else {
+            Ready::Act(self.actions)
+        }
     }
 }
 
-/// Actions that wait for the commit of their batch.
+/// What a sealed step comes to.
+#[derive(Debug)]
+pub enum Ready {
+    /// Something is written first; the actions wait for its commit.
+    Commit(Box<Batch>, Pending),
+    /// Nothing is written: the actions leave now.
+    Act(Vec<Action>),
+}
+
+/// Actions that wait for the commit of their batch. Without the store's pass there is no way to them (P1).
 #[derive(Debug)]
 #[must_use = "the actions of a committed step are to be performed"]
 pub struct Pending {
-    writes: bool,
     actions: Vec<Action>,
 }
 
 impl Pending {
     /// The actions, for the pass that the store gave for their batch.
-    ///
-    /// # Panics
-    /// When there was a batch and no pass: the shell skipped the commit (P1).
-    pub fn release(self, done: Option<Committed>) -> Vec<Action> {
-        assert!(done.is_some() || !self.writes, "no action leaves before its batch is committed");
+    #[must_use]
+    pub fn release(self, _pass: Committed) -> Vec<Action> {
         self.actions
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::shared::{InForce, Shared, now};
-use crate::engine::{Action, Event, Reply, SealedStep, decide, needs};
+use crate::engine::{Action, Event, Ready, Reply, SealedStep, decide, needs};
 use crate::model::{CpaId, DeliveryId, PartyKey, Sealed, TimelineEntry};
 use crate::security::SealError;
 use crate::store::{Batch, CommitError, Committed, StoreError};
@@ -72,11 +72,10 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released
             move |shared, in_force| decide_and_seal(shared, in_force, &event)
         })
         .await??;
-        let (batch, pending) = sealed.split();
-        let done = match batch {
-            None => None,
-            Some(batch) => match commit(shared, batch).await {
-                Ok(done) => Some(done),
+        let actions = match sealed.split() {
+            Ready::Act(actions) => actions,
+            Ready::Commit(batch, pending) => match commit(shared, *batch).await {
+                Ok(pass) => pending.release(pass),
                 Err(CommitError::Conflict(_) | CommitError::Duplicate) => continue,
                 Err(CommitError::Unknown) => {
                     unknown = true;
@@ -90,7 +89,7 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released
                 }
             },
         };
-        let released = perform(shared, pending.release(done));
+        let released = perform(shared, actions);
         if unknown {
             // If it was committed after all, this round only saw that: what it left due is looked for as at a start.
             compute(shared, |shared, _| shared.wake_all()).await??;

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use gwanmun::codec::envelope::{decode_fault, encode_fault};
 use gwanmun::engine::{
-    Action, Arrival, Context, Event, Own, Pending, Refused, Reply, decide, needs, read_documents,
+    Action, Arrival, Context, Event, Own, Pending, Ready, Refused, Reply, decide, needs, read_documents,
 };
 use gwanmun::model::{AttemptOutcome, DeliveryId, Registry, Timestamp};
 use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
@@ -68,7 +68,7 @@ struct Handling {
 
 enum Stage {
     Decide,
-    Commit(Box<(Batch, Pending)>),
+    Commit(Box<Batch>, Pending),
 }
 
 /// How often an event is decided again because somebody else wrote in between.
@@ -216,7 +216,7 @@ impl World {
         let Some(handling) = life.handlings.remove(&at) else { return };
         match handling.stage {
             Stage::Decide => self.decide(number, at, handling),
-            Stage::Commit(_) => self.commit(number, at, handling),
+            Stage::Commit(..) => self.commit(number, at, handling),
         }
     }
 
@@ -231,12 +231,14 @@ impl World {
         let hidden = self.gateway.plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
         let step = decide(self.now, &handling.event, &view, &context);
         let sealed = step.seal(keys(Who::Gateway)).expect("everything can be sealed");
-        let (batch, pending) = sealed.split();
-        let Some(mut batch) = batch else { return self.release(handling, pending, None) };
+        let (mut batch, pending) = match sealed.split() {
+            Ready::Act(actions) => return self.act(handling, actions),
+            Ready::Commit(batch, pending) => (batch, pending),
+        };
         if hidden {
             rename(&mut batch, at);
         }
-        handling.stage = Stage::Commit(Box::new((batch, pending)));
+        handling.stage = Stage::Commit(batch, pending);
         self.keep(number, at, handling);
     }
 
@@ -248,15 +250,14 @@ impl World {
 
     fn commit(&mut self, number: u64, at: u64, handling: Handling) {
         let Handling { event, exchange, tries, stage } = handling;
-        let Stage::Commit(decided) = stage else { return };
-        let (batch, pending) = *decided;
+        let Stage::Commit(batch, pending) = stage else { return };
         let trouble = self.trouble();
         self.gateway.disk.meets(trouble);
         let is_lost = self.strikes(self.scenario.faults.unknown_outcome);
         let outcome = if is_lost && self.chance.one_in(2) {
             Err(CommitError::Unknown)
         } else {
-            commit(self.gateway.store(), batch)
+            commit(self.gateway.store(), *batch)
         };
         self.gateway.disk.meets(None);
         if self.gateway.disk.is_without_power() {
@@ -265,9 +266,9 @@ impl World {
         let outcome = if is_lost && outcome.is_ok() { Err(CommitError::Unknown) } else { outcome };
         let handling = Handling { event, exchange, tries: tries + 1, stage: Stage::Decide };
         match outcome {
-            Ok(done) => {
+            Ok(pass) => {
                 if !self.dies_here("between commit and release") {
-                    self.release(handling, pending, Some(done));
+                    self.act(handling, pending.release(pass));
                 }
             }
             Err(error @ (CommitError::Conflict(_) | CommitError::Duplicate | CommitError::Unknown)) => {
@@ -310,9 +311,9 @@ impl World {
         }
     }
 
-    fn release(&mut self, handling: Handling, pending: Pending, done: Option<Committed>) {
+    fn act(&mut self, handling: Handling, actions: Vec<Action>) {
         let mut transmits = false;
-        for action in pending.release(done) {
+        for action in actions {
             if !matches!(action, Action::Log(_)) && self.dies_here("while it acts") {
                 return;
             }

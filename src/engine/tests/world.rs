@@ -119,10 +119,14 @@ impl World {
     pub(super) fn drive(&mut self, event: &Event) -> Option<Reply> {
         let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
         let step = decide(self.now, event, &view, &self.context());
-        let (batch, pending) = step.seal(&KEYS).expect("everything can be sealed").split();
-        let done = batch.map(|batch| self.commit(batch).expect("nobody else writes"));
+        let actions = match step.seal(&KEYS).expect("everything can be sealed").split() {
+            Ready::Act(actions) => actions,
+            Ready::Commit(batch, pending) => {
+                pending.release(self.commit(*batch).expect("nobody else writes"))
+            }
+        };
         let mut reply = None;
-        for action in pending.release(done) {
+        for action in actions {
             match action {
                 Action::Reply(answer) => reply = Some(answer),
                 Action::Transmit { delivery, attempt, destination, sealed, .. } => {
