@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{
     AgencyCode, Application, ApplicationDocument, ApplicationItem, ApplicationState, Case, CaseState,
-    ConversationId, CustomsNotice, Digest, DocumentCode, EventKind, JoinEvent, MessageId, MessageKey,
-    NoticeDocument, NoticeKind, Outcome, PartyKey, ResultDocument, ResultItem, RuleId, Timestamp,
+    ConversationId, CustomsNotice, Delivery, DeliveryPurpose, DeliveryState, Digest, DocumentCode, EventKind,
+    JoinEvent, MessageId, MessageKey, NoticeDocument, NoticeKind, Outcome, PartyKey, ResultDocument,
+    ResultItem, RuleId, Service, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -284,6 +285,47 @@ fn a_bad_end_of_a_delivery_counts_only_while_the_agency_is_silent() {
     assert!(!end_of_delivery(&mut case.applications[1], DeliveryEnd::Rejected));
     assert!(end_of_delivery(&mut case.applications[2], DeliveryEnd::Rejected));
     assert_eq!(case.applications[2].state, ApplicationState::Error);
+}
+
+#[test]
+fn a_silent_agency_shows_what_its_delivery_says() {
+    fn check(state: ApplicationState, stands: Option<(DeliveryState, u32)>, expected: ApplicationState) {
+        let mut case = three([&[1], &[1], &[1]]);
+        let application = &mut case.applications[0];
+        application.state = state;
+        let delivery = stands.map(|(state, attempts)| delivery(state, attempts));
+        assert_eq!(shown_state(application, delivery.as_ref()), expected, "{state:?} {delivery:?}");
+    }
+    use ApplicationState::{Accepted, Created, Delivered, Sent};
+    check(Created, None, Created);
+    check(Created, Some((DeliveryState::Pending, 0)), Created);
+    check(Created, Some((DeliveryState::AwaitingAcknowledgment, 1)), Sent);
+    check(Created, Some((DeliveryState::Held, 2)), Sent);
+    check(Created, Some((DeliveryState::Delivered, 1)), Delivered);
+    check(Accepted, Some((DeliveryState::AwaitingAcknowledgment, 1)), Accepted);
+}
+
+fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
+    Delivery {
+        id: "delivery".parse().expect("a delivery id"),
+        case: None,
+        purpose: DeliveryPurpose::Application { index: 0 },
+        destination: PartyKey::new("AG-KFDA").expect("a party"),
+        cpa_id: "cpa".parse().expect("a CPAId"),
+        message_id: message_id("sent"),
+        conversation_id: ConversationId::new("X01-1").expect("a conversation"),
+        ref_to_message_id: None,
+        service: Service { value: "RequirementVerification".into(), kind: None },
+        action: "GOVCBRX01".into(),
+        parts: Vec::new(),
+        created_at: at(0),
+        expires_at: at(60),
+        state,
+        attempts,
+        due: at(0),
+        sealed: attempts > 0,
+        reason: String::new(),
+    }
 }
 
 #[test]

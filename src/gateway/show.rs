@@ -9,7 +9,10 @@ use tracing::warn;
 
 use super::admin::json_response;
 use super::shared::Shared;
-use crate::model::{Case, CaseId, DeliveryId, MessageId, MessageKey, Party, PartyKey, TimelineEntry};
+use crate::case::shown_state;
+use crate::model::{
+    Case, CaseId, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, TimelineEntry,
+};
 use crate::store::{
     CaseFilter, CorrelationKey, DeliveryFilter, DeliveryLocator, Listing, MessageFilter, Needs, StoreError,
     Versioned,
@@ -29,7 +32,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     let answered = match steps.as_slice() {
         ["cases"] => cases(shared, &mut query),
-        ["cases", key] => case(shared, key).map(|case| json_response(StatusCode::OK, &case.value)),
+        ["cases", key] => whole_case(shared, key),
         ["cases", key, "timeline"] => timeline(shared, key),
         ["messages"] => messages(shared, &mut query),
         ["messages", sender, id] => message(shared, sender, id),
@@ -69,6 +72,18 @@ impl From<StoreError> for Unanswered {
 fn cases(shared: &Shared, query: &mut Query) -> Answered {
     let filter = CaseFilter { state: query.take("state")?, submitter: query.take("submitter")? };
     Ok(list(shared.store.cases(&filter, query.limit()?)?))
+}
+
+/// A case with the states that are shown: receipts do not write the case, they are read off its deliveries.
+fn whole_case(shared: &Shared, key: &str) -> Answered {
+    let mut case = case(shared, key)?.value;
+    let filter = DeliveryFilter { case: Some(case.id.clone()), ..DeliveryFilter::default() };
+    let deliveries = shared.store.deliveries(&filter, LINES_MAX)?.items;
+    for application in &mut case.applications {
+        let carries = |delivery: &&Delivery| application.sent_as.as_ref() == Some(&delivery.message_id);
+        application.state = shown_state(application, deliveries.iter().find(carries));
+    }
+    Ok(json_response(StatusCode::OK, &case))
 }
 
 /// A case by its id, its declaration number or the number of one of its applications.
