@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::Faults;
-use super::goods::GoodsIndex;
+use super::index::GoodsIndex;
 use super::reader::TextFile;
 use super::ruleset::Base;
 use super::table::{Requirement, Rows};
@@ -65,7 +65,7 @@ fn subsumed(rows: &Rows, faults: &mut Faults) {
     let index = GoodsIndex::of(rows.requirements.iter().map(|row| &row.when.goods));
     for row in &rows.requirements {
         let Some(code) = row.when.goods.some_code() else { continue };
-        let others = index.candidates(code).into_iter().map(|at| &rows.requirements[at]);
+        let others = index.holding(code).into_iter().map(|at| &rows.requirements[at]);
         let mut wider = others.filter(|other| other.id != row.id && is_subsumed(row, other));
         if let Some(wider) = wider.next() {
             let message = format!("{} adds nothing to {}, which covers it", row.id, wider.id);

@@ -46,8 +46,12 @@ impl RuleSet {
         let plan = self.plan(declaration, at);
         let mut warnings = Vec::new();
         let mut lines = Vec::new();
-        for line in &declaration.lines {
-            let rows = || plan.rows.iter().filter(|row| row.line == line.sequence);
+        // Rows and traces come line by line, as the plan was made.
+        let mut rows_left = plan.rows.as_slice();
+        for (line, trace) in declaration.lines.iter().zip(&plan.trace) {
+            let (rows_here, later) = rows_left.split_at(trace.hit.len());
+            rows_left = later;
+            let rows = || rows_here.iter();
             for stated in &line.not_applicable {
                 let fallen = rows().filter(|row| row.law == stated.law && row.removed.is_some()).count();
                 if fallen > 1 {
@@ -62,8 +66,7 @@ impl RuleSet {
                     row.removed.as_ref().map(|why| format!(" ({why})").into()).unwrap_or_default();
                 format!("{}: law {} -> {} {}{removed}", row.rule, row.law, row.agency, row.document)
             };
-            let trace = plan.trace.iter().find(|trace| trace.line == line.sequence);
-            let near = trace.into_iter().flat_map(|trace| &trace.near);
+            let near = trace.near.iter();
             let claimed = line
                 .requirements
                 .iter()

@@ -1,6 +1,6 @@
 //! Sets of goods by HS code: prefixes, inclusive ranges of prefixes, exclusions (domain brief, 7.2; ruling 8).
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::HsCode;
 
@@ -66,14 +66,21 @@ impl HsSet {
         (self.within.is_empty() || self.within.iter().any(|range| range.holds(code)))
             && !self.without.iter().any(|range| range.holds(code))
     }
+
+    /// The same set, its ranges in order.
+    pub(super) fn sorted(mut self) -> Self {
+        self.within.sort_unstable();
+        self.without.sort_unstable();
+        self
+    }
 }
 
 /// The goods of a row: its own ranges and its classes, each class taken as a whole first (ruling 6).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Goods {
     pub(super) own: HsSet,
-    pub(super) classes: Vec<HsSet>,
-    pub(super) without_classes: Vec<HsSet>,
+    pub(super) classes: Vec<Arc<HsSet>>,
+    pub(super) without_classes: Vec<Arc<HsSet>>,
 }
 
 impl Goods {
@@ -91,28 +98,10 @@ impl Goods {
         (none || positive) && !excluded
     }
 
-    /// Disjoint runs of codes that its positive items can hold; `None` when that is every code.
-    fn reach(&self) -> Option<Vec<(u64, u64)>> {
-        if self.own.within.is_empty() && self.classes.is_empty() {
-            return None;
-        }
-        let mut runs: Vec<(u64, u64)> = self.own.within.iter().map(|range| range.bounds()).collect();
-        for class in &self.classes {
-            if class.within.is_empty() {
-                return None;
-            }
-            runs.extend(class.within.iter().map(|range| range.bounds()));
-        }
-        Some(runs)
-    }
-
-    /// The same goods written in the one order that makes equal goods compare equal.
+    /// The same goods written in the one order that makes equal goods compare equal; classes are sorted where they
+    /// are defined.
     pub(super) fn sorted(mut self) -> Self {
-        let sets = std::iter::once(&mut self.own).chain(&mut self.classes).chain(&mut self.without_classes);
-        for set in sets {
-            set.within.sort_unstable();
-            set.without.sort_unstable();
-        }
+        self.own = self.own.sorted();
         self.classes.sort_unstable();
         self.without_classes.sort_unstable();
         self
@@ -125,10 +114,16 @@ impl Goods {
 
     /// A code that is held, when there is one: tried at every border, where a set can only change.
     pub(super) fn some_code(&self) -> Option<u64> {
-        let sets = std::iter::once(&self.own).chain(&self.classes).chain(&self.without_classes);
-        let ranges = sets.flat_map(|set| set.within.iter().chain(&set.without));
+        self.borders().find(|code| self.holds(*code))
+    }
+
+    /// The codes at which a set of goods can begin or end, the first of all among them.
+    fn borders(&self) -> impl Iterator<Item = u64> {
+        let classes = self.classes.iter().chain(&self.without_classes).map(AsRef::as_ref);
+        let ranges =
+            std::iter::once(&self.own).chain(classes).flat_map(|set| set.within.iter().chain(&set.without));
         let borders = ranges.flat_map(|range| [range.bounds().0, range.bounds().1 + 1]);
-        std::iter::once(0).chain(borders).filter(|code| *code < CODES).find(|code| self.holds(*code))
+        std::iter::once(0).chain(borders).filter(|code| *code < CODES)
     }
 
     /// Whether every code here is certainly in `other` too; may say no where it is hard to see.
@@ -136,80 +131,15 @@ impl Goods {
         if other.is_any() || self == other {
             return true;
         }
-        let sets = [self, other].into_iter().flat_map(|goods| {
-            std::iter::once(&goods.own).chain(&goods.classes).chain(&goods.without_classes)
-        });
-        let ranges = sets.flat_map(|set| set.within.iter().chain(&set.without));
-        let borders = ranges.flat_map(|range| [range.bounds().0, range.bounds().1 + 1]);
-        std::iter::once(0)
-            .chain(borders)
-            .filter(|code| *code < CODES)
-            .all(|code| !self.holds(code) || other.holds(code))
+        self.borders().chain(other.borders()).all(|code| !self.holds(code) || other.holds(code))
     }
 }
 
 /// How many ten-digit codes there are.
-const CODES: u64 = 10_000_000_000;
-
-/// Finds the rows whose positive goods can hold a code: a decimal prefix tree, in memory proportional to the
-/// rows' items whatever their ranges span.
-#[derive(Clone, Debug, Default)]
-pub(super) struct GoodsIndex {
-    /// Rows by prefix: how many digits, and the digits.
-    prefixes: BTreeMap<(u8, u64), Vec<usize>>,
-}
-
-impl GoodsIndex {
-    pub(super) fn of<'a>(rows: impl Iterator<Item = &'a Goods>) -> Self {
-        let mut index = Self::default();
-        for (row, goods) in rows.enumerate() {
-            for (first, last) in goods.reach().unwrap_or_else(|| vec![(0, CODES - 1)]) {
-                index.add(row, first, last);
-            }
-        }
-        index
-    }
-
-    /// Rows that may hold the code, ascending, each once.
-    pub(super) fn candidates(&self, code: u64) -> Vec<usize> {
-        let of_length = |digits: u8| {
-            let prefix = code / 10_u64.pow(u32::from(DIGITS - digits));
-            self.prefixes.get(&(digits, prefix)).into_iter().flatten().copied()
-        };
-        let mut rows: Vec<usize> = (0..=DIGITS).flat_map(of_length).collect();
-        rows.sort_unstable();
-        rows.dedup();
-        rows
-    }
-
-    /// Covers a run of codes with the fewest aligned prefixes.
-    fn add(&mut self, row: usize, mut first: u64, last: u64) {
-        while first <= last {
-            let mut free = 0;
-            while free < DIGITS {
-                let size = 10_u64.pow(u32::from(free) + 1);
-                if !first.is_multiple_of(size) || first + size - 1 > last {
-                    break;
-                }
-                free += 1;
-            }
-            let size = 10_u64.pow(u32::from(free));
-            let rows = self.prefixes.entry((DIGITS - free, first / size)).or_default();
-            if rows.last() != Some(&row) {
-                rows.push(row);
-            }
-            first += size;
-        }
-    }
-}
-
-/// Digits of a line's code.
-const DIGITS: u8 = 10;
+pub(super) const CODES: u64 = 10_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn set(items: &str) -> HsSet {
@@ -249,24 +179,5 @@ mod tests {
         assert!(goods("1604").is_within(&goods("16")));
         assert!(goods("1604;1605").is_within(&goods("1604..1605")));
         assert!(!goods("16").is_within(&goods("16;!1604")));
-    }
-
-    proptest! {
-        #[test]
-        fn the_index_finds_every_row_that_holds_a_code(
-            ranges in prop::collection::vec((0_u64..9999, 0_u64..500), 1..20),
-            code in 0_u64..CODES,
-        ) {
-            let goods: Vec<Goods> = ranges
-                .iter()
-                .map(|(low, span)| {
-                    let text = format!("{low:04}..{:04}", (low + span).min(9999));
-                    Goods { own: set(&text), ..Goods::default() }
-                })
-                .collect();
-            let found = GoodsIndex::of(goods.iter()).candidates(code);
-            let held: Vec<usize> = (0..goods.len()).filter(|row| goods[*row].holds(code)).collect();
-            prop_assert_eq!(found, held);
-        }
     }
 }

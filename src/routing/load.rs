@@ -1,11 +1,13 @@
 //! A rule set: read from its files, checked as a whole, compiled for matching.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fault::{Faults, Place};
-use super::goods::{GoodsIndex, number_of};
-use super::matcher::Subject;
+use super::goods::number_of;
+use super::index::GoodsIndex;
+use super::matcher::{Subject, Verdict};
 use super::reader::TextFile;
 use super::ruleset::{self, Base};
 use super::table::{self, Exception, Requirement, Rows};
@@ -22,7 +24,9 @@ pub struct RuleSet {
     pub(super) base: Base,
     pub(super) requirements: Vec<Requirement>,
     pub(super) exceptions: Vec<Exception>,
-    goods: GoodsIndex,
+    required_goods: GoodsIndex,
+    excepted_goods: GoodsIndex,
+    documents: BTreeMap<DocumentCode, Option<AgencyTarget>>,
     digest: Digest,
 }
 
@@ -83,9 +87,13 @@ impl RuleSet {
         let Rows { mut requirements, mut exceptions } = rows;
         requirements.sort_by(|a, b| a.id.cmp(&b.id));
         exceptions.sort_by(|a, b| a.id.cmp(&b.id));
-        let goods = GoodsIndex::of(requirements.iter().map(|row| &row.when.goods));
+        let required_goods = GoodsIndex::of(requirements.iter().map(|row| &row.when.goods));
+        let excepted_goods = GoodsIndex::of(exceptions.iter().map(|row| &row.when.goods));
+        let documents = agencies_of_documents(&base, &requirements);
         let digest = digest(files, &base);
-        Ok((Arc::new(Self { base, requirements, exceptions, goods, digest }), faults.into_list()))
+        let rules =
+            Self { base, requirements, exceptions, required_goods, excepted_goods, documents, digest };
+        Ok((Arc::new(rules), faults.into_list()))
     }
 
     /// Digest of the files that decide: ruleset, tables and calendar (ruling 17).
@@ -134,36 +142,53 @@ impl RuleSet {
     /// name it for several agencies: whose it is, only a plan could tell.
     #[must_use]
     pub fn agency_of_document(&self, code: &DocumentCode) -> Option<AgencyTarget> {
-        let mut rows = self.requirements.iter().filter(|row| row.application == *code);
-        let row = rows.next()?;
-        if rows.any(|other| other.agency != row.agency) {
-            return None;
-        }
-        let agency = &self.base.agencies.get(&row.agency)?.value;
-        Some(AgencyTarget {
-            agency: row.agency.clone(),
-            party: agency.party.clone(),
-            cpa_id: agency.cpa_id.clone(),
-            result: row.result.clone(),
-        })
+        self.documents.get(code)?.clone()
     }
 
     /// What a line of a declaration meets at an instant. Rows come in order of id.
     pub(super) fn meet(&self, declaration: &Declaration, line: &DeclarationLine, at: Timestamp) -> Met<'_> {
         let subject = Subject { declaration, line, goods: number_of(line.hs), at };
         let mut met = Met { hits: Vec::new(), exceptions: Vec::new(), near: Vec::new() };
-        for row in self.goods.candidates(subject.goods).into_iter().map(|at| &self.requirements[at]) {
-            if row.when.goods.holds(subject.goods) {
-                match row.when.failing(&subject).as_slice() {
-                    [] => met.hits.push(row),
-                    [only] if met.near.len() < Self::NEAR_MISSES_MAX => met.near.push((row, only)),
-                    _ => {}
+        for row in self.required_goods.holding(subject.goods).into_iter().map(|at| &self.requirements[at]) {
+            match row.when.judge(&subject) {
+                Verdict::Holds => met.hits.push(row),
+                Verdict::HoldsBut(failing) if met.near.len() < Self::NEAR_MISSES_MAX => {
+                    met.near.push((row, failing));
+                }
+                Verdict::HoldsBut(_) | Verdict::Fails => {}
+            }
+        }
+        let excepting = self.excepted_goods.holding(subject.goods).into_iter().map(|at| &self.exceptions[at]);
+        met.exceptions = excepting.filter(|row| row.when.judge(&subject) == Verdict::Holds).collect();
+        met
+    }
+}
+
+/// The agency of each application document; `None` where rows name it for several.
+fn agencies_of_documents(
+    base: &Base,
+    requirements: &[Requirement],
+) -> BTreeMap<DocumentCode, Option<AgencyTarget>> {
+    let mut documents: BTreeMap<DocumentCode, Option<AgencyTarget>> = BTreeMap::new();
+    for row in requirements {
+        match documents.entry(row.application.clone()) {
+            Entry::Vacant(entry) => {
+                let agency = base.agencies.get(&row.agency).map(|agency| &agency.value);
+                entry.insert(agency.map(|agency| AgencyTarget {
+                    agency: row.agency.clone(),
+                    party: agency.party.clone(),
+                    cpa_id: agency.cpa_id.clone(),
+                    result: row.result.clone(),
+                }));
+            }
+            Entry::Occupied(mut entry) => {
+                if entry.get().as_ref().is_some_and(|target| target.agency != row.agency) {
+                    entry.insert(None);
                 }
             }
         }
-        met.exceptions = self.exceptions.iter().filter(|exception| exception.when.hold(&subject)).collect();
-        met
     }
+    documents
 }
 
 /// SHA-256 over path length, path, size and octets of the deciding files in order of path.

@@ -2,7 +2,7 @@
 //! 7.2; ruling 14).
 
 use super::table::Conditions;
-use crate::model::{Declaration, DeclarationLine, Timestamp};
+use crate::model::{CountryCode, Declaration, DeclarationLine, Timestamp};
 
 /// What a row's conditions are held against.
 #[derive(Clone, Copy)]
@@ -14,32 +14,50 @@ pub(super) struct Subject<'a> {
     pub(super) at: Timestamp,
 }
 
+/// What comes of a row's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// All hold: a hit.
+    Holds,
+    /// All but this one: a near miss.
+    HoldsBut(&'static str),
+    /// Several fail.
+    Fails,
+}
+
 /// The document that a declaration is.
 const DECLARATION: &str = "GOVCBR929";
 
 impl Conditions {
-    /// The conditions that fail, goods left out: none is a hit, one a near miss.
-    pub(super) fn failing(&self, subject: &Subject<'_>) -> Vec<&'static str> {
+    /// Whether the conditions hold, goods left out: those are the index's. A second one that fails ends the look.
+    pub(super) fn judge(&self, subject: &Subject<'_>) -> Verdict {
         let Subject { declaration, line, at, .. } = subject;
-        let in_force = self.from.is_none_or(|from| from <= *at) && self.until.is_none_or(|until| *at < until);
-        let origin = line.origin.as_ref().map(|code| code.as_str());
-        let export_from = declaration.export_from.as_ref().map(|code| code.as_str());
-        let checks = [
-            ("dates", in_force),
-            ("origin", self.origin.takes(origin)),
-            ("export_from", self.export_from.takes(export_from)),
-            ("usage", self.usage.takes(line.usage.as_ref().map(AsRef::as_ref))),
-            ("doc", self.doc.takes(Some(DECLARATION))),
-            ("importer", self.importer.takes(declaration.importer.as_deref())),
-            ("value", self.value.takes(line.value)),
-            ("weight", self.weight.takes(line.weight)),
+        let in_force =
+            || self.from.is_none_or(|from| from <= *at) && self.until.is_none_or(|until| *at < until);
+        let origin = || self.origin.takes(line.origin.as_ref().map(CountryCode::as_str));
+        let export_from =
+            || self.export_from.takes(declaration.export_from.as_ref().map(CountryCode::as_str));
+        let usage = || self.usage.takes(line.usage.as_ref().map(AsRef::as_ref));
+        let doc = || self.doc.takes(Some(DECLARATION));
+        let importer = || self.importer.takes(declaration.importer.as_deref());
+        let value = || self.value.takes(line.value);
+        let weight = || self.weight.takes(line.weight);
+        let checks: [(&'static str, &dyn Fn() -> bool); 8] = [
+            ("dates", &in_force),
+            ("origin", &origin),
+            ("export_from", &export_from),
+            ("usage", &usage),
+            ("doc", &doc),
+            ("importer", &importer),
+            ("value", &value),
+            ("weight", &weight),
         ];
-        checks.into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()
-    }
-
-    /// Whether everything holds.
-    pub(super) fn hold(&self, subject: &Subject<'_>) -> bool {
-        self.goods.holds(subject.goods) && self.failing(subject).is_empty()
+        let mut failing = checks.into_iter().filter(|(_, holds)| !holds()).map(|(name, _)| name);
+        match (failing.next(), failing.next()) {
+            (None, _) => Verdict::Holds,
+            (Some(only), None) => Verdict::HoldsBut(only),
+            (Some(_), Some(_)) => Verdict::Fails,
+        }
     }
 
     /// Whether whatever meets these conditions certainly meets the `other` ones.

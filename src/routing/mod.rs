@@ -12,6 +12,7 @@ mod condition;
 mod explain;
 mod fault;
 mod goods;
+mod index;
 mod load;
 mod matcher;
 mod plan;
@@ -20,6 +21,8 @@ mod ruleset;
 mod suite;
 mod table;
 
+#[cfg(test)]
+mod naive;
 #[cfg(test)]
 mod tests;
 

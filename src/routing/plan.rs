@@ -63,9 +63,12 @@ impl RuleSet {
         let laws: BTreeSet<_> = rows.iter().map(|(_, row)| row.law.clone()).collect();
         let rules: BTreeSet<_> = rows.iter().map(|(_, row)| row.id.clone()).collect();
         let default = target.profile.as_ref().map(|(name, _)| name);
-        let latest = rows
-            .iter()
-            .filter_map(|(_, row)| self.deadlines(row.profile.as_ref().or(default)?, at))
+        // Working time is dear to reckon: once for each profile, not for each row and line.
+        let profiles: BTreeSet<_> =
+            rows.iter().filter_map(|(_, row)| row.profile.as_ref().or(default)).collect();
+        let latest = profiles
+            .into_iter()
+            .filter_map(|profile| self.deadlines(profile, at))
             .max_by_key(|(name, deadlines)| (*deadlines, Reverse(name.clone())));
         let (profile, deadlines) = latest.map_or((None, Deadlines::default()), |(name, d)| (Some(name), d));
         Some(PlannedApplication {

@@ -25,7 +25,7 @@ pub(super) struct Base {
     pub(super) tables: Vec<(String, Place)>,
     pub(super) origins: BTreeMap<String, Named<BTreeSet<String>>>,
     pub(super) importers: BTreeMap<String, Named<BTreeSet<String>>>,
-    pub(super) classes: BTreeMap<String, Named<HsSet>>,
+    pub(super) classes: BTreeMap<String, Named<Arc<HsSet>>>,
     pub(super) profiles: BTreeMap<String, Named<Profile>>,
     pub(super) agencies: BTreeMap<AgencyCode, Named<Agency>>,
     pub(super) envelopes: Vec<Envelope>,
@@ -289,7 +289,7 @@ fn classes(
     section: &Section<'_>,
     known: &Known<'_>,
     faults: &mut Faults,
-) -> BTreeMap<String, Named<HsSet>> {
+) -> BTreeMap<String, Named<Arc<HsSet>>> {
     let mut classes = BTreeMap::new();
     for (name, place, value) in section.named() {
         let mut set = HsSet::default();
@@ -307,7 +307,7 @@ fn classes(
         if set.within.is_empty() {
             faults.error(&place, format!("the class {name} names no goods"), "name the HS codes in it");
         }
-        classes.insert(name.to_owned(), Named { value: set, place });
+        classes.insert(name.to_owned(), Named { value: Arc::new(set.sorted()), place });
     }
     classes
 }
