@@ -1,5 +1,6 @@
 //! Mistakes in the files: all told at once, and what is in force stays in force.
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::correspondent::{Correspondent, Told};
@@ -51,6 +52,34 @@ async fn a_set_with_mistakes_is_no_set() {
     accepts(3).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_puts_all_of_the_files_in_force_or_nothing() {
+    let world = World::new();
+    let mut gateway = world.serve().await;
+    let broker = Correspondent::new(&world, "broker");
+    let lodge = async |serial| {
+        let lodging = world.lodging(serial);
+        let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
+        broker.ask(&broker.sealed(&message)).await
+    };
+    assert_eq!(lodge(1).await, Told::Acknowledged);
+
+    // A good change and a mistake beside it: the good one is not in force either.
+    world.edit(BROKER, "\"ImportClearance GOVCBR929\"", "\"ImportClearance GOVCBR830\"");
+    world.edit(SETTINGS, "drain_deadline = \"5s\"", "drain_deadline = \"soon\"");
+    gateway.signal(Signal::HUP);
+    gateway.says("configuration.refused").await;
+    assert!(gateway.said().contains("drain_deadline"), "the mistake is told: {}", gateway.said());
+    assert_eq!(lodge(2).await, Told::Acknowledged, "the old set is in force");
+
+    world.edit(SETTINGS, "drain_deadline = \"soon\"", "drain_deadline = \"5s\"");
+    gateway.signal(Signal::HUP);
+    gateway.says("configuration.activated").await;
+    let told = lodge(3).await;
+    assert!(matches!(told, Told::Errors { signed: true, .. }), "the new set is in force: {told:?}");
+    gateway.check();
+}
+
 /// What `gwanmun check` says: its exit code and the mistakes.
 fn checked(world: &World) -> (i32, Vec<Value>) {
     let settings = world.settings().to_str().expect("is text");
@@ -64,5 +93,6 @@ fn text<'a>(fault: &'a Value, key: &str) -> &'a str {
 }
 
 const SETTINGS: &str = "gwanmun.toml";
+const BROKER: &str = "partners/broker.toml";
 const RULES: &str = "rules/requirements.csv";
 const CERTIFICATE: &str = "pki/kfda/signing.pem";

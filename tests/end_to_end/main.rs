@@ -5,6 +5,7 @@
 //! time to pass, only for conditions, each with a deadline.
 
 mod configuration;
+mod connection;
 mod correspondent;
 mod forgery;
 mod inside;
@@ -12,5 +13,6 @@ mod process;
 mod quarantined;
 mod refused;
 mod repeated;
+mod stopped;
 mod survive;
 mod world;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{interval, timeout};
 
 /// The program under test.
@@ -25,11 +26,37 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the program; what it says on either stream is appended to the log.
     pub(crate) fn start<A: AsRef<OsStr>>(log: PathBuf, arguments: impl IntoIterator<Item = A>) -> Self {
+        Self::start_other(PROGRAM, log, arguments)
+    }
+
+    /// The same, with a program that is not ours.
+    pub(crate) fn start_other<A: AsRef<OsStr>>(
+        program: &str,
+        log: PathBuf,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Self {
         let file = File::options().create(true).append(true).open(&log).expect("opens the log");
         let err = file.try_clone().expect("one more handle");
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(file).stderr(err);
-        Self { child: command.spawn().expect("starts"), log }
+        let child = command.spawn().unwrap_or_else(|error| panic!("{program}, see `make deps`: {error}"));
+        Self { child, log }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("is ours to tell");
+    }
+
+    /// Waits until it has ended by itself; gives its exit code.
+    pub(crate) async fn ended(&mut self) -> i32 {
+        let ended = async || self.child.try_wait().expect("is our child");
+        let status = until(&format!("{} has its end", self.log.display()), ended).await;
+        status.code().unwrap_or_else(|| panic!("{status}:\n{}", self.said()))
     }
 
     /// SIGKILL, without a word before it. Returns when the process is gone.
@@ -41,6 +68,15 @@ impl Process {
     /// Everything that it said.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it says so.
+    pub(crate) async fn says(&mut self, what: &str) {
+        until(&format!("{} says {what}", self.log.display()), async || {
+            self.check();
+            self.said().contains(what).then_some(())
+        })
+        .await;
     }
 
     /// Fails the test when the process has ended by itself.

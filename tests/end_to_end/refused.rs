@@ -1,15 +1,13 @@
 //! Bad input: each kind is refused with the error, fault or status of the standard; nothing of it is routed, nothing
 //! else is lost, and the gateway goes on serving.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gwanmun::model::{Actor, CpaId, Digest, EbxmlError, Message, Payload, Sealed};
 use gwanmun::security::seal;
-use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
 
+use crate::connection::Connection;
 use crate::correspondent::{Correspondent, Told, now};
 use crate::forgery::{attributed, element, nested, repacked, replaced, truncated, with_block};
 use crate::process::Process;
@@ -140,7 +138,9 @@ async fn not_readable() {
 
     let endpoint = stage.world.endpoint();
     let length = BODY_BYTES_MAX + 1;
-    let status = announced(&stage.world, length).await;
+    let mut connection = Connection::open(&stage.world).await;
+    connection.announce(&stage.world, "text/xml", length, "").await;
+    let status = connection.status().await;
     assert_eq!(status, "HTTP/1.1 413 Payload Too Large", "{length} octets to {endpoint}");
     stage.unmoved("body over the limit").await;
     let mut message = stage.fresh();
@@ -295,28 +295,4 @@ fn client_fault() -> Told {
 
 fn cid(payload: &Payload) -> String {
     format!("cid:{}", payload.content_id)
-}
-
-/// The status line for a request that announces so many octets and sends none of them.
-async fn announced(world: &World, length: usize) -> String {
-    let mut connector = SslConnector::builder(SslMethod::tls_client()).expect("a connector");
-    connector.set_ca_file(world.path("pki/ca.pem")).expect("the anchor");
-    let (certificate, key) = (world.path("pki/broker/tls.pem"), world.path("pki/broker/tls.key"));
-    connector.set_certificate_chain_file(certificate).expect("the certificate");
-    connector.set_private_key_file(key, SslFiletype::PEM).expect("its key");
-    let connector = connector.build();
-    let authority = world.endpoint().trim_start_matches("https://").trim_end_matches("/ebms").to_owned();
-    let asking = tokio::task::spawn_blocking(move || {
-        let stream = TcpStream::connect(&authority).expect("connects");
-        let mut stream = connector.connect("localhost", stream).expect("shakes hands");
-        let head = format!(
-            "POST /ebms HTTP/1.1\r\nHost: {authority}\r\nContent-Type: text/xml\r\nSOAPAction: \"ebXML\"\r\n\
-             Content-Length: {length}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).expect("is written");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("is answered");
-        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
-    });
-    asking.await.expect("does not panic")
 }
