@@ -3,21 +3,31 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := pkg-config gcc libssl-dev libxml2-dev libxmlsec1-dev
+# What tests need beside: strace lets syncs fail.
+TEST_PACKAGES := strace
 DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo serve test simulate lint bench clean
+.PHONY: help deps test-deps build demo serve test simulate lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Installs the packages of $(1) that are missing.
+define install
+@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+	echo "installing:" $$missing; \
+	$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+fi
+endef
+
 deps: ## install the system libraries that are missing
-	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-		echo "installing:" $$missing; \
-		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
-	fi
+	$(call install,$(PACKAGES))
+
+test-deps: deps
+	$(call install,$(TEST_PACKAGES))
 
 build: deps ## the release binary
 	$(CARGO) build --release
@@ -29,7 +39,7 @@ demo: build ## one declaration from lodging to clearance, with real processes on
 serve: build ## gateway and practice partners, left running
 	target/release/gwanmun demo --keep --directory $(SERVE_DIR)
 
-test: deps ## every test
+test: test-deps ## every test
 	$(CARGO) test --all-targets
 
 simulate: deps ## many more simulated runs (SEEDS=20000)

@@ -7,6 +7,7 @@
 mod configuration;
 mod connection;
 mod correspondent;
+mod failed_store;
 mod forgery;
 mod inside;
 mod process;
