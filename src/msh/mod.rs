@@ -16,6 +16,6 @@ pub use attempt::{ResponseContent, judge_response};
 pub use compose::{Posting, compose, service_to_send};
 pub use duplicate::{Standing, standing_of};
 pub use inbound::{AgePolicy, check_arrival, wants_acknowledgment};
-pub use outbound::{Ending, begin_attempt, end_without_receipt, note_failed_attempt};
+pub use outbound::{CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt};
 pub use retry::resend_at;
 pub use window::Window;

@@ -3,6 +3,8 @@
 //! An attempt is counted and committed as AwaitingAcknowledgment *before* the octets leave, so that a crash in
 //! between grants no extra try, and an acknowledgment that overtakes the HTTP response finds its delivery.
 
+use std::time::Duration;
+
 use crate::model::{Agreement, AttemptOutcome, Delivery, DeliveryState, Timestamp};
 
 use super::retry::resend_at;
@@ -16,11 +18,23 @@ pub enum Ending {
     Expired(Delivery),
 }
 
+/// The step of our clock that ends no delivery early (P9).
+pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(3600);
+
 /// A delivery whose time has come: another attempt, or its end.
+///
+/// It ends when its Retries are spent and the wait after the last transmission is over (6.4.3, 6.5.4), or when
+/// its TimeToLive has passed so long ago that no receiver can still take it (3.1.6.4). The second is a question
+/// that only the receiver's clock can answer, and ours may have stepped: a delivery that we end by mistake is
+/// lost, one that we send too late costs a transmission and is refused with `TimeToLiveExpired`. So TimeToLive
+/// counts as passed only [`CLOCK_STEP_MAX`] after it, and until then the receiver is asked.
+///
+/// Every transmission sets the next one by the clock as it is then. A step forward thus shortens the one wait it
+/// falls into and no other; a step backward lengthens one by as much, and takes nothing away.
 #[must_use]
 pub fn begin_attempt(mut delivery: Delivery, agreement: &Agreement, now: Timestamp) -> Ending {
     let spent = delivery.attempts > agreement.reliability.retries;
-    if spent || now > delivery.expires_at {
+    if spent || now > delivery.expires_at.plus(CLOCK_STEP_MAX) {
         let why = if spent { "its retries are spent" } else { "its TimeToLive has passed" };
         let last =
             if delivery.reason.is_empty() { String::new() } else { format!("; last: {}", delivery.reason) };
@@ -59,4 +73,107 @@ pub fn end_without_receipt(mut delivery: Delivery) -> Delivery {
     delivery.state = DeliveryState::Delivered;
     delivery.reason = "taken by the peer; no acknowledgment asked for".to_owned();
     delivery
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn agreement(retries: u32) -> Agreement {
+        let id = |key: &str| PartyId { value: key.into(), kind: Some("urn:swgw:party".into()) };
+        Agreement {
+            cpa_id: CpaId::new("cpa").expect("a CPAId"),
+            partner: PartyKey::new("AG000000000001").expect("a party"),
+            partner_ids: vec![id("AG000000000001")],
+            partner_role: Role::new("Agency").expect("a Role"),
+            own_ids: vec![id("SW000000000001")],
+            own_role: Role::new("SingleWindow").expect("a Role"),
+            start: None,
+            end: None,
+            endpoint: "https://partner.example/ebms".into(),
+            actions: Vec::new(),
+            sync_reply_mode: SyncReplyMode::MshSignalsOnly,
+            reliability: Reliability {
+                duplicate_elimination: Presence::Always,
+                ack_requested: Presence::Always,
+                ack_signed: true,
+                retries,
+                retry_interval: Duration::from_secs(60),
+                persist_duration: 4 * HOUR,
+                time_to_live: 2 * HOUR,
+            },
+            signature: SignatureTerms {
+                own_algorithm: SignatureAlgorithm::EcdsaSha256,
+                accepted: vec![SignatureAlgorithm::EcdsaSha256],
+            },
+            window: 8,
+        }
+    }
+
+    fn delivery(attempts: u32, created_at: Timestamp, agreement: &Agreement) -> Delivery {
+        Delivery {
+            id: DeliveryId::new("d").expect("an id"),
+            case: None,
+            purpose: DeliveryPurpose::Relay,
+            destination: agreement.partner.clone(),
+            cpa_id: agreement.cpa_id.clone(),
+            message_id: MessageId::new("m@gateway").expect("a MessageId"),
+            conversation_id: ConversationId::new("c").expect("a ConversationId"),
+            ref_to_message_id: None,
+            service: Service { value: "Status".into(), kind: None },
+            action: "GOVCBRXS2".into(),
+            parts: Vec::new(),
+            created_at,
+            expires_at: created_at.plus(agreement.reliability.time_to_live),
+            state: DeliveryState::Pending,
+            attempts,
+            due: created_at,
+            sealed: false,
+            reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_clock_step_of_an_hour_ends_nothing_early_p9() {
+        fn check(attempts: u32, after_creation: Duration, ends: bool) {
+            let agreement = agreement(1000);
+            let created_at = Timestamp::from_millis(1_700_000_000_000);
+            let delivery = delivery(attempts, created_at, &agreement);
+            let ending = begin_attempt(delivery, &agreement, created_at.plus(after_creation));
+            assert_eq!(matches!(ending, Ending::Expired(_)), ends, "{attempts} {after_creation:?}");
+        }
+        let millisecond = Duration::from_millis(1);
+        let time_to_live = agreement(1000).reliability.time_to_live;
+        for attempts in [0, 1, 500] {
+            check(attempts, Duration::ZERO, false);
+            check(attempts, time_to_live, false);
+            // One real millisecond before its TimeToLive, on a clock that has stepped an hour ahead.
+            check(attempts, time_to_live - millisecond + CLOCK_STEP_MAX, false);
+            check(attempts, time_to_live + CLOCK_STEP_MAX, false);
+            check(attempts, time_to_live + CLOCK_STEP_MAX + millisecond, true);
+            check(attempts, time_to_live + 100 * HOUR, true);
+        }
+    }
+
+    #[test]
+    fn a_clock_step_costs_one_wait_and_starts_no_storm_p9() {
+        let agreement = agreement(3);
+        let mut clock = Timestamp::from_millis(1_700_000_000_000);
+        let mut delivery = delivery(0, clock, &agreement);
+        for attempt in 1..=4 {
+            let Ending::Attempt(begun) = begin_attempt(delivery, &agreement, clock) else {
+                panic!("transmission {attempt} is due")
+            };
+            let wait = begun.due.since(clock);
+            assert!(wait >= agreement.reliability.retry_interval, "transmission {attempt}: {wait:?}");
+            clock = if attempt == 1 { clock.plus(HOUR) } else { begun.due };
+            delivery = begun;
+        }
+        assert!(matches!(begin_attempt(delivery, &agreement, clock), Ending::Expired(_)));
+    }
 }
