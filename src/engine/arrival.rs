@@ -12,6 +12,7 @@ use crate::model::{
 };
 use crate::msh::{Standing, acknowledge, check_arrival, standing_of, wants_acknowledgment};
 use crate::routing::{Addressee, EnvelopeRule, Pipeline};
+use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
 /// Why a pipeline does not take a message.
@@ -177,8 +178,9 @@ fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
     let mut step = Step::default();
     let entry = entry(desk.now, EventCode::MessageDuplicate, "it came before and got its first answer again");
     let entry = entry.of_message(key);
-    if agreement.sync_reply_mode == SyncReplyMode::None && desk.view.delivery.is_some() {
-        step.rearm(desk, agreement);
+    let by_itself = agreement.sync_reply_mode == SyncReplyMode::None;
+    if let Some(stored) = desk.view.delivery.as_ref().filter(|_| by_itself) {
+        step.rearm(desk, agreement, stored);
         step.reply_if(arrival.waiting, Reply::Empty);
         step.audit.push(entry);
     } else {
@@ -189,9 +191,8 @@ fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
 }
 
 impl Step {
-    /// Lets the signal on the desk go out once more, as it is stored.
-    pub(super) fn rearm(&mut self, desk: Desk<'_>, agreement: &Agreement) {
-        let Some(stored) = &desk.view.delivery else { return };
+    /// Lets a signal go out once more, as it is stored.
+    pub(super) fn rearm(&mut self, desk: Desk<'_>, agreement: &Agreement, stored: &Versioned<Delivery>) {
         if stored.value.state == DeliveryState::Held {
             return;
         }

@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event, Refused};
 use super::{ids, refuse, signal};
-use crate::model::{Document, MessageHeader, MessageKey, MessageKind, SignalAction};
+use crate::model::{Document, MessageHeader, MessageKey, MessageKind, SignalAction, SyncReplyMode};
 use crate::routing::Pipeline;
 use crate::store::{CorrelationKey, DeliveryLocator, Needs};
 
@@ -33,13 +33,18 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
     }
 }
 
-/// The delivery is the answer, should it have travelled by itself: a repeat sends it again.
+/// The delivery is the answer, should it have travelled by itself: a repeat sends it again. So does the refusal of
+/// other content under this key.
 fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     let key = arrival.key();
     let rule = context.envelope(&arrival.verified);
-    let header = &arrival.verified.message().header;
+    let message = arrival.verified.message();
+    let header = &message.header;
+    let agreement = context.registry.agreement(arrival.verified.cpa_id());
+    let by_itself = agreement.is_some_and(|agreement| agreement.sync_reply_mode == SyncReplyMode::None);
     Needs {
         delivery: Some(DeliveryLocator::Id(ids::answer_to(&key))),
+        refusal: by_itself.then(|| refuse::id_by_content(&key.sender, message)),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),
         ..Needs::default()
@@ -96,7 +101,7 @@ fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
             })
         }
         SignalAction::Ping | SignalAction::StatusRequest => {
-            Some(DeliveryLocator::Id(refuse::id_of_signal(party, message)))
+            Some(DeliveryLocator::Id(refuse::id_by_content(party, message)))
         }
         SignalAction::Pong | SignalAction::StatusResponse => None,
     };

@@ -9,10 +9,12 @@ use super::ids;
 use super::step::{Draft, Octets, Reply, ReplyDraft, Step};
 use crate::codec::envelope::{FaultCode, SoapFault};
 use crate::model::{
-    Agreement, DeliveryId, Digest, EbxmlError, ErrorCode, Message, MessageHeader, PartyKey, SyncReplyMode,
+    Agreement, Delivery, DeliveryId, Digest, EbxmlError, ErrorCode, Message, MessageHeader, PartyKey,
+    SyncReplyMode,
 };
 use crate::msh::message_error;
 use crate::security::RefusalAnswer;
+use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
 /// A verified message that is not acceptable: its MessageError is kept as its answer, and nothing else of it is
@@ -42,10 +44,13 @@ pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
     let text = "its MessageId was used before, for another message; nothing of this one was used";
     let mut step = Step::default();
     step.audit.push(entry(desk.now, EventCode::MessageConflict, text).of_message(key).alarm_if(true));
-    // The time makes it one of its own: which error message went before is not on the desk.
-    let content = format!("{} {}", message.content_digest(), arrival.received_at);
-    let id = ids::refusal_of(&key.sender, &key.message_id, &content);
-    step.answer_once(desk, Some((agreement, &key.sender)), id, &message.header, vec![error], arrival.waiting);
+    let once = Once {
+        known: Some((agreement, &key.sender)),
+        id: id_by_content(&key.sender, message),
+        before: desk.view.refusal.as_ref(),
+        waiting: arrival.waiting,
+    };
+    step.refuse_once(desk, once, &message.header, vec![error]);
     step
 }
 
@@ -67,14 +72,13 @@ pub(super) fn not_supported(
     let mut step = Step::default();
     let about = entry(desk.now, EventCode::MessageRefused, &*text).of_party(Some(party));
     step.noted.push(about.of_message_id(Some(&header.data.message_id)));
-    step.answer_once(
-        desk,
-        Some((agreement, party)),
-        id_of_signal(party, message),
-        header,
-        vec![error],
+    let once = Once {
+        known: Some((agreement, party)),
+        id: id_by_content(party, message),
+        before: desk.view.delivery.as_ref(),
         waiting,
-    );
+    };
+    step.refuse_once(desk, once, header, vec![error]);
     step
 }
 
@@ -99,7 +103,9 @@ pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
                 let stranger = &desk.context.own.key;
                 ids::refusal_of(stranger, &header.data.message_id, &Digest::of(&refused.body).to_string())
             });
-            step.answer_once(desk, known, id, header, errors.clone(), refused.waiting);
+            let before = desk.view.delivery.as_ref();
+            let once = Once { known, id, before, waiting: refused.waiting };
+            step.refuse_once(desk, once, header, errors.clone());
         }
         (RefusalAnswer::Errors(_), None) => {
             let text = "the message has no header that an error message could answer".to_owned();
@@ -115,38 +121,53 @@ pub(super) fn id_of(refused: &Refused) -> Option<DeliveryId> {
     Some(ids::refusal_of(party, &header.data.message_id, &Digest::of(&refused.body).to_string()))
 }
 
-/// The id of the error message for a signal that is not supported.
-pub(super) fn id_of_signal(party: &PartyKey, message: &Message) -> DeliveryId {
+/// The id of the error message for a message that is refused as it is, and whose key is not its own: the same
+/// message again is refused in the same words, another one in its own.
+pub(super) fn id_by_content(party: &PartyKey, message: &Message) -> DeliveryId {
     ids::refusal_of(party, &message.header.data.message_id, &message.content_digest().to_string())
 }
 
+/// An answer that no duplicate asks for again: whom it is for, and what went before.
+pub(super) struct Once<'a> {
+    /// Under which agreement it goes to whom; strangers have none.
+    pub(super) known: Option<(&'a Agreement, &'a PartyKey)>,
+    /// Its name, should it travel by itself.
+    pub(super) id: DeliveryId,
+    /// The delivery of that name that was made before.
+    pub(super) before: Option<&'a Versioned<Delivery>>,
+    /// A requester waits for it.
+    pub(super) waiting: bool,
+}
+
 impl Step {
-    /// A MessageError that no duplicate asks for again: on the connection, or, to a party whose agreement has
-    /// syncReplyMode none, as a delivery. The same refusal again sends the same octets again.
-    fn answer_once(
+    /// A MessageError that no duplicate asks for again.
+    fn refuse_once(
         &mut self,
         desk: Desk<'_>,
-        known: Option<(&Agreement, &PartyKey)>,
-        id: DeliveryId,
+        once: Once<'_>,
         header: &MessageHeader,
         errors: Vec<EbxmlError>,
-        waiting: bool,
     ) {
-        let own = known.map_or_else(|| desk.context.own.party_ref(), |(agreement, _)| agreement.own());
-        let answer = message_error(header, &own, desk.context.own.message_id(&id), errors, desk.now);
-        let algorithm = known.map(|(agreement, _)| agreement.signature.own_algorithm);
+        let own = once.known.map_or_else(|| desk.context.own.party_ref(), |(agreement, _)| agreement.own());
+        let answer = message_error(header, &own, desk.context.own.message_id(&once.id), errors, desk.now);
+        let signed = once.known.is_some();
+        self.answer_once(desk, once, answer, signed);
+    }
+
+    /// On the connection, or, to a party whose agreement has syncReplyMode none, as a delivery. The same cause again
+    /// sends the same octets again.
+    pub(super) fn answer_once(&mut self, desk: Desk<'_>, once: Once<'_>, answer: Message, signed: bool) {
+        let Once { known, id, before, waiting } = once;
+        let algorithm = known.filter(|_| signed).map(|(agreement, _)| agreement.signature.own_algorithm);
         match known {
             Some((agreement, party)) if agreement.sync_reply_mode == SyncReplyMode::None => {
                 self.reply_if(waiting, Reply::Empty);
-                if desk.view.delivery.as_ref().is_some_and(|stored| stored.value.id == id) {
-                    return self.rearm(desk, agreement);
+                if let Some(stored) = before.filter(|stored| stored.value.id == id) {
+                    return self.rearm(desk, agreement, stored);
                 }
                 let delivery = signal_delivery(desk, id, agreement, party.clone(), &answer);
-                self.add_delivery(
-                    desk,
-                    delivery,
-                    Octets::Made(Box::new(Draft { message: answer, algorithm })),
-                );
+                let draft = Draft { message: answer, algorithm };
+                self.add_delivery(desk, delivery, Octets::Made(Box::new(draft)));
             }
             _ if waiting => {
                 self.answer = Some(Draft { message: answer, algorithm });

@@ -31,6 +31,9 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     if let Some(locator) = &needs.delivery {
         view.delivery = rows.delivery(locator)?;
     }
+    if let Some(id) = &needs.refusal {
+        view.refusal = rows.delivery(&DeliveryLocator::Id(id.clone()))?;
+    }
     for key in &needs.case {
         if let Some(case) = rows.correlated(key)? {
             view.taken.insert(key.clone(), case);

@@ -26,6 +26,8 @@ pub struct Needs {
     pub sealed: bool,
     /// The bodies of the received messages that its parts come from.
     pub parts_of_delivery: bool,
+    /// The error message that was made before, should this event be the same mistake again.
+    pub refusal: Option<DeliveryId>,
 }
 
 /// A key that leads to a case.
@@ -105,6 +107,8 @@ pub struct View {
     pub sealed: Option<Sealed>,
     /// Bodies of the received messages that its parts come from.
     pub bodies: BTreeMap<MessageKey, Octets>,
+    /// The error message that was made before.
+    pub refusal: Option<Versioned<Delivery>>,
 }
 
 /// A record and the version to name when writing it back.

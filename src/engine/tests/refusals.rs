@@ -97,18 +97,37 @@ fn another_message_under_a_known_message_id_is_refused_with_an_alarm_p3() {
         let answer = world.post(&first);
         let stored = world.stored(&first);
         let other = lodging(&world, from, "lodging", "2234509000017X", &[0]);
+        world.deliver();
         world.logged.clear();
-        for _ in 0..2 {
+        let refuse = |world: &mut World, posted: &Posted| {
             world.pass(1);
-            let reply = world.post(&other);
-            assert_ne!(reply, None);
-            assert_eq!(reply == answer, from == ASYNC_BROKER, "under none both are empty");
-        }
-        assert_eq!(world.logged("message.conflict"), Some(true));
+            let reply = world.post(posted);
+            world.deliver();
+            assert_eq!(world.logged("message.conflict"), Some(true));
+            match reply {
+                Some(Reply::Message(sealed)) => sealed,
+                Some(Reply::Empty) => world.sent.last().expect("it travels by itself").sealed.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let [once, twice] = [0, 1].map(|_| refuse(&mut world, &other));
+        assert_eq!(message_id(&once), message_id(&twice), "its name follows from what caused it");
+        assert_eq!(once == twice, from == ASYNC_BROKER, "what is stored goes out as it is stored");
+        let third = lodging(&world, from, "lodging", "3234509000017X", &[0]);
+        assert_ne!(message_id(&refuse(&mut world, &third)), message_id(&once));
+        let errors = if from == ASYNC_BROKER { 2 } else { 0 };
+        assert_eq!(world.count(from, "MessageError"), errors);
         assert_eq!((world.stored(&first), world.cases()), (stored, 1));
         assert_eq!(world.post(&first), answer, "the first keeps its answer");
         world.check_laws();
     }
+}
+
+/// The MessageId of a message of ours.
+fn message_id(sealed: &Sealed) -> String {
+    let text = String::from_utf8_lossy(&sealed.body).into_owned();
+    let id = text.split_once("<eb:MessageId>").and_then(|(_, rest)| rest.split_once("</eb:MessageId>"));
+    id.expect("it has one").0.to_owned()
 }
 
 #[test]

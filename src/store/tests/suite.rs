@@ -86,6 +86,7 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
             case_of_delivery: true,
             sealed: true,
             parts_of_delivery: true,
+            refusal: Some(delivery_id(100)),
         };
         let view = store.load(&needs).expect("readable");
         let message = view.message.expect("the message");
@@ -93,6 +94,7 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
         assert_eq!(message.response.expect("its answer"), sealed("answer to 100"));
         let found = view.delivery.expect("the delivery");
         assert_eq!((&found.value, found.version), (&first, 1));
+        assert_eq!(view.refusal, Some(found));
         assert_eq!(view.sealed.as_ref(), Some(&octets));
         assert_eq!(view.case.expect("the case of the delivery").value, case(100));
         assert_eq!(view.found_by, Some(CorrelationKey::Case(case_id(100))));

@@ -32,6 +32,7 @@ fn needs(number: u32) -> Needs {
         case_of_delivery: false,
         sealed: true,
         parts_of_delivery: true,
+        refusal: None,
     }
 }
 
