@@ -3,7 +3,7 @@
 //! Promises: a document is accepted whole or refused with its line; nothing outside its octets is ever opened;
 //! there is no DTD, no entity beyond the five built-in ones and no processing instruction; nothing recurses on
 //! depth; and the tree keeps what Canonical XML 1.0 needs, so that [`super::canonical`] is exact. Comments are
-//! dropped and the text around them is one value again (S2, digest 8.5 f).
+//! dropped and the text around them is one value again (S2, digest 8.5 f); an element knows that it had one.
 //!
 //! Does not: validate against a schema, keep comments, or read XML 1.1 or encodings other than UTF-8 and UTF-16.
 //! Implements XML 1.0 (fifth edition) without DTD, and Namespaces in XML 1.0.
@@ -170,6 +170,8 @@ struct ElementNode {
     attributes: (u32, u32),
     /// Those that change what is in scope, sorted by prefix.
     declarations: (u32, u32),
+    /// A comment stood directly in it.
+    commented: bool,
     line: u32,
 }
 
@@ -319,6 +321,12 @@ impl<'a> Element<'a> {
             next = node.end;
         }
         false
+    }
+
+    /// Whether a comment stood directly in it.
+    #[must_use]
+    pub fn has_own_comment(self) -> bool {
+        self.node().commented
     }
 
     /// The line its start tag begins on, from 1.
@@ -569,6 +577,9 @@ mod tests {
         check("<a>TRADER&#45;&#x30;417</a>", "TRADER-0417");
         check("<a>x<b>y</b>z</a>", "xyz");
         check("<a><!-- --></a>", "");
+        let commented = tree("<a><b><!-- --></b><!-- --><c/></a><!-- -->");
+        let told: Vec<_> = commented.root().children().map(Element::has_own_comment).collect();
+        assert_eq!((commented.root().has_own_comment(), told), (true, vec![true, false]));
         check("<a>1\r\n2\r3&#13;&#xD;\n</a>", "1\n2\n3\r\r\n");
         check("<a>&lt;&amp;&gt;&apos;&quot;</a>", "<&>'\"");
     }

@@ -456,6 +456,23 @@ mod tests {
         check("<ds:DigestValue>", "<ds:DigestValue>AAAA", "not of SHA-256");
         check("<ds:DigestValue>", "<ds:DigestValue>*", "not base64");
         check("<ds:SignatureValue>", "<ds:SignatureValue><x/>", "SignatureValue with more than text");
+        // Where a comment splits a value, readers disagree about what it is (S2, S3).
+        for (before, after) in [
+            ("<ds:DigestValue>OKmOk18n", "MI+K1Zu7"),
+            ("<ds:SignatureValue>VG6R1ER5", "YqrEgYgz"),
+            ("<ds:X509Certificate>MIIDNjCC", "Ah6gAwIB"),
+            (">not(", "ancestor-or-self"),
+            ("<ds:SignedInfo>", ""),
+            ("<ds:KeyInfo>", ""),
+            ("<ds:SignatureValue>", ""),
+        ] {
+            check(&format!("{before}{after}"), &format!("{before}<!-- x -->{after}"), "a comment in");
+        }
+        check(
+            "#rsa-sha256\"/>",
+            "#rsa-sha256\"><!----></ds:SignatureMethod>",
+            "a comment in SignatureMethod",
+        );
         let method = "#rsa-sha256\"/>";
         let truncated = "#rsa-sha256\"><ds:HMACOutputLength>8</ds:HMACOutputLength></ds:SignatureMethod>";
         check(method, truncated, "a parameter in SignatureMethod");

@@ -71,7 +71,7 @@ impl Builder<'_> {
                 Event::Text(text) => self.literal_text(&text)?,
                 Event::CData(text) => self.cdata(&text)?,
                 Event::GeneralRef(name) => self.reference(&name)?,
-                Event::Comment(_) => {}
+                Event::Comment(_) => self.comment(),
                 Event::Decl(declaration) if start == 0 => self.declaration(&declaration)?,
                 Event::Decl(_) | Event::PI(_) => {
                     return Err(XmlError::ProcessingInstruction { line: self.line });
@@ -113,6 +113,7 @@ impl Builder<'_> {
                 name,
                 attributes: (count(first_attribute), count(self.tree.attributes.len())),
                 declarations: (count(first_declaration), count(self.tree.declarations.len())),
+                commented: false,
                 line: self.line,
             }),
         });
@@ -125,6 +126,14 @@ impl Builder<'_> {
         if let Some((id, scope_before)) = self.open.pop() {
             self.tree.nodes[id as usize].end = count(self.tree.nodes.len());
             self.scope.truncate(scope_before);
+        }
+    }
+
+    fn comment(&mut self) {
+        if let Some((id, _)) = self.open.last()
+            && let Content::Element(element) = &mut self.tree.nodes[*id as usize].content
+        {
+            element.commented = true;
         }
     }
 
