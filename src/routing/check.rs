@@ -1,30 +1,30 @@
-//! What no single cell shows: rows that contradict, repeat or cover each other, and names that nothing uses (domain
-//! brief, 7.4; rulings 5, 16).
+//! What no single cell shows: ids that repeat, results that differ, documents that no agreement lets travel, names
+//! that nothing uses (domain brief, 7.4; ruling 16).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fault::Faults;
-use super::index::GoodsIndex;
+use super::fault::{Faults, Place};
+use super::overlap::{self, seen_from};
 use super::reader::TextFile;
 use super::ruleset::Base;
 use super::table::{Requirement, Rows};
 use super::{Known, RuleFiles, RuleId};
-use crate::model::{Direction, DocumentCode, Timing};
+use crate::model::Direction;
 
 /// The Service that applications and results travel under.
 const REQUIREMENT_SERVICE: &str = "RequirementVerification";
 
 /// Rows held against each other.
 pub(super) fn rows(rows: &Rows, faults: &mut Faults) {
-    let mut ids: BTreeMap<&RuleId, usize> = BTreeMap::new();
+    let mut ids: BTreeMap<&RuleId, &Place> = BTreeMap::new();
     let exceptions = rows.exceptions.iter().map(|row| (&row.id, &row.place));
     for (id, place) in rows.requirements.iter().map(|row| (&row.id, &row.place)).chain(exceptions) {
-        if let Some(line) = ids.insert(id, place.line) {
-            faults.error(place, format!("id {id} stands in line {line} too"), "give each row its own id");
+        if let Some(other) = ids.insert(id, place) {
+            let line = seen_from(place, other);
+            faults.error(place, format!("id {id} stands in {line} too"), "give each row its own id");
         }
     }
-    conflicts(rows, faults);
-    subsumed(rows, faults);
+    overlap::check(rows, faults);
     let mut results: BTreeMap<_, &Requirement> = BTreeMap::new();
     for row in &rows.requirements {
         let first = *results.entry((&row.agency, &row.application)).or_insert(row);
@@ -33,43 +33,7 @@ pub(super) fn rows(rows: &Rows, faults: &mut Faults) {
                 "{} expects {} for {}, but {} expects {}",
                 row.id, row.result, row.application, first.id, first.result
             );
-            faults.error(&row.place, message, "one application is answered by one kind of result");
-        }
-    }
-}
-
-/// Ruling 5: same agency, law and conditions, overlapping dates, but another application, result or timing.
-fn conflicts(rows: &Rows, faults: &mut Faults) {
-    let mut groups: BTreeMap<_, Vec<&Requirement>> = BTreeMap::new();
-    for row in &rows.requirements {
-        groups.entry((&row.agency, &row.law, row.when.undated())).or_default().push(row);
-    }
-    fn outcome(row: &Requirement) -> (&DocumentCode, &DocumentCode, Timing) {
-        (&row.application, &row.result, row.timing)
-    }
-    for group in groups.values() {
-        for (at, row) in group.iter().enumerate() {
-            let contradicts =
-                |other: &&&Requirement| outcome(other) != outcome(row) && row.when.meet_in_time(&other.when);
-            for other in group.iter().take(at).filter(contradicts) {
-                let message = format!("{} contradicts {} in line {}", row.id, other.id, other.place.line);
-                faults.error(&row.place, message, "make their dates or conditions exclude each other");
-            }
-        }
-    }
-}
-
-/// Rows that another one covers. Whatever covers a row holds any code of it, so only rows that may hold one such code
-/// are looked at.
-fn subsumed(rows: &Rows, faults: &mut Faults) {
-    let index = GoodsIndex::of(rows.requirements.iter().map(|row| &row.when.goods));
-    for row in &rows.requirements {
-        let Some(code) = row.when.goods.some_code() else { continue };
-        let others = index.holding(code).into_iter().map(|at| &rows.requirements[at]);
-        let mut wider = others.filter(|other| other.id != row.id && is_subsumed(row, other));
-        if let Some(wider) = wider.next() {
-            let message = format!("{} adds nothing to {}, which covers it", row.id, wider.id);
-            faults.warning(&row.place, message, "remove it");
+            faults.error(&row.result_place, message, "one application is answered by one kind of result");
         }
     }
 }
@@ -80,30 +44,26 @@ pub(super) fn agreements(base: &Base, rows: &Rows, known: &Known<'_>, faults: &m
     for row in &rows.requirements {
         let cpa_id = base.agencies.get(&row.agency).and_then(|agency| agency.value.cpa_id.as_ref());
         let Some(agreement) = cpa_id.and_then(|cpa_id| registry.agreement(cpa_id)) else { continue };
-        for (direction, code) in [(Direction::Send, &row.application), (Direction::Receive, &row.result)] {
+        let documents = [
+            (Direction::Send, &row.application, &row.application_place),
+            (Direction::Receive, &row.result, &row.result_place),
+        ];
+        for (direction, code, place) in documents {
             if !agreement.allows(direction, REQUIREMENT_SERVICE, code.as_str()) {
                 let message = format!("{code} is not in agreement {} with {}", agreement.cpa_id, row.agency);
                 let remedy = format!("add {REQUIREMENT_SERVICE} {code} to the agreement");
-                faults.error(&row.place, message, remedy);
+                faults.error(place, message, remedy);
             }
         }
     }
 }
 
-/// Whether `wider` asks for the same wherever `row` does. Of two equal rows the later one is told.
-fn is_subsumed(row: &Requirement, wider: &Requirement) -> bool {
-    let same = row.agency == wider.agency
-        && row.law == wider.law
-        && row.application == wider.application
-        && row.result == wider.result
-        && row.timing == wider.timing
-        && row.profile == wider.profile;
-    let equal = || wider.when.are_within(&row.when) && wider.place < row.place;
-    same && row.when.are_within(&wider.when) && (!wider.when.are_within(&row.when) || equal())
-}
-
 /// Classes, groups, profiles and agencies that no row names.
 pub(super) fn unused_names(files: &RuleFiles, base: &Base, rows: &Rows, faults: &mut Faults) {
+    // A name may seem unused only because its user could not be read.
+    if faults.has_errors() {
+        return;
+    }
     let mut quiet = Faults::default();
     let mut words: BTreeSet<String> = BTreeSet::new();
     for (name, _) in &base.tables {

@@ -2,6 +2,7 @@
 //! 7, 10).
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::model::Decimal;
 
@@ -30,6 +31,18 @@ impl TextSet {
     /// Whether everything that it names is excluded again.
     pub(super) fn is_contradictory(&self) -> bool {
         !self.within.is_empty() && self.within.is_subset(&self.without)
+    }
+
+    /// Whether some value, or a missing one, is taken by both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let takes_some = |set: &Self, by: &Self| {
+            set.within.iter().any(|value| set.takes(Some(value)) && by.takes(Some(value)))
+        };
+        match (self.within.is_empty(), other.within.is_empty()) {
+            (true, true) => true,
+            (false, _) => takes_some(self, other),
+            (true, false) => takes_some(other, self),
+        }
     }
 
     /// Whether everything that is taken here is certainly taken by `other` too.
@@ -76,10 +89,24 @@ impl NumberRange {
             })
     }
 
+    /// Whether some value, or a missing one, is taken by both.
+    pub(super) fn meets(self, other: Self) -> bool {
+        let begins_in = |a: Self, b: Self| a.from.zip(b.to).is_none_or(|(from, to)| from <= to);
+        begins_in(self, other) && begins_in(other, self)
+    }
+
     pub(super) fn is_within(self, other: Self) -> bool {
         let from = other.from.is_none() || self.from.is_some_and(|from| Some(from) >= other.from);
         let to = other.to.is_none_or(|limit| self.to.is_some_and(|to| to <= limit));
         from && to
+    }
+}
+
+impl fmt::Display for NumberRange {
+    /// As a cell writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |end: Option<Decimal>| end.map(|end| end.to_string()).unwrap_or_default();
+        write!(f, "{}..{}", end(self.from), end(self.to))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is wrong with a rule directory, told so that its author can mend it: file, line, column, remedy.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -45,7 +46,7 @@ impl fmt::Display for RuleFault {
 /// Where something stands in a file of the directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    pub(super) file: String,
+    pub(super) file: Arc<str>,
     pub(super) line: usize,
     pub(super) column: usize,
 }
@@ -56,7 +57,17 @@ impl Place {
         let before = text.get(..at).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self { file: file.to_owned(), line, column }
+        Self { file: file.into(), line, column }
+    }
+
+    /// The first character of a file.
+    pub(super) fn start_of(file: &str) -> Self {
+        Self { file: file.into(), line: 1, column: 1 }
+    }
+
+    /// So many characters further on in the line.
+    pub(super) fn further(&self, characters: usize) -> Self {
+        Self { column: self.column + characters, ..self.clone() }
     }
 }
 
@@ -86,6 +97,6 @@ impl Faults {
 
     fn add(&mut self, place: &Place, severity: RuleSeverity, message: String, remedy: String) {
         let Place { file, line, column } = place.clone();
-        self.0.push(RuleFault { file, line, column, severity, message, remedy });
+        self.0.push(RuleFault { file: file.as_ref().to_owned(), line, column, severity, message, remedy });
     }
 }

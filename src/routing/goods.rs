@@ -24,6 +24,31 @@ impl HsRange {
         if first <= last { Ok(range) } else { Err(format!("the range {text} is empty")) }
     }
 
+    /// Every code that begins so.
+    pub(super) const fn of(code: HsCode) -> Self {
+        Self { low: code, high: code }
+    }
+
+    /// Whether every code in it is among these goods.
+    pub(super) fn is_within(self, goods: &Goods) -> bool {
+        let (first, last) = self.bounds();
+        let mut borders = goods.borders().chain([first]).filter(|code| (first..=last).contains(code));
+        borders.all(|code| goods.holds(code))
+    }
+
+    /// Whether some code in it is among these goods.
+    pub(super) fn meets(self, goods: &Goods) -> bool {
+        self.meets_both(goods, goods)
+    }
+
+    /// Whether some code in it is among both.
+    pub(super) fn meets_both(self, goods: &Goods, others: &Goods) -> bool {
+        let (first, last) = self.bounds();
+        let borders = goods.borders().chain(others.borders()).chain([first]);
+        let mut borders = borders.filter(|code| (first..=last).contains(code));
+        borders.any(|code| goods.holds(code) && others.holds(code))
+    }
+
     /// First and last ten-digit code in it.
     pub(super) fn bounds(self) -> (u64, u64) {
         (padded(self.low, '0'), padded(self.high, '9'))
@@ -118,7 +143,7 @@ impl Goods {
     }
 
     /// The codes at which a set of goods can begin or end, the first of all among them.
-    fn borders(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn borders(&self) -> impl Iterator<Item = u64> {
         let classes = self.classes.iter().chain(&self.without_classes).map(AsRef::as_ref);
         let ranges =
             std::iter::once(&self.own).chain(classes).flat_map(|set| set.within.iter().chain(&set.without));
@@ -133,6 +158,19 @@ impl Goods {
         }
         self.borders().chain(other.borders()).all(|code| !self.holds(code) || other.holds(code))
     }
+
+    /// Whether some code is in both.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.borders().chain(other.borders()).any(|code| self.holds(code) && other.holds(code))
+    }
+}
+
+/// A code as people write it: heading, dot, the rest; trailing zeros of a border left out.
+pub(super) fn shown(code: u64) -> String {
+    let digits = format!("{code:010}");
+    let (heading, rest) = digits.split_at(4);
+    let rest = rest.trim_end_matches('0');
+    if rest.is_empty() { heading.to_owned() } else { format!("{heading}.{rest}") }
 }
 
 /// How many ten-digit codes there are.

@@ -1,7 +1,7 @@
 //! A rule set: read from its files, checked as a whole, compiled for matching.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fault::{Faults, Place};
@@ -17,14 +17,14 @@ use super::{
 use crate::model::{Declaration, DeclarationLine, Digest, DocumentCode, RuleId, Timestamp};
 
 /// The file that every rule directory has.
-const RULESET: &str = "ruleset.toml";
+pub(super) const RULESET: &str = "ruleset.toml";
 
 /// A rule set that may be used: its files had no error.
 pub struct RuleSet {
     pub(super) base: Base,
     pub(super) requirements: Vec<Requirement>,
     pub(super) exceptions: Vec<Exception>,
-    required_goods: GoodsIndex,
+    pub(super) required_goods: GoodsIndex,
     excepted_goods: GoodsIndex,
     documents: BTreeMap<DocumentCode, Option<AgencyTarget>>,
     digest: Digest,
@@ -60,7 +60,7 @@ impl RuleSet {
     /// Every mistake and warning, in order of file and place, when there is a mistake.
     pub fn load(files: &RuleFiles, known: &Known<'_>) -> Result<(Arc<Self>, Vec<RuleFault>), Vec<RuleFault>> {
         let mut faults = Faults::default();
-        let start = Place { file: RULESET.to_owned(), line: 1, column: 1 };
+        let start = Place::start_of(RULESET);
         let Some(octets) = files.0.get(RULESET) else {
             faults.error(&start, "the file is missing", "a rule directory has a ruleset.toml");
             return Err(faults.into_list());
@@ -193,11 +193,8 @@ fn agencies_of_documents(
 
 /// SHA-256 over path length, path, size and octets of the deciding files in order of path.
 fn digest(files: &RuleFiles, base: &Base) -> Digest {
-    let mut names: BTreeSet<&str> = base.tables.iter().map(|(name, _)| name.as_str()).collect();
-    names.insert(RULESET);
-    names.extend(base.calendar_file.as_deref());
     let mut hasher = openssl::sha::Sha256::new();
-    for name in names {
+    for name in base.deciding_files() {
         let octets = files.0.get(name).map(Vec::as_slice).unwrap_or_default();
         for part in [name.as_bytes(), octets] {
             hasher.update(&(part.len() as u64).to_be_bytes());

@@ -26,7 +26,7 @@ pub(super) enum Verdict {
 }
 
 /// The document that a declaration is.
-const DECLARATION: &str = "GOVCBR929";
+pub(super) const DECLARATION: &str = "GOVCBR929";
 
 impl Conditions {
     /// Whether the conditions hold, goods left out: those are the index's. A second one that fails ends the look.
@@ -73,6 +73,18 @@ impl Conditions {
             && self.importer.is_within(&other.importer)
             && self.value.is_within(other.value)
             && self.weight.is_within(other.weight)
+    }
+
+    /// Whether something meets both, goods left out.
+    pub(super) fn meet_beside_goods(&self, other: &Self) -> bool {
+        self.meet_in_time(other)
+            && self.origin.meets(&other.origin)
+            && self.export_from.meets(&other.export_from)
+            && self.usage.meets(&other.usage)
+            && self.doc.meets(&other.doc)
+            && self.importer.meets(&other.importer)
+            && self.value.meets(other.value)
+            && self.weight.meets(other.weight)
     }
 
     /// Whether some instant is in both windows.

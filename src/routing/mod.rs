@@ -8,15 +8,19 @@
 
 mod calendar;
 mod check;
+mod compare;
 mod condition;
 mod explain;
 mod fault;
 mod goods;
 mod index;
 mod load;
+mod lookup;
 mod matcher;
+mod overlap;
 mod plan;
 mod reader;
+mod review;
 mod ruleset;
 mod suite;
 mod table;
@@ -36,10 +40,12 @@ use crate::model::{
     RuleTrace, Timestamp, Timing,
 };
 
+pub use compare::{Change, PlanChange, TextChange, ValueChange};
 pub use explain::{Explanation, LineExplanation};
 pub use fault::{RuleFault, RuleSeverity};
 pub use load::RuleSet;
-pub use suite::{SuiteOutcome, SuiteReport};
+pub use lookup::{LookupException, LookupQuery, LookupRow};
+pub use suite::{Sample, SuiteOutcome, SuiteReport};
 
 /// The files of a rule directory: path with `/` between its parts, and octets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -110,10 +110,7 @@ struct Deadlines {
 /// Why a row that matches needs no application on this line: an exception, or the declarant's own statement. A
 /// claimed approval removes nothing here: it is only claimed until a stored result verifies it (ruling 13).
 fn removal(met: &Met<'_>, hit: &Requirement, line: &DeclarationLine) -> Option<Arc<str>> {
-    let excepted = met.exceptions.iter().find(|exception| {
-        exception.law.as_ref().is_none_or(|law| *law == hit.law)
-            && exception.agency.as_ref().is_none_or(|agency| *agency == hit.agency)
-    });
+    let excepted = met.exceptions.iter().find(|exception| exception.takes_away(hit));
     if let Some(exception) = excepted {
         return Some(format!("exception {}: {}", exception.id, exception.reason).into());
     }

@@ -19,7 +19,7 @@ pub(super) struct TextFile<'a> {
 impl<'a> TextFile<'a> {
     /// The text of a file; tells what is no UTF-8, and the marks and line ends that editors leave (ruling 16).
     pub(super) fn read(name: &'a str, octets: &'a [u8], faults: &mut Faults) -> Option<Self> {
-        let start = Place { file: name.to_owned(), line: 1, column: 1 };
+        let start = Place::start_of(name);
         let text = match std::str::from_utf8(octets) {
             Ok(text) => text,
             Err(fault) => {
@@ -56,9 +56,10 @@ impl<'a> TextFile<'a> {
     /// Its rows of cells; the first is the header.
     pub(super) fn csv(self, faults: &mut Faults) -> Vec<Vec<Cell>> {
         let mut rows = Vec::new();
+        let start = Place::start_of(self.name);
         for (line, content) in (1..).zip(self.text.lines()) {
             let content = content.trim_end_matches('\r');
-            let place = Place { file: self.name.to_owned(), line, column: 1 };
+            let place = Place { line, ..start.clone() };
             if content.is_empty() || content.starts_with('#') {
                 continue;
             }
@@ -77,13 +78,27 @@ impl<'a> TextFile<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub(super) text: String,
+    /// Where the cell begins, right behind its comma.
     pub(super) place: Place,
+    /// Characters of white space and quote before the text.
+    before: usize,
 }
 
 impl Cell {
     /// The items of a list cell, separated by `;`.
     pub(super) fn items(&self) -> impl Iterator<Item = &str> {
         self.text.split(';').map(str::trim).filter(|item| !item.is_empty())
+    }
+
+    /// The same, each with its place.
+    pub(super) fn placed_items(&self) -> impl Iterator<Item = (Place, &str)> {
+        let mut at = self.before;
+        self.text.split(';').filter_map(move |item| {
+            let space = item.chars().take_while(|c| c.is_whitespace()).count();
+            let place = self.place.further(at + space);
+            at += item.chars().count() + 1;
+            Some((place, item.trim())).filter(|(_, item)| !item.is_empty())
+        })
     }
 }
 
@@ -113,12 +128,12 @@ fn cells(line: &str, place: &Place, faults: &mut Faults) -> Option<Vec<Cell>> {
         .trim(csv::Trim::All)
         .from_reader(line.as_bytes());
     let record = reader.records().next()?.ok()?;
-    let cell = |(at, text): (usize, &str)| Cell {
-        text: text.to_owned(),
-        place: Place {
-            column: column_at(line, starts.get(at).copied().unwrap_or_default()),
-            ..place.clone()
-        },
+    let cell = |(at, text): (usize, &str)| {
+        let start = starts.get(at).copied().unwrap_or_default();
+        let written = line.get(start..).unwrap_or_default();
+        let before = written.chars().take_while(|c| *c == '"' || c.is_whitespace()).count();
+        let place = Place { column: column_at(line, start), ..place.clone() };
+        Cell { text: text.to_owned(), place, before }
     };
     Some(record.iter().enumerate().map(cell).collect())
 }

@@ -9,6 +9,7 @@ use jiff::tz::TimeZoneDatabase;
 use super::calendar::{Allowance, Calendar};
 use super::fault::{Faults, Place};
 use super::goods::{HsRange, HsSet};
+use super::load::RULESET;
 use super::reader::{Section, TextFile, texts_of};
 use super::{Addressee, EnvelopeQuery, EnvelopeRule, JoinRule, Known, Pipeline};
 use crate::model::{AgencyCode, CpaId, PartyKey, Timing};
@@ -30,6 +31,14 @@ pub(super) struct Base {
     pub(super) agencies: BTreeMap<AgencyCode, Named<Agency>>,
     pub(super) envelopes: Vec<Envelope>,
     pub(super) joins: Vec<JoinRule>,
+}
+
+impl Base {
+    /// The files that decide, in order: the ruleset itself, its tables, its calendar.
+    pub(super) fn deciding_files(&self) -> BTreeSet<&str> {
+        let tables = self.tables.iter().map(|(name, _)| name.as_str());
+        tables.chain(self.calendar_file.as_deref()).chain([RULESET]).collect()
+    }
 }
 
 /// A definition with its place; whether a table uses it is found out later.
@@ -153,7 +162,7 @@ pub(super) fn read(
         }
     }
     let envelopes = envelopes(file, &root.table("envelope", faults), faults);
-    let joins = joins(file, &root.table("join", faults), faults);
+    let joins = joins(file, &root.table("join", faults), &envelopes, faults);
     root.finish(faults);
     Base {
         id,
@@ -483,9 +492,14 @@ fn envelopes(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> 
     envelopes
 }
 
-fn joins(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> Vec<JoinRule> {
-    let mut joins = Vec::new();
-    for (name, _, value) in section.named() {
+fn joins(
+    file: TextFile<'_>,
+    section: &Section<'_>,
+    envelopes: &[Envelope],
+    faults: &mut Faults,
+) -> Vec<JoinRule> {
+    let mut joins: Vec<JoinRule> = Vec::new();
+    for (name, place, value) in section.named() {
         let mut section = Section::of(file, value, faults);
         let pipeline = section.required("pipeline", faults).and_then(|(text, place)| {
             let pipeline = Pipeline::of_text(text);
@@ -527,6 +541,14 @@ fn joins(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> Vec<
         }
         section.finish(faults);
         if let Some(pipeline) = pipeline {
+            if let Some(other) = joins.iter().find(|other| other.pipeline == pipeline) {
+                let message = format!("{name} is for the same cases as {}", other.id);
+                faults.error(&place, message, "keep one join for each pipeline");
+            }
+            if !envelopes.iter().any(|envelope| envelope.rule.pipeline == pipeline) {
+                let message = format!("no envelope rule leads to the join {name}");
+                faults.warning(&place, message, "add an envelope rule with its pipeline, or remove it");
+            }
             joins.push(JoinRule { id: name.into(), pipeline, ignore_timing });
         }
     }

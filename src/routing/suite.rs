@@ -8,6 +8,7 @@ use toml::de::DeValue;
 
 use super::fault::{Faults, Place};
 use super::reader::{Section, TextFile};
+use super::table::Exception;
 use super::{Plan, PlannedApplication, RuleFault, RuleFiles, RuleSet};
 use crate::model::{Declaration, DeclarationLine, HsCode, NotApplicable, RuleId, Timestamp};
 
@@ -16,7 +17,9 @@ use crate::model::{Declaration, DeclarationLine, HsCode, NotApplicable, RuleId, 
 pub struct SuiteReport {
     /// Each test.
     pub outcomes: Vec<SuiteOutcome>,
-    /// Requirements that no test hits.
+    /// Requirements and exceptions of the set.
+    pub rows: usize,
+    /// Those of them that no test exercises: requirements that none hits, exceptions that take away nothing in any.
     pub never_exercised: Vec<RuleId>,
     /// Mistakes in the test files.
     pub faults: Vec<RuleFault>,
@@ -41,36 +44,67 @@ pub struct SuiteOutcome {
     pub differences: Vec<String>,
 }
 
+/// A declaration of a rule test, to be planned by another set.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// File and line.
+    pub place: String,
+    /// Name of the test.
+    pub name: String,
+    /// The declaration.
+    pub declaration: Declaration,
+    /// When it is accepted.
+    pub at: Timestamp,
+}
+
 impl RuleSet {
     /// Runs every test of the directory.
     #[must_use]
     pub fn run_tests(&self, files: &RuleFiles) -> SuiteReport {
-        let mut faults = Faults::default();
-        let mut report = SuiteReport::default();
-        let mut exercised: BTreeSet<RuleId> = BTreeSet::new();
-        for (name, octets) in files.0.iter().filter(|(name, _)| is_test(name)) {
-            let Some(file) = TextFile::read(name, octets, &mut faults) else { continue };
-            let table = file.toml(&mut faults);
-            let mut root = Section::root(file, &table);
-            for section in root.tables("case", &mut faults) {
-                let place = section.place.clone();
-                if let Some(case) = Case::read(file, section, &mut faults) {
-                    let plan = self.plan(&case.declaration, case.at);
-                    exercised.extend(plan.rows.iter().map(|row| row.rule.clone()));
-                    report.outcomes.push(SuiteOutcome {
-                        place: format!("{}:{}", place.file, place.line),
-                        differences: case.differences(&plan),
-                        name: case.name,
-                    });
-                }
+        let (cases, faults) = cases(files);
+        let mut exercised: BTreeSet<&RuleId> = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        for case in cases {
+            let plan = self.plan(&case.sample.declaration, case.sample.at);
+            for line in &case.sample.declaration.lines {
+                let met = self.meet(&case.sample.declaration, line, case.sample.at);
+                let takes_away =
+                    |exception: &&&Exception| met.hits.iter().any(|hit| exception.takes_away(hit));
+                exercised.extend(met.hits.iter().map(|row| &row.id));
+                exercised.extend(met.exceptions.iter().filter(takes_away).map(|exception| &exception.id));
             }
-            root.finish(&mut faults);
+            let differences = case.differences(&plan);
+            let Sample { place, name, .. } = case.sample;
+            outcomes.push(SuiteOutcome { place, name, differences });
         }
-        report.never_exercised =
-            self.requirement_ids().filter(|id| !exercised.contains(*id)).cloned().collect();
-        report.faults = faults.into_list();
-        report
+        let ids = || self.requirement_ids().chain(self.exceptions.iter().map(|exception| &exception.id));
+        let never_exercised = ids().filter(|id| !exercised.contains(id)).cloned().collect();
+        SuiteReport { outcomes, rows: ids().count(), never_exercised, faults }
     }
+}
+
+impl RuleFiles {
+    /// The declarations of the tests in it; what cannot be read is left out.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        cases(self).0.into_iter().map(|case| case.sample).collect()
+    }
+}
+
+/// The tests of a directory, and the mistakes in them.
+fn cases(files: &RuleFiles) -> (Vec<Case>, Vec<RuleFault>) {
+    let mut faults = Faults::default();
+    let mut cases = Vec::new();
+    for (name, octets) in files.0.iter().filter(|(name, _)| is_test(name)) {
+        let Some(file) = TextFile::read(name, octets, &mut faults) else { continue };
+        let table = file.toml(&mut faults);
+        let mut root = Section::root(file, &table);
+        for section in root.tables("case", &mut faults) {
+            cases.extend(Case::read(file, section, &mut faults));
+        }
+        root.finish(&mut faults);
+    }
+    (cases, faults.into_list())
 }
 
 fn is_test(name: &str) -> bool {
@@ -79,9 +113,7 @@ fn is_test(name: &str) -> bool {
 
 /// One test.
 struct Case {
-    name: String,
-    at: Timestamp,
-    declaration: Declaration,
+    sample: Sample,
     expect: Vec<Expected>,
 }
 
@@ -97,6 +129,7 @@ struct Expected {
 
 impl Case {
     fn read<'a>(file: TextFile<'a>, mut section: Section<'a>, faults: &mut Faults) -> Option<Self> {
+        let place = format!("{}:{}", section.place.file, section.place.line);
         let name = section.required("name", faults).map(|(text, _)| text.to_owned());
         let at = section.required("at", faults);
         let at = at.filter(|(text, place)| {
@@ -146,7 +179,7 @@ impl Case {
             lines,
             attachments: Vec::new(),
         };
-        Some(Self { name: name?, at: at?, declaration, expect })
+        Some(Self { sample: Sample { place, name: name?, declaration, at: at? }, expect })
     }
 
     fn differences(&self, plan: &Plan) -> Vec<String> {

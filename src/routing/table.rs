@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use super::condition::{NumberRange, TextSet};
 use super::fault::{Faults, Place};
 use super::goods::{Goods, HsRange};
+use super::matcher::DECLARATION;
 use super::reader::{Cell, TextFile};
 use super::ruleset::{Base, check_country, check_hs, timing};
 use super::{Known, RuleId};
@@ -35,6 +36,9 @@ pub(super) struct Conditions {
 pub(super) struct Requirement {
     pub(super) id: RuleId,
     pub(super) place: Place,
+    pub(super) until_place: Place,
+    pub(super) application_place: Place,
+    pub(super) result_place: Place,
     pub(super) when: Conditions,
     pub(super) law: LawCode,
     pub(super) agency: AgencyCode,
@@ -49,10 +53,19 @@ pub(super) struct Requirement {
 pub(super) struct Exception {
     pub(super) id: RuleId,
     pub(super) place: Place,
+    pub(super) until_place: Place,
     pub(super) when: Conditions,
     pub(super) law: Option<LawCode>,
     pub(super) agency: Option<AgencyCode>,
     pub(super) reason: Arc<str>,
+}
+
+impl Exception {
+    /// Whether a requirement of this law and agency is what it takes away.
+    pub(super) fn takes_away(&self, row: &Requirement) -> bool {
+        self.law.as_ref().is_none_or(|law| *law == row.law)
+            && self.agency.as_ref().is_none_or(|agency| *agency == row.agency)
+    }
 }
 
 /// All rows of all tables.
@@ -134,6 +147,11 @@ impl Row<'_> {
         &self.cells[0].place
     }
 
+    /// Where the cell of a column begins, also an empty one; the row, when there is no such column.
+    fn place_of(&self, column: &str) -> &Place {
+        self.columns.get(column).and_then(|at| self.cells.get(*at)).map_or(self.place(), |cell| &cell.place)
+    }
+
     /// What a spreadsheet would take for a formula (ruling 16).
     fn check_cells(&self, faults: &mut Faults) {
         let group = |at: usize| {
@@ -181,12 +199,15 @@ impl Row<'_> {
         });
         for (name, found) in [("law", law.is_some()), ("agency", agency.is_some())] {
             if !found && self.cell(name).is_none() {
-                faults.error(self.place(), format!("{name} is empty"), "fill it in");
+                faults.error(self.place_of(name), format!("{name} is empty"), "fill it in");
             }
         }
         Some(Requirement {
             id: id?,
             place: self.place().clone(),
+            until_place: self.place_of("until").clone(),
+            application_place: self.place_of("application").clone(),
+            result_place: self.place_of("result").clone(),
             when,
             law: law?,
             agency: agency?,
@@ -202,20 +223,29 @@ impl Row<'_> {
         let when = self.conditions(faults);
         let (law, agency) = (self.law(faults), self.agency(faults));
         if self.cell("law").is_none() && self.cell("agency").is_none() {
-            faults.error(self.place(), "neither law nor agency", "say what the exception takes away");
+            faults.error(self.place_of("law"), "neither law nor agency", "say what the exception takes away");
         }
         for name in ["until", "reason"] {
             if self.cell(name).is_none() {
-                faults.error(self.place(), format!("{name} is empty"), "an exception ends and has a reason");
+                let message = format!("{name} is empty");
+                faults.error(self.place_of(name), message, "an exception ends and has a reason");
             }
         }
         let reason = self.cell("reason").map(|cell| cell.text.as_str().into());
-        Some(Exception { id: id?, place: self.place().clone(), when, law, agency, reason: reason? })
+        Some(Exception {
+            id: id?,
+            place: self.place().clone(),
+            until_place: self.place_of("until").clone(),
+            when,
+            law,
+            agency,
+            reason: reason?,
+        })
     }
 
     fn id(&self, faults: &mut Faults) -> Option<RuleId> {
         let Some(cell) = self.cell("id") else {
-            faults.error(self.place(), "id is empty", "name the row");
+            faults.error(self.place_of("id"), "id is empty", "name the row");
             return None;
         };
         value(cell, faults)
@@ -240,7 +270,7 @@ impl Row<'_> {
 
     fn document(&self, column: &str, faults: &mut Faults) -> Option<DocumentCode> {
         let Some(cell) = self.cell(column) else {
-            faults.error(self.place(), format!("{column} is empty"), "write a document code");
+            faults.error(self.place_of(column), format!("{column} is empty"), "write a document code");
             return None;
         };
         if !(self.known.codes)("document", &cell.text) {
@@ -273,18 +303,28 @@ impl Row<'_> {
             faults.error(self.place(), "the row has no condition at all", "name the goods it is for");
         }
         if when.from.zip(when.until).is_some_and(|(from, until)| from >= until) {
-            faults.error(self.place(), "the row ends before it begins", "correct from or until");
+            faults.error(self.place_of("until"), "the row ends before it begins", "correct from or until");
         }
         if when.goods.is_empty() {
-            faults.error(self.place(), "no goods are left: the row can never match", "correct hs or class");
+            let place = self.cell("hs").or(self.cell("class")).map_or(self.place(), |cell| &cell.place);
+            faults.error(place, "no goods are left: the row can never match", "correct hs or class");
         }
-        for (name, set) in
-            [("origin", &when.origin), ("export_from", &when.export_from), ("usage", &when.usage)]
-        {
+        let sets = [
+            ("origin", &when.origin),
+            ("export_from", &when.export_from),
+            ("usage", &when.usage),
+            ("doc", &when.doc),
+            ("importer", &when.importer),
+        ];
+        for (name, set) in sets {
             if set.is_contradictory() {
                 let message = format!("{name} excludes all that it names: the row can never match");
-                faults.error(self.place(), message, format!("correct {name}"));
+                faults.error(self.place_of(name), message, format!("correct {name}"));
             }
+        }
+        if !when.doc.is_contradictory() && !when.doc.takes(Some(DECLARATION)) {
+            let message = format!("doc does not take {DECLARATION}: the row can never match");
+            faults.error(self.place_of("doc"), message, format!("write {DECLARATION}, or leave it empty"));
         }
         when
     }
@@ -303,31 +343,26 @@ impl Row<'_> {
     fn goods(&self, faults: &mut Faults) -> Goods {
         let mut goods = Goods::default();
         if let Some(cell) = self.cell("hs") {
-            for item in cell.items() {
+            for (place, item) in cell.placed_items() {
                 let (excluded, text) = item.strip_prefix('!').map_or((false, item), |rest| (true, rest));
                 match HsRange::parse(text) {
                     Ok(range) => {
                         goods.own.add(range, excluded);
-                        check_hs(text, &cell.place, self.known, faults);
+                        check_hs(text, &place, self.known, faults);
                     }
-                    Err(fault) => {
-                        faults.error(&cell.place, fault, "write HS codes of 2 to 10 digits, or a..b")
-                    }
+                    Err(fault) => faults.error(&place, fault, "write HS codes of 2 to 10 digits, or a..b"),
                 }
             }
         }
         if let Some(cell) = self.cell("class") {
-            for item in cell.items() {
+            for (place, item) in cell.placed_items() {
                 let (excluded, name) = item.strip_prefix('!').map_or((false, item), |rest| (true, rest));
                 match self.base.classes.get(name) {
                     Some(class) if excluded => goods.without_classes.push(class.value.clone()),
                     Some(class) => goods.classes.push(class.value.clone()),
                     None => {
-                        faults.error(
-                            &cell.place,
-                            format!("there is no class {name}"),
-                            "define it under [class]",
-                        );
+                        let message = format!("there is no class {name}");
+                        faults.error(&place, message, "define it under [class]");
                     }
                 }
             }
@@ -338,7 +373,7 @@ impl Row<'_> {
     fn countries(&self, column: &str, faults: &mut Faults) -> TextSet {
         let mut set = TextSet::default();
         let Some(cell) = self.cell(column) else { return set };
-        for item in cell.items() {
+        for (place, item) in cell.placed_items() {
             let (excluded, text) = item.strip_prefix('!').map_or((false, item), |rest| (true, rest));
             let into = if excluded { &mut set.without } else { &mut set.within };
             match text.strip_prefix('@') {
@@ -346,11 +381,11 @@ impl Row<'_> {
                     Some(group) => into.extend(group.value.iter().cloned()),
                     None => {
                         let message = format!("there is no group {name}");
-                        faults.error(&cell.place, message, "define it under [groups.origin]");
+                        faults.error(&place, message, "define it under [groups.origin]");
                     }
                 },
                 None => {
-                    check_country(text, &cell.place, self.known, faults);
+                    check_country(text, &place, self.known, faults);
                     into.insert(text.to_owned());
                 }
             }
@@ -361,14 +396,14 @@ impl Row<'_> {
     fn importers(&self, faults: &mut Faults) -> TextSet {
         let mut set = TextSet::default();
         let Some(cell) = self.cell("importer") else { return set };
-        for item in cell.items() {
+        for (place, item) in cell.placed_items() {
             let (excluded, text) = item.strip_prefix('!').map_or((false, item), |rest| (true, rest));
             let into = if excluded { &mut set.without } else { &mut set.within };
             match text.strip_prefix('@').map(|name| (name, self.base.importers.get(name))) {
                 Some((_, Some(group))) => into.extend(group.value.iter().cloned()),
                 Some((name, None)) => {
                     let message = format!("there is no group {name}");
-                    faults.error(&cell.place, message, "define it under [groups.importer]");
+                    faults.error(&place, message, "define it under [groups.importer]");
                 }
                 None => {
                     into.insert(text.to_owned());
@@ -379,12 +414,14 @@ impl Row<'_> {
     }
 
     fn usages(&self, faults: &mut Faults) -> TextSet {
-        let set = self.texts("usage");
-        for code in set.within.iter().chain(&set.without).filter(|code| !USAGES.contains(&code.as_str())) {
-            let place = self.cell("usage").map_or(self.place(), |cell| &cell.place);
-            faults.error(place, format!("{code:?} is no usage"), format!("write {}", USAGES.join(", ")));
+        for (place, item) in self.cell("usage").into_iter().flat_map(Cell::placed_items) {
+            let code = item.strip_prefix('!').unwrap_or(item);
+            if !USAGES.contains(&code) {
+                let message = format!("{code:?} is no usage");
+                faults.error(&place, message, format!("write {}", USAGES.join(", ")));
+            }
         }
-        set
+        self.texts("usage")
     }
 
     fn texts(&self, column: &str) -> TextSet {
@@ -416,7 +453,7 @@ fn value<T: FromStr<Err = ValueError>>(cell: &Cell, faults: &mut Faults) -> Opti
 }
 
 /// A day as 2009-12-25, and nothing that merely begins so.
-fn day(text: &str) -> Option<Date> {
+pub(super) fn day(text: &str) -> Option<Date> {
     let shaped = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     text.parse().ok().filter(|_| shaped)
 }

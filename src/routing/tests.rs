@@ -132,46 +132,48 @@ fn every_mistake_is_told_with_its_place() {
             Err(faults) => faults,
         };
         let told = faults.iter().any(|fault| {
-            fault.message.contains(message) && (place == (0, 0) || (fault.line, fault.column) == place)
+            fault.file == file && (fault.line, fault.column) == place && fault.message.contains(message)
         });
-        assert!(told, "{to:?}: {message} at {place:?}\nfound: {faults:#?}");
+        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert!(told, "{to:?}: {message} at {file} {place:?}, found {found:#?}");
     }
-    let toml = |from, to, message| check("ruleset.toml", from, to, (0, 0), message);
+    let toml = |from, to, place, message| check("ruleset.toml", from, to, place, message);
     check("ruleset.toml", "swgw-rules/1", "swgw-rules/9", (3, 10), "is not known");
-    toml("id = \"kr-import\"\n", "", "id is missing");
-    toml("Asia/Seoul", "Asia/Soul", "no time zone");
-    toml("09:00..18:00", "18:00..09:00", "are no hours");
-    toml("\"Saturday\"", "\"Samstag\"", "is no day");
-    toml("kr.csv", "jp.csv", "there is no file");
-    toml("\"except.csv\"", "\"exempt.csv\"", "there is no table");
-    toml("FMD = [\"BR\"", "FMD = [\"QQ\"", "is no country");
-    toml("0302..0308", "0308..0302", "is empty");
-    toml("accept = \"2h\"", "accept = \"2x\"", "is not working time");
-    toml("[0.5, 0.8, 1.0]", "[5.0]", "no list of shares");
-    toml("notify:applicant", "approve:applicant", "is no action");
-    toml("mode = \"system\"", "mode = \"magic\"", "is not known");
-    toml("mode = \"system\"", "mode = \"hosted\"", "KFDA has no inbox");
-    toml("[\"0201..0210\", \"1601..1602\"]", "[]", "the class meat names no goods");
-    toml("[\"0201..0210\", \"1601..1602\"]", "[\"!0201\"]", "the class meat names no goods");
-    toml("\"0201..0210\"", "\"7701\"", "is not in the HS table");
-    toml("[\"BR\", \"CN\", \"IN\", \"VN\"]", "[]", "the group FMD is empty");
-    toml("ignore_timing = [2]", "ignore_timing = [1]", "always count");
-    toml("on_unfavourable = \"wait\"", "on_unfavourable = \"report\"", "is not known");
-    toml("cpa = \"swgw-kfda-3\", ", "", "KFDA has no agreement");
-    toml("profile = \"lab\" }", "profile = \"slow\" }", "there is no profile slow");
-    toml("pipeline = \"lodge\", also_to", "pipeline = \"loge\", also_to", "there is no pipeline");
-    toml("also_to = [\"customs\"]", "also_to = [\"custom\"]", "is no addressee");
-    toml("complete = \"all\"", "complete = \"most\"", "is not known");
-    toml("ignore_timing = [2]", "ignore_timing = [4]", "no list of timings");
+    toml("id = \"kr-import\"\n", "", (1, 1), "id is missing");
+    toml("Asia/Seoul", "Asia/Soul", (6, 13), "no time zone");
+    toml("09:00..18:00", "18:00..09:00", (8, 9), "are no hours");
+    toml("\"Saturday\"", "\"Samstag\"", (9, 12), "is no day");
+    toml("kr.csv", "jp.csv", (7, 12), "there is no file");
+    toml("\"except.csv\"", "\"exempt.csv\"", (10, 31), "there is no table");
+    toml("FMD = [\"BR\"", "FMD = [\"QQ\"", (13, 8), "is no country");
+    toml("0302..0308", "0308..0302", (16, 12), "is empty");
+    toml("accept = \"2h\"", "accept = \"2x\"", (21, 20), "is not working time");
+    toml("[0.5, 0.8, 1.0]", "[5.0]", (21, 71), "no list of shares");
+    toml("notify:applicant", "approve:applicant", (21, 99), "is no action");
+    toml("mode = \"system\"", "mode = \"magic\"", (25, 64), "is not known");
+    toml("mode = \"system\"", "mode = \"hosted\"", (25, 64), "KFDA has no inbox");
+    toml("[\"0201..0210\", \"1601..1602\"]", "[]", (18, 1), "the class meat names no goods");
+    toml("[\"0201..0210\", \"1601..1602\"]", "[\"!0201\"]", (18, 1), "the class meat names no goods");
+    toml("\"0201..0210\"", "\"7701\"", (18, 9), "is not in the HS table");
+    toml("[\"BR\", \"CN\", \"IN\", \"VN\"]", "[]", (13, 1), "the group FMD is empty");
+    toml("ignore_timing = [2]", "ignore_timing = [1]", (56, 17), "always count");
+    toml("on_unfavourable = \"wait\"", "on_unfavourable = \"report\"", (57, 19), "is not known");
+    toml("cpa = \"swgw-kfda-3\", ", "", (25, 1), "KFDA has no agreement");
+    toml("profile = \"lab\" }", "profile = \"slow\" }", (25, 84), "there is no profile slow");
+    toml("pipeline = \"lodge\", also_to", "pipeline = \"loge\", also_to", (35, 21), "there is no pipeline");
+    toml("also_to = [\"customs\"]", "also_to = [\"custom\"]", (35, 41), "is no addressee");
+    toml("complete = \"all\"", "complete = \"most\"", (55, 12), "is not known");
+    toml("ignore_timing = [2]", "ignore_timing = [4]", (56, 17), "no list of timings");
     toml(
         "from_role = \"Declarant\" }\nthen = { pipeline = \"lodge\"",
         "from_rolle = \"Declarant\" }\nthen = { pipeline = \"lodge\"",
+        (34, 64),
         "unknown key from_rolle",
     );
-    toml("\"prefix:GOVCBRX0\"", "\"prefix:GOVCBRX0\", \"GOVCBR929\"", "take the same envelopes");
-    toml("[class]\n", "[class]\nempty = [\"01\"]\n", "nothing uses the class empty");
-    toml("[groups.origin]\n", "[groups.origin]\nEU = [\"DE\"]\n", "nothing uses the group EU");
-    toml("tables = ", "tables = = ", "");
+    toml("\"prefix:GOVCBRX0\"", "\"prefix:GOVCBRX0\", \"GOVCBR929\"", (33, 11), "take the same envelopes");
+    toml("[class]\n", "[class]\nempty = [\"01\"]\n", (16, 1), "nothing uses the class empty");
+    toml("[groups.origin]\n", "[groups.origin]\nEU = [\"DE\"]\n", (13, 1), "nothing uses the group EU");
+    toml("tables = ", "tables = = ", (10, 10), "extra `=`");
 
     let csv = |from, to, place, message| check("requirements.csv", from, to, place, message);
     csv("id,from", "id,form", (1, 4), "unknown column");
@@ -181,27 +183,27 @@ fn every_mistake_is_told_with_its_place() {
     csv("plant,2006-03-02", "pl\u{1}ant,2006-03-02", (5, 1), "expected a rule id");
     csv("@FMD", ";", (7, 49), "empty item");
     csv("9018..9022", "9018..9022;", (12, 20), "empty item");
-    csv("2009-07-01,2010-01-01", "2010-07-01,2010-01-01", (7, 1), "ends before it begins");
+    csv("2009-07-01,2010-01-01", "2010-07-01,2010-01-01", (7, 23), "ends before it begins");
     csv("4401..4409;1209", "4409..4401;1209", (5, 19), "is empty");
-    csv("4401..4409;1209", "4401..4409;12O9", (5, 19), "HS code");
+    csv("4401..4409;1209", "4401..4409;12O9", (5, 30), "HS code");
     csv("9018..9022", "7701", (12, 20), "is not in the HS table");
     csv("fresh-produce,,!RD", "fresh-product,,!RD", (3, 27), "there is no class");
     csv("@FMD", "@FMP", (7, 49), "there is no group");
     csv("@FMD", "QQ", (7, 49), "is no country");
-    csv("@FMD", "CN;!CN", (7, 1), "can never match");
-    csv("3303..3307", "3303..3307;!33", (11, 1), "can never match");
+    csv("@FMD", "CN;!CN", (7, 49), "can never match");
+    csv("3303..3307", "3303..3307;!33", (11, 22), "can never match");
     csv("!RD,05", "!R&D,05", (2, 116), "is no usage");
     csv("!RD,01", "RND,01", (10, 36), "is no usage");
-    csv(",70,KPTA", ",99,KPTA", (0, 0), "there is no law");
-    csv(",70,KPTA", ",70,KTPA", (0, 0), "there is no agency");
-    csv(",70,KPTA", ",,KPTA", (11, 1), "law is empty");
-    csv("GOVCBRX06", "GOVCBRX99", (0, 0), "there is no document");
-    csv("GOVCBRX56,1", "GOVCBRX56,7", (0, 0), "timing");
-    csv("1,lab,temporary", "1,labor,temporary", (0, 0), "there is no profile");
+    csv(",70,KPTA", ",99,KPTA", (11, 36), "there is no law");
+    csv(",70,KPTA", ",70,KTPA", (11, 39), "there is no agency");
+    csv(",70,KPTA", ",,KPTA", (11, 36), "law is empty");
+    csv("GOVCBRX06", "GOVCBRX99", (12, 43), "there is no document");
+    csv("GOVCBRX56,1", "GOVCBRX56,7", (12, 63), "timing");
+    csv("1,lab,temporary", "1,labor,temporary", (7, 86), "there is no profile");
     csv("device,", "drug,", (12, 1), "stands in line 10 too");
     csv("3303..3307", "", (11, 1), "no condition at all");
-    csv("date illustrative", "=1+1", (0, 0), "formula");
-    csv("date illustrative", "a \"stray\" quote", (0, 0), "stray quote");
+    csv("date illustrative", "=1+1", (9, 76), "formula");
+    csv("date illustrative", "a \"stray\" quote", (9, 76), "stray quote");
     csv("device,", "device\t,", (12, 7), "a tab");
     csv("8509;8516;9019.10,,,,23,KTL", "9018..9022,,,,72,KMDIA", (13, 1), "contradicts device");
     csv(
@@ -213,7 +215,7 @@ fn every_mistake_is_told_with_its_place() {
     csv(
         "cosmetic,2006-03-02,,3303..3307,,,,70,KPTA,GOVCBRFR2,GOVCBRFS7",
         "cosmetic,2006-03-02,,3303..3307,,,,70,KPTA,GOVCBRFR2,GOVCBRX51",
-        (0, 0),
+        (11, 54),
         "expects GOVCBR",
     );
     csv(
@@ -225,11 +227,57 @@ fn every_mistake_is_told_with_its_place() {
     csv("id,from", "\u{FEFF}id,from", (1, 1), "byte order mark");
     csv("note\n", "note\r\n", (1, 86), "CRLF line ends");
 
-    let except = |from, to, message| check("except.csv", from, to, (0, 0), message);
-    except(",2009-12-01,", ",,", "until is empty");
-    except("kitchen appliances shown at a trade fair and taken back", "", "reason is empty");
-    except(",05,KFDA,", ",,,", "neither law nor agency");
-    except(",hs,", ",hs,hs,", "stands twice");
+    let except = |from, to, place, message| check("except.csv", from, to, place, message);
+    except(",2009-12-01,", ",,", (2, 23), "until is empty");
+    except("kitchen appliances shown at a trade fair and taken back", "", (2, 64), "reason is empty");
+    except(",05,KFDA,", ",,,", (2, 56), "neither law nor agency");
+    except(",hs,", ",hs,hs,", (1, 18), "stands twice");
+    // Rows against each other.
+    let row = "electric,2007-02-01,,8509;8516;9019.10,,,,23,KTL,GOVCBRX11,GOVCBRX61,1,,";
+    let csv =
+        |to: &str, place, message| check("requirements.csv", row, &format!("{row}\n{to}"), place, message);
+    csv(
+        "more,2007-02-01,,8508..8510,,,,23,KTL,GOVCBRX11,GOVCBRX61,1,,",
+        (14, 1),
+        "more overlaps electric in line 13, which asks for the same where goods are as 8509",
+    );
+    csv(
+        "more,2007-02-01,,8509,,,,23,KTL,GOVCBRX06,GOVCBRX56,1,,",
+        (14, 1),
+        "more overlaps electric in line 13, which asks for something else where goods are as 8509",
+    );
+    csv("more,2007-02-01,,8509,,,,23,KTL,GOVCBRX11,GOVCBRX61,2,,", (14, 1), "which asks for something else");
+    csv(
+        "more,2007-02-01,,8509,,CN,,23,KTL,GOVCBRX11,GOVCBRX61,1,,",
+        (14, 1),
+        "more adds nothing to electric in line 13",
+    );
+    csv(
+        "more,2007-02-01,,8509;8516;9019.10,,,,23,KTL,GOVCBRX11,GOVCBRX61,2,,",
+        (14, 1),
+        "more contradicts electric in line 13",
+    );
+    csv(
+        "more,2009-11-01,2009-12-01,8509.80,,,OWN,05,KFDA,GOVCBRX01,GOVCBRX51,1,,",
+        (14, 1),
+        "more never counts: exception trade-fair in except.csv line 2 always takes it away",
+    );
+    except("8509.80;8516.79", "8501", (2, 1), "exception trade-fair takes nothing away");
+    except(",OWN,05,KFDA", ",OWN,05,KTL", (2, 1), "exception trade-fair takes nothing away");
+    except("trade-fair,", "drug,", (2, 1), "id drug stands in requirements.csv line 10 too");
+    toml(
+        "[join.import-case]",
+        "[join.other]\npipeline = \"lodge\"\n[join.import-case]",
+        (53, 7),
+        "other is for the same cases as import-case",
+    );
+    toml(
+        "pipeline = \"lodge\", also_to = [\"customs\"]",
+        "pipeline = \"application\"",
+        (53, 7),
+        "no envelope rule leads to the join import-case",
+    );
+
     check("calendars/kr.csv", "2010-01-01", "2009-12-25", (3, 1), "stands twice");
     check("calendars/kr.csv", "2010-01-01", "01.01.2010", (3, 1), "is no date");
 }
