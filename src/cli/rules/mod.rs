@@ -1,6 +1,9 @@
-//! `gwanmun rules check|explain|test`: what a rule directory says, before it is in force.
+//! `gwanmun rules`: what a rule directory says, before it is in force.
 //!
 //! Reads files and asks `routing`, by the same matcher as the gateway; changes nothing.
+
+mod diff;
+mod lookup;
 
 use std::fs;
 use std::io::Write;
@@ -17,7 +20,7 @@ use crate::config::{knows_code, read_rules};
 use crate::model::{Declaration, DeclarationLine, Document, HsCode, Timestamp};
 use crate::routing::{Explanation, Known, RuleFault, RuleFiles, RuleSet, RuleSeverity};
 
-/// Check, explain and test a rule directory
+/// Check, explain, test and compare rule directories
 #[derive(Clone, Debug, clap::Args)]
 pub struct RulesArgs {
     #[command(subcommand)]
@@ -30,21 +33,36 @@ enum RulesCommand {
     Check(CheckArgs),
     /// Tell what a declaration needs, line by line, and why
     Explain(ExplainArgs),
+    /// Tell which laws, agencies and documents goods of an HS code meet
+    Lookup(lookup::LookupArgs),
     /// Run the tests of a rule directory and print the differences
     Test(TestArgs),
+    /// Compare two rule directories: their text, and what declarations would get
+    Diff(diff::DiffArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Warnings are told and let pass. Whether agencies have agreements is checked by `gwanmun check`, which knows the
-partners. Exit 0 when the directory can be used, 1 when it has an error.
+Warnings are told and let pass: rows that another one covers, overlaps or always takes away, exceptions with nothing to
+take away, rows that have ended, names that nothing uses, HS codes outside the table. Whether agencies have agreements
+is checked by `gwanmun check`, which knows the partners. Exit 0 when the directory can be used, 1 when it has an error.
+
+--official holds the rules against a list such as the official one of goods confirmed at clearance: CSV with the
+columns hs and law, and from and until where it has them; others are not read. What no row asks for is told.
 
 Example:
   gwanmun rules check routing-rules/kr-import
+  gwanmun rules check routing-rules/kr-import --at 2009-12-01T00:00:00+09:00 --official list.csv
   gwanmun rules check --json routing-rules/kr-import | jq -r '.faults[].message'")]
 struct CheckArgs {
     #[command(flatten)]
     source: Source,
+    /// The day that rows are in force or have ended on, an instant with offset; now, when left out
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    at: Option<Timestamp>,
+    /// A list of HS codes and laws; every one that no row asks for is told
+    #[arg(long, value_name = "FILE")]
+    official: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -71,13 +89,16 @@ struct ExplainArgs {
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Tests stand in tests/*.toml of the directory. Rows that no test exercises are listed and let pass. Exit 0 when every
-test passes, 1 when not.
+Tests stand in tests/*.toml of the directory. Rows that no test exercises, requirements and exceptions, are listed
+and let pass, unless --full-coverage is given. Exit 0 when every test passes, 1 when not.
 
 Example: gwanmun rules test routing-rules/kr-import")]
 struct TestArgs {
     #[command(flatten)]
     source: Source,
+    /// Fail when some row is exercised by no test
+    #[arg(long)]
+    full_coverage: bool,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -103,7 +124,9 @@ impl RulesArgs {
         match &self.command {
             RulesCommand::Check(args) => args.run(out),
             RulesCommand::Explain(args) => args.run(out),
+            RulesCommand::Lookup(args) => args.run(out),
             RulesCommand::Test(args) => args.run(out),
+            RulesCommand::Diff(args) => args.run(out),
         }
     }
 }
@@ -116,16 +139,30 @@ impl CheckArgs {
             Ok((rules, warnings)) => (Some(rules), warnings),
             Err(faults) => (None, faults),
         };
-        faults.extend(rules.iter().flat_map(|rules| rules.run_tests(&files).faults));
+        let at = self.at.unwrap_or_else(now);
+        if let Some(rules) = &rules {
+            faults.extend(rules.run_tests(&files).faults);
+            faults.extend(rules.ended(at));
+            faults.sort();
+        }
+        let gaps = match (&rules, &self.official) {
+            (Some(rules), Some(list)) => {
+                let octets = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
+                rules.gaps(&list.display().to_string(), &octets, &KNOWN, at)
+            }
+            _ => Vec::new(),
+        };
         if source.json {
             let rule_set = rules.as_ref().map(|rules| {
                 json!({ "id": rules.id(), "revision": rules.revision(), "digest": rules.digest(),
                     "requirements": rules.requirements_count() })
             });
-            writeln!(out, "{:#}", json!({ "faults": faults, "rule_set": rule_set }))?;
+            writeln!(out, "{:#}", json!({ "faults": faults, "gaps": gaps, "rule_set": rule_set }))?;
         } else {
             source.tell(&faults, out)?;
+            gaps.iter().try_for_each(|gap| writeln!(out, "{gap}"))?;
         }
+        faults.extend(gaps);
         let errors = faults.iter().filter(|fault| fault.severity == RuleSeverity::Error).count();
         ensure!(errors == 0, "{errors} error(s) in {}", source.directory.display());
         if let Some(rules) = rules.filter(|_| !source.json) {
@@ -181,14 +218,23 @@ impl TestArgs {
             "{failed} of {count} tests failed, {} fault(s) in them",
             report.faults.len()
         );
+        let (rows, missed) = (report.rows, report.never_exercised.len());
         if !self.source.json {
-            writeln!(out, "{count} tests passed")?;
+            writeln!(out, "{count} tests passed, {} of {rows} rows exercised", rows - missed)?;
         }
+        ensure!(!self.full_coverage || missed == 0, "{missed} of {rows} rows are exercised by no test");
         Ok(())
     }
 }
 
+/// What a rule directory is held against where no partners are known.
+const KNOWN: Known<'_> = Known { codes: &knows_code, registry: None };
+
 impl Source {
+    fn of(directory: &Path, json: bool) -> Self {
+        Self { directory: directory.to_owned(), json }
+    }
+
     fn files(&self) -> Result<RuleFiles> {
         read_rules(&self.directory).map_err(|faults| {
             let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
@@ -197,7 +243,7 @@ impl Source {
     }
 
     fn load(&self, files: &RuleFiles) -> Result<(Arc<RuleSet>, Vec<RuleFault>), Vec<RuleFault>> {
-        RuleSet::load(files, &Known { codes: &knows_code, registry: None })
+        RuleSet::load(files, &KNOWN)
     }
 
     /// The rule set, without its warnings; its errors are told.
@@ -266,11 +312,16 @@ fn in_short(lines: &[ShortLine]) -> Declaration {
 
 /// The declaration in a file; what is wrong with it is told.
 fn read_declaration(file: &Path, out: &mut dyn Write) -> Result<Declaration> {
+    let octets = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    read_declaration_octets(file, &octets, out)
+}
+
+/// The declaration that a file holds; what is wrong with it is told.
+fn read_declaration_octets(file: &Path, octets: &[u8], out: &mut dyn Write) -> Result<Declaration> {
     let name = file.display();
-    let octets = fs::read(file).with_context(|| format!("cannot read {name}"))?;
-    let code = document_code_of_root(&octets)
+    let code = document_code_of_root(octets)
         .with_context(|| format!("{name} is no business document: its root element is not known"))?;
-    match read_document(&code, &octets) {
+    match read_document(&code, octets) {
         Ok(Document::Declaration(declaration)) => Ok(declaration),
         Ok(_) => bail!("{name} is a {code}, not an import declaration"),
         Err(findings) => {
@@ -350,138 +401,4 @@ fn now() -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        rules: RulesArgs,
-    }
-
-    const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/routing-rules/kr-import");
-
-    /// What a command says, and what it fails with.
-    fn told(arguments: &[&str]) -> (String, Option<String>) {
-        let mut out = Vec::new();
-        let line = Line::try_parse_from([&["rules"], arguments].concat()).expect("is a command");
-        let failed = line.rules.run(&mut out).err().map(|error| format!("{error:#}"));
-        (String::from_utf8(out).expect("is text"), failed)
-    }
-
-    /// A copy of the worked example with one text replaced.
-    fn changed(file: &str, from: &str, to: &str) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().expect("makes a directory");
-        for (path, octets) in read_rules(Path::new(EXAMPLE)).expect("is readable").0 {
-            let text = String::from_utf8(octets).expect("is text");
-            let text = if path == file { text.replacen(from, to, 1) } else { text };
-            let path = copy.path().join(path);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("makes it");
-            fs::write(path, text).expect("writes");
-        }
-        copy
-    }
-
-    fn path(directory: &tempfile::TempDir) -> &str {
-        directory.path().to_str().expect("is text")
-    }
-
-    #[test]
-    fn the_worked_example_is_in_order_and_passes_its_tests() {
-        let (out, failed) = told(&["check", EXAMPLE]);
-        assert_eq!(failed, None, "{out}");
-        assert!(
-            out.starts_with("kr-import 2009-12-01 can be used: 12 requirements, 0 warning(s), digest "),
-            "{out}"
-        );
-        let (out, failed) = told(&["test", EXAMPLE]);
-        assert_eq!(failed, None, "{out}");
-        assert!(out.ends_with(" tests passed\n") && out.lines().count() == 1, "{out}");
-    }
-
-    #[test]
-    fn mistakes_are_told_with_their_place_for_people_and_machines() {
-        let broken = changed("requirements.csv", ",KMDIA,", ",KMDA,");
-        let (out, failed) = told(&["check", path(&broken)]);
-        let fault = format!("{}/requirements.csv:12:", path(&broken));
-        assert!(out.contains(&fault) && out.contains(": error: "), "{out}");
-        assert_eq!(failed, Some(format!("1 error(s) in {}", path(&broken))), "{out}");
-        let (out, failed) = told(&["check", "--json", path(&broken)]);
-        let read: serde_json::Value = serde_json::from_str(&out).expect("is JSON");
-        assert_eq!(read["faults"][0]["line"], 12, "{out}");
-        assert!(failed.is_some() && read["rule_set"].is_null());
-        for command in [&["test", path(&broken)][..], &["explain", path(&broken), "--line", "1211901000"]] {
-            assert!(told(command).1.is_some_and(|failed| failed.contains("cannot be used")), "{command:?}");
-        }
-        assert!(told(&["check", "/nowhere"]).1.is_some_and(|failed| failed.contains("cannot be read")));
-    }
-
-    #[test]
-    fn mistakes_of_rule_tests_are_told_by_check_too() {
-        let broken = changed("tests/herbs.toml", "name =", "nane =");
-        let (out, failed) = told(&["check", path(&broken)]);
-        assert!(failed.is_some() && out.contains("/tests/herbs.toml:"), "{out}");
-    }
-
-    #[test]
-    fn a_test_that_fails_is_told_by_its_differences_only() {
-        let broken = changed("tests/herbs.toml", "[\"plant\"]", "[\"plants\"]");
-        let (out, failed) = told(&["test", path(&broken)]);
-        assert!(failed.is_some_and(|failed| failed.starts_with("1 of ")), "{out}");
-        assert_eq!(out.lines().count(), 1, "{out}");
-        assert!(out.contains("/tests/herbs.toml:") && out.contains("plants"), "{out}");
-    }
-
-    #[test]
-    fn a_declaration_is_explained_line_by_line() {
-        let document = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/documents/929/held-approvals.xml");
-        let at = "2009-12-01T10:00:00+09:00";
-        let (out, failed) = told(&["explain", EXAMPLE, "--doc", document, "--at", at]);
-        assert_eq!(failed, None, "{out}");
-        for expected in [
-            "line 1 0805100000",
-            "hit   plant: law 12 -> NPQS GOVCBRX02",
-            "held  law 12 under number NPQS-2009-004711 (claimed, not verified)",
-            "hit   electric: law 23 -> KTL GOVCBRX11 (declared not applicable, reason Z",
-            "join: import-case: all_collected after 2 required application(s)",
-        ] {
-            assert!(out.contains(expected), "{expected}: {out}");
-        }
-        let (out, _) = told(&["explain", "--json", EXAMPLE, "--doc", document, "--at", at]);
-        let read: serde_json::Value = serde_json::from_str(&out).expect("is JSON");
-        assert_eq!(read["plan"]["applications"].as_array().map(Vec::len), Some(2), "{out}");
-    }
-
-    #[test]
-    fn lines_in_short_are_explained_too() {
-        let at = "2009-12-01T10:00:00+09:00";
-        let (out, failed) = told(&["explain", EXAMPLE, "--line", "0201300000 US", "--at", at]);
-        assert_eq!(failed, None, "{out}");
-        assert!(out.contains("near  animal-fmd but for origin"), "{out}");
-        for line in ["1211", "1211901000 cn", "1211901000 CN SALE more", ""] {
-            assert!(Line::try_parse_from(["rules", "explain", EXAMPLE, "--line", line]).is_err(), "{line:?}");
-        }
-        for arguments in [
-            &["explain", EXAMPLE][..],
-            &["explain", EXAMPLE, "--line", "1211901000", "--at", "2009-12-01T10:00:00"],
-        ] {
-            assert!(Line::try_parse_from([&["rules"], arguments].concat()).is_err(), "{arguments:?}");
-        }
-        assert!(told(&["explain", EXAMPLE, "--line", "7318150000"]).0.contains("join: nothing is required"));
-    }
-
-    #[test]
-    fn a_document_with_findings_or_of_another_kind_is_not_explained() {
-        let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/documents/");
-        let explain = |name: &str| told(&["explain", EXAMPLE, "--doc", &format!("{samples}{name}")]);
-        let (out, failed) = explain("929/three-findings.xml");
-        assert_eq!(out.lines().count(), 3, "{out}");
-        assert!(failed.is_some_and(|failed| failed.contains("3 finding(s)")));
-        assert!(
-            explain("X01/herbs.xml").1.is_some_and(|failed| failed.contains("not an import declaration"))
-        );
-        assert!(explain("929/not-there.xml").1.is_some_and(|failed| failed.contains("cannot read")));
-    }
-}
+mod tests;
