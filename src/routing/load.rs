@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use super::archive::archive;
 use super::fault::{Faults, Place};
 use super::goods::number_of;
 use super::index::GoodsIndex;
@@ -27,6 +28,7 @@ pub struct RuleSet {
     pub(super) required_goods: GoodsIndex,
     excepted_goods: GoodsIndex,
     documents: BTreeMap<DocumentCode, Option<AgencyTarget>>,
+    archive: Vec<u8>,
     digest: Digest,
 }
 
@@ -90,9 +92,18 @@ impl RuleSet {
         let required_goods = GoodsIndex::of(requirements.iter().map(|row| &row.when.goods));
         let excepted_goods = GoodsIndex::of(exceptions.iter().map(|row| &row.when.goods));
         let documents = agencies_of_documents(&base, &requirements);
-        let digest = digest(files, &base);
-        let rules =
-            Self { base, requirements, exceptions, required_goods, excepted_goods, documents, digest };
+        let archive = archive(files, &base);
+        let digest = Digest::of(&archive);
+        let rules = Self {
+            base,
+            requirements,
+            exceptions,
+            required_goods,
+            excepted_goods,
+            documents,
+            archive,
+            digest,
+        };
         Ok((Arc::new(rules), faults.into_list()))
     }
 
@@ -100,6 +111,12 @@ impl RuleSet {
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The files that decide, as octets whose SHA-256 is the digest; [`RuleFiles::of_archive`] gives them back.
+    #[must_use]
+    pub fn archive(&self) -> &[u8] {
+        &self.archive
     }
 
     /// Its name.
@@ -189,17 +206,4 @@ fn agencies_of_documents(
         }
     }
     documents
-}
-
-/// SHA-256 over path length, path, size and octets of the deciding files in order of path.
-fn digest(files: &RuleFiles, base: &Base) -> Digest {
-    let mut hasher = openssl::sha::Sha256::new();
-    for name in base.deciding_files() {
-        let octets = files.0.get(name).map(Vec::as_slice).unwrap_or_default();
-        for part in [name.as_bytes(), octets] {
-            hasher.update(&(part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-    }
-    Digest(hasher.finish())
 }

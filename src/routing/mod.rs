@@ -6,6 +6,7 @@
 //!
 //! Does not: read files (`config` does), know cases, or decide an outcome: deadlines are only reckoned here.
 
+mod archive;
 mod calendar;
 mod check;
 mod compare;

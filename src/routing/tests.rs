@@ -346,6 +346,21 @@ fn the_digest_names_what_decides() {
 }
 
 #[test]
+fn an_archive_has_the_digest_of_its_set_and_gives_the_files_back() {
+    let files = worked_example();
+    let (rules, _) = RuleSet::load(&files, &KNOWN).expect("in order");
+    let archive = rules.archive();
+    assert_eq!(crate::model::Digest::of(archive), rules.digest());
+    let back = RuleFiles::of_archive(archive).expect("is one");
+    let names: Vec<_> = back.0.keys().map(String::as_str).collect();
+    assert_eq!(names, ["calendars/kr.csv", "except.csv", "requirements.csv", "ruleset.toml"], "no tests");
+    assert_eq!(RuleSet::load(&back, &KNOWN).expect("in order").0.digest(), rules.digest());
+    for length in [0, 1, 7, 8, 20, archive.len() - 1] {
+        assert_eq!(RuleFiles::of_archive(&archive[..length]), None, "{length} octets of it are none");
+    }
+}
+
+#[test]
 fn an_explanation_names_near_misses_claims_and_statements() {
     use crate::model::{NotApplicable, RequirementRow};
     let (rules, _) = RuleSet::load(&worked_example(), &KNOWN).expect("it is in order");
