@@ -2,7 +2,7 @@
 //!
 //! Reached over a local socket that only our user can open, and, for health and metrics alone, over loopback.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::shared::{InForce, Shared, now};
-use super::show;
+use super::{rules, show};
 use crate::config::{self, ConfigFault, Settings};
 use crate::model::{DeliveryState, Timestamp};
 use crate::store::Stats;
@@ -30,7 +30,12 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
         (&Method::GET, "/live") => Response::text(StatusCode::OK, "live\n"),
         (&Method::GET, "/ready") => ready(&shared),
         (&Method::GET, "/metrics") => on_a_thread(move || metrics(&shared, &counts())).await,
-        (&Method::POST, "/reload") if local => reload(&shared).await,
+        (&Method::POST, "/reload") if local => reload(&shared, &request.peer.to_string()).await,
+        (&Method::POST, "/rules") if local => {
+            let _one_at_a_time = shared.reloading.lock().await;
+            let shared = Arc::clone(&shared);
+            on_a_thread(move || rules::activate(&shared, &request)).await
+        }
         (&Method::GET, _) if local => {
             on_a_thread(move || show::show(&shared, &request.path, request.query.as_deref())).await
         }
@@ -86,7 +91,9 @@ fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
     shared.metrics.store(&counted(&stats));
     shared.metrics.listener("ebms", counts);
     let in_force = shared.in_force.load();
-    shared.metrics.versions(env!("CARGO_PKG_VERSION"), &in_force.rules.digest().to_string());
+    shared
+        .metrics
+        .versions(env!("CARGO_PKG_VERSION"), &in_force.schedule.load().rules(now()).digest().to_string());
     if let Ok(queues) = shared.store.queues() {
         for (destination, queue) in queues {
             let open = |state: &DeliveryState| !state.is_terminal();
@@ -111,23 +118,41 @@ const fn counted(stats: &Stats) -> StoreCounts {
 }
 
 /// Puts the files as they are now in force, as a whole; with one mistake in them everything stays as it was.
-pub(super) async fn reload(shared: &Arc<Shared>) -> Response {
+pub(super) async fn reload(shared: &Arc<Shared>, asked_by: &str) -> Response {
     let _one_at_a_time = shared.reloading.lock().await;
-    let reloaded = Arc::clone(shared);
-    on_a_thread(move || reload_now(&reloaded)).await
+    let (reloaded, asked_by) = (Arc::clone(shared), format!("reload by {asked_by}"));
+    on_a_thread(move || reload_now(&reloaded, &asked_by)).await
 }
 
-fn reload_now(shared: &Shared) -> Response {
+fn reload_now(shared: &Shared, asked_by: &str) -> Response {
     let before = shared.in_force.load_full();
     let loaded = config::load(&shared.settings_file).and_then(|loaded| {
         let faults = only_by_restart(shared, &before.settings, &loaded.settings);
-        if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let shelf = shared.shelf.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let counts = rules::with_directory(&*shared.store, &shelf, &loaded, asked_by);
+        let told = |error: rules::NotActivated| {
+            vec![ConfigFault {
+                file: loaded.settings.rules.clone(),
+                line: 1,
+                column: 1,
+                message: error.to_string(),
+                remedy: "see `gwanmun rules history` for what counts when".to_owned(),
+            }]
+        };
+        let (shelf, schedule) = counts.map_err(told)?;
+        Ok((loaded, shelf, schedule))
     });
     match loaded {
-        Ok(loaded) => {
-            let (before, after) = (before.rules.digest(), loaded.rules.digest());
+        Ok((loaded, shelf, schedule)) => {
+            let at = now();
+            let before = before.schedule.load().rules(at).digest();
+            let after = schedule.rules(at).digest();
+            *shared.shelf.lock().unwrap_or_else(PoisonError::into_inner) = shelf;
             shared.metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
-            let (in_force, tls) = InForce::of(loaded);
+            let (in_force, tls) = InForce::of(loaded, schedule);
             shared.tls.replace(tls);
             shared.in_force.store(Arc::new(in_force));
             info!(

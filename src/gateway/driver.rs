@@ -121,9 +121,12 @@ pub(super) async fn compute<T: Send + 'static>(
 }
 
 fn decide_and_seal(shared: &Shared, in_force: &InForce, event: &Event) -> Result<SealedStep, DriveError> {
-    let context = in_force.context();
+    // One instant for both: the rules that count at it are those that the event is decided under.
+    let now = now();
+    let schedule = in_force.schedule.load();
+    let context = in_force.context(schedule.rules(now));
     let view = shared.store.load(&needs(event, &context))?;
-    Ok(decide(now(), event, &view, &context).seal(&in_force.keys)?)
+    Ok(decide(now, event, &view, &context).seal(&in_force.keys)?)
 }
 
 async fn commit(shared: &Shared, batch: Batch) -> Result<Committed, CommitError> {

@@ -10,9 +10,11 @@ mod admin;
 mod command;
 mod driver;
 mod receive;
+mod rules;
 mod run;
 mod send;
 mod shared;
+mod shelf;
 mod show;
 
 pub use command::{ServeArgs, StoreFailed};

@@ -12,8 +12,9 @@ use tracing::info;
 
 use super::admin::{Counts, administer};
 use super::receive::receive;
+use super::rules;
 use super::send::send_all;
-use super::shared::{InForce, Shared, Wakes};
+use super::shared::{InForce, Shared, Wakes, now};
 use crate::codec::schema::compile_schemas;
 use crate::config::Loaded;
 use crate::store::{SqliteStore, Store, StoreError};
@@ -28,6 +29,9 @@ pub enum StartError {
     /// Its store cannot be opened.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// The rules that count cannot be read, or not be told to the audit record.
+    #[error("the rules: {0}")]
+    Rules(String),
     /// It cannot listen, or its certificate cannot be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -84,13 +88,18 @@ impl Gateway {
         let settings = loaded.settings.clone();
         let metrics = Metrics::new();
         metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
-        let (in_force, context) = InForce::of(loaded);
+        let shelf = settings.store.directory.join("rules");
+        let (shelf, schedule) =
+            rules::at_start(&*store, shelf, &loaded).map_err(|error| StartError::Rules(error.to_string()))?;
+        let digest = schedule.rules(now()).digest();
+        let (in_force, context) = InForce::of(loaded, schedule);
         let tls = Tls::new(context);
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let shared = Arc::new(Shared {
             store,
             in_force: ArcSwap::from_pointee(in_force),
             reloading: Mutex::default(),
+            shelf: std::sync::Mutex::new(shelf),
             metrics,
             client: Client::new(tls.clone(), ClientOptions::default()),
             tls: tls.clone(),
@@ -112,7 +121,7 @@ impl Gateway {
         info!(
             event = EventCode::GatewayStarted.code(),
             address = ebms.address().map(|address| address.to_string()),
-            rules = %shared.in_force.load().rules.digest(),
+            rules = %digest,
             "the gateway is ready to accept"
         );
         Ok(Self { shared, ebms, admin, sending })
@@ -126,7 +135,7 @@ impl Gateway {
 
     /// Reads the files anew; with a mistake everything stays as it was, and the log tells it.
     pub async fn reload(&self) {
-        super::admin::reload(&self.shared).await;
+        super::admin::reload(&self.shared, "SIGHUP").await;
     }
 
     /// Ends when the store has failed.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, watch};
 
+use super::shelf::{Schedule, Shelf};
 use crate::config::{Loaded, Settings};
 use crate::engine::{Context, Own};
 use crate::model::{PartyKey, Timestamp};
@@ -21,14 +22,15 @@ pub(super) struct InForce {
     pub(super) settings: Settings,
     own: Own,
     pub(super) trust: Trust,
-    pub(super) rules: Arc<RuleSet>,
+    /// Which rules count when; an activation replaces it alone.
+    pub(super) schedule: ArcSwap<Schedule>,
     pub(super) keys: SigningKeys,
 }
 
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
-    pub(super) fn of(loaded: Loaded) -> (Self, TlsContext) {
-        let Loaded { settings, partners, rules, tls, signing, keys } = loaded;
+    pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
+        let Loaded { settings, partners, tls, signing, keys, .. } = loaded;
         let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
@@ -38,13 +40,14 @@ impl InForce {
             limits: OpenLimits::default(),
         };
         let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
-        (Self { settings, own, trust, rules, keys: signing }, tls)
+        let schedule = ArcSwap::from_pointee(schedule);
+        (Self { settings, own, trust, schedule, keys: signing }, tls)
     }
 
-    /// The pure core's surroundings.
-    pub(super) fn context(&self) -> Context<'_> {
+    /// The pure core's surroundings, under the rules that count.
+    pub(super) fn context<'a>(&'a self, rules: &'a RuleSet) -> Context<'a> {
         let registry = &self.trust.registry;
-        Context { registry, rules: &self.rules, own: &self.own, age: self.settings.age }
+        Context { registry, rules, own: &self.own, age: self.settings.age }
     }
 
     /// The name of a registered party, for metrics; empty for others.
@@ -57,8 +60,9 @@ impl InForce {
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) in_force: ArcSwap<InForce>,
-    /// One reload at a time.
+    /// One reload or activation at a time.
     pub(super) reloading: AsyncMutex<()>,
+    pub(super) shelf: Mutex<Shelf>,
     pub(super) metrics: Metrics,
     pub(super) client: Client,
     pub(super) tls: Tls,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::admin::json_response;
+use super::rules;
 use super::shared::Shared;
 use crate::case::shown_state;
 use crate::model::{
@@ -39,13 +40,15 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["deliveries"] => deliveries(shared, &mut query),
         ["deliveries", id] => delivery(shared, id),
         ["parties"] => Ok(parties(shared)),
+        ["rules"] => Ok(rules::history(shared)),
+        ["rules", digest] => rules::show(shared, digest),
         _ => Err(Unanswered::Nothing),
     };
     let (status, told) = match answered.and_then(|response| query.finish().map(|()| response)) {
         Ok(response) => return response,
-        Err(Unanswered::Wrong(why)) => (StatusCode::BAD_REQUEST, why),
-        Err(Unanswered::Nothing) => (StatusCode::NOT_FOUND, "there is nothing of that name".to_owned()),
-        Err(Unanswered::Unreadable(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Err(why @ Unanswered::Wrong(_)) => (StatusCode::BAD_REQUEST, why.to_string()),
+        Err(why @ Unanswered::Nothing) => (StatusCode::NOT_FOUND, why.to_string()),
+        Err(why @ Unanswered::Unreadable(_)) => (StatusCode::INTERNAL_SERVER_ERROR, why.to_string()),
     };
     json_response(status, &json!({ "error": told }))
 }
@@ -53,13 +56,16 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
 type Answered = Result<Response, Unanswered>;
 
 /// Why a question has no answer.
-#[derive(Debug)]
-enum Unanswered {
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
     /// It asks for what there cannot be.
+    #[error("{0}")]
     Wrong(String),
     /// There is nothing of that name.
+    #[error("there is nothing of that name")]
     Nothing,
     /// A record cannot be read.
+    #[error(transparent)]
     Unreadable(StoreError),
 }
 
@@ -159,10 +165,10 @@ fn list<T: Serialize>(listing: Listing<T>) -> Response {
 
 /// What a list is narrowed to. A filter that nobody knows, or of a value that there cannot be, is told: without it
 /// the list would be another one than was asked for.
-struct Query(BTreeMap<String, String>);
+pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {
-    fn of(query: &str) -> Self {
+    pub(super) fn of(query: &str) -> Self {
         let pair = |text: &str| {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             (decoded(name), decoded(value))
@@ -171,7 +177,7 @@ impl Query {
     }
 
     /// A value in the words of the model, such as a state or a box number.
-    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Unanswered> {
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Unanswered> {
         let Some(text) = self.0.remove(name) else { return Ok(None) };
         let read = serde_json::from_value(Value::String(text.clone()));
         read.map(Some).map_err(|error| Unanswered::Wrong(format!("{name} {text:?}: {error}")))
@@ -190,7 +196,7 @@ impl Query {
         limit.ok_or_else(|| Unanswered::Wrong(format!("limit {text:?}: write a number up to {LINES_MAX}")))
     }
 
-    fn finish(self) -> Result<(), Unanswered> {
+    pub(super) fn finish(self) -> Result<(), Unanswered> {
         match self.0.into_keys().next() {
             Some(name) => Err(Unanswered::Wrong(format!("there is no filter {name:?} here"))),
             None => Ok(()),

@@ -73,6 +73,10 @@ event_codes! {
     ConfigurationRefused = "configuration.refused",
         cause "at least one fault was found",
         remedy "correct them, check with `gwanmun check`, reload";
+    /// A rule set counts from an instant on.
+    RulesActivated = "rules.activated",
+        cause "an operator activated a rule set, or a start or reload found other rules in the rule directory",
+        remedy "none; `gwanmun rules history` shows which set counts when, an older one can be activated again";
     /// A message is ours from here on.
     MessageAccepted = "message.accepted",
         cause "it was verified and committed to stable storage",
