@@ -29,7 +29,15 @@ pub(super) struct Asking {
 
 /// The gateway's answer to a request, as JSON; a refused reload is an answer too.
 pub(super) fn ask(asking: &Asking, method: &str, path: &str) -> Result<Value> {
-    let answer = exchange(asking, method, path)?;
+    value_of(exchange(asking, method, path, Bytes::new())?)
+}
+
+/// The same, to octets that are sent.
+pub(super) fn send(asking: &Asking, path: &str, octets: Bytes) -> Result<Value> {
+    value_of(exchange(asking, "POST", path, octets)?)
+}
+
+fn value_of(answer: LocalResponse) -> Result<Value> {
     match answer.status {
         StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => {
             serde_json::from_slice(&answer.body).context("the gateway's answer")
@@ -48,7 +56,7 @@ pub(super) fn ask_for<T: DeserializeOwned>(asking: &Asking, path: &str) -> Resul
     Ok((serde_json::from_value(value.clone()).context("the gateway's answer")?, value))
 }
 
-fn exchange(asking: &Asking, method: &str, path: &str) -> Result<LocalResponse> {
+fn exchange(asking: &Asking, method: &str, path: &str, octets: Bytes) -> Result<LocalResponse> {
     let socket = match config::socket_of(&asking.config) {
         Ok(socket) => socket,
         Err(faults) => {
@@ -60,7 +68,7 @@ fn exchange(asking: &Asking, method: &str, path: &str) -> Result<LocalResponse> 
     let client = LocalClient::new(&socket);
     let answer = runtime.block_on(async {
         match method {
-            "POST" => client.post(path, "application/json", Bytes::new()).await,
+            "POST" => client.post(path, "application/octet-stream", octets).await,
             _ => client.get(path).await,
         }
     });
@@ -146,7 +154,8 @@ fn color_of(state: &str) -> Color {
         | "delivered"
         | "approved"
         | "approved_conditional"
-        | "not_applicable" => Color::Green,
+        | "not_applicable"
+        | "in force" => Color::Green,
         "blocked" | "dismissed" | "refused" | "quarantined" | "rejected" | "expired" | "undeliverable"
         | "error" | "revoked" | "lapsed" => Color::Red,
         _ => Color::Yellow,

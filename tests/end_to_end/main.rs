@@ -4,6 +4,7 @@
 //! Promises: every world has its own directory, keys and ports, and its processes end with it; nothing waits for
 //! time to pass, only for conditions, each with a deadline.
 
+mod activation;
 mod configuration;
 mod connection;
 mod correspondent;

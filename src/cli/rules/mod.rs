@@ -1,9 +1,10 @@
-//! `gwanmun rules`: what a rule directory says, before it is in force.
+//! `gwanmun rules`: what a rule directory says, before it is in force; and which sets are in force in a gateway.
 //!
-//! Reads files and asks `routing`, by the same matcher as the gateway; changes nothing.
+//! Reads files and asks `routing`, by the same matcher as the gateway; what changes something is in `running`.
 
 mod diff;
 mod lookup;
+mod running;
 
 use std::fs;
 use std::io::Write;
@@ -20,7 +21,7 @@ use crate::config::{knows_code, read_rules};
 use crate::model::{Declaration, DeclarationLine, Document, HsCode, Timestamp};
 use crate::routing::{Explanation, Known, RuleFault, RuleFiles, RuleSet, RuleSeverity};
 
-/// Check, explain, test and compare rule directories
+/// Check, explain, test, compare and activate rules
 #[derive(Clone, Debug, clap::Args)]
 pub struct RulesArgs {
     #[command(subcommand)]
@@ -39,6 +40,12 @@ enum RulesCommand {
     Test(TestArgs),
     /// Compare two rule directories: their text, and what declarations would get
     Diff(diff::DiffArgs),
+    /// Put a rule set in force in a running gateway, at once or at an instant
+    Activate(running::ActivateArgs),
+    /// Which rule set counts when in a running gateway, and who asked for it
+    History(running::HistoryArgs),
+    /// Show or fetch a rule set of a running gateway
+    Show(running::ShowArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -127,6 +134,9 @@ impl RulesArgs {
             RulesCommand::Lookup(args) => args.run(out),
             RulesCommand::Test(args) => args.run(out),
             RulesCommand::Diff(args) => args.run(out),
+            RulesCommand::Activate(args) => args.run(out),
+            RulesCommand::History(args) => args.run(out),
+            RulesCommand::Show(args) => args.run(out),
         }
     }
 }
