@@ -164,11 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_that_come_with_the_gateway_are_in_order() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-import");
-        let files = read_rules(&directory).expect("is readable");
-        let known = Known { codes: &knows_code, registry: None };
-        let (rules, warnings) = RuleSet::load(&files, &known).expect("is in order");
-        assert_eq!((rules.id(), warnings), ("kr-import", Vec::new()));
+    fn the_rules_that_come_with_the_gateway_are_in_order_and_pass_their_tests() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules");
+        for name in ["kr-agencies", "kr-import"] {
+            let files = read_rules(&root.join(name)).expect("is readable");
+            let known = Known { codes: &knows_code, registry: None };
+            let (rules, warnings) = RuleSet::load(&files, &known).expect("is in order");
+            assert_eq!((rules.id(), warnings), (name, Vec::new()));
+            let report = rules.run_tests(&files);
+            assert!(report.passed(), "{name}: {report:#?}");
+            assert_eq!(report.never_exercised, [], "{name}: every row is exercised");
+        }
     }
 }
