@@ -25,6 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use serde::Deserialize;
 
 use crate::model::{
@@ -328,8 +329,7 @@ impl Store for SqliteStore {
 fn connect(layout: &Layout) -> Result<Connection, StoreError> {
     let doing = engine_error("opening the database");
     let connection = Connection::open(layout.database()).map_err(&doing)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    connection.busy_timeout(Duration::from_secs(5)).map_err(&doing)?;
+    tune(&connection).map_err(&doing)?;
     for (name, value) in [
         ("synchronous", "FULL"),
         ("wal_autocheckpoint", "0"),
@@ -346,6 +346,14 @@ fn connect(layout: &Layout) -> Result<Connection, StoreError> {
         return Err(StoreError::Engine { doing: "making commits durable", reason });
     }
     Ok(connection)
+}
+
+/// What every connection has: statements stay prepared, whatever values are bound to them (the library is built
+/// with statistics on values, and would plan anew for each), and a lock of another connection is waited for.
+fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.busy_timeout(LOCK_WAIT)
 }
 
 /// The last audit entry, when the one that was marked is where it should be.
@@ -397,5 +405,9 @@ fn engine_error(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| StoreError::Engine { doing, reason: error.to_string() }
 }
 
+/// Prepared statements that each connection keeps.
+const STATEMENTS_MAX: usize = 64;
+/// How long a connection waits for another's lock.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What `PRAGMA synchronous` answers for FULL.
 const FULL: i64 = 2;

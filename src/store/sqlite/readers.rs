@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
@@ -15,7 +14,7 @@ use super::super::payload::{PayloadFiles, verified};
 use super::super::record::{Encoded, Envelope, correlation_sum};
 use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
-use super::engine_error;
+use super::{engine_error, tune};
 use super::schema::Layout;
 
 /// The reading connections.
@@ -51,8 +50,7 @@ impl Readers {
         let doing = engine_error("opening the database to read");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.database, flags).map_err(&doing)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        connection.busy_timeout(Duration::from_secs(5)).map_err(&doing)?;
+        tune(&connection).map_err(&doing)?;
         Ok(connection)
     }
 
@@ -207,5 +205,3 @@ fn parts(key: &MessageKey) -> [&str; 2] {
 
 /// Reading connections that are kept open between looks.
 const IDLE_MAX: usize = 4;
-/// Prepared statements that each of them keeps.
-const STATEMENTS_MAX: usize = 64;
