@@ -8,7 +8,7 @@ use super::step::{DeliveryDraft, Draft, Octets, Step};
 use crate::case::DeliveryEnd;
 use crate::model::{
     Agreement, AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Digest, Part, PartSource, Payload,
-    Presence,
+    Presence, Timestamp,
 };
 use crate::msh::{Ending, Posting, begin_attempt, compose, end_without_receipt, note_failed_attempt};
 use crate::security::payload_of;
@@ -39,9 +39,7 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
         },
     };
     let mut step = Step::default();
-    let text = format!("transmission {} of at most {}", delivery.attempts, agreement.reliability.retries + 1);
-    step.audit.push(entry(desk.now, EventCode::DeliveryAttempted, text).of_delivery(&delivery));
-    step.transmit = Some(delivery.id.clone());
+    step.attempt(desk.now, &delivery, agreement);
     step.deliveries.push(DeliveryDraft { delivery, based_on: Some(stored.version), octets });
     step
 }
@@ -62,14 +60,15 @@ pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) 
     let delivery = &stored.value;
     match outcome {
         AttemptOutcome::Taken => {
-            if delivery.state != DeliveryState::AwaitingAcknowledgment || wants_receipt(desk, delivery) {
+            let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+            if delivery.state != DeliveryState::AwaitingAcknowledgment || awaits_receipt(delivery, agreement)
+            {
                 return Step::default();
             }
             let delivered = end_without_receipt(delivery.clone());
             let mut step = Step::default();
             let text = delivered.reason.clone();
             step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(&delivered));
-            step.ended.insert(delivered.destination.clone());
             step.change(delivered, stored);
             step
         }
@@ -90,6 +89,14 @@ pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) 
 }
 
 impl Step {
+    /// The delivery, whose attempt has begun, is transmitted once that is committed.
+    pub(super) fn attempt(&mut self, now: Timestamp, delivery: &Delivery, agreement: &Agreement) {
+        let text =
+            format!("transmission {} of at most {}", delivery.attempts, agreement.reliability.retries + 1);
+        self.audit.push(entry(now, EventCode::DeliveryAttempted, text).of_delivery(delivery));
+        self.transmit.insert(delivery.id.clone(), awaits_receipt(delivery, Some(agreement)));
+    }
+
     fn change(&mut self, delivery: Delivery, stored: &Versioned<Delivery>) {
         self.deliveries.push(DeliveryDraft {
             delivery,
@@ -105,8 +112,7 @@ fn is_due(desk: Desk<'_>, delivery: &Delivery) -> bool {
 }
 
 /// Whether the delivery completes by a receipt: a signal gets none, nor does a message that asked for none.
-fn wants_receipt(desk: Desk<'_>, delivery: &Delivery) -> bool {
-    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+fn awaits_receipt(delivery: &Delivery, agreement: Option<&Agreement>) -> bool {
     delivery.purpose != DeliveryPurpose::Signal
         && agreement.is_none_or(|agreement| agreement.reliability.ack_requested != Presence::Never)
 }
@@ -116,12 +122,11 @@ fn quarantined(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> 
     let mut step = Step::default();
     let entry = entry(desk.now, EventCode::DeliveryQuarantined, &delivery.reason).of_delivery(&delivery);
     step.audit.push(entry.alarm_if(true));
-    step.ended.insert(delivery.destination.clone());
     step.change(delivery, stored);
     step
 }
 
-fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Payload>) -> Draft {
+pub(super) fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Payload>) -> Draft {
     let posting = Posting {
         message_id: delivery.message_id.clone(),
         conversation_id: delivery.conversation_id.clone(),

@@ -23,7 +23,6 @@ pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: Deli
         DeliveryEnd::Expired => EventCode::DeliveryExpired,
     };
     step.audit.push(entry(desk.now, event, &delivery.reason).of_delivery(&delivery).alarm_if(true));
-    step.ended.insert(delivery.destination.clone());
     if let Some(stored) = &desk.view.case {
         let is_handed_on =
             matches!(delivery.purpose, DeliveryPurpose::Declaration | DeliveryPurpose::Application { .. });

@@ -35,6 +35,8 @@ pub enum Event {
         delivery: DeliveryId,
         /// Which of its attempts.
         attempt: u32,
+        /// It completes by a receipt, as its transmission said.
+        awaits_receipt: bool,
         /// What came of it.
         outcome: AttemptOutcome,
     },

@@ -2,7 +2,9 @@
 
 use super::event::{Arrival, Context, Event, Refused};
 use super::{ids, refuse, signal};
-use crate::model::{Document, MessageHeader, MessageKey, MessageKind, SignalAction, SyncReplyMode};
+use crate::model::{
+    AttemptOutcome, Document, MessageHeader, MessageKey, MessageKind, SignalAction, SyncReplyMode,
+};
 use crate::routing::Pipeline;
 use crate::store::{CorrelationKey, DeliveryLocator, Needs};
 
@@ -25,6 +27,8 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         Event::Unsealable { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
+        // The receipt decides.
+        Event::Attempted { outcome: AttemptOutcome::Taken, awaits_receipt: true, .. } => Needs::default(),
         Event::Attempted { delivery, .. } => Needs {
             delivery: Some(DeliveryLocator::Id(delivery.clone())),
             case_of_delivery: true,

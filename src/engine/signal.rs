@@ -81,7 +81,6 @@ fn acknowledged(desk: Desk<'_>, arrival: &Arrival) -> Step {
         format!("acknowledged at {} after {} transmission(s)", acknowledgment.timestamp, delivery.attempts);
     step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(delivery));
     let delivered = Delivery { state: DeliveryState::Delivered, reason: String::new(), ..delivery.clone() };
-    step.ended.insert(delivered.destination.clone());
     let based_on = Some(stored.version);
     step.deliveries.push(DeliveryDraft { delivery: delivered, based_on, octets: Octets::Kept });
     step

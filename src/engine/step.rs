@@ -5,7 +5,7 @@
 //! A signature is computed once, also when the same octets are stored as the answer to a duplicate, go back on
 //! the waiting connection, and travel as a delivery of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -27,16 +27,14 @@ pub struct Step {
     pub(super) reply: ReplyDraft,
     pub(super) case: Option<CaseWrite>,
     pub(super) deliveries: Vec<DeliveryDraft>,
-    /// The delivery that is transmitted now.
-    pub(super) transmit: Option<DeliveryId>,
+    /// The deliveries that are transmitted now, and whether each waits for a receipt.
+    pub(super) transmit: BTreeMap<DeliveryId, bool>,
     /// Recorded.
     pub(super) audit: Vec<TimelineEntry>,
     /// Only logged: nothing changed.
     pub(super) noted: Vec<TimelineEntry>,
     /// Destinations with something due now.
     pub(super) wake: BTreeSet<PartyKey>,
-    /// Destinations that a delivery ended at.
-    pub(super) ended: BTreeSet<PartyKey>,
 }
 
 /// A message of ours that has no octets yet; signed when there is an algorithm.
@@ -114,13 +112,13 @@ pub enum Action {
         destination: PartyKey,
         /// Under which agreement.
         cpa_id: CpaId,
+        /// It completes by a receipt, not by being taken.
+        awaits_receipt: bool,
         /// Its octets.
         sealed: Sealed,
     },
     /// A destination has something due now.
     Wake(PartyKey),
-    /// A delivery to a destination ended.
-    Ended(PartyKey),
     /// An audit entry once more, for log and metrics; or one that is only logged because nothing changed.
     Log(TimelineEntry),
 }
@@ -147,12 +145,13 @@ impl Step {
                 Octets::Made(draft) => (None, Some(draft.seal(keys)?)),
                 Octets::Answer => (None, Some(the_answer())),
             };
-            if self.transmit.as_ref() == Some(&delivery.id) {
+            if let Some(&awaits_receipt) = self.transmit.get(&delivery.id) {
                 actions.push(Action::Transmit {
                     delivery: delivery.id.clone(),
                     attempt: delivery.attempts,
                     destination: delivery.destination.clone(),
                     cpa_id: delivery.cpa_id.clone(),
+                    awaits_receipt,
                     sealed: stored.or_else(|| sealed.clone()).expect("what is transmitted has octets"),
                 });
             }
@@ -160,7 +159,6 @@ impl Step {
             writes.push(DeliveryWrite { delivery, based_on, sealed });
         }
         actions.extend(self.wake.into_iter().map(Action::Wake));
-        actions.extend(self.ended.into_iter().map(Action::Ended));
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let message =
             self.message.map(|MessageDraft { record, body }| NewMessage { record, body, response: answer });

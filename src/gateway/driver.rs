@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::lanes::{Held, Transmission};
 use super::shared::{InForce, Shared, now};
 use crate::engine::{Action, Event, Ready, Reply, SealedStep, decide, needs};
-use crate::model::{CpaId, DeliveryId, PartyKey, Sealed, TimelineEntry};
+use crate::model::TimelineEntry;
 use crate::security::SealError;
 use crate::store::{Batch, CommitError, Committed, StoreError};
 use crate::telemetry::EventCode;
@@ -40,20 +41,10 @@ pub(super) enum DriveError {
 pub(super) struct Released {
     /// For the waiting requester.
     pub(super) reply: Option<Reply>,
-    /// To be transmitted now.
+    /// To be transmitted now, by whoever drove the event that its time had come.
     pub(super) transmission: Option<Transmission>,
     /// A message became ours.
     pub(super) accepted: bool,
-}
-
-/// A delivery that is to be transmitted.
-#[derive(Debug)]
-pub(super) struct Transmission {
-    pub(super) delivery: DeliveryId,
-    pub(super) attempt: u32,
-    pub(super) destination: PartyKey,
-    pub(super) cpa_id: CpaId,
-    pub(super) sealed: Sealed,
 }
 
 /// Carries an event through the core and gives what its commit released.
@@ -67,7 +58,7 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released
         if shared.has_failed() {
             return Err(DriveError::Fatal);
         }
-        let sealed = compute(shared, {
+        let (sealed, mut held) = compute(shared, {
             let event = Arc::clone(&event);
             move |shared, in_force| decide_and_seal(shared, in_force, &event)
         })
@@ -89,7 +80,7 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released
                 }
             },
         };
-        let released = perform(shared, actions);
+        let released = perform(shared, actions, &mut held);
         if unknown {
             // If it was committed after all, this round only saw that: what it left due is looked for as at a start.
             compute(shared, |shared, _| shared.wake_all()).await??;
@@ -120,13 +111,24 @@ pub(super) async fn compute<T: Send + 'static>(
     })
 }
 
-fn decide_and_seal(shared: &Shared, in_force: &InForce, event: &Event) -> Result<SealedStep, DriveError> {
+fn decide_and_seal(
+    shared: &Shared,
+    in_force: &InForce,
+    event: &Event,
+) -> Result<(SealedStep, Held), DriveError> {
     // One instant for both: the rules that count at it are those that the event is decided under.
     let now = now();
     let schedule = in_force.schedule.load();
     let context = in_force.context(schedule.rules(now));
     let view = shared.store.load(&needs(event, &context))?;
-    Ok(decide(now, event, &view, &context).seal(&in_force.keys)?)
+    let mut step = decide(now, event, &view, &context);
+    let held = shared.hold(step.promptable());
+    step.begin(now, event, &context, &held.places());
+    match step.seal(&in_force.keys) {
+        Ok(sealed) => Ok((sealed, held)),
+        // What cannot be signed keeps nothing else out: it comes due, and fails, by itself.
+        Err(_) => Ok((decide(now, event, &view, &context).seal(&in_force.keys)?, Held::default())),
+    }
 }
 
 async fn commit(shared: &Shared, batch: Batch) -> Result<Committed, CommitError> {
@@ -140,15 +142,17 @@ async fn commit(shared: &Shared, batch: Batch) -> Result<Committed, CommitError>
 }
 
 /// Does what needs nobody's answer, and gives back what is for the caller.
-fn perform(shared: &Shared, actions: Vec<Action>) -> Released {
+fn perform(shared: &Shared, actions: Vec<Action>, held: &mut Held) -> Released {
     let mut released = Released::default();
     for action in actions {
         match action {
             Action::Reply(reply) => released.reply = Some(reply),
-            Action::Transmit { delivery, attempt, destination, cpa_id, sealed } => {
-                released.transmission = Some(Transmission { delivery, attempt, destination, cpa_id, sealed });
+            Action::Transmit { delivery, attempt, destination, cpa_id, awaits_receipt, sealed } => {
+                let transmission =
+                    Transmission { delivery, attempt, destination, cpa_id, awaits_receipt, sealed };
+                released.transmission = held.hand_over(transmission).or(released.transmission);
             }
-            Action::Wake(destination) | Action::Ended(destination) => shared.wakes.wake(&destination),
+            Action::Wake(destination) => shared.wake(&destination),
             Action::Log(entry) => {
                 released.accepted |= *entry.event == *EventCode::MessageAccepted.code();
                 log(shared, &entry);

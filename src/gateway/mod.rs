@@ -9,6 +9,7 @@
 mod admin;
 mod command;
 mod driver;
+mod lanes;
 mod receive;
 mod rules;
 mod run;

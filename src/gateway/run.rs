@@ -11,10 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use super::admin::{Counts, administer};
+use super::lanes::Lanes;
 use super::receive::receive;
 use super::rules;
 use super::send::send_all;
-use super::shared::{InForce, Shared, Wakes, now};
+use super::shared::{InForce, Shared, now};
 use crate::codec::schema::compile_schemas;
 use crate::config::Loaded;
 use crate::store::{SqliteStore, Store, StoreError};
@@ -108,7 +109,7 @@ impl Gateway {
             processors: Arc::new(Semaphore::new(processors)),
             failed: watch::Sender::new(None),
             draining: watch::Sender::new(false),
-            wakes: Wakes::default(),
+            lanes: Lanes::default(),
         });
         shared.wake_all()?;
         let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));

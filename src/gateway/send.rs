@@ -1,24 +1,26 @@
 //! Deliveries go out: one sender for each destination, woken by commits and by due times (P4, P15).
 //!
-//! What is due is read from the store's index, a window at a time: nothing here grows with the queue, and a
-//! destination that is dead or slow keeps nobody else waiting.
+//! What was committed with its first attempt comes by the lane. Everything else that is due is read from the store's
+//! index, a window at a time: nothing here grows with the queue, and a destination that is dead or slow keeps nobody
+//! else waiting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::Receiver;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::driver::{DriveError, Transmission, compute, drive};
+use super::driver::{DriveError, compute, drive};
+use super::lanes::{Lane, Transmission};
 use super::receive::Received;
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
 use crate::model::{AttemptOutcome, DeliveryId, Digest, PartyKey};
-use crate::msh::{ResponseContent, Window, judge_response};
+use crate::msh::{ResponseContent, judge_response};
 use crate::store::StoreError;
 use crate::telemetry::EventCode;
 use crate::transport::{Endpoint, Post, PostError, PostErrorKind, PostResponse};
@@ -37,13 +39,15 @@ pub(super) async fn send_all(shared: Arc<Shared>) {
     let mut senders = JoinSet::new();
     let mut known = BTreeSet::new();
     loop {
-        for (destination, bell) in shared.wakes.bells() {
-            if known.insert(destination.clone()) {
-                senders.spawn(Sender::new(Arc::clone(&shared), destination, bell).run());
+        for (destination, lane) in shared.lanes.all() {
+            if known.insert(destination.clone())
+                && let Some(prompted) = lane.prompted()
+            {
+                senders.spawn(Sender::new(Arc::clone(&shared), destination, lane).run(prompted));
             }
         }
         tokio::select! {
-            () = shared.wakes.newcomers.notified() => {}
+            () = shared.lanes.newcomers.notified() => {}
             () = shared.drain_begins() => break,
             Some(ended) = senders.join_next(), if !senders.is_empty() => {
                 if let Err(fault) = ended {
@@ -69,45 +73,43 @@ enum Left {
 struct Sender {
     shared: Arc<Shared>,
     destination: PartyKey,
-    bell: Arc<Notify>,
-    window: Window,
+    lane: Arc<Lane>,
     in_hand: BTreeSet<DeliveryId>,
-    attempts: JoinSet<(DeliveryId, Left)>,
-    /// Deliveries by the task that has them, should it panic.
-    tasks: BTreeMap<tokio::task::Id, DeliveryId>,
+    attempts: JoinSet<Left>,
+    /// Deliveries by the task that has them.
+    tasks: BTreeMap<task::Id, DeliveryId>,
+    /// The instant of the next look at what is due.
+    look_at: Instant,
 }
 
 impl Sender {
-    fn new(shared: Arc<Shared>, destination: PartyKey, bell: Arc<Notify>) -> Self {
-        let in_force = shared.in_force.load();
-        let agreements = in_force.trust.registry.agreements();
-        let limit = agreements.filter(|a| a.partner == destination).map(|a| a.window).max().unwrap_or(1);
-        drop(in_force);
+    fn new(shared: Arc<Shared>, destination: PartyKey, lane: Arc<Lane>) -> Self {
         Self {
             shared,
             destination,
-            bell,
-            window: Window::new(limit),
+            lane,
             in_hand: BTreeSet::new(),
             attempts: JoinSet::new(),
             tasks: BTreeMap::new(),
+            look_at: Instant::now(),
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, mut prompted: Receiver<Transmission>) {
         let shared = Arc::clone(&self.shared);
+        let lane = Arc::clone(&self.lane);
         while !*shared.draining.borrow() && !shared.has_failed() {
-            let wake_at = self.fill().await;
             tokio::select! {
-                () = self.bell.notified() => {}
-                () = sleep_until(wake_at) => {}
-                Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => {
-                    if self.ended(ended) {
-                        sleep_until(Instant::now() + REST).await;
-                    }
-                }
+                Some(transmission) = prompted.recv() => self.take_prompted(transmission),
+                Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => self.ended(ended),
+                () = lane.bell.notified() => self.look_at = Instant::now(),
+                () = sleep_until(self.look_at) => self.look_at = self.look().await,
                 () = shared.drain_begins() => {}
             }
+        }
+        prompted.close();
+        while let Some(transmission) = prompted.recv().await {
+            self.take_prompted(transmission);
         }
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.ended(ended);
@@ -115,9 +117,10 @@ impl Sender {
     }
 
     /// Takes in hand what is due and has room; gives the instant of the next look.
-    async fn fill(&mut self) -> Instant {
-        let room = usize::try_from(self.window.room()).unwrap_or(usize::MAX);
+    async fn look(&mut self) -> Instant {
+        let room = self.lane.room();
         if room == 0 {
+            self.lane.looked(true);
             return Instant::now() + LONGEST_SLEEP;
         }
         let destination = self.destination.clone();
@@ -126,8 +129,8 @@ impl Sender {
         let looked_at = now();
         let looked = compute(&self.shared, move |shared, _| {
             let due = shared.store.due(&destination, looked_at, limit)?;
-            let next = shared.store.next_due(&destination)?;
-            Ok::<_, crate::store::StoreError>((due, next))
+            let next = if due.is_empty() { shared.store.next_due(&destination)? } else { Some(looked_at) };
+            Ok::<_, StoreError>((due, next))
         });
         let (due, next) = match looked.await {
             Ok(Ok(found)) => found,
@@ -137,30 +140,37 @@ impl Sender {
             }
             Err(_) => return Instant::now() + REST,
         };
+        let may_be_more = due.len() >= limit;
         let fresh: Vec<_> =
-            due.into_iter().filter(|due| !self.in_hand.contains(&due.id)).take(room).collect();
-        for due in fresh {
-            self.window.take();
-            self.in_hand.insert(due.id.clone());
-            let (shared, id) = (Arc::clone(&self.shared), due.id.clone());
-            let handle = self.attempts.spawn(async move {
-                let left = attempt(&shared, id.clone()).await;
-                (id, left)
-            });
-            self.tasks.insert(handle.id(), due.id);
+            due.into_iter().map(|due| due.id).filter(|id| !self.in_hand.contains(id)).take(room).collect();
+        let places = self.lane.take(fresh.len());
+        self.lane.looked(may_be_more || places < fresh.len());
+        for due in fresh.into_iter().take(places) {
+            let (shared, id) = (Arc::clone(&self.shared), due.clone());
+            self.spawn(due, async move { attempt(&shared, id).await });
         }
         let until = next.map_or(LONGEST_SLEEP, |due| due.since(looked_at).min(LONGEST_SLEEP));
         // What is due and in hand hides what comes after it, until its attempt is committed.
         Instant::now() + if until.is_zero() { SETTLING } else { until }
     }
 
-    /// Gives a delivery's place back; whether to rest before the next look.
-    fn ended(
-        &mut self,
-        ended: Result<(tokio::task::Id, (DeliveryId, Left)), tokio::task::JoinError>,
-    ) -> bool {
+    /// Transmits what was committed with its first attempt; the next look finds when it comes due again.
+    fn take_prompted(&mut self, transmission: Transmission) {
+        let shared = Arc::clone(&self.shared);
+        self.spawn(transmission.delivery.clone(), async move { transmit(&shared, transmission).await });
+        self.look_soon();
+    }
+
+    fn spawn(&mut self, delivery: DeliveryId, work: impl Future<Output = Left> + Send + 'static) {
+        let handle = self.attempts.spawn(work);
+        self.in_hand.insert(delivery.clone());
+        self.tasks.insert(handle.id(), delivery);
+    }
+
+    /// Gives a delivery's place back, and looks again when something may wait for it.
+    fn ended(&mut self, ended: Result<(task::Id, Left), JoinError>) {
         let (task, left) = match ended {
-            Ok((task, (_, left))) => (task, left),
+            Ok(ended) => ended,
             Err(fault) => {
                 error!(event = EventCode::AttemptPanicked.code(), reason = %fault, "an attempt panicked");
                 (fault.id(), Left::Undecided)
@@ -169,11 +179,16 @@ impl Sender {
         if let Some(id) = self.tasks.remove(&task) {
             self.in_hand.remove(&id);
         }
+        let is_awaited = self.lane.left(matches!(left, Left::Taken));
         match left {
-            Left::Taken => self.window.succeeded(),
-            Left::Failed | Left::Undecided => self.window.failed(),
+            Left::Undecided => self.look_at = Instant::now() + REST,
+            Left::Taken | Left::Failed if is_awaited => self.look_at = Instant::now(),
+            Left::Taken | Left::Failed => self.look_soon(),
         }
-        matches!(left, Left::Undecided)
+    }
+
+    fn look_soon(&mut self) {
+        self.look_at = self.look_at.min(Instant::now() + SETTLING);
     }
 }
 
@@ -195,12 +210,19 @@ async fn attempt(shared: &Arc<Shared>, delivery: DeliveryId) -> Left {
         Ok(released) => released.transmission,
         Err(error) => return undecided(&error),
     };
-    let Some(transmission) = transmission else { return Left::Taken };
-    let outcome = transmit(shared, &transmission).await;
-    let Transmission { delivery, attempt, destination, .. } = transmission;
+    match transmission {
+        Some(transmission) => transmit(shared, transmission).await,
+        None => Left::Taken,
+    }
+}
+
+/// Transmits a delivery whose attempt is committed, and has decided what came of it.
+async fn transmit(shared: &Arc<Shared>, transmission: Transmission) -> Left {
+    let outcome = post(shared, &transmission).await;
+    let Transmission { delivery, attempt, destination, awaits_receipt, .. } = transmission;
     shared.metrics.attempt(shared.in_force.load().name_of(Some(&destination)), &outcome);
     let left = if outcome == AttemptOutcome::Taken { Left::Taken } else { Left::Failed };
-    let driven = drive(shared, Event::Attempted { delivery, attempt, outcome }).await;
+    let driven = drive(shared, Event::Attempted { delivery, attempt, awaits_receipt, outcome }).await;
     driven.map_or_else(|error| undecided(&error), |_| left)
 }
 
@@ -211,7 +233,7 @@ fn undecided(error: &DriveError) -> Left {
 
 /// Posts the octets as they are stored, to nobody but that party, and has a message in the response decided like any
 /// other.
-async fn transmit(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
+async fn post(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
     let Transmission { destination, cpa_id, sealed, .. } = transmission;
     let again = |reason: &str| AttemptOutcome::Again { reason: reason.to_owned(), alarm: true };
     let (endpoint, parties) = {

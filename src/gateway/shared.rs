@@ -1,15 +1,15 @@
 //! What every task of the gateway shares: the store, what is in force, the clock, and the caps on work in hand.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
+use super::lanes::{Held, Lane, Lanes};
 use super::shelf::{Schedule, Shelf};
 use crate::config::{Loaded, Settings};
-use crate::engine::{Context, Own};
+use crate::engine::{Context, Own, Places};
 use crate::model::{PartyKey, Timestamp};
 use crate::routing::RuleSet;
 use crate::security::{OpenLimits, SigningKeys, Trust};
@@ -75,14 +75,33 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<Option<String>>,
     /// Nothing new is accepted.
     pub(super) draining: watch::Sender<bool>,
-    pub(super) wakes: Wakes,
+    pub(super) lanes: Lanes,
 }
 
 impl Shared {
     /// Wakes the sender of every destination that the store holds deliveries to.
     pub(super) fn wake_all(&self) -> Result<(), StoreError> {
-        self.store.queues()?.into_keys().for_each(|destination| self.wakes.wake(&destination));
+        self.store.queues()?.into_keys().for_each(|destination| self.wake(&destination));
         Ok(())
+    }
+
+    /// Something to this destination may be due. A destination without a sender gets one.
+    pub(super) fn wake(&self, destination: &PartyKey) {
+        self.lane(destination).bell.notify_one();
+    }
+
+    /// Holds places for what a step makes; none once the gateway stops.
+    pub(super) fn hold(&self, wanted: Places) -> Held {
+        if *self.draining.borrow() { Held::default() } else { Held::hold(wanted, |to| self.lane(to)) }
+    }
+
+    /// The lane to a destination, as wide as its widest agreement.
+    fn lane(&self, destination: &PartyKey) -> Arc<Lane> {
+        self.lanes.lane(destination, || {
+            let in_force = self.in_force.load();
+            let agreements = in_force.trust.registry.agreements().filter(|a| a.partner == *destination);
+            agreements.map(|agreement| agreement.window).max().unwrap_or(1)
+        })
     }
 
     /// The store, or a thing that everything rests on, has failed: the first reason counts (P10).
@@ -111,32 +130,4 @@ impl Shared {
 #[expect(clippy::disallowed_methods, reason = "the shell has one clock, and it is here")]
 pub(super) fn now() -> Timestamp {
     jiff::Timestamp::now().into()
-}
-
-/// Who sends to each destination, and how it is woken.
-#[derive(Default)]
-pub(super) struct Wakes {
-    bells: Mutex<BTreeMap<PartyKey, Arc<Notify>>>,
-    pub(super) newcomers: Notify,
-}
-
-impl Wakes {
-    /// Something to this destination may be due. A destination without a sender gets one.
-    pub(super) fn wake(&self, destination: &PartyKey) {
-        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
-        match bells.get(destination) {
-            Some(bell) => bell.notify_one(),
-            None => {
-                let bell = Arc::new(Notify::new());
-                bell.notify_one();
-                bells.insert(destination.clone(), bell);
-                self.newcomers.notify_one();
-            }
-        }
-    }
-
-    /// The bell of every destination that was ever woken.
-    pub(super) fn bells(&self) -> BTreeMap<PartyKey, Arc<Notify>> {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }

@@ -29,6 +29,11 @@ impl Window {
         self.in_hand += 1;
     }
 
+    /// A place was taken for a delivery that was not sent after all.
+    pub fn give_back(&mut self) {
+        self.in_hand = self.in_hand.saturating_sub(1);
+    }
+
     /// A delivery left the hand: the peer took it. Each full window of successes opens it by one.
     pub fn succeeded(&mut self) {
         self.in_hand = self.in_hand.saturating_sub(1);
@@ -65,6 +70,15 @@ mod tests {
             rooms.push(window.room());
         }
         assert_eq!(rooms, [2, 2, 3, 3, 3, 4]);
+    }
+
+    #[test]
+    fn a_place_given_back_counts_as_nothing() {
+        let mut window = Window::new(8);
+        let before = window.clone();
+        window.take();
+        window.give_back();
+        assert_eq!(window, before);
     }
 
     #[test]

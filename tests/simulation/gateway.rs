@@ -8,7 +8,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use gwanmun::codec::envelope::{decode_fault, encode_fault};
 use gwanmun::engine::{
-    Action, Arrival, Context, Event, Own, Pending, Ready, Refused, Reply, decide, needs, read_documents,
+    Action, Arrival, Context, Event, Own, Pending, Places, Ready, Refused, Reply, decide, needs,
+    read_documents,
 };
 use gwanmun::model::{AttemptOutcome, DeliveryId, Registry, Timestamp};
 use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
@@ -21,7 +22,7 @@ use crate::parties::{Terms, Who, certificate, keys, registry, trust};
 use crate::partner::{Entity, Response};
 use crate::plants::{Plant, rename};
 use crate::rules;
-use crate::world::{Answer, Purpose, World};
+use crate::world::{Answer, Purpose, Transmitted, World};
 
 /// The gateway: its disk, and what it is when it runs.
 pub(crate) struct Gateway {
@@ -68,7 +69,8 @@ struct Handling {
 
 enum Stage {
     Decide,
-    Commit(Box<Batch>, Pending),
+    /// With the places that are held for what it makes.
+    Commit(Box<Batch>, Pending, Places),
 }
 
 /// How often an event is decided again because somebody else wrote in between.
@@ -229,16 +231,21 @@ impl World {
         let needs = needs(&handling.event, &context);
         let mut view = self.gateway.store().load(&needs).expect("the store can be read");
         let hidden = self.gateway.plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
-        let step = decide(self.now, &handling.event, &view, &context);
+        let mut step = decide(self.now, &handling.event, &view, &context);
+        let places = self.hold(step.promptable());
+        step.begin(self.now, &handling.event, &context, &places);
         let sealed = step.seal(keys(Who::Gateway)).expect("everything can be sealed");
         let (mut batch, pending) = match sealed.split() {
-            Ready::Act(actions) => return self.act(handling, actions),
+            Ready::Act(actions) => {
+                self.give_back(&places);
+                return self.act(handling, actions);
+            }
             Ready::Commit(batch, pending) => (batch, pending),
         };
         if hidden {
             rename(&mut batch, at);
         }
-        handling.stage = Stage::Commit(batch, pending);
+        handling.stage = Stage::Commit(batch, pending, places);
         self.keep(number, at, handling);
     }
 
@@ -250,7 +257,7 @@ impl World {
 
     fn commit(&mut self, number: u64, at: u64, handling: Handling) {
         let Handling { event, exchange, tries, stage } = handling;
-        let Stage::Commit(batch, pending) = stage else { return };
+        let Stage::Commit(batch, pending, places) = stage else { return };
         let trouble = self.trouble();
         self.gateway.disk.meets(trouble);
         let is_lost = self.strikes(self.scenario.faults.unknown_outcome);
@@ -268,10 +275,11 @@ impl World {
         match outcome {
             Ok(pass) => {
                 if !self.dies_here("between commit and release") {
-                    self.act(handling, pending.release(pass));
+                    self.act_in_places(handling, pending.release(pass), places);
                 }
             }
             Err(error @ (CommitError::Conflict(_) | CommitError::Duplicate | CommitError::Unknown)) => {
+                self.give_back(&places);
                 if error == CommitError::Unknown {
                     // Its actions may be lost: what is due is looked for.
                     Who::PARTNERS.into_iter().for_each(|who| self.look_at(number, who, self.now));
@@ -282,8 +290,36 @@ impl World {
                     self.turn_away(handling, &error.to_string());
                 }
             }
-            Err(CommitError::Full) => self.turn_away(handling, "its disk is full"),
+            Err(CommitError::Full) => {
+                self.give_back(&places);
+                self.turn_away(handling, "its disk is full");
+            }
             Err(CommitError::Fatal(reason)) => self.die(&format!("because its store failed: {reason}")),
+        }
+    }
+
+    /// Holds places for what a step makes; sometimes none, as when the destination is busy.
+    fn hold(&mut self, wanted: Places) -> Places {
+        let mut held = Places::new();
+        for (destination, wanted) in wanted {
+            let is_busy = self.chance.one_in(3);
+            let life = self.gateway.life.as_mut().expect("it runs");
+            let Some(lane) = life.lanes.get_mut(&Who::of(&destination)) else { continue };
+            let places = if is_busy { 0 } else { lane.window.room().min(wanted) };
+            (0..places).for_each(|_| lane.window.take());
+            held.insert(destination, places);
+        }
+        held
+    }
+
+    fn give_back(&mut self, places: &Places) {
+        for (destination, places) in places {
+            let who = Who::of(destination);
+            let Some(lane) = self.gateway.life.as_mut().and_then(|life| life.lanes.get_mut(&who)) else {
+                continue;
+            };
+            (0..*places).for_each(|_| lane.window.give_back());
+            self.look_at(self.gateway.lives, who, self.now);
         }
     }
 
@@ -311,8 +347,24 @@ impl World {
         }
     }
 
+    /// What is transmitted in a place that was held is in hand; places that were held for nothing are given back.
+    fn act_in_places(&mut self, handling: Handling, actions: Vec<Action>, mut places: Places) {
+        for action in &actions {
+            if let Action::Transmit { delivery, destination, .. } = action
+                && let Some(held) = places.get_mut(destination).filter(|held| **held > 0)
+                && let Some(life) = &mut self.gateway.life
+                && let Some(lane) = life.lanes.get_mut(&Who::of(destination))
+            {
+                *held -= 1;
+                lane.in_hand.insert(delivery.clone());
+            }
+        }
+        self.give_back(&places);
+        self.act(handling, actions);
+    }
+
     fn act(&mut self, handling: Handling, actions: Vec<Action>) {
-        let mut transmits = false;
+        let mut transmits_it = false;
         for action in actions {
             if !matches!(action, Action::Log(_)) && self.dies_here("while it acts") {
                 return;
@@ -321,13 +373,13 @@ impl World {
                 Action::Reply(reply) => {
                     self.answer(handling.exchange, Answer::Response(response(reply)));
                 }
-                Action::Transmit { delivery, attempt, destination, sealed, .. } => {
-                    transmits = true;
+                Action::Transmit { delivery, attempt, destination, awaits_receipt, sealed, .. } => {
+                    transmits_it |= matches!(&handling.event, Event::Due(due) if *due == delivery);
                     let life = self.gateway.lives;
-                    let purpose = Purpose::Transmit { life, delivery, attempt };
+                    let purpose = Purpose::Transmit(Transmitted { life, delivery, attempt, awaits_receipt });
                     self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
                 }
-                Action::Wake(destination) | Action::Ended(destination) => {
+                Action::Wake(destination) => {
                     self.look_at(self.gateway.lives, Who::of(&destination), self.now);
                 }
                 Action::Log(entry) => {
@@ -338,7 +390,7 @@ impl World {
             }
         }
         if let Event::Due(delivery) = handling.event
-            && !transmits
+            && !transmits_it
         {
             self.leave_hand(&delivery, true);
         }
@@ -397,15 +449,9 @@ impl World {
     }
 
     /// What came of a transmission.
-    pub(crate) fn gateway_is_answered(
-        &mut self,
-        number: u64,
-        from: Who,
-        delivery: DeliveryId,
-        attempt: u32,
-        answer: Answer,
-    ) {
-        if self.gateway.life.as_ref().is_none_or(|life| life.number != number) {
+    pub(crate) fn gateway_is_answered(&mut self, from: Who, transmitted: Transmitted, answer: Answer) {
+        let Transmitted { life, delivery, attempt, awaits_receipt } = transmitted;
+        if self.gateway.life.as_ref().is_none_or(|now| now.number != life) {
             return;
         }
         let outcome = match answer {
@@ -413,7 +459,7 @@ impl World {
             Answer::Response(Response { status, entity }) => self.judge(from, status, entity),
         };
         let went_well = outcome == AttemptOutcome::Taken;
-        self.handle(Event::Attempted { delivery: delivery.clone(), attempt, outcome }, None);
+        self.handle(Event::Attempted { delivery: delivery.clone(), attempt, awaits_receipt, outcome }, None);
         self.leave_hand(&delivery, went_well);
     }
 

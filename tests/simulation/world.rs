@@ -99,9 +99,18 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The gateway transmits a delivery.
-    Transmit { life: u64, delivery: DeliveryId, attempt: u32 },
+    Transmit(Transmitted),
     /// A partner posts what stands at this place.
     Post { place: usize },
+}
+
+/// A transmission of the gateway: in which of its lives, of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transmitted {
+    pub(crate) life: u64,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) attempt: u32,
+    pub(crate) awaits_receipt: bool,
 }
 
 struct Exchange {
@@ -285,9 +294,7 @@ impl World {
         open.is_open = false;
         let (client, server, purpose) = (open.from, open.to, open.purpose.clone());
         match purpose {
-            Purpose::Transmit { life, delivery, attempt } => {
-                self.gateway_is_answered(life, server, delivery, attempt, answer);
-            }
+            Purpose::Transmit(transmitted) => self.gateway_is_answered(server, transmitted, answer),
             Purpose::Post { place } => self.partner_is_answered(client, place, &answer),
         }
     }

@@ -101,7 +101,7 @@ fn an_acknowledgment_may_overtake_the_response_and_come_again() {
         assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
     }
     let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false };
-    world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, outcome });
+    world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, awaits_receipt: true, outcome });
     assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
 }
 
@@ -152,7 +152,7 @@ fn what_the_peer_will_never_take_is_given_up_at_once() {
     let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
     world.drive(&Event::Due(id.clone()));
     let outcome = AttemptOutcome::GiveUp { reason: "SOAP fault Client".to_owned() };
-    world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, outcome });
+    world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, awaits_receipt: true, outcome });
     assert_eq!(world.delivery(&id).state, DeliveryState::Rejected);
     assert_eq!(world.count(BROKER, "MessageError"), 1);
 }

@@ -6,6 +6,7 @@
 mod cases;
 mod deliveries;
 mod documents;
+mod prompt;
 mod refusals;
 mod rules;
 mod world;

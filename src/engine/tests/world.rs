@@ -31,6 +31,8 @@ pub(super) struct World {
     rules: Arc<RuleSet>,
     own: Own,
     /// Every transmission: destination, Action, octets.
+    /// Places at every destination, for deliveries that leave with the commit that makes them.
+    pub(super) room: u32,
     pub(super) sent: Vec<Transmission>,
     /// Destinations that take nothing.
     pub(super) unreachable: Vec<PartyKey>,
@@ -43,6 +45,7 @@ pub(super) struct Transmission {
     pub(super) delivery: DeliveryId,
     pub(super) attempt: u32,
     pub(super) destination: PartyKey,
+    pub(super) awaits_receipt: bool,
     pub(super) sealed: Sealed,
 }
 
@@ -105,6 +108,7 @@ impl World {
                 role: Some(Role::new("SingleWindow").expect("a Role")),
                 domain: "sw.example".into(),
             },
+            room: 0,
             sent: Vec::new(),
             unreachable: Vec::new(),
             logged: Vec::new(),
@@ -118,7 +122,9 @@ impl World {
     /// One event all the way: load, decide, seal, commit, release. Transmissions are kept in `sent`.
     pub(super) fn drive(&mut self, event: &Event) -> Option<Reply> {
         let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
-        let step = decide(self.now, event, &view, &self.context());
+        let mut step = decide(self.now, event, &view, &self.context());
+        let places = step.promptable().into_keys().map(|to| (to, self.room)).collect();
+        step.begin(self.now, event, &self.context(), &places);
         let actions = match step.seal(&KEYS).expect("everything can be sealed").split() {
             Ready::Act(actions) => actions,
             Ready::Commit(batch, pending) => {
@@ -129,11 +135,11 @@ impl World {
         for action in actions {
             match action {
                 Action::Reply(answer) => reply = Some(answer),
-                Action::Transmit { delivery, attempt, destination, sealed, .. } => {
-                    self.sent.push(Transmission { delivery, attempt, destination, sealed });
+                Action::Transmit { delivery, attempt, destination, awaits_receipt, sealed, .. } => {
+                    self.sent.push(Transmission { delivery, attempt, destination, awaits_receipt, sealed });
                 }
                 Action::Log(entry) => self.logged.push(entry),
-                Action::Wake(_) | Action::Ended(_) => {}
+                Action::Wake(_) => {}
             }
         }
         reply
@@ -198,24 +204,26 @@ impl World {
             for due in self.store.due(&destination, self.now, 1000).expect("the store reads") {
                 self.drive(&Event::Due(due.id));
                 let transmission = self.sent.last().expect("what is due is sent or ended").clone();
-                if transmission.destination != destination {
-                    continue;
-                }
-                let Transmission { delivery, attempt, sealed, .. } = transmission;
-                if self.unreachable.contains(&destination) {
-                    let reason = "connection refused".to_owned();
-                    let outcome = AttemptOutcome::Again { reason, alarm: false };
-                    self.drive(&Event::Attempted { delivery, attempt, outcome });
-                    continue;
-                }
-                let taken =
-                    Event::Attempted { delivery: delivery.clone(), attempt, outcome: AttemptOutcome::Taken };
-                self.drive(&taken);
-                let record = self.delivery(&delivery);
-                if record.purpose != DeliveryPurpose::Signal {
-                    self.drive(&Event::Arrived(Box::new(receipt(&record, sealed.references, self.now))));
+                if transmission.destination == destination {
+                    self.answer_to(transmission);
                 }
             }
+        }
+    }
+
+    /// What comes of a transmission.
+    pub(super) fn answer_to(&mut self, transmission: Transmission) {
+        let Transmission { delivery, attempt, destination, awaits_receipt, sealed } = transmission;
+        if self.unreachable.contains(&destination) {
+            let outcome = AttemptOutcome::Again { reason: "connection refused".to_owned(), alarm: false };
+            self.drive(&Event::Attempted { delivery, attempt, awaits_receipt, outcome });
+            return;
+        }
+        let outcome = AttemptOutcome::Taken;
+        self.drive(&Event::Attempted { delivery: delivery.clone(), attempt, awaits_receipt, outcome });
+        let record = self.delivery(&delivery);
+        if record.purpose != DeliveryPurpose::Signal {
+            self.drive(&Event::Arrived(Box::new(receipt(&record, sealed.references, self.now))));
         }
     }
 

@@ -14,8 +14,8 @@ use super::super::payload::{PayloadFiles, verified};
 use super::super::record::{Encoded, Envelope, correlation_sum};
 use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
-use super::{engine_error, tune};
 use super::schema::Layout;
+use super::{engine_error, tune};
 
 /// The reading connections.
 pub(super) struct Readers {
