@@ -10,7 +10,10 @@ use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
     PartyKey, Sealed, StoredMessage, SyncReplyMode,
 };
-use crate::msh::{Standing, acknowledge, check_arrival, standing_of, wants_acknowledgment};
+use crate::msh::{
+    Standing, acknowledge, acknowledge_as_next_msh, check_arrival, check_next_msh, standing_of,
+    wants_acknowledgment,
+};
 use crate::routing::{Addressee, EnvelopeRule, Pipeline};
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
@@ -48,6 +51,7 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
         Standing::Conflict => return refuse::conflict(&inbound),
     }
     let mut errors = check_arrival(message, agreement, desk.now, desk.context.age);
+    errors.extend(check_next_msh(verified.asked_of_next_msh(), agreement));
     if errors.is_empty() {
         errors = arrival.documents.errors(message);
     }
@@ -127,15 +131,26 @@ pub(super) fn kept(
 
 impl Step {
     fn acknowledge(&mut self, inbound: &Inbound<'_>) {
-        let message = inbound.arrival.verified.message();
-        let Some(signed) = wants_acknowledgment(message) else {
-            return self.reply_if(inbound.arrival.waiting, Reply::Empty);
-        };
+        let verified = &inbound.arrival.verified;
+        let message = verified.message();
         let own = inbound.agreement.own();
         let message_id = inbound.desk.context.own.message_id(&ids::answer_to(inbound.key));
         let received_at = inbound.arrival.received_at;
-        let answer = acknowledge(message, &own, message_id, signed, received_at);
-        self.answer_with(inbound, answer, signed);
+        let asked = wants_acknowledgment(message);
+        let given = asked.map(|signed| acknowledge(message, &own, message_id.clone(), signed, received_at));
+        let answer = match verified.asked_of_next_msh() {
+            Some(asked) => {
+                Some(acknowledge_as_next_msh(given, message, &own, message_id, asked, received_at))
+            }
+            None => given,
+        };
+        match answer {
+            Some(answer) => {
+                let signed = asked == Some(true) || answer.error_list.is_some();
+                self.answer_with(inbound, answer, signed);
+            }
+            None => self.reply_if(inbound.arrival.waiting, Reply::Empty),
+        }
     }
 
     /// Answers with a signal: on the connection, or, under syncReplyMode none, as a delivery of its own.

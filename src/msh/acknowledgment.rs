@@ -2,8 +2,9 @@
 //! 6.5.3, 4.2; P4).
 
 use crate::model::{
-    Acknowledgment, Actor, Agreement, DigestReference, EbxmlError, ErrorList, Message, MessageData,
-    MessageHeader, MessageId, MessageKind, PartyRef, Service, SignalAction, Timestamp,
+    AckRequested, Acknowledgment, Actor, Agreement, DigestReference, EbxmlError, ErrorCode, ErrorList,
+    Message, MessageData, MessageHeader, MessageId, MessageKind, PartyRef, Service, Severity, SignalAction,
+    Timestamp,
 };
 
 /// The acknowledgment of a message received at `received_at`, with the references of its signature when a
@@ -23,6 +24,46 @@ pub fn acknowledge(
         ref_to_message_id: message.header.data.message_id.clone(),
         from: own.ids.clone(),
         references: if signed { message.references.clone() } else { Vec::new() },
+    });
+    signal
+}
+
+/// What the next MSH on the way owes of a message, when it is us (ebMS 2.0, 6.3.1, 10.1.4; digest, 15), added to what
+/// the To Party MSH gives, if it owes anything.
+///
+/// We are next MSH and To Party MSH in one, so both AckRequested are answered in one message, by an Acknowledgment
+/// each that has the actor of its AckRequested; this one says in From who gives it. It has no signature: the
+/// transforms of the standard leave it out of the answer's. A signed one would have to travel alone, under a signature
+/// with other transforms, which no agreement here has; that is told by a Warning `Inconsistent`, which is the answer to
+/// a kind that is merely unsupported (6.3.1.2), and the message is taken all the same: nobody signed what asked for it.
+#[must_use]
+pub fn acknowledge_as_next_msh(
+    given: Option<Message>,
+    message: &Message,
+    own: &PartyRef,
+    message_id: MessageId,
+    asked: AckRequested,
+    received_at: Timestamp,
+) -> Message {
+    let header = &message.header;
+    if asked.signed {
+        let text = "a next MSH's acknowledgment is not given signed here; the message was taken";
+        let at = Some("/soap:Envelope/soap:Header/eb:AckRequested".to_owned());
+        let error = EbxmlError::new(ErrorCode::Inconsistent, at, text);
+        let warning = EbxmlError { severity: Severity::Warning, ..error };
+        return match given {
+            Some(given) => Message { error_list: Some(ErrorList { errors: vec![warning] }), ..given },
+            None => message_error(header, own, message_id, vec![warning], received_at),
+        };
+    }
+    let mut signal =
+        given.unwrap_or_else(|| answer(header, own, SignalAction::Acknowledgment, message_id, received_at));
+    signal.acknowledgments.push(Acknowledgment {
+        actor: Actor::NextMsh,
+        timestamp: received_at,
+        ref_to_message_id: header.data.message_id.clone(),
+        from: own.ids.clone(),
+        references: Vec::new(),
     });
     signal
 }

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Actor, Agreement, EbxmlError, ErrorCode, Message, MessageKind, Presence, SyncReplyMode, Timestamp,
+    AckRequested, Actor, Agreement, EbxmlError, ErrorCode, Message, MessageKind, Presence, SyncReplyMode,
+    Timestamp,
 };
 
 /// How old or how far ahead a Timestamp may be. Older messages might be repeats of ones whose duplicate key
@@ -54,6 +55,17 @@ pub fn check_arrival(
     check_age(message, now, policy, &mut errors);
     check_modules(message, agreement, &mut errors);
     errors
+}
+
+/// What is wrong with asking the next MSH, which is us, for an acknowledgment: an agreement without acknowledgments has
+/// none of a hop either. Which kind can be given is told with the answer.
+#[must_use]
+pub fn check_next_msh(asked: Option<AckRequested>, agreement: &Agreement) -> Option<EbxmlError> {
+    let forbidden = agreement.reliability.ack_requested == Presence::Never;
+    asked.filter(|_| forbidden).map(|_| {
+        let text = "the agreement forbids AckRequested, also of the next MSH";
+        EbxmlError::new(ErrorCode::NotSupported, at("eb:AckRequested"), text)
+    })
 }
 
 fn check_age(message: &Message, now: Timestamp, policy: AgePolicy, errors: &mut Vec<EbxmlError>) {

@@ -11,11 +11,11 @@ mod outbound;
 mod retry;
 mod window;
 
-pub use acknowledgment::{ReceiptFault, acknowledge, check_receipt, message_error};
+pub use acknowledgment::{ReceiptFault, acknowledge, acknowledge_as_next_msh, check_receipt, message_error};
 pub use attempt::{ResponseContent, judge_response};
 pub use compose::{Posting, compose, service_to_send};
 pub use duplicate::{Standing, standing_of};
-pub use inbound::{AgePolicy, check_arrival, wants_acknowledgment};
+pub use inbound::{AgePolicy, check_arrival, check_next_msh, wants_acknowledgment};
 pub use outbound::{CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt};
 pub use retry::resend_at;
 pub use window::Window;

@@ -21,9 +21,9 @@ use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope
 use crate::codec::mime::{MimeLimits, MimePart, content_id_of_uri, unpack};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
-    Actor, Agreement, ContentId, CpaId, DigestReference, Direction, EbxmlError, ErrorCode, Fingerprint,
-    Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry, Role, SignalAction,
-    Timestamp,
+    AckRequested, Actor, Agreement, ContentId, CpaId, DigestReference, Direction, EbxmlError, ErrorCode,
+    Fingerprint, Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry, Role,
+    SignalAction, Timestamp,
 };
 
 /// Whom and what we trust. Read-only: a reload makes another one.
@@ -68,6 +68,7 @@ pub struct Verified {
     message: Message,
     party: PartyKey,
     signed: bool,
+    asked_of_next_msh: Option<AckRequested>,
 }
 
 impl Verified {
@@ -93,7 +94,22 @@ impl Verified {
     #[cfg(test)]
     #[allow(dead_code, reason = "the floors above test with it")]
     pub(crate) const fn for_tests(message: Message, party: PartyKey, signed: bool) -> Self {
-        Self { message, party, signed }
+        Self { message, party, signed, asked_of_next_msh: None }
+    }
+
+    /// The same, with an AckRequested for the next MSH.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "the floors above test with it")]
+    pub(crate) fn asking_next_msh(self, signed: bool) -> Self {
+        let asked = AckRequested { actor: Actor::NextMsh, signed };
+        Self { asked_of_next_msh: Some(asked), ..self }
+    }
+
+    /// What was asked of the next MSH on the way, which is us; by the sender or by anyone between, as no signature
+    /// covers it. It may bring an acknowledgment of this hop, and steers nothing (digest, 8.5, 15).
+    #[must_use]
+    pub const fn asked_of_next_msh(&self) -> Option<AckRequested> {
+        self.asked_of_next_msh
     }
 
     /// Whether its party signed it; without a signature, only the connection vouches for it. User messages are
@@ -146,10 +162,10 @@ impl Opening<'_> {
         let covered = self.check_signature(&envelope, &root.body, &parts, agreement)?;
         let mut message = envelope.message;
         message.payloads = payloads(&message, parts, &covered)?;
-        drop_for_next_msh(&mut message)?;
+        let asked_of_next_msh = take_for_next_msh(&mut message)?;
         let signed = covered.is_some();
         message.references = covered.map(|covered| covered.references).unwrap_or_default();
-        Ok(Verified { message, party: self.party.key.clone(), signed })
+        Ok(Verified { message, party: self.party.key.clone(), signed, asked_of_next_msh })
     }
 
     /// What is answered to octets that are no envelope within the profile.
@@ -371,8 +387,10 @@ fn payloads(message: &Message, parts: Vec<Part>, covered: &Option<Covered>) -> R
     }
 }
 
-/// Takes out what is meant for a next MSH: anyone on the way may have put it there (digest, 8.5).
-fn drop_for_next_msh(message: &mut Message) -> Result<(), Refusal> {
+/// Takes out what is meant for a next MSH: anyone on the way may have put it there (digest, 8.5). What is asked of
+/// it comes back by itself.
+fn take_for_next_msh(message: &mut Message) -> Result<Option<AckRequested>, Refusal> {
+    let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::NextMsh).copied();
     message.ack_requested.retain(|asked| asked.actor == Actor::ToPartyMsh);
     message.acknowledgments.retain(|acknowledgment| acknowledgment.actor == Actor::ToPartyMsh);
     let is_empty = message.kind == MessageKind::Signal(SignalAction::Acknowledgment)
@@ -382,7 +400,7 @@ fn drop_for_next_msh(message: &mut Message) -> Result<(), Refusal> {
         let error = EbxmlError::new(ErrorCode::NotSupported, ACKNOWLEDGMENT.to_owned(), told);
         return Err(Refusal::errors(RefusalCause::Envelope, &message.header, vec![error], told.to_owned()));
     }
-    Ok(())
+    Ok(asked)
 }
 
 /// What a faulty signature is refused with; the peer hears which reference, and no more (digest, 8.3).

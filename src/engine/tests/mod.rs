@@ -9,4 +9,5 @@ mod documents;
 mod prompt;
 mod refusals;
 mod rules;
+mod services;
 mod world;

@@ -154,6 +154,22 @@ impl World {
         result.expect("the in-memory home calls back at once")
     }
 
+    pub(super) fn own_id(&self) -> PartyId {
+        self.own.ids[0].clone()
+    }
+
+    /// Changes the agreement with a partner.
+    pub(super) fn agree(&mut self, partner: &str, change: impl Fn(&mut Agreement)) {
+        let agreements = self.registry.agreements().cloned().map(|mut agreement| {
+            if agreement.partner.as_str() == partner {
+                change(&mut agreement);
+            }
+            agreement
+        });
+        let agreements: Vec<_> = agreements.collect();
+        self.registry = Registry::new(self.registry.parties().cloned().collect::<Vec<_>>(), agreements);
+    }
+
     /// A partner posts a message; the answer on the connection comes back.
     pub(super) fn post(&mut self, posted: &Posted) -> Option<Reply> {
         self.drive(&Event::Arrived(Box::new(posted.arrival(self.now))))
@@ -334,7 +350,7 @@ impl Posted {
         MessageKey { sender: self.sender.clone(), message_id: self.message.header.data.message_id.clone() }
     }
 
-    fn arrival(&self, now: Timestamp) -> Arrival {
+    pub(super) fn arrival(&self, now: Timestamp) -> Arrival {
         Arrival {
             verified: Verified::for_tests(self.message.clone(), self.sender.clone(), true),
             documents: self.documents.clone(),
