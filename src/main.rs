@@ -29,7 +29,7 @@ enum Command {
     Events(cli::events::EventsArgs),
     Keys(cli::keys::KeysArgs),
     Message(cli::message::MessageArgs),
-    Party(cli::check::PartyArgs),
+    Party(cli::party::PartyArgs),
     Pki(cli::pki::PkiArgs),
     Practice(practice::PracticeArgs),
     Reload(cli::reload::ReloadArgs),

@@ -1,4 +1,4 @@
-//! `gwanmun check`, `gwanmun party list`, `gwanmun agreement list`: what the settings say, before they are in force.
+//! `gwanmun check`, `gwanmun agreement list`: what the settings say, before they are in force.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,20 +18,6 @@ pub struct CheckArgs {
     source: Source,
 }
 
-/// The registered parties
-#[derive(Debug, clap::Args)]
-pub struct PartyArgs {
-    #[command(subcommand)]
-    command: PartyCommand,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum PartyCommand {
-    /// Parties, in order of box number
-    #[command(after_help = "Example: gwanmun party list --json")]
-    List(Source),
-}
-
 /// What is agreed with the partners
 #[derive(Debug, clap::Args)]
 pub struct AgreementArgs {
@@ -46,8 +32,9 @@ enum AgreementCommand {
     List(Source),
 }
 
+/// Which settings, and for whom the answer is.
 #[derive(Debug, clap::Args)]
-struct Source {
+pub(super) struct Source {
     /// Settings
     #[arg(long, default_value = "gwanmun.toml", value_name = "FILE")]
     config: PathBuf,
@@ -72,35 +59,6 @@ impl CheckArgs {
             writeln!(out, "{file} is in order: {parties} parties, {agreements} agreements")?;
         }
         Ok(())
-    }
-}
-
-impl PartyArgs {
-    /// Lists the parties.
-    ///
-    /// # Errors
-    /// [`SettingsRefused`] when there are mistakes in the settings.
-    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
-        let PartyCommand::List(source) = &self.command;
-        let loaded = source.load(out)?;
-        let rows = loaded.partners.registry.parties().map(|party| {
-            let fingerprints =
-                |list: &[crate::model::Fingerprint]| list.iter().map(ToString::to_string).collect();
-            let tls: Vec<String> = fingerprints(&party.tls_certificates);
-            let signing: Vec<String> = fingerprints(&party.signing_certificates);
-            (
-                json!({ "key": party.key, "name": party.name, "kind": party.kind, "ids": party.ids,
-                    "tls_certificates": tls, "signing_certificates": signing }),
-                vec![
-                    party.key.to_string(),
-                    party.name.to_string(),
-                    format!("{:?}", party.kind),
-                    tls.join("\n"),
-                    signing.join("\n"),
-                ],
-            )
-        });
-        list(source, out, &["party", "name", "kind", "TLS certificate", "signing certificate"], rows)
     }
 }
 
@@ -139,7 +97,8 @@ impl AgreementArgs {
 }
 
 impl Source {
-    fn load(&self, out: &mut dyn Write) -> Result<Loaded> {
+    /// What the settings say; mistakes are told.
+    pub(super) fn load(&self, out: &mut dyn Write) -> Result<Loaded> {
         match config::load(&self.config) {
             Ok(loaded) => Ok(loaded),
             Err(faults) => {
@@ -160,7 +119,8 @@ impl Source {
     }
 }
 
-fn list(
+/// Rows as a table, or as JSON.
+pub(super) fn list(
     source: &Source,
     out: &mut dyn Write,
     headings: &[&str],

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod events;
 pub mod keys;
 pub mod message;
+pub mod party;
 pub mod pki;
 pub mod reload;
 pub mod rules;

@@ -7,14 +7,14 @@
 //! the fields that matter are there (digest, 4.4).
 //!
 //! Does not: verify a signature, know agreements, or look at payloads: nothing here is trusted before
-//! `security::open` says so. MessageOrder is refused as not supported; the body of StatusRequest and StatusResponse
-//! must be there, but is not kept.
+//! `security::open` says so. MessageOrder is refused as not supported.
 
 mod read;
 mod reference;
 mod rules;
 mod signal;
 mod soap;
+mod status;
 mod structure;
 mod write;
 
@@ -115,6 +115,8 @@ fn read_message(blocks: &Blocks<'_>, errors: &mut Errors) -> Option<Message> {
         .collect();
     let error_list = blocks.error_list.and_then(|element| signal::error_list(element, errors));
     let manifest = blocks.manifest.map(|element| read::manifest(element, errors));
+    let asked = blocks.status_request.and_then(|element| status::request(element, errors));
+    let told = blocks.status_response.and_then(|element| status::response(element, errors));
     if let Some(sync_reply) = blocks.sync_reply {
         signal::check_sync_reply(sync_reply, errors);
     }
@@ -128,6 +130,7 @@ fn read_message(blocks: &Blocks<'_>, errors: &mut Errors) -> Option<Message> {
         acknowledgments,
         error_list,
         manifest,
+        status: asked.or(told),
         payloads: Vec::new(),
         references: Vec::new(),
     };

@@ -26,6 +26,7 @@ mod owe;
 mod prompt;
 mod refuse;
 mod result;
+mod service;
 mod signal;
 mod step;
 
@@ -37,4 +38,4 @@ pub use documents::{Documents, PartContent, read_documents};
 pub use event::{Arrival, Context, Event, Own, Refused};
 pub use needs::needs;
 pub use prompt::Places;
-pub use step::{Action, Pending, Ready, Reply, SealedStep, Step};
+pub use step::{Action, Heard, Pending, Ready, Reply, Says, SealedStep, Step};

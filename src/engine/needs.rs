@@ -1,7 +1,7 @@
 //! Which records an event needs: just those that its decision may read or write.
 
 use super::event::{Arrival, Context, Event, Refused};
-use super::{ids, refuse, signal};
+use super::{ids, refuse, service, signal};
 use crate::model::{
     AttemptOutcome, Document, MessageHeader, MessageKey, MessageKind, SignalAction, SyncReplyMode,
 };
@@ -94,7 +94,7 @@ fn keys_of_case(
 }
 
 /// The delivery that the signal is about, with what its signature covers; an error may end it, which its case
-/// hears of. Of a request the error message that answers it.
+/// hears of. Of a question its answer, should it have travelled by itself before; and the message that it asks about.
 fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
     let (message, party) = (arrival.verified.message(), arrival.verified.party());
     let delivery = match action {
@@ -110,6 +110,7 @@ fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
         SignalAction::Pong | SignalAction::StatusResponse => None,
     };
     Needs {
+        message: service::asked_about(arrival),
         delivery,
         sealed: action == SignalAction::Acknowledgment,
         case_of_delivery: action == SignalAction::MessageError,

@@ -54,34 +54,6 @@ pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
     step
 }
 
-/// A signal that is not ours to answer in substance, such as a Ping.
-pub(super) fn not_supported(
-    desk: Desk<'_>,
-    agreement: &Agreement,
-    party: &PartyKey,
-    message: &Message,
-    waiting: bool,
-) -> Step {
-    let header = &message.header;
-    let text = format!("{} is not supported here", header.action);
-    let error = EbxmlError::new(
-        ErrorCode::NotSupported,
-        Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:Action".to_owned()),
-        &*text,
-    );
-    let mut step = Step::default();
-    let about = entry(desk.now, EventCode::MessageRefused, &*text).of_party(Some(party));
-    step.noted.push(about.of_message_id(Some(&header.data.message_id)));
-    let once = Once {
-        known: Some((agreement, party)),
-        id: id_by_content(party, message),
-        before: desk.view.delivery.as_ref(),
-        waiting,
-    };
-    step.refuse_once(desk, once, header, vec![error]);
-    step
-}
-
 /// What security turned away; which answer it may have is settled there.
 pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
     let refusal = &refused.refusal;
@@ -121,8 +93,8 @@ pub(super) fn id_of(refused: &Refused) -> Option<DeliveryId> {
     Some(ids::refusal_of(party, &header.data.message_id, &Digest::of(&refused.body).to_string()))
 }
 
-/// The id of the error message for a message that is refused as it is, and whose key is not its own: the same
-/// message again is refused in the same words, another one in its own.
+/// The id of the answer to a message that is not kept under its key, of what it says: the same message again gets the
+/// same answer, another one its own.
 pub(super) fn id_by_content(party: &PartyKey, message: &Message) -> DeliveryId {
     ids::refusal_of(party, &message.header.data.message_id, &message.content_digest().to_string())
 }

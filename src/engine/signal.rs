@@ -1,37 +1,36 @@
 //! A signal arrives: an acknowledgment completes a delivery only when it proves that the very message was
-//! received; an error ends it (P4; ebMS 2.0, 4.2, 6.5.3).
+//! received; an error ends it (P4; ebMS 2.0, 4.2, 6.5.3); Ping and StatusRequest are answered (7, 8).
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::ending;
 use super::event::Arrival;
-use super::refuse;
-use super::step::{DeliveryDraft, Octets, Reply, Step};
+use super::service;
+use super::step::{DeliveryDraft, Octets, Reply, Says, Step};
 use crate::case::DeliveryEnd;
 use crate::model::{
     Delivery, DeliveryPurpose, DeliveryState, ErrorList, Message, MessageId, Severity, SignalAction,
-    TimelineEntry,
+    StatusBody, TimelineEntry,
 };
 use crate::msh::check_receipt;
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
 pub(super) fn arrived(desk: Desk<'_>, arrival: &Arrival, action: SignalAction) -> Step {
-    let (message, party) = (arrival.verified.message(), arrival.verified.party());
     let mut step = match action {
         SignalAction::Acknowledgment => acknowledged(desk, arrival),
         SignalAction::MessageError => errors(desk, arrival),
         SignalAction::Ping | SignalAction::StatusRequest => {
             match desk.context.registry.agreement(arrival.verified.cpa_id()) {
-                Some(agreement) => {
-                    return refuse::not_supported(desk, agreement, party, message, arrival.waiting);
-                }
+                Some(agreement) => return service::asked(desk, arrival, agreement, action),
                 None => Step::default(),
             }
         }
-        SignalAction::Pong | SignalAction::StatusResponse => {
-            noted(desk, arrival, "an answer to nothing that we asked")
-        }
+        SignalAction::Pong => service::heard(desk, arrival, Says::Pong),
+        SignalAction::StatusResponse => match &arrival.verified.message().status {
+            Some(StatusBody::Told(told)) => service::heard(desk, arrival, Says::Status(told.clone())),
+            _ => Step::default(),
+        },
     };
     step.reply_if(arrival.waiting, Reply::Empty);
     step
@@ -94,7 +93,9 @@ fn refused_receipt(desk: Desk<'_>, delivery: &Delivery, why: &str) -> Step {
 fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
     let message = arrival.verified.message();
     let Some((stored, errors)) = desk.view.delivery.as_ref().zip(message.error_list.as_ref()) else {
-        return noted(desk, arrival, "errors about nothing that we sent");
+        // A question of ours is no delivery; who asked it may still wait.
+        let text = message.error_list.as_ref().map(told).unwrap_or_default();
+        return service::heard(desk, arrival, Says::Errors(text));
     };
     let delivery = &stored.value;
     let text = told(errors);

@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    CpaId, Delivery, DeliveryId, Message, PartyKey, Sealed, SignatureAlgorithm, StoredMessage, TimelineEntry,
+    CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed, SignatureAlgorithm, StatusResponse,
+    StoredMessage, TimelineEntry,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
@@ -35,6 +36,8 @@ pub struct Step {
     pub(super) noted: Vec<TimelineEntry>,
     /// Destinations with something due now.
     pub(super) wake: BTreeSet<PartyKey>,
+    /// An answer to a question that we asked.
+    pub(super) heard: Option<Heard>,
 }
 
 /// A message of ours that has no octets yet; signed when there is an algorithm.
@@ -119,8 +122,34 @@ pub enum Action {
     },
     /// A destination has something due now.
     Wake(PartyKey),
+    /// A question that we asked was answered.
+    Heard(Heard),
     /// An audit entry once more, for log and metrics; or one that is only logged because nothing changed.
     Log(TimelineEntry),
+}
+
+/// An answer to a question that we asked, for whoever waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// The MessageId that we asked under.
+    pub about: MessageId,
+    /// Who answers.
+    pub by: PartyKey,
+    /// Whether its signature was there and verified; without one only the connection vouches for it.
+    pub signed: bool,
+    /// What it says.
+    pub says: Says,
+}
+
+/// What is answered to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// A Pong.
+    Pong,
+    /// A StatusResponse.
+    Status(StatusResponse),
+    /// A MessageError, with its errors in one line.
+    Errors(String),
 }
 
 impl Step {
@@ -159,6 +188,7 @@ impl Step {
             writes.push(DeliveryWrite { delivery, based_on, sealed });
         }
         actions.extend(self.wake.into_iter().map(Action::Wake));
+        actions.extend(self.heard.map(Action::Heard));
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let message =
             self.message.map(|MessageDraft { record, body }| NewMessage { record, body, response: answer });

@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{info, warn};
 
+use super::check::check;
+use super::rules;
 use super::shared::{InForce, Shared, now};
-use super::{rules, show};
+use super::show::{self, decoded};
 use crate::config::{self, ConfigFault, Settings};
 use crate::model::{DeliveryState, Timestamp};
 use crate::store::Stats;
@@ -36,11 +38,20 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
             let shared = Arc::clone(&shared);
             on_a_thread(move || rules::activate(&shared, &request)).await
         }
+        (&Method::POST, path) if local => match party_to_check(path) {
+            Some(called) => check(&shared, &called).await,
+            None => Response::empty(StatusCode::NOT_FOUND),
+        },
         (&Method::GET, _) if local => {
             on_a_thread(move || show::show(&shared, &request.path, request.query.as_deref())).await
         }
         _ => Response::empty(StatusCode::NOT_FOUND),
     }
+}
+
+/// The party in `/parties/PARTY/check`.
+fn party_to_check(path: &str) -> Option<String> {
+    path.strip_prefix("/parties/")?.strip_suffix("/check").map(decoded)
 }
 
 /// Reads of the store and of files block; they run where that is allowed.

@@ -7,9 +7,11 @@
 //! Has no opinions: an `if` here that decides something about a message belongs in the core.
 
 mod admin;
+mod check;
 mod command;
 mod driver;
 mod lanes;
+mod questions;
 mod receive;
 mod rules;
 mod run;

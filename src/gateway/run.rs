@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::admin::{Counts, administer};
 use super::lanes::Lanes;
+use super::questions::Questions;
 use super::receive::receive;
 use super::rules;
 use super::send::send_all;
@@ -110,6 +111,7 @@ impl Gateway {
             failed: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             lanes: Lanes::default(),
+            questions: Questions::default(),
         });
         shared.wake_all()?;
         let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));

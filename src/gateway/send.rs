@@ -19,7 +19,7 @@ use super::receive::Received;
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
-use crate::model::{AttemptOutcome, DeliveryId, Digest, PartyKey};
+use crate::model::{AttemptOutcome, CpaId, DeliveryId, Digest, PartyKey, Sealed};
 use crate::msh::{ResponseContent, judge_response};
 use crate::store::StoreError;
 use crate::telemetry::EventCode;
@@ -218,7 +218,7 @@ async fn attempt(shared: &Arc<Shared>, delivery: DeliveryId) -> Left {
 
 /// Transmits a delivery whose attempt is committed, and has decided what came of it.
 async fn transmit(shared: &Arc<Shared>, transmission: Transmission) -> Left {
-    let outcome = post(shared, &transmission).await;
+    let outcome = post_stored(shared, &transmission).await;
     let Transmission { delivery, attempt, destination, awaits_receipt, .. } = transmission;
     shared.metrics.attempt(shared.in_force.load().name_of(Some(&destination)), &outcome);
     let left = if outcome == AttemptOutcome::Taken { Left::Taken } else { Left::Failed };
@@ -231,11 +231,32 @@ fn undecided(error: &DriveError) -> Left {
     Left::Undecided
 }
 
-/// Posts the octets as they are stored, to nobody but that party, and has a message in the response decided like any
-/// other.
-async fn post(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
+/// Posts the octets as they are stored, and has a message in the response decided like any other.
+async fn post_stored(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
     let Transmission { destination, cpa_id, sealed, .. } = transmission;
-    let again = |reason: &str| AttemptOutcome::Again { reason: reason.to_owned(), alarm: true };
+    match post(shared, destination, cpa_id, sealed).await {
+        Ok(response) => read_response(shared, response).await,
+        Err(NotPosted::Unregistered(why)) => AttemptOutcome::Again { reason: why.to_owned(), alarm: true },
+        Err(NotPosted::Failed(error)) => no_response(&error),
+    }
+}
+
+/// Why nothing came back.
+pub(super) enum NotPosted {
+    /// What the registry lacks.
+    Unregistered(&'static str),
+    /// Where it ended.
+    Failed(PostError),
+}
+
+/// Posts octets to a party, under the agreement whose endpoint they go to, and to nobody who cannot show a certificate
+/// of that party.
+pub(super) async fn post(
+    shared: &Shared,
+    destination: &PartyKey,
+    cpa_id: &CpaId,
+    sealed: &Sealed,
+) -> Result<PostResponse, NotPosted> {
     let (endpoint, parties) = {
         let in_force = shared.in_force.load();
         let registry = &in_force.trust.registry;
@@ -244,10 +265,10 @@ async fn post(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutco
         (endpoint, parties)
     };
     let Some(Ok(endpoint)) = endpoint.map(|url| url.parse::<Endpoint>()) else {
-        return again("there is no endpoint to send to");
+        return Err(NotPosted::Unregistered("there is no endpoint to send to"));
     };
     if parties.is_empty() {
-        return again("the destination has no registered certificate");
+        return Err(NotPosted::Unregistered("the destination has no registered certificate"));
     }
     let post = Post {
         content_type: &sealed.content_type,
@@ -255,10 +276,7 @@ async fn post(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutco
         body: sealed.body.clone(),
         parties: &parties,
     };
-    match shared.client.post(&endpoint, post).await {
-        Ok(response) => read_response(shared, response).await,
-        Err(error) => no_response(&error),
-    }
+    shared.client.post(&endpoint, post).await.map_err(NotPosted::Failed)
 }
 
 /// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
@@ -271,7 +289,8 @@ fn no_response(error: &PostError) -> AttemptOutcome {
     AttemptOutcome::Again { reason: error.to_string(), alarm }
 }
 
-async fn read_response(shared: &Arc<Shared>, response: PostResponse) -> AttemptOutcome {
+/// What a response says of the attempt; a message in it is decided like any other.
+pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) -> AttemptOutcome {
     let status = response.status.as_u16();
     if response.body.is_empty() {
         return judge_response(status, ResponseContent::Empty);

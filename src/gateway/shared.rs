@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
 use super::lanes::{Held, Lane, Lanes};
+use super::questions::Questions;
 use super::shelf::{Schedule, Shelf};
 use crate::config::{Loaded, Settings};
 use crate::engine::{Context, Own, Places};
@@ -76,6 +77,7 @@ pub(super) struct Shared {
     /// Nothing new is accepted.
     pub(super) draining: watch::Sender<bool>,
     pub(super) lanes: Lanes,
+    pub(super) questions: Questions,
 }
 
 impl Shared {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     AckRequested, Acknowledgment, ContentId, Digest, DigestReference, ErrorList, Manifest, MessageHeader,
-    SignalAction,
+    SignalAction, StatusBody,
 };
 
 /// An ebMS 2.0 message, decoded from the wire or about to be encoded.
@@ -26,6 +26,8 @@ pub struct Message {
     pub error_list: Option<ErrorList>,
     /// Manifest.
     pub manifest: Option<Manifest>,
+    /// StatusRequest or StatusResponse.
+    pub status: Option<StatusBody>,
     /// Payloads in Manifest order.
     pub payloads: Vec<Payload>,
     /// The `ds:Reference`s that its signature covers, in order; empty when it is not signed.
@@ -48,6 +50,7 @@ impl Message {
         }
         if self.references.is_empty() {
             part(format!("{:?}{:?}{:?}", self.header, self.error_list, self.acknowledgments).as_bytes());
+            part(format!("{:?}", self.status).as_bytes());
             self.payloads.iter().for_each(|payload| part(&payload.digest.0));
         }
         Digest(hasher.finish())

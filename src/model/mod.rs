@@ -17,6 +17,7 @@ mod manifest;
 mod message;
 mod party;
 mod signal;
+mod status;
 mod time;
 
 pub use agreement::{
@@ -48,4 +49,5 @@ pub use party::{Fingerprint, Party, PartyId, PartyKey, PartyKind, Registry, Role
 pub use signal::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,
 };
+pub use status::{MessageStatus, StatusBody, StatusResponse};
 pub use time::{Timestamp, format_duration, parse_duration};

@@ -83,7 +83,7 @@ pub fn message_error(
 }
 
 /// A signal in answer to a header: the same agreement and conversation, parties and roles swapped (digest, 6).
-fn answer(
+pub(super) fn answer(
     header: &MessageHeader,
     own: &PartyRef,
     action: SignalAction,
@@ -112,6 +112,7 @@ fn answer(
         ack_requested: Vec::new(),
         acknowledgments: Vec::new(),
         error_list: None,
+        status: None,
         manifest: None,
         payloads: Vec::new(),
         references: Vec::new(),

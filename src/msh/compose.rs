@@ -60,6 +60,7 @@ pub fn compose(agreement: &Agreement, posting: Posting, payloads: Vec<Payload>) 
         ack_requested: (reliability.ack_requested != Presence::Never).then_some(ack).into_iter().collect(),
         acknowledgments: Vec::new(),
         error_list: None,
+        status: None,
         manifest: (!payloads.is_empty()).then_some(manifest),
         payloads,
         references: Vec::new(),

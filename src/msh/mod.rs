@@ -9,6 +9,7 @@ mod duplicate;
 mod inbound;
 mod outbound;
 mod retry;
+mod service;
 mod window;
 
 pub use acknowledgment::{ReceiptFault, acknowledge, acknowledge_as_next_msh, check_receipt, message_error};
@@ -18,4 +19,5 @@ pub use duplicate::{Standing, standing_of};
 pub use inbound::{AgePolicy, check_arrival, check_next_msh, wants_acknowledgment};
 pub use outbound::{CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt};
 pub use retry::resend_at;
+pub use service::{ping, pong, status_of, status_request, status_response};
 pub use window::Window;

@@ -9,6 +9,7 @@ mod command;
 mod journal;
 mod node;
 mod partner;
+mod question;
 mod role;
 mod script;
 mod send;

@@ -24,7 +24,8 @@ use crate::codec::envelope::encode_fault;
 use crate::codec::schema::document_type_of_code;
 use crate::model::{
     Agreement, ContentId, ConversationId, Digest, Document, EbxmlError, ErrorCode, Message, MessageHeader,
-    MessageId, MessageKind, Payload, Sealed, SyncReplyMode, Timestamp, role_of_document_code,
+    MessageId, MessageKind, MessageStatus, Payload, Sealed, SignalAction, StatusBody, StatusResponse,
+    SyncReplyMode, Timestamp, role_of_document_code,
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
@@ -214,12 +215,44 @@ impl Desk {
             Err(_) => return Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
         };
         match verified.message().kind {
+            MessageKind::Signal(SignalAction::Ping | SignalAction::StatusRequest) => {
+                self.answer_question(&verified, now).unwrap_or_else(|error| {
+                    tracing::error!(cause = format!("{error:#}"), "a question cannot be answered");
+                    Response::empty(StatusCode::SERVICE_UNAVAILABLE)
+                })
+            }
             MessageKind::Signal(_) => self.take_signal(verified).await,
             MessageKind::User => self.take(&verified, now).await.unwrap_or_else(|error| {
                 tracing::error!(cause = format!("{error:#}"), "a message cannot be taken in");
                 Response::empty(StatusCode::SERVICE_UNAVAILABLE)
             }),
         }
+    }
+
+    /// A Pong, or what has become of a message of the gateway's (ebMS 2.0, 7 and 8).
+    fn answer_question(self: &Arc<Self>, verified: &Verified, now: Timestamp) -> Result<Response> {
+        let Message { header, status, .. } = verified.message();
+        let agreement = self.partner.agreement(verified.cpa_id())?;
+        let (own, id) = (agreement.own(), self.partner.fresh_id()?);
+        let answer = match status {
+            Some(StatusBody::Asked(about)) => {
+                msh::status_response(header, &own, id, self.status_of(about)?, now)
+            }
+            _ => msh::pong(header, &own, id, now),
+        };
+        Ok(self.respond(agreement, self.partner.seal_answer(&answer, agreement)?))
+    }
+
+    fn status_of(&self, about: &MessageId) -> Result<StatusResponse> {
+        let place = match lock(&self.known).get(about) {
+            Some(Known::Taken(_, place)) => Some(*place),
+            _ => None,
+        };
+        let (status, timestamp) = match place.map(|place| self.journal.read(place)).transpose()? {
+            Some(Entry::Received(received)) => (MessageStatus::Processed, Some(received.time)),
+            _ => (MessageStatus::NotRecognized, None),
+        };
+        Ok(StatusResponse { status, ref_to_message_id: about.clone(), timestamp })
     }
 
     /// Hands a signal to whoever sends the message that it is about.

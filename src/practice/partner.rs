@@ -143,7 +143,7 @@ impl Partner {
         Ok(Outgoing { message_id, cpa_id: agreement.cpa_id.clone(), sealed })
     }
 
-    /// Seals the answer to a message that came under this agreement, as the agreement wants it.
+    /// Seals a signal under this agreement, as the agreement wants it.
     ///
     /// # Errors
     /// When it cannot be signed.
@@ -206,6 +206,32 @@ impl Partner {
         let Sealed { content_type, body, .. } = sealed;
         let post = Post { content_type, soap_action: SOAP_ACTION, body: body.clone(), parties: &parties };
         Ok(self.client.post(&endpoint, post).await?)
+    }
+
+    /// Asks the gateway something that is answered on the connection, and opens the answer.
+    ///
+    /// # Errors
+    /// When it cannot be signed or posted, or when what comes back is no verified message.
+    pub async fn ask(
+        &self,
+        question: &Message,
+        agreement: &Agreement,
+        now: fn() -> Timestamp,
+    ) -> Result<Verified> {
+        let sealed = self.seal_answer(question, agreement)?;
+        let response = self.post(&agreement.endpoint, &sealed).await?;
+        let status = response.status;
+        if response.body.is_empty() {
+            bail!("the gateway answers HTTP {status} and nothing more");
+        }
+        let peer = crate::model::Digest(response.peer_certificate_der_sha256);
+        let content_type = response.content_type.unwrap_or_default();
+        self.open(&content_type, &response.body, Some(peer), now()).map_err(|refusal| {
+            match decode_fault(&response.body) {
+                Some(fault) => anyhow::anyhow!("SOAP fault {}: {}", fault.code.as_str(), fault.text),
+                None => anyhow::anyhow!("HTTP {status}, and an answer that is refused: {refusal}"),
+            }
+        })
     }
 
     async fn attempt(&self, outgoing: &Outgoing, agreement: &Agreement, clock: fn() -> Timestamp) -> Attempt {
@@ -273,7 +299,7 @@ impl Partner {
 }
 
 /// An error of a MessageError, in a line.
-fn told(error: &EbxmlError) -> String {
+pub(super) fn told(error: &EbxmlError) -> String {
     let place = error.location.as_deref().map_or_else(String::new, |place| format!(" at {place}"));
     format!("{}{place}: {}", error.code, error.description)
 }

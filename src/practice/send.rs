@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::command::{load, now};
 use super::journal::{Ending, Entry, Journal, Received};
 use super::partner::{Letter, Partner};
+use super::question::Question;
 use crate::codec::schema::document_type_of_root;
 use crate::codec::xml::{XmlLimits, XmlTree};
 use crate::model::{
@@ -32,8 +33,14 @@ pub struct SendArgs {
     #[arg(long, value_name = "PARTY.toml")]
     config: PathBuf,
     /// Documents, the declaration first, then applications and what is attached to them
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = ["ping", "status"], value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Send nothing: ask whether the gateway is there, under every agreement with it
+    #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
+    ping: bool,
+    /// Send nothing: ask what has become of a message
+    #[arg(long, group = "question", value_name = "MESSAGE_ID", conflicts_with_all = ["files", "wait"])]
+    status: Option<MessageId>,
     /// ConversationId; the number of the first document without
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
@@ -55,8 +62,13 @@ AttachedDocument. An application sent later goes with --conversation and the dec
 
 Exit code 1 when the gateway refuses, gives no receipt, or, with --wait, no decision of customs comes in time.
 
-Example:
-  gwanmun send --config broker.toml examples/929.xml examples/X01.xml examples/X02.xml --wait";
+The answer to --status is Processed (accepted), Received (kept, but refused or in quarantine), NotRecognized (never
+came from us, or is forgotten) or UnAuthorized.
+
+Examples:
+  gwanmun send --config broker.toml examples/929.xml examples/X01.xml examples/X02.xml --wait
+  gwanmun send --config broker.toml --ping
+  gwanmun send --config broker.toml --status 6xk2@broker.practice";
 
 /// What the gateway has confirmed.
 #[derive(Clone, Debug, Serialize)]
@@ -82,14 +94,18 @@ struct Enclosed {
 }
 
 impl SendArgs {
-    /// Sends and says what came of it.
+    /// Sends, or asks, and says what came of it.
     ///
     /// # Errors
-    /// When a file cannot be read, or no receipt comes.
+    /// When a file cannot be read, or no receipt or answer comes.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         let partner = Partner::new(load(&self.config)?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.send(&partner, out))
+        let asked = self.status.clone().map(Question::Status).or(self.ping.then_some(Question::Ping));
+        match asked {
+            Some(question) => runtime.block_on(question.ask(&partner, self.json, out)),
+            None => runtime.block_on(self.send(&partner, out)),
+        }
     }
 
     async fn send(&self, partner: &Partner, out: &mut dyn Write) -> Result<()> {

@@ -221,6 +221,7 @@ pub(crate) fn message(payloads: &[(&str, &[u8])]) -> Message {
         ack_requested: vec![AckRequested { actor: Actor::ToPartyMsh, signed: true }],
         acknowledgments: Vec::new(),
         error_list: None,
+        status: None,
         manifest: (!payloads.is_empty()).then_some(manifest),
         payloads,
         references: Vec::new(),

@@ -169,6 +169,14 @@ event_codes! {
     SignalIgnored = "signal.ignored",
         cause "it answers nothing that we sent or asked, or says once more what is known",
         remedy "none; when frequent, ask the partner what it answers";
+    /// Another handler asked whether we are there, or what has become of a message.
+    SignalAnswered = "signal.answered",
+        cause "a Ping or a StatusRequest",
+        remedy "none; when frequent, ask the partner what it is watching";
+    /// An answer to a question of ours came.
+    SignalHeard = "signal.heard",
+        cause "a Pong or a StatusResponse",
+        remedy "none";
     /// A destination sent a warning.
     DeliveryWarning = "delivery.warning",
         cause "an error list of severity Warning",

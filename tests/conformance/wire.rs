@@ -6,8 +6,8 @@ use gwanmun::codec::mime::{MimeLimits, Package, unpack};
 use gwanmun::codec::xml::XmlLimits;
 use gwanmun::model::{
     AckRequested, Acknowledgment, Actor, Digest, DigestMethod, DigestReference, EbxmlError, ErrorCode,
-    Manifest, MessageData, MessageHeader, MessageId, MessageKind, PartyId, PartyRef, Reference, Role,
-    Service, Severity, SignalAction, Timestamp, Transform,
+    Manifest, MessageData, MessageHeader, MessageId, MessageKind, MessageStatus, PartyId, PartyRef,
+    Reference, Role, Service, Severity, SignalAction, StatusBody, StatusResponse, Timestamp, Transform,
 };
 
 macro_rules! sample {
@@ -168,14 +168,20 @@ fn the_message_error_decodes_to_what_it_says() {
 
 #[test]
 fn status_response_and_pong_are_signals() {
-    fn check(octets: &Bytes, action: SignalAction, ref_to_message_id: &str) {
+    fn check(octets: &Bytes, action: SignalAction, ref_to_message_id: &str, status: Option<StatusResponse>) {
         let message = decoded(octets).message;
         assert_eq!(message.kind, MessageKind::Signal(action));
         assert_eq!(message.header.data.ref_to_message_id, Some(id(ref_to_message_id)));
+        assert_eq!(message.status, status.map(StatusBody::Told));
         assert!(message.manifest.is_none() && message.ack_requested.is_empty() && !message.sync_reply);
     }
-    check(&sample!("status.xml"), SignalAction::StatusResponse, "q-0001@trader-0417.example");
-    check(&sample!("pong.xml"), SignalAction::Pong, "ping-0007@trader-0417.example");
+    let told = StatusResponse {
+        status: MessageStatus::Processed,
+        ref_to_message_id: id("20240611-093000-0001@trader-0417.example"),
+        timestamp: Some(at("2024-06-11T09:30:01Z")),
+    };
+    check(&sample!("status.xml"), SignalAction::StatusResponse, "q-0001@trader-0417.example", Some(told));
+    check(&sample!("pong.xml"), SignalAction::Pong, "ping-0007@trader-0417.example", None);
 }
 
 fn header(inbound: bool, service: Service, action: &str, data: MessageData) -> MessageHeader {

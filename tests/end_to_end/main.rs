@@ -15,6 +15,7 @@ mod process;
 mod quarantined;
 mod refused;
 mod repeated;
+mod services;
 mod stopped;
 mod survive;
 mod world;

@@ -382,6 +382,7 @@ impl World {
                 Action::Wake(destination) => {
                     self.look_at(self.gateway.lives, Who::of(&destination), self.now);
                 }
+                Action::Heard(heard) => self.note(format!("gateway: {} is answered", heard.about)),
                 Action::Log(entry) => {
                     let alarm = if entry.alarm { " ALARM" } else { "" };
                     let id = entry.message_id.as_ref().map_or("", |id| id.as_str());

@@ -6,7 +6,8 @@ use super::super::schema::envelope_findings;
 use super::*;
 use crate::model::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, ErrorList, Manifest, MessageData,
-    MessageId, MessageKind, PartyId, PartyRef, Reference, Role, Severity, SignalAction, Timestamp, Transform,
+    MessageId, MessageKind, MessageStatus, PartyId, PartyRef, Reference, Role, Severity, SignalAction,
+    StatusBody, StatusResponse, Timestamp, Transform,
 };
 
 const USER: &str = r#"<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/" xmlns:eb="http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd" xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:x="urn:x">
@@ -620,7 +621,18 @@ fn manifest() -> impl Strategy<Value = Manifest> {
     prop::collection::vec(reference, 1..4).prop_map(|references| Manifest { references })
 }
 
-/// A user message, an Acknowledgment, a MessageError, a Ping or a Pong, with everything that may stand in it.
+/// The body of a StatusResponse.
+fn status() -> impl Strategy<Value = StatusResponse> {
+    (prop::sample::select(MessageStatus::ALL.to_vec()), message_id(), instant()).prop_map(
+        |(status, ref_to_message_id, received_at)| StatusResponse {
+            status,
+            ref_to_message_id,
+            timestamp: status.has_time().then_some(received_at),
+        },
+    )
+}
+
+/// A user message or a signal of any kind, with everything that may stand in it.
 fn message() -> impl Strategy<Value = Message> {
     let kinds = vec![
         MessageKind::User,
@@ -628,6 +640,8 @@ fn message() -> impl Strategy<Value = Message> {
         MessageKind::Signal(SignalAction::MessageError),
         MessageKind::Signal(SignalAction::Ping),
         MessageKind::Signal(SignalAction::Pong),
+        MessageKind::Signal(SignalAction::StatusRequest),
+        MessageKind::Signal(SignalAction::StatusResponse),
     ];
     let data = (message_id(), instant(), message_id(), prop::option::of(instant()));
     let texts =
@@ -643,13 +657,14 @@ fn message() -> impl Strategy<Value = Message> {
         error_list(vec![Severity::Warning, Severity::Error]),
         manifest(),
         any::<[bool; 5]>(),
+        status(),
     );
     (frame, parts).prop_map(
         |(
             (kind, from, to, (cpa_id, conversation_id, service, action), data, descriptions, flags),
-            (acknowledged, warnings, errors, manifest, has),
+            (acknowledged, warnings, errors, manifest, has, told),
         )| {
-            use SignalAction::{Acknowledgment as Ack, MessageError};
+            use SignalAction::{Acknowledgment as Ack, MessageError, StatusRequest, StatusResponse};
             let is = |signal| kind == MessageKind::Signal(signal);
             let is_user = kind == MessageKind::User;
             let (service, action) = match kind {
@@ -699,10 +714,15 @@ fn message() -> impl Strategy<Value = Message> {
                 acknowledgments,
                 error_list: match (is(MessageError), has[3]) {
                     (true, _) => Some(errors),
-                    (false, true) => Some(warnings),
-                    (false, false) => None,
+                    (false, true) if !is(StatusRequest) => Some(warnings),
+                    (false, _) => None,
                 },
                 manifest: (is_user && has[4]).then_some(manifest),
+                status: match kind {
+                    MessageKind::Signal(StatusRequest) => Some(StatusBody::Asked(told.ref_to_message_id)),
+                    MessageKind::Signal(StatusResponse) => Some(StatusBody::Told(told)),
+                    _ => None,
+                },
                 payloads: vec![],
                 references: vec![],
             }

@@ -6,8 +6,8 @@
 use super::super::xml::XmlWriter;
 use super::{DS, EB, SOAP, XLINK, encode_reference};
 use crate::model::{
-    AckRequested, Acknowledgment, Actor, ErrorList, Manifest, Message, MessageHeader, MessageKind, PartyId,
-    PartyRef, SignalAction,
+    AckRequested, Acknowledgment, Actor, ErrorList, Manifest, Message, MessageHeader, PartyId, PartyRef,
+    StatusBody, StatusResponse,
 };
 
 /// A SOAP part without signature.
@@ -20,18 +20,8 @@ pub struct EncodedEnvelope {
 }
 
 /// Writes the SOAP part of a message.
-///
-/// # Panics
-/// For a StatusRequest or StatusResponse, which this gateway never sends and the model has no room for.
 #[must_use]
 pub fn encode_envelope(message: &Message) -> EncodedEnvelope {
-    assert!(
-        !matches!(
-            message.kind,
-            MessageKind::Signal(SignalAction::StatusRequest | SignalAction::StatusResponse)
-        ),
-        "the message status service is not offered"
-    );
     let mut writer = XmlWriter::document();
     writer.open("soap:Envelope").attribute("xmlns:soap", SOAP).attribute("xmlns:eb", EB);
     if message.manifest.is_some() {
@@ -54,6 +44,9 @@ pub fn encode_envelope(message: &Message) -> EncodedEnvelope {
     writer.close("soap:Header").raw("\n").open("soap:Body");
     if let Some(listed) = &message.manifest {
         manifest(&mut writer, listed);
+    }
+    if let Some(said) = &message.status {
+        status(&mut writer, said);
     }
     writer.close("soap:Body").raw("\n").close("soap:Envelope").raw("\n");
     EncodedEnvelope { text: writer.finish(), signature_at }
@@ -172,6 +165,26 @@ fn manifest(writer: &mut XmlWriter, manifest: &Manifest) {
         writer.close("eb:Reference").raw("\n");
     }
     writer.close("eb:Manifest").raw("\n");
+}
+
+fn status(writer: &mut XmlWriter, said: &StatusBody) {
+    writer.raw("\n");
+    match said {
+        StatusBody::Asked(about) => {
+            writer.open("eb:StatusRequest").attribute("eb:version", VERSION);
+            writer.leaf("eb:RefToMessageId", about.as_str()).close("eb:StatusRequest");
+        }
+        StatusBody::Told(StatusResponse { status, ref_to_message_id, timestamp }) => {
+            writer.open("eb:StatusResponse").attribute("eb:version", VERSION);
+            writer.attribute("eb:messageStatus", status.as_str());
+            writer.leaf("eb:RefToMessageId", ref_to_message_id.as_str());
+            if let Some(received_at) = timestamp {
+                writer.leaf("eb:Timestamp", &received_at.to_string());
+            }
+            writer.close("eb:StatusResponse");
+        }
+    }
+    writer.raw("\n");
 }
 
 fn description(writer: &mut XmlWriter, text: &str, lang: &str) {

@@ -140,21 +140,6 @@ fn a_result_for_items_that_do_not_exist_goes_back_to_the_agency() {
     assert_eq!(refused(&mut world, &posted), "Inconsistent: application APP-1234509000017X-0 has no item 9");
 }
 
-#[test]
-fn signals_of_services_that_are_not_offered_are_told_so() {
-    let mut world = lodged();
-    let any = world.deliveries().remove(0);
-    for (action, answered) in
-        [(SignalAction::Ping, true), (SignalAction::StatusRequest, true), (SignalAction::Pong, false)]
-    {
-        let mut arrival = response(&any, signal(&any, action, |_| {}), true, world.now);
-        arrival.waiting = true;
-        let reply = world.drive(&Event::Arrived(Box::new(arrival)));
-        assert_eq!(matches!(reply, Some(Reply::Message(_))), answered, "{action:?}");
-    }
-    world.check_laws();
-}
-
 /// A message that security turned away.
 fn turned_away(
     answer: RefusalAnswer,

@@ -1,4 +1,5 @@
-//! What an MSH does for another MSH: acknowledges as the next one on the way.
+//! What an MSH does for another MSH: acknowledges as the next one on the way, answers Ping and StatusRequest, hears
+//! what is answered to its own.
 
 use super::super::*;
 use super::cases::lodging;
@@ -6,6 +7,8 @@ use super::world::*;
 use crate::codec::envelope::decode_envelope;
 use crate::codec::xml::XmlLimits;
 use crate::model::*;
+use crate::msh;
+use crate::security::Verified;
 
 /// The message that an answer on the connection is, and whether it is signed.
 fn read(reply: Option<Reply>) -> (Message, bool) {
@@ -68,5 +71,140 @@ fn an_agreement_without_acknowledgments_has_none_of_a_hop_either() {
     let errors = answer.error_list.expect("is refused").errors;
     assert_eq!((errors.len(), &errors[0].code, signed), (1, &ErrorCode::NotSupported, true));
     assert!(!world.stored(&posted).expect("it is kept").accepted);
+    world.check_laws();
+}
+
+/// What a party asks under its agreement: about a message, or whether we are there.
+fn question(world: &World, from: &str, id: &str, about: Option<&MessageId>) -> Message {
+    let agreement = world.registry.agreement(&cpa(from)).expect("there is one");
+    let message_id = MessageId::new(format!("{id}@{from}")).expect("a MessageId");
+    let conversation = ConversationId::new("questions").expect("a ConversationId");
+    let mut message = match about {
+        None => msh::ping(agreement, message_id, conversation, world.now),
+        Some(about) => msh::status_request(agreement, message_id, conversation, about.clone(), world.now),
+    };
+    std::mem::swap(&mut message.header.from, &mut message.header.to);
+    message
+}
+
+fn arrival(message: Message, from: &str, signed: bool, now: Timestamp) -> Event {
+    Event::Arrived(Box::new(Arrival {
+        verified: Verified::for_tests(message, party(from), signed),
+        documents: Documents::default(),
+        content_type: "text/xml".into(),
+        body: bytes::Bytes::new(),
+        received_at: now,
+        waiting: true,
+    }))
+}
+
+#[test]
+fn a_ping_is_answered_on_the_connection_and_leaves_no_record() {
+    for signed in [true, false] {
+        let mut world = World::new();
+        world.agree(BROKER, |agreement| agreement.reliability.ack_signed = signed);
+        let ping = question(&world, BROKER, "ping", None);
+        let (pong, pong_signed) = read(world.drive(&arrival(ping.clone(), BROKER, false, world.now)));
+        assert_eq!((pong.kind, pong_signed), (MessageKind::Signal(SignalAction::Pong), signed));
+        assert_eq!(pong.header.data.ref_to_message_id, Some(ping.header.data.message_id));
+        assert_eq!((pong.header.from.ids, pong.header.to.ids), (ping.header.to.ids, ping.header.from.ids));
+        assert_eq!(pong.header.conversation_id, ping.header.conversation_id);
+        assert_eq!(world.logged("signal.answered"), Some(false));
+        assert_eq!((world.deliveries().len(), world.stored_messages()), (0, 0));
+        world.check_laws();
+    }
+}
+
+#[test]
+fn under_sync_reply_mode_none_a_pong_travels_by_itself_and_comes_again_as_it_was() {
+    let mut world = World::new();
+    let ping = question(&world, ASYNC_BROKER, "ping", None);
+    for _ in 0..2 {
+        let reply = world.drive(&arrival(ping.clone(), ASYNC_BROKER, true, world.now));
+        assert_eq!(reply, Some(Reply::Empty));
+        world.deliver();
+        world.pass(1);
+    }
+    assert_eq!(world.owed(), [(ASYNC_BROKER.to_owned(), "Pong".to_owned())]);
+    assert_eq!((world.sent.len(), &world.sent[0].sealed), (2, &world.sent[1].sealed));
+    assert_eq!(read_sealed(&world.sent[0].sealed).0.header.data.ref_to_message_id.as_ref(), {
+        Some(&ping.header.data.message_id)
+    });
+    world.check_laws();
+}
+
+#[test]
+fn a_status_is_told_to_who_sent_the_message_and_to_nobody_else() {
+    use MessageStatus::{NotRecognized, Processed, Received, UnAuthorized};
+    let mut world = World::new();
+    let accepted = lodging(&world, BROKER, "accepted", DECLARATION, &[0, 1, 2]);
+    world.post(&accepted);
+    let received_at = world.now;
+    let refused = lodging(&world, BROKER, "refused", DECLARATION, &[0]);
+    world.post(&refused);
+    assert!(!world.stored(&refused).expect("it is kept").accepted);
+    world.pass(60);
+
+    let mut asked = 0;
+    let mut check = |from: &str, about: &MessageId, signed, expected: MessageStatus| {
+        asked += 1;
+        let request = question(&world, from, &format!("status-{asked}"), Some(about));
+        let reply = world.drive(&arrival(request.clone(), from, signed, world.now));
+        let (response, response_signed) = read(reply);
+        assert!(response_signed);
+        assert_eq!(response.header.data.ref_to_message_id, Some(request.header.data.message_id));
+        let timestamp = expected.has_time().then_some(received_at);
+        let ref_to_message_id = about.clone();
+        let told = StatusResponse { status: expected, ref_to_message_id, timestamp };
+        assert_eq!(response.status, Some(StatusBody::Told(told)), "{from} {about}");
+    };
+    let about = |posted: &Posted| posted.message.header.data.message_id.clone();
+    check(BROKER, &about(&accepted), true, Processed);
+    check(BROKER, &about(&refused), true, Received);
+    check(BROKER, &id("never-sent"), true, NotRecognized);
+    // Somebody else's message is told as one that nobody sent.
+    check(CUSTOMS, &about(&accepted), true, NotRecognized);
+    // Who cannot show that the question is its own hears nothing about anything.
+    check(BROKER, &about(&accepted), false, UnAuthorized);
+    check(BROKER, &id("never-sent"), false, UnAuthorized);
+    assert_eq!(world.logged("signal.answered"), Some(false));
+    world.check_laws();
+}
+
+fn id(text: &str) -> MessageId {
+    MessageId::new(text).expect("a MessageId")
+}
+
+#[test]
+fn what_is_answered_to_a_question_of_ours_is_told_and_changes_nothing() {
+    let mut world = World::new();
+    let header = question(&world, CUSTOMS, "x", None).header;
+    let (own, now) = (header.from.clone(), world.now);
+    let asked = MessageHeader {
+        data: MessageData { message_id: id("ours@sw"), ..header.data.clone() },
+        ..header.clone()
+    };
+    let told = StatusResponse {
+        status: MessageStatus::Processed,
+        ref_to_message_id: id("theirs"),
+        timestamp: Some(now),
+    };
+    let error = EbxmlError::new(ErrorCode::NotSupported, None, "no Ping here");
+    let answers = [
+        (msh::pong(&asked, &own, id("a"), now), Says::Pong, "signal.heard"),
+        (msh::status_response(&asked, &own, id("b"), told.clone(), now), Says::Status(told), "signal.heard"),
+        (
+            msh::message_error(&asked, &own, id("c"), vec![error], now),
+            Says::Errors("NotSupported: no Ping here".to_owned()),
+            "signal.ignored",
+        ),
+    ];
+    for (message, says, event) in answers {
+        assert_eq!(world.drive(&arrival(message, CUSTOMS, true, now)), Some(Reply::Empty));
+        let heard = Heard { about: id("ours@sw"), by: party(CUSTOMS), signed: true, says };
+        assert_eq!(std::mem::take(&mut world.heard), [heard]);
+        assert_eq!(world.logged(event), Some(false));
+    }
+    assert_eq!((world.deliveries().len(), world.stored_messages()), (0, 0));
     world.check_laws();
 }

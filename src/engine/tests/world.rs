@@ -36,6 +36,8 @@ pub(super) struct World {
     pub(super) sent: Vec<Transmission>,
     /// Destinations that take nothing.
     pub(super) unreachable: Vec<PartyKey>,
+    /// Answers to questions of ours.
+    pub(super) heard: Vec<Heard>,
     /// Every entry that was logged.
     pub(super) logged: Vec<TimelineEntry>,
 }
@@ -111,6 +113,7 @@ impl World {
             room: 0,
             sent: Vec::new(),
             unreachable: Vec::new(),
+            heard: Vec::new(),
             logged: Vec::new(),
         }
     }
@@ -139,6 +142,7 @@ impl World {
                     self.sent.push(Transmission { delivery, attempt, destination, awaits_receipt, sealed });
                 }
                 Action::Log(entry) => self.logged.push(entry),
+                Action::Heard(heard) => self.heard.push(heard),
                 Action::Wake(_) => {}
             }
         }
@@ -289,6 +293,11 @@ impl World {
         listing.items.into_iter().find(|message| message.key == posted.key())
     }
 
+    /// How many messages are kept.
+    pub(super) fn stored_messages(&self) -> usize {
+        self.store.messages(&MessageFilter::default(), 1000).expect("the store reads").items.len()
+    }
+
     /// Whether this event was logged since the last question, and with an alarm.
     pub(super) fn logged(&mut self, event: &str) -> Option<bool> {
         let found = self.logged.iter().find(|entry| &*entry.event == event).map(|entry| entry.alarm);
@@ -422,6 +431,7 @@ pub(super) fn signal(delivery: &Delivery, action: SignalAction, fill: impl FnOnc
         ack_requested: Vec::new(),
         acknowledgments: Vec::new(),
         error_list: None,
+        status: None,
         manifest: None,
         payloads: Vec::new(),
         references: Vec::new(),

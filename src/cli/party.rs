@@ -1,0 +1,134 @@
+//! `gwanmun party`: the registered parties, and whether one can be reached.
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::ask::{Asking, ask, escaped, plain};
+use super::check::{Source, list};
+use crate::model::Fingerprint;
+
+/// The registered parties
+#[derive(Debug, clap::Args)]
+pub struct PartyArgs {
+    #[command(subcommand)]
+    command: PartyCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum PartyCommand {
+    /// Parties, in order of box number
+    #[command(after_help = "Example: gwanmun party list --json")]
+    List(Source),
+    /// Have the running gateway reach a party: connection, TLS, Ping
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckPartyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckPartyArgs {
+    /// Name or box number
+    #[arg(value_name = "PARTY")]
+    party: String,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+const CHECK_HELP: &str = "\
+The running gateway takes the steps of a message under every agreement with the party and says which one fails:
+agreement, connect, tls, answer, pong. It posts a Ping (ebMS 2.0, 8) and no message; nothing is recorded, and no
+delivery is touched. Where the agreement has signals travel by themselves, a Pong also shows that the party reaches us.
+
+Exit code 1 when a step fails.
+
+Example: gwanmun party check KFDA";
+
+/// What the gateway found.
+#[derive(Debug, Deserialize)]
+struct Report {
+    party: String,
+    name: String,
+    reached: bool,
+    agreements: Vec<Checked>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Checked {
+    cpa_id: String,
+    endpoint: String,
+    steps: Vec<Taken>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Taken {
+    step: String,
+    ok: bool,
+    says: String,
+}
+
+impl PartyArgs {
+    /// Lists the parties, or has one reached.
+    ///
+    /// # Errors
+    /// [`SettingsRefused`](crate::config::SettingsRefused) when there are mistakes in the settings; when no gateway
+    /// answers; when a step fails.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        match &self.command {
+            PartyCommand::List(source) => list_parties(source, out),
+            PartyCommand::Check(command) => command.run(out),
+        }
+    }
+}
+
+fn list_parties(source: &Source, out: &mut dyn Write) -> Result<()> {
+    let loaded = source.load(out)?;
+    let rows = loaded.partners.registry.parties().map(|party| {
+        let fingerprints = |list: &[Fingerprint]| list.iter().map(ToString::to_string).collect();
+        let tls: Vec<String> = fingerprints(&party.tls_certificates);
+        let signing: Vec<String> = fingerprints(&party.signing_certificates);
+        (
+            json!({ "key": party.key, "name": party.name, "kind": party.kind, "ids": party.ids,
+                "tls_certificates": tls, "signing_certificates": signing }),
+            vec![
+                party.key.to_string(),
+                party.name.to_string(),
+                format!("{:?}", party.kind),
+                tls.join("\n"),
+                signing.join("\n"),
+            ],
+        )
+    });
+    list(source, out, &["party", "name", "kind", "TLS certificate", "signing certificate"], rows)
+}
+
+impl CheckPartyArgs {
+    fn run(&self, out: &mut dyn Write) -> Result<()> {
+        let answer = ask(&self.asking, "POST", &format!("/parties/{}/check", escaped(&self.party)))?;
+        let report: Report = serde_json::from_value(answer.clone())?;
+        if self.asking.json {
+            writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
+        } else {
+            report.tell(out)?;
+        }
+        if report.reached { Ok(()) } else { bail!("{} cannot be reached as agreed", plain(&report.name)) }
+    }
+}
+
+impl Report {
+    fn tell(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(out, "{} {}", plain(&self.name), plain(&self.party))?;
+        if self.agreements.is_empty() {
+            writeln!(out, "  there is no agreement with it")?;
+        }
+        for Checked { cpa_id, endpoint, steps } in &self.agreements {
+            writeln!(out, "  {}  {}", plain(cpa_id), plain(endpoint))?;
+            for Taken { step, ok, says } in steps {
+                let verdict = if *ok { "ok" } else { "FAILS" };
+                writeln!(out, "    {step:<10} {verdict:<6} {}", plain(says))?;
+            }
+        }
+        Ok(())
+    }
+}

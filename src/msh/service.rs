@@ -1,0 +1,105 @@
+//! What handlers ask of each other about themselves: Ping, and the message status service (ebMS 2.0, 7 and 8;
+//! digest, 12 and 13).
+//!
+//! Nothing reliable rests on either: neither asks for an acknowledgment, is repeated, or is remembered.
+
+use super::acknowledgment::answer;
+use crate::model::{
+    Agreement, ConversationId, Message, MessageData, MessageHeader, MessageId, MessageKind, MessageStatus,
+    PartyRef, Service, SignalAction, StatusBody, StatusResponse, StoredMessage, SyncReplyMode, Timestamp,
+};
+
+/// A Ping to the partner of an agreement (8.1).
+#[must_use]
+pub fn ping(
+    agreement: &Agreement,
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    now: Timestamp,
+) -> Message {
+    question(agreement, SignalAction::Ping, message_id, conversation_id, now)
+}
+
+/// The Pong that answers a Ping with this header (8.2).
+#[must_use]
+pub fn pong(header: &MessageHeader, own: &PartyRef, message_id: MessageId, now: Timestamp) -> Message {
+    answer(header, own, SignalAction::Pong, message_id, now)
+}
+
+/// A StatusRequest about a message that we sent to the partner of an agreement (7.1).
+#[must_use]
+pub fn status_request(
+    agreement: &Agreement,
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    about: MessageId,
+    now: Timestamp,
+) -> Message {
+    let question = question(agreement, SignalAction::StatusRequest, message_id, conversation_id, now);
+    Message { status: Some(StatusBody::Asked(about)), ..question }
+}
+
+/// The StatusResponse that answers a StatusRequest with this header (7.1).
+#[must_use]
+pub fn status_response(
+    header: &MessageHeader,
+    own: &PartyRef,
+    message_id: MessageId,
+    told: StatusResponse,
+    now: Timestamp,
+) -> Message {
+    let signal = answer(header, own, SignalAction::StatusResponse, message_id, now);
+    Message { status: Some(StatusBody::Told(told)), ..signal }
+}
+
+/// What a party hears about a message that it asks for (7.1.3; digest, 12). `known` is what is stored under the asking
+/// party's own key: only who sent a message hears of it, and the same is said of a message of somebody else as of one
+/// that nobody ever sent. Who cannot show that the question is its own is `UnAuthorized`, whatever it asks about.
+///
+/// `Processed` means accepted into its pipeline. A message that was refused or quarantined is stored and was handed to
+/// nobody: `Received`. `Forwarded` is never said here: what we pass on are messages of our own, as we are To Party and
+/// no intermediary (digest, 15).
+#[must_use]
+pub fn status_of(about: &MessageId, known: Option<&StoredMessage>, entitled: bool) -> StatusResponse {
+    let status = match known.filter(|_| entitled) {
+        _ if !entitled => MessageStatus::UnAuthorized,
+        None => MessageStatus::NotRecognized,
+        Some(stored) if stored.accepted && !stored.quarantined => MessageStatus::Processed,
+        Some(_) => MessageStatus::Received,
+    };
+    let received_at = known.map(|stored| stored.received_at);
+    let timestamp = received_at.filter(|_| status.has_time());
+    StatusResponse { status, ref_to_message_id: about.clone(), timestamp }
+}
+
+/// A signal that asks something; its answer comes back as the agreement has signals come back.
+fn question(
+    agreement: &Agreement,
+    action: SignalAction,
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    now: Timestamp,
+) -> Message {
+    Message {
+        header: MessageHeader {
+            from: agreement.own(),
+            to: agreement.partner(),
+            cpa_id: agreement.cpa_id.clone(),
+            conversation_id,
+            service: Service::msh(),
+            action: action.as_str().into(),
+            data: MessageData { message_id, timestamp: now, ref_to_message_id: None, time_to_live: None },
+            duplicate_elimination: false,
+            descriptions: Vec::new(),
+        },
+        kind: MessageKind::Signal(action),
+        sync_reply: agreement.sync_reply_mode != SyncReplyMode::None,
+        ack_requested: Vec::new(),
+        acknowledgments: Vec::new(),
+        error_list: None,
+        status: None,
+        manifest: None,
+        payloads: Vec::new(),
+        references: Vec::new(),
+    }
+}

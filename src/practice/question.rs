@@ -1,0 +1,120 @@
+//! `gwanmun send --ping` and `--status`: what a partner may ask its gateway besides sending documents (ebMS 2.0, 7
+//! and 8). Nothing is sent again and nothing is remembered.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::command::now;
+use super::partner::{Partner, told};
+use crate::model::{
+    Agreement, ConversationId, Message, MessageId, MessageKind, SignalAction, StatusBody, StatusResponse,
+    SyncReplyMode,
+};
+use crate::msh;
+use crate::security::Verified;
+
+/// What to ask.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    /// Is the gateway there? Under every agreement with it.
+    Ping,
+    /// What has become of this message of ours?
+    Status(MessageId),
+}
+
+impl Question {
+    /// Asks, and prints the answer.
+    ///
+    /// # Errors
+    /// When no verified answer comes, or it is an error.
+    pub(super) async fn ask(&self, partner: &Partner, json: bool, out: &mut dyn Write) -> Result<()> {
+        let mut agreements = partner.settings().partners.registry.agreements();
+        match self {
+            Self::Ping => {
+                for agreement in agreements {
+                    ping(partner, agreement, json, out).await?;
+                }
+                Ok(())
+            }
+            Self::Status(about) => {
+                let agreement = agreements.next().context("there is no agreement with the gateway")?;
+                status(partner, agreement, about, json, out).await
+            }
+        }
+    }
+}
+
+async fn ping(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dyn Write) -> Result<()> {
+    let message_id = partner.fresh_id()?;
+    let conversation = ConversationId::new(message_id.as_str())?;
+    let question = msh::ping(agreement, message_id.clone(), conversation, now());
+    let began = Instant::now();
+    let answer = answer_to(partner, &question, agreement, &message_id).await?;
+    ensure!(
+        answer.message().kind == MessageKind::Signal(SignalAction::Pong),
+        "the gateway answers a Ping with {}",
+        answer.message().header.action
+    );
+    let (cpa_id, took) = (&agreement.cpa_id, began.elapsed().as_millis());
+    let signed = answer.is_signed();
+    if json {
+        let told = json!({ "cpa_id": cpa_id, "message_id": message_id, "took_ms": took, "signed": signed });
+        writeln!(out, "{told}")?;
+    } else {
+        let how = if signed { "signed and verified" } else { "not signed" };
+        writeln!(out, "Pong under {cpa_id} after {took} ms, {how}")?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn status(
+    partner: &Partner,
+    agreement: &Agreement,
+    about: &MessageId,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let message_id = partner.fresh_id()?;
+    let conversation = ConversationId::new(message_id.as_str())?;
+    let question = msh::status_request(agreement, message_id.clone(), conversation, about.clone(), now());
+    let answer = answer_to(partner, &question, agreement, &message_id).await?;
+    let Some(StatusBody::Told(StatusResponse { status, ref_to_message_id, timestamp })) =
+        &answer.message().status
+    else {
+        bail!("the gateway answers a StatusRequest with {}", answer.message().header.action);
+    };
+    ensure!(ref_to_message_id == about, "the answer is about {ref_to_message_id}");
+    if json {
+        let told = json!({ "message_id": about, "status": status.as_str(), "received_at": timestamp });
+        writeln!(out, "{told}")?;
+    } else {
+        let when = timestamp.map_or_else(String::new, |at| format!(", received {at}"));
+        writeln!(out, "{about} is {}{when}", status.as_str())?;
+    }
+    Ok(out.flush()?)
+}
+
+/// The answer to this very question; errors are told.
+async fn answer_to(
+    partner: &Partner,
+    question: &Message,
+    agreement: &Agreement,
+    message_id: &MessageId,
+) -> Result<Verified> {
+    ensure!(
+        agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
+        "agreement {} has its answers posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
+        agreement.cpa_id
+    );
+    let answer = partner.ask(question, agreement, now).await?;
+    let message = answer.message();
+    if let Some(list) = &message.error_list {
+        bail!("the gateway refuses:\n{}", list.errors.iter().map(told).collect::<Vec<_>>().join("\n"));
+    }
+    let about = message.header.data.ref_to_message_id.as_ref();
+    ensure!(about == Some(message_id), "the gateway answers something else");
+    Ok(answer)
+}

@@ -1,0 +1,123 @@
+//! What handlers ask of each other: Ping and message status in both directions, and the acknowledgment of a next MSH
+//! (ebMS 2.0, 7, 8, 10; digest, 12, 13, 15).
+
+use gwanmun::codec::envelope::decode_envelope;
+use gwanmun::codec::xml::XmlLimits;
+use gwanmun::model::Actor;
+use serde_json::Value;
+
+use crate::correspondent::{Correspondent, Told};
+use crate::forgery::with_block;
+use crate::process::run;
+use crate::world::World;
+
+/// What the program prints as JSON, and whether it exits with 0.
+fn told(world: &World, arguments: &[&str]) -> (Value, bool) {
+    let ran = run(&world.path(""), arguments);
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{arguments:?}: {said}"));
+    (value, ran.status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_learns_whether_a_partner_can_be_reached() {
+    let world = World::new();
+    let _gateway = world.serve().await;
+    let check = |party: &str| {
+        let (told, well) = told(&world, &["party", "check", party, "--json"]);
+        let agreement = &told["agreements"][0];
+        let steps = agreement["steps"].as_array().expect("there are some");
+        let steps =
+            steps.iter().map(|step| format!("{} {}", step["step"].as_str().expect("text"), step["ok"]));
+        (steps.collect::<Vec<_>>().join(", "), agreement["steps"].clone(), well)
+    };
+    let (steps, _, well) = check("KFDA");
+    assert_eq!((&*steps, well), ("agreement true, connect false", false), "nobody listens yet");
+
+    let _kfda = world.play("kfda", &[]).await;
+    let _npqs = world.play("npqs", &[]).await;
+    // KFDA answers on the connection; NPQS by a POST of its own, which shows that it reaches the gateway too.
+    for party in ["KFDA", "AG000000000002"] {
+        let (steps, told, well) = check(party);
+        let expected = "agreement true, connect true, tls true, answer true, pong true";
+        assert_eq!((&*steps, well), (expected, true), "{party}");
+        let pong = told[4]["says"].as_str().expect("text");
+        assert!(pong.starts_with("signed and verified, after "), "{pong}");
+    }
+    assert_eq!(world.list("/deliveries").await, Vec::<Value>::new(), "nothing is recorded");
+
+    // Somebody else at the endpoint of KFDA.
+    let nvrqs = world.read("nvrqs.toml");
+    let listen = |text: &str| text.lines().find(|line| line.starts_with("ebms")).expect("listens").to_owned();
+    let endpoint = |text: &str| listen(text).split('"').nth(1).expect("an address").to_owned();
+    let (of_nvrqs, of_kfda) = (endpoint(&nvrqs), endpoint(&world.read("kfda.toml")));
+    let [of_kfda, of_nvrqs] = [of_kfda, of_nvrqs].map(|address| address.replace("127.0.0.1", "localhost"));
+    world.edit("partners/kfda.toml", &of_kfda, &of_nvrqs);
+    let _nvrqs = world.play("nvrqs", &[]).await;
+    let reload = run(&world.path(""), ["reload"]);
+    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    let (steps, told, well) = check("KFDA");
+    assert_eq!((&*steps, well), ("agreement true, tls false", false));
+    assert!(told[1]["says"].as_str().expect("text").contains("wrong-party"), "{told}");
+
+    let _kpta = world.play("kpta", &["--dead"]).await;
+    let (steps, told, well) = check("KPTA");
+    assert_eq!((&*steps, well), ("agreement true, answer false", false));
+    assert_eq!(told[1]["says"], "nothing came within 10 s");
+
+    let words = run(&world.path(""), ["party", "check", "NVRQS"]);
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(words.contains("pong       ok     signed and verified"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_pings_and_hears_of_its_own_messages() {
+    let world = World::new();
+    let _gateway = world.serve().await;
+    let send = |config: &str, question: &[&str]| {
+        told(&world, &[&["send", "--config", config, "--json"], question].concat())
+    };
+    let (pong, well) = send("broker.toml", &["--ping"]);
+    assert!(well && pong["signed"] == true && pong["cpa_id"] == "swgw-broker-1", "{pong}");
+
+    let names = ["929.xml", "X01.xml", "X02.xml", "FR2.xml", "phytosanitary-certificate.pdf"];
+    let files = names.map(|name| format!("examples/{name}"));
+    let (receipt, well) = send("broker.toml", &files.each_ref().map(String::as_str));
+    assert!(well, "{receipt}");
+    let id = receipt["message_id"].as_str().expect("text");
+    let status = |config: &str, id: &str| {
+        let (told, well) = send(config, &["--status", id]);
+        assert!(well, "{told}");
+        (told["status"].as_str().expect("text").to_owned(), told["received_at"].is_string())
+    };
+    assert_eq!(status("broker.toml", id), ("Processed".to_owned(), true));
+    assert_eq!(status("broker.toml", "never-sent@broker.practice"), ("NotRecognized".to_owned(), false));
+    assert_eq!(status("kfda.toml", id), ("NotRecognized".to_owned(), false), "it is not theirs");
+    assert_eq!(world.list("/messages").await.len(), 1, "questions leave no record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_is_the_next_msh_too() {
+    let world = World::new();
+    let _gateway = world.serve().await;
+    let broker = Correspondent::new(&world, "broker");
+    for (signed, actors) in
+        [("false", [Actor::ToPartyMsh, Actor::NextMsh].as_slice()), ("true", &[Actor::ToPartyMsh])]
+    {
+        let lodging = world.lodging(if signed == "true" { 1 } else { 2 });
+        let sealed = broker.sealed(&broker.message("GOVCBR929", &lodging.declaration, lodging.payloads));
+        // No signature covers it: it can be added to a message that is signed.
+        let asked = format!(
+            "<eb:AckRequested eb:version=\"2.0\" soap:mustUnderstand=\"1\" soap:actor=\"{}\" \
+             eb:signed=\"{signed}\"/>",
+            Actor::NEXT_MSH
+        );
+        let answer = broker.post(&with_block(&sealed, &asked)).await;
+        assert_eq!(broker.read(&answer, &sealed), Told::Acknowledged, "the To Party's is verified as ever");
+        let envelope = decode_envelope(&answer.body, None, &XmlLimits::ENVELOPE).expect("is an envelope");
+        let given: Vec<_> = envelope.message.acknowledgments.iter().map(|given| given.actor).collect();
+        assert_eq!(given, actors, "signed: {signed}");
+        let warned = envelope.message.error_list.is_some();
+        assert_eq!(warned, signed == "true", "a signed one is not given, which is told");
+    }
+}
