@@ -5,7 +5,7 @@ use super::decide::{Desk, Inbound};
 use super::event::Arrival;
 use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
-use super::{customs as customs_notice, enclose, ids, lodge, notice, refuse, result};
+use super::{customs as customs_notice, enclose, ids, lodge, notice, refuse, result, signal};
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
     PartyKey, Sealed, StoredMessage, SyncReplyMode,
@@ -46,36 +46,50 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
     let message = verified.message();
     let known = desk.view.message.as_ref();
     match standing_of(known.map(|known| &known.record), &message.content_digest()) {
-        Standing::New => {}
-        Standing::Repeat => return repeat(&inbound, known.and_then(|known| known.response.clone())),
-        Standing::Conflict => return refuse::conflict(&inbound),
+        Standing::New => {
+            let mut step = fresh(&inbound);
+            // What it acknowledges is said and signed, also when the rest of it is refused; but not before it is kept.
+            if step.message.is_some() {
+                step.join(signal::acknowledged_beside(desk, arrival));
+            }
+            step
+        }
+        Standing::Repeat => repeat(&inbound, known.and_then(|known| known.response.clone())),
+        Standing::Conflict => refuse::conflict(&inbound),
     }
+}
+
+/// A message that was never seen.
+fn fresh(inbound: &Inbound<'_>) -> Step {
+    let Inbound { desk, arrival, agreement, .. } = *inbound;
+    let verified = &arrival.verified;
+    let message = verified.message();
     let mut errors = check_arrival(message, agreement, desk.now, desk.context.age);
     errors.extend(check_next_msh(verified.asked_of_next_msh(), agreement));
     if errors.is_empty() {
         errors = arrival.documents.errors(message);
     }
     if !errors.is_empty() {
-        return refuse::stored(&inbound, errors);
+        return refuse::stored(inbound, errors);
     }
     let Some(rule) = desk.context.envelope(verified) else {
         let (service, action) = (&message.header.service.value, &message.header.action);
-        return quarantine(&inbound, &format!("no envelope rule knows {service} {action} from this sender"));
+        return quarantine(inbound, &format!("no envelope rule knows {service} {action} from this sender"));
     };
     if needs_customs(rule) && customs(desk).is_none() {
         return Step::unavailable(desk, arrival, "no party is registered as customs");
     }
     let decided = match rule.pipeline {
-        Pipeline::Lodge => lodge::lodge(&inbound, rule),
-        Pipeline::Application => enclose::late_application(&inbound),
-        Pipeline::Result => result::result(&inbound, rule),
-        Pipeline::Notice => notice::notice(&inbound, rule),
-        Pipeline::CustomsNotice => customs_notice::notice(&inbound, rule),
+        Pipeline::Lodge => lodge::lodge(inbound, rule),
+        Pipeline::Application => enclose::late_application(inbound),
+        Pipeline::Result => result::result(inbound, rule),
+        Pipeline::Notice => notice::notice(inbound, rule),
+        Pipeline::CustomsNotice => customs_notice::notice(inbound, rule),
     };
     match decided {
         Ok(step) => step,
-        Err(Decline::Refuse(errors)) => refuse::stored(&inbound, errors),
-        Err(Decline::Quarantine(reason)) => quarantine(&inbound, &reason),
+        Err(Decline::Refuse(errors)) => refuse::stored(inbound, errors),
+        Err(Decline::Quarantine(reason)) => quarantine(inbound, &reason),
     }
 }
 
@@ -130,6 +144,14 @@ pub(super) fn kept(
 }
 
 impl Step {
+    /// Takes over what another step does; it must have no message, answer or case of its own.
+    fn join(&mut self, other: Self) {
+        self.deliveries.extend(other.deliveries);
+        self.audit.extend(other.audit);
+        self.noted.extend(other.noted);
+        self.wake.extend(other.wake);
+    }
+
     fn acknowledge(&mut self, inbound: &Inbound<'_>) {
         let verified = &inbound.arrival.verified;
         let message = verified.message();

@@ -38,7 +38,7 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
 }
 
 /// The delivery is the answer, should it have travelled by itself: a repeat sends it again. So does the refusal of
-/// other content under this key.
+/// other content under this key. And a delivery of ours that the message acknowledges.
 fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     let key = arrival.key();
     let rule = context.envelope(&arrival.verified);
@@ -49,6 +49,10 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     Needs {
         delivery: Some(DeliveryLocator::Id(ids::answer_to(&key))),
         refusal: by_itself.then(|| refuse::id_by_content(&key.sender, message)),
+        acknowledged: signal::piggybacked(message).map(|acknowledgment| DeliveryLocator::Sent {
+            destination: key.sender.clone(),
+            message_id: acknowledgment.ref_to_message_id.clone(),
+        }),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),
         ..Needs::default()

@@ -1,5 +1,5 @@
-//! A signal arrives: an acknowledgment completes a delivery only when it proves that the very message was
-//! received; an error ends it (P4; ebMS 2.0, 4.2, 6.5.3); Ping and StatusRequest are answered (7, 8).
+//! A signal arrives, alone or on a user message: an acknowledgment completes a delivery only when it proves that the
+//! very message was received; an error ends it (P4; ebMS 2.0, 4.2, 6.5.3); Ping and StatusRequest are answered (7, 8).
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
@@ -9,8 +9,8 @@ use super::service;
 use super::step::{DeliveryDraft, Octets, Reply, Says, Step};
 use crate::case::DeliveryEnd;
 use crate::model::{
-    Delivery, DeliveryPurpose, DeliveryState, ErrorList, Message, MessageId, Severity, SignalAction,
-    StatusBody, TimelineEntry,
+    Acknowledgment, Delivery, DeliveryPurpose, DeliveryState, ErrorList, Message, MessageId, MessageKind,
+    Sealed, Severity, SignalAction, StatusBody, TimelineEntry,
 };
 use crate::msh::check_receipt;
 use crate::store::Versioned;
@@ -18,7 +18,10 @@ use crate::telemetry::EventCode;
 
 pub(super) fn arrived(desk: Desk<'_>, arrival: &Arrival, action: SignalAction) -> Step {
     let mut step = match action {
-        SignalAction::Acknowledgment => acknowledged(desk, arrival),
+        SignalAction::Acknowledgment => {
+            let found = desk.view.delivery.as_ref().map(|stored| (stored, desk.view.sealed.as_ref()));
+            acknowledged(desk, arrival, found)
+        }
         SignalAction::MessageError => errors(desk, arrival),
         SignalAction::Ping | SignalAction::StatusRequest => {
             match desk.context.registry.agreement(arrival.verified.cpa_id()) {
@@ -47,10 +50,30 @@ pub(super) fn answered(message: &Message) -> Option<&MessageId> {
     }
 }
 
-fn acknowledged(desk: Desk<'_>, arrival: &Arrival) -> Step {
+/// The Acknowledgment that a user message carries beside what it says (digest, 10). Its RefToMessageId is its own: that
+/// of the header is what the message itself answers.
+pub(super) fn piggybacked(message: &Message) -> Option<&Acknowledgment> {
+    message.acknowledgments.first().filter(|_| message.kind == MessageKind::User)
+}
+
+/// What a user message acknowledges beside what it says. A verified Acknowledgment is as good here as alone: the
+/// message's own signature covers it, and its references are held against what was sent in the same way.
+pub(super) fn acknowledged_beside(desk: Desk<'_>, arrival: &Arrival) -> Step {
+    if piggybacked(arrival.verified.message()).is_none() {
+        return Step::default();
+    }
+    let found = desk.view.acknowledged.as_ref();
+    acknowledged(desk, arrival, found.map(|found| (&found.delivery, found.sealed.as_ref())))
+}
+
+/// What the first Acknowledgment of a message says of the delivery that it names, with the octets that went out.
+fn acknowledged(
+    desk: Desk<'_>,
+    arrival: &Arrival,
+    found: Option<(&Versioned<Delivery>, Option<&Sealed>)>,
+) -> Step {
     let verified = &arrival.verified;
-    let Some((stored, acknowledgment)) =
-        desk.view.delivery.as_ref().zip(verified.message().acknowledgments.first())
+    let Some(((stored, sealed), acknowledgment)) = found.zip(verified.message().acknowledgments.first())
     else {
         return noted(desk, arrival, "an acknowledgment of nothing that we sent");
     };
@@ -60,7 +83,7 @@ fn acknowledged(desk: Desk<'_>, arrival: &Arrival) -> Step {
     }
     let agreement = desk.context.registry.agreement(&delivery.cpa_id);
     let agreement = agreement.filter(|agreement| agreement.cpa_id == *verified.cpa_id());
-    let sent = desk.view.sealed.as_ref().map(|sealed| sealed.references.as_slice());
+    let sent = sealed.map(|sealed| sealed.references.as_slice());
     let (Some(agreement), Some(sent)) = (agreement, sent) else {
         return refused_receipt(
             desk,

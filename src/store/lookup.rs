@@ -3,8 +3,8 @@
 use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, PartSource, Sealed, StoredMessage};
 
 use super::{
-    CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, StoreError, Versioned,
-    View,
+    Acknowledged, CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, StoreError,
+    Versioned, View,
 };
 
 /// Reading one record by its key, as of one instant.
@@ -34,6 +34,13 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     if let Some(id) = &needs.refusal {
         view.refusal = rows.delivery(&DeliveryLocator::Id(id.clone()))?;
     }
+    if let Some(locator) = &needs.acknowledged {
+        view.acknowledged = match acknowledged(rows, locator) {
+            // Damage stays with its record, which is found when it is due: the message has more to say (P12).
+            Err(StoreError::Damaged(_)) => None,
+            found => found?,
+        };
+    }
     for key in &needs.case {
         if let Some(case) = rows.correlated(key)? {
             view.taken.insert(key.clone(), case);
@@ -47,9 +54,8 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
         view.found_by.get_or_insert(CorrelationKey::Case(id));
     }
     if let Some(delivery) = view.delivery.as_ref().map(|delivery| &delivery.value) {
-        if needs.sealed && delivery.sealed {
-            let octets = rows.sealed(&delivery.id)?;
-            view.sealed = Some(octets.ok_or_else(|| missing(format!("octets of delivery {}", delivery.id)))?);
+        if needs.sealed {
+            view.sealed = octets_of(rows, delivery)?;
         }
         if needs.parts_of_delivery {
             for part in &delivery.parts {
@@ -63,6 +69,21 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
         }
     }
     Ok(view)
+}
+
+fn acknowledged(rows: &impl Rows, locator: &DeliveryLocator) -> Result<Option<Acknowledged>, StoreError> {
+    let Some(delivery) = rows.delivery(locator)? else { return Ok(None) };
+    let sealed = octets_of(rows, &delivery.value)?;
+    Ok(Some(Acknowledged { delivery, sealed }))
+}
+
+/// The octets of a delivery, which are there once it says so.
+fn octets_of(rows: &impl Rows, delivery: &Delivery) -> Result<Option<Sealed>, StoreError> {
+    if !delivery.sealed {
+        return Ok(None);
+    }
+    let octets = rows.sealed(&delivery.id)?;
+    octets.map(Some).ok_or_else(|| missing(format!("octets of delivery {}", delivery.id)))
 }
 
 /// The case that a key leads to.

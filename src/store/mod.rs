@@ -36,7 +36,7 @@ pub use report::{
     Health, Listing, MessageFilter, Queue, Stats,
 };
 pub use sqlite::{SqliteStore, StoreOptions};
-pub use view::{CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
+pub use view::{Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
 
 use std::collections::BTreeMap;
 

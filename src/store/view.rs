@@ -28,6 +28,8 @@ pub struct Needs {
     pub parts_of_delivery: bool,
     /// The error message that was made before, should this event be the same mistake again.
     pub refusal: Option<DeliveryId>,
+    /// The delivery that a message acknowledges beside what it says for itself.
+    pub acknowledged: Option<DeliveryLocator>,
 }
 
 /// A key that leads to a case.
@@ -109,6 +111,8 @@ pub struct View {
     pub bodies: BTreeMap<MessageKey, Octets>,
     /// The error message that was made before.
     pub refusal: Option<Versioned<Delivery>>,
+    /// The delivery that is acknowledged.
+    pub acknowledged: Option<Acknowledged>,
 }
 
 /// A record and the version to name when writing it back.
@@ -118,6 +122,15 @@ pub struct Versioned<T> {
     pub value: T,
     /// 1 when it was made, one more for each change.
     pub version: u64,
+}
+
+/// A delivery that a message acknowledges beside what it says for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The delivery.
+    pub delivery: Versioned<Delivery>,
+    /// Its octets, when it is sealed.
+    pub sealed: Option<Sealed>,
 }
 
 /// A message that was received before.

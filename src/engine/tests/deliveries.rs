@@ -88,6 +88,50 @@ fn only_a_receipt_for_these_digests_completes_a_delivery_p4() {
 }
 
 #[test]
+fn an_acknowledgment_on_a_business_message_is_as_good_as_one_alone_p4() {
+    fn check(change: impl FnOnce(&mut Acknowledgment), refused: bool, expected: DeliveryState, event: &str) {
+        let mut world = World::new();
+        world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+        let id = delivery(&world, AGENCIES[0].1, "GOVCBRX01").id;
+        world.drive(&Event::Due(id.clone()));
+        let sent = world.sent[0].clone();
+        let mut given = Acknowledgment {
+            actor: Actor::ToPartyMsh,
+            timestamp: world.now,
+            ref_to_message_id: world.delivery(&id).message_id,
+            from: Vec::new(),
+            references: sent.sealed.references,
+        };
+        change(&mut given);
+        let posted = answer(&world, 0, "r0", Outcome::Approved).with(|message| {
+            message.acknowledgments.push(given);
+            message.header.duplicate_elimination = !refused;
+        });
+        world.logged.clear();
+        let reply = world.post(&posted);
+        assert_eq!(world.delivery(&id).state, expected);
+        assert!(world.logged(event).is_some(), "{event}");
+        assert_eq!(world.stored(&posted).expect("it is kept").accepted, !refused);
+        assert_eq!(world.case().applications[0].state == ApplicationState::Created, refused);
+        assert_eq!(world.post(&posted), reply);
+        assert_eq!(world.delivery(&id).state, expected, "a repeat changes nothing");
+        world.check_laws();
+    }
+    use DeliveryState::{AwaitingAcknowledgment, Delivered};
+    check(|_| {}, false, Delivered, "delivery.delivered");
+    check(|_| {}, true, Delivered, "delivery.delivered");
+    check(
+        |given| given.references[0].value[0] ^= 1,
+        false,
+        AwaitingAcknowledgment,
+        "delivery.receipt-refused",
+    );
+    check(|given| given.references.clear(), false, AwaitingAcknowledgment, "delivery.receipt-refused");
+    let nothing = MessageId::new("nothing@sw.example").expect("a MessageId");
+    check(|given| given.ref_to_message_id = nothing, false, AwaitingAcknowledgment, "signal.ignored");
+}
+
+#[test]
 fn an_acknowledgment_may_overtake_the_response_and_come_again() {
     let mut world = World::new();
     let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);

@@ -2,8 +2,8 @@
 
 use crate::model::{DeliveryState, PartyKey, TimelineEntry, Timestamp};
 use crate::store::{
-    AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict, CorrelationKey, DeliveryFilter,
-    DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Store,
+    Acknowledged, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict, CorrelationKey,
+    DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Store,
 };
 
 use super::commit;
@@ -82,11 +82,12 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
         let needs = Needs {
             message: Some(message_key("broker", 100)),
             case: vec![CorrelationKey::Declaration("no such".into())],
-            delivery: Some(locator),
+            delivery: Some(locator.clone()),
             case_of_delivery: true,
             sealed: true,
             parts_of_delivery: true,
             refusal: Some(delivery_id(100)),
+            acknowledged: Some(locator),
         };
         let view = store.load(&needs).expect("readable");
         let message = view.message.expect("the message");
@@ -94,6 +95,10 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
         assert_eq!(message.response.expect("its answer"), sealed("answer to 100"));
         let found = view.delivery.expect("the delivery");
         assert_eq!((&found.value, found.version), (&first, 1));
+        assert_eq!(
+            view.acknowledged,
+            Some(Acknowledged { delivery: found.clone(), sealed: Some(octets.clone()) })
+        );
         assert_eq!(view.refusal, Some(found));
         assert_eq!(view.sealed.as_ref(), Some(&octets));
         assert_eq!(view.case.expect("the case of the delivery").value, case(100));

@@ -33,6 +33,7 @@ fn needs(number: u32) -> Needs {
         sealed: true,
         parts_of_delivery: true,
         refusal: None,
+        acknowledged: None,
     }
 }
 
