@@ -39,6 +39,7 @@ impl World {
                         owed.extend(letter.owed.iter().map(about));
                     }
                     (Fate::Refused(_), true) => {}
+                    (Fate::Refused(_), false) if posted.renewed => {}
                     (fate, false) => findings.push(format!("{name}: {action} {id} ended as {fate:?} (P8)")),
                     (fate, true) => findings.push(format!("{name}: forged {id} ended as {fate:?} (P3)")),
                 }

@@ -6,6 +6,13 @@ use crate::chance::Chance;
 use crate::parties::Who;
 use crate::partner::Manners;
 
+/// How a clock differs from the right time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offset {
+    Ahead(Duration),
+    Behind(Duration),
+}
+
 /// Odds are "one in so many"; 0 is never.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
@@ -23,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) full_disk: u64,
     /// The outcome of a commit does not reach the gateway.
     pub(crate) unknown_outcome: u64,
+    /// A partner dies when it is asked, before it has taken what it is asked or after that.
+    pub(crate) partner_crash: u64,
     /// A partner treats a message badly.
     pub(crate) bad_manners: u64,
     /// A partner posts once more what was answered before.
@@ -31,6 +40,8 @@ pub(crate) struct Faults {
     pub(crate) forgery: u64,
     /// A partner cannot be reached, from one instant to another after the begin.
     pub(crate) outages: Vec<(Who, Duration, Duration)>,
+    /// The clock of a party is so far off from an instant after the begin on, until the next one of its own.
+    pub(crate) clock_steps: Vec<(Who, Duration, Offset)>,
     /// A partner can never be reached, and the gateway gives up after two retries.
     pub(crate) dead: Option<Who>,
     /// The gateway dies at this point, counted from 1, whatever the odds.
@@ -55,10 +66,12 @@ impl Faults {
             failed_sync: odds(40, 250),
             full_disk: odds(15, 60),
             unknown_outcome: odds(15, 60),
+            partner_crash: odds(8, 30),
             bad_manners: odds(3, 10),
             forgetting: odds(2, 6),
             forgery: odds(2, 6),
             outages: Vec::new(),
+            clock_steps: Vec::new(),
             dead: None,
             crash_at: None,
             last: Duration::ZERO,
@@ -70,7 +83,34 @@ impl Faults {
                 faults.outages.push((who, from, from + chance.millis(5_000, 200_000)));
             }
         }
+        faults.draw_clock_steps(chance);
         faults
+    }
+
+    /// Half of the runs have right clocks, a quarter has steps of minutes, a quarter steps of up to days.
+    fn draw_clock_steps(&mut self, chance: &mut Chance) {
+        let furthest = match chance.below(4) {
+            0 => CLOCK_MINUTES,
+            1 => CLOCK_DAYS,
+            _ => return,
+        };
+        let last = u64::try_from(self.last.as_millis()).expect("a short run");
+        for who in Who::PARTNERS.into_iter().chain([Who::Gateway]) {
+            let steps = if who == Who::Gateway || chance.one_in(3) { 1 + chance.below(3) } else { 0 };
+            for _ in 0..steps {
+                let (at, by) = (chance.millis(0, last), chance.millis(1_000, furthest));
+                let offset = if chance.one_in(2) { Offset::Ahead(by) } else { Offset::Behind(by) };
+                self.clock_steps.push((who, at, offset));
+            }
+        }
+    }
+
+    /// How far off a clock is at most.
+    pub(crate) fn clock_reach(&self) -> Duration {
+        let offsets = self.clock_steps.iter().map(|(_, _, offset)| match offset {
+            Offset::Ahead(by) | Offset::Behind(by) => *by,
+        });
+        offsets.max().unwrap_or_default()
     }
 
     /// How a partner treats the next message.
@@ -91,3 +131,8 @@ impl Faults {
         ])
     }
 }
+
+/// Clocks that are off by this go from one end to the other by the step that no delivery may end by (P9).
+const CLOCK_MINUTES: u64 = 30 * 60 * 1000;
+/// Less than how old messages may be.
+const CLOCK_DAYS: u64 = 3 * 86_400_000;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use gwanmun::codec::envelope::{decode_fault, encode_fault};
 use gwanmun::engine::{
@@ -73,6 +74,8 @@ enum Stage {
     Commit(Box<Batch>, Pending, Places),
 }
 
+/// A sender looks again after so long at the latest.
+const LONGEST_SLEEP_MILLIS: u64 = 60_000;
 /// How often an event is decided again because somebody else wrote in between.
 const TRIES_MAX: u32 = 20;
 
@@ -183,7 +186,7 @@ impl World {
 
     fn opened(&mut self, from: Who, entity: Entity, waiting: bool) -> Event {
         let Entity { content_type, body } = entity;
-        let (site, received_at) = (self.gateway.site.clone(), self.now);
+        let (site, received_at) = (self.gateway.site.clone(), self.clock(Who::Gateway));
         let wire = Wire { content_type: &content_type, body: &body, peer: Some(certificate(from)) };
         match open(&wire, &site.trust, received_at) {
             Ok(verified) => {
@@ -231,9 +234,10 @@ impl World {
         let needs = needs(&handling.event, &context);
         let mut view = self.gateway.store().load(&needs).expect("the store can be read");
         let hidden = self.gateway.plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
-        let mut step = decide(self.now, &handling.event, &view, &context);
+        let now = self.clock(Who::Gateway);
+        let mut step = decide(now, &handling.event, &view, &context);
         let places = self.hold(step.promptable());
-        step.begin(self.now, &handling.event, &context, &places);
+        step.begin(now, &handling.event, &context, &places);
         let sealed = step.seal(keys(Who::Gateway)).expect("everything can be sealed");
         let (mut batch, pending) = match sealed.split() {
             Ready::Act(actions) => {
@@ -425,7 +429,7 @@ impl World {
 
     /// The gateway takes in hand what is due at a destination, as far as its window has room.
     pub(crate) fn gateway_looks(&mut self, number: u64, who: Who) {
-        let now = self.now;
+        let now = self.clock(Who::Gateway);
         let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
         let Some(lane) = life.lanes.get_mut(&who) else { return };
         lane.look = None;
@@ -444,8 +448,17 @@ impl World {
         }
         // A full window looks again when something leaves the hand.
         if let Some(next) = next.filter(|_| !is_full) {
-            let soon = now.plus(std::time::Duration::from_secs(1));
-            self.look_at(number, who, if next <= now { soon } else { next });
+            let wait = if next <= now { Duration::from_secs(1) } else { next.since(now) };
+            self.look_at(number, who, self.now.plus(wait));
+        }
+    }
+
+    /// Its clock shows another time: it sleeps no longer than so long, and looks at what is due by that.
+    pub(crate) fn gateway_clock_is_set(&mut self) {
+        let Some(number) = self.gateway.life.as_ref().map(|life| life.number) else { return };
+        for who in Who::PARTNERS {
+            let wait = self.chance.millis(0, LONGEST_SLEEP_MILLIS);
+            self.look_at(number, who, self.now.plus(wait));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The simulation (engineering guide, 12): gateway, broker, customs and agencies in one process, over a virtual
-//! clock, network and disk that are drawn from a seed.
+//! clock, network and disk that are drawn from a seed. Gateway and partners die and start again on what they had
+//! kept; each party's clock may step by minutes to days, either way, and is set right when faults stop.
 //!
 //! Real: the engine, the codec, opening and sealing with generated P-256 keys, the rules of `routing-rules/`,
 //! and the record formats of the store. Not real: sockets, TLS, SQLite's own files, threads.

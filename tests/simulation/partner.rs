@@ -1,5 +1,6 @@
 //! A partner's message handler: it speaks real ebMS octets, keeps what it promised, de-duplicates by MessageId,
-//! hands on, and repeats what it sent until it is answered. It never crashes; while faults last it may lie.
+//! hands on, and repeats what it sent until it is answered. It may crash, and then has what it had journalled: all but
+//! what was on its way. While faults last it may lie.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,11 +107,16 @@ pub(crate) struct Posted {
     pub(crate) forges: Option<usize>,
     pub(crate) attempts: u32,
     pub(crate) fate: Fate,
+    /// It was refused for its age, and what it says went out once more as a new message.
+    pub(crate) renewed: bool,
 }
 
 /// A partner.
 pub(crate) struct Partner {
     pub(crate) who: Who,
+    /// How often it was started.
+    pub(crate) life: u64,
+    pub(crate) is_up: bool,
     pub(crate) handed_on: Vec<Message>,
     pub(crate) posted: Vec<Posted>,
     /// What it saw that no honest gateway does.
@@ -141,6 +147,8 @@ impl Partner {
     pub(crate) fn new(who: Who, terms: &Terms) -> Self {
         Self {
             who,
+            life: 1,
+            is_up: true,
             handed_on: Vec::new(),
             posted: Vec::new(),
             complaints: Vec::new(),
@@ -239,7 +247,7 @@ impl Partner {
         let message = msh::compose(&self.agreement, posting, letter.payloads.clone());
         let sealed = seal(&message, Some(signer(self.who))).expect("a message can be sealed");
         let (letter, fate) = (Some(letter), Fate::Open);
-        self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate });
+        self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate, renewed: false });
         self.posted.len() - 1
     }
 
@@ -247,7 +255,8 @@ impl Partner {
     pub(crate) fn keep_signal(&mut self, sealed: Sealed) -> usize {
         let message_id = MessageId::new("signal").expect("a MessageId");
         let fate = Fate::Open;
-        self.posted.push(Posted { sealed, message_id, letter: None, forges: None, attempts: 0, fate });
+        let (letter, forges) = (None, None);
+        self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate, renewed: false });
         self.posted.len() - 1
     }
 
@@ -266,8 +275,10 @@ impl Partner {
         let about = message.header.data.ref_to_message_id.as_ref();
         let is_error = message.error_list.is_some();
         let place = place.or_else(|| {
-            let is_about = |it: &Posted| Some(&it.message_id) == about && it.forges.is_some() == is_error;
-            self.posted.iter().position(is_about)
+            let is_about = |it: &Posted| Some(&it.message_id) == about;
+            let forged = self.posted.iter().position(|it| is_about(it) && it.forges.is_some());
+            let honest = || self.posted.iter().position(|it| is_about(it) && it.forges.is_none());
+            forged.filter(|_| is_error).or_else(honest)
         });
         if let Some(errors) = &message.error_list {
             let told: Vec<_> =

@@ -22,6 +22,8 @@ pub(crate) enum Errand {
     Rule { declaration: String, action: &'static str, status: Option<&'static str> },
     /// A partner forgets that something was answered, and posts it once more.
     PostAgain { place: usize },
+    /// A partner posts as a new message what was refused for the age of this one.
+    Renew { place: usize },
     /// A partner posts other content under the MessageId of what stands at this place.
     Forge { place: usize },
 }
@@ -152,6 +154,7 @@ impl World {
 
     /// A partner goes on an errand.
     pub(crate) fn go(&mut self, who: Who, errand: Errand) {
+        // Documents are dated by people.
         let now = self.now;
         let number = self.partner(who).posted.len() + 1;
         match errand {
@@ -182,6 +185,7 @@ impl World {
                 self.write(who, letter);
             }
             Errand::PostAgain { place } => self.post_again(who, place),
+            Errand::Renew { place } => self.renew(who, place),
             Errand::Forge { place } => self.forge(who, place),
         }
     }
@@ -222,8 +226,17 @@ impl World {
         self.write(Who::Broker, letter);
     }
 
-    /// Something that a partner posted was answered: it may do it again, or something worse.
+    /// Something that a partner posted was answered: what was refused while clocks were wrong it posts anew; what was
+    /// acknowledged it may post again, or do something worse.
     pub(crate) fn relapse(&mut self, who: Who, place: usize) {
+        let posted = &self.partners[&who].posted[place];
+        if let Fate::Refused(why) = &posted.fate
+            && posted.forges.is_none()
+            && self.is_wrong_time(why)
+        {
+            let after = self.chance.millis(5_000, 30_000);
+            return self.send_on_errand(after, who, Errand::Renew { place });
+        }
         let posted = &self.partner(who).posted[place];
         if posted.forges.is_some() || !matches!(posted.fate, Fate::Acknowledged(_)) {
             return;
@@ -236,6 +249,19 @@ impl World {
             let after = self.chance.millis(100, 60_000);
             self.send_on_errand(after, who, Errand::Forge { place });
         }
+    }
+
+    /// Whether an error is about the time of a message, in a run in which clocks are wrong.
+    fn is_wrong_time(&self, why: &str) -> bool {
+        let told = ["TimeToLiveExpired: TimeToLive", "Inconsistent: Timestamp"];
+        !self.scenario.faults.clock_steps.is_empty() && told.iter().any(|start| why.starts_with(start))
+    }
+
+    fn renew(&mut self, who: Who, place: usize) {
+        let posted = &mut self.partner(who).posted[place];
+        posted.renewed = true;
+        let letter = posted.letter.clone().expect("signals are not refused");
+        self.write(who, letter);
     }
 
     fn forge(&mut self, who: Who, place: usize) {

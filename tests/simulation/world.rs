@@ -10,7 +10,7 @@ use std::time::Duration;
 use gwanmun::model::{DeliveryId, SyncReplyMode, Timestamp};
 
 use crate::chance::Chance;
-use crate::faults::Faults;
+use crate::faults::{Faults, Offset};
 use crate::gateway::Gateway;
 use crate::parties::{Terms, Who};
 use crate::partner::{Entity, Fate, Letter, Partner, Response};
@@ -49,6 +49,7 @@ impl Scenario {
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) chance: Chance,
+    /// The right time, which no clock of a party need show.
     pub(crate) now: Timestamp,
     pub(crate) gateway: Gateway,
     pub(crate) partners: BTreeMap<Who, Partner>,
@@ -58,6 +59,7 @@ pub(crate) struct World {
     pub(crate) trace: Vec<String>,
     /// Points at which the gateway could have died so far.
     pub(crate) points: u64,
+    clocks: BTreeMap<Who, Offset>,
     agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
     happenings: u64,
@@ -81,7 +83,11 @@ enum Happening {
     /// The gateway is started again.
     Start,
     /// A partner looks whether what it posted is answered.
-    Insist { who: Who, place: usize },
+    Insist { who: Who, life: u64, place: usize },
+    /// A partner is started again.
+    Rise { who: Who },
+    /// A clock is set, so far off; or right.
+    Clock { who: Who, offset: Option<Offset> },
     /// A partner does something of its own accord.
     Errand { who: Who, errand: Errand },
 }
@@ -101,7 +107,7 @@ pub(crate) enum Purpose {
     /// The gateway transmits a delivery.
     Transmit(Transmitted),
     /// A partner posts what stands at this place.
-    Post { place: usize },
+    Post { life: u64, place: usize },
 }
 
 /// A transmission of the gateway: in which of its lives, of what.
@@ -139,7 +145,7 @@ impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let mut chance = Chance::seeded(scenario.seed);
         let mut terms: BTreeMap<_, _> =
-            Who::PARTNERS.into_iter().map(|who| (who, terms(&mut chance))).collect();
+            Who::PARTNERS.into_iter().map(|who| (who, terms(&mut chance, &scenario.faults))).collect();
         if let Some(dead) = scenario.faults.dead.and_then(|who| terms.get_mut(&who)) {
             dead.retries = 2;
         }
@@ -151,6 +157,7 @@ impl World {
             findings: Vec::new(),
             trace: Vec::new(),
             points: 0,
+            clocks: BTreeMap::new(),
             agenda: BTreeMap::new(),
             planned: 0,
             happenings: 0,
@@ -160,6 +167,12 @@ impl World {
             chance,
             partners,
         };
+        for (who, at, offset) in world.scenario.faults.clock_steps.clone() {
+            world.plan(at, Happening::Clock { who, offset: Some(offset) });
+        }
+        for who in Who::PARTNERS.into_iter().chain([Who::Gateway]) {
+            world.plan(world.scenario.faults.last, Happening::Clock { who, offset: None });
+        }
         world.start_gateway();
         for number in 1..=world.scenario.declarations {
             let after = world.chance.millis(0, 20_000);
@@ -170,7 +183,8 @@ impl World {
 
     /// Lets everything happen, until nothing is left.
     pub(crate) fn run(&mut self) {
-        let end = self.calm_from().plus(QUIET_AFTER);
+        // What was set by one wrong clock may be waited for by another.
+        let end = self.calm_from().plus(QUIET_AFTER + 2 * self.scenario.faults.clock_reach());
         while let Some(((at, _), happening)) = self.agenda.pop_first() {
             self.now = at;
             self.happenings += 1;
@@ -192,7 +206,10 @@ impl World {
             Happening::Step { life, handling } => self.gateway_goes_on(life, handling),
             Happening::Look { life, destination } => self.gateway_looks(life, destination),
             Happening::Start => self.start_gateway(),
-            Happening::Insist { who, place } => self.insist(who, place),
+            Happening::Insist { who, life, place } if self.runs(who, life) => self.insist(who, place),
+            Happening::Insist { .. } => {}
+            Happening::Rise { who } => self.rise(who),
+            Happening::Clock { who, offset } => self.set_clock(who, offset),
             Happening::Errand { who, errand } => self.go(who, errand),
         }
     }
@@ -200,6 +217,29 @@ impl World {
     fn plan(&mut self, after: Duration, happening: Happening) {
         self.planned += 1;
         self.agenda.insert((self.now.plus(after), self.planned), happening);
+    }
+
+    /// The time as a party's clock shows it.
+    pub(crate) fn clock(&self, who: Who) -> Timestamp {
+        match self.clocks.get(&who) {
+            Some(Offset::Ahead(by)) => self.now.plus(*by),
+            Some(Offset::Behind(by)) => self.now.minus(*by),
+            None => self.now,
+        }
+    }
+
+    fn set_clock(&mut self, who: Who, offset: Option<Offset>) {
+        let before = match offset {
+            Some(offset) => self.clocks.insert(who, offset),
+            None => self.clocks.remove(&who),
+        };
+        if before == offset {
+            return;
+        }
+        self.note(format!("the clock of {} is set: {offset:?}", who.name()));
+        if who == Who::Gateway {
+            self.gateway_clock_is_set();
+        }
     }
 
     /// When faults stop.
@@ -295,7 +335,10 @@ impl World {
         let (client, server, purpose) = (open.from, open.to, open.purpose.clone());
         match purpose {
             Purpose::Transmit(transmitted) => self.gateway_is_answered(server, transmitted, answer),
-            Purpose::Post { place } => self.partner_is_answered(client, place, &answer),
+            Purpose::Post { life, place } if self.runs(client, life) => {
+                self.partner_is_answered(client, place, &answer);
+            }
+            Purpose::Post { .. } => {}
         }
     }
 
@@ -331,23 +374,62 @@ impl World {
         self.partners.get_mut(&who).expect("everybody takes part")
     }
 
+    /// Whether a partner runs, in this life of its.
+    fn runs(&self, who: Who, life: u64) -> bool {
+        let partner = &self.partners[&who];
+        partner.is_up && partner.life == life
+    }
+
+    /// A point at which a partner may die: it has what it had journalled when it is started again.
+    fn falls_here(&mut self, who: Who, how: &str) -> bool {
+        let falls = self.strikes(self.scenario.faults.partner_crash);
+        if falls {
+            self.note(format!("{} dies {how}", who.name()));
+            self.partner(who).is_up = false;
+            let after = self.chance.millis(500, 30_000);
+            self.plan(after, Happening::Rise { who });
+        }
+        falls
+    }
+
+    /// A partner is started again, and goes on with what is not answered.
+    fn rise(&mut self, who: Who) {
+        let partner = self.partner(who);
+        partner.is_up = true;
+        partner.life += 1;
+        let places = 0..partner.posted.len();
+        self.note(format!("{} is started again", who.name()));
+        for place in places {
+            if self.partners[&who].posted[place].letter.is_some() {
+                self.insist(who, place);
+            }
+        }
+    }
+
     fn partner_is_asked(&mut self, who: Who, request: &Entity, exchange: Option<u64>) {
+        if !self.partners[&who].is_up || self.falls_here(who, "before it takes what it is asked") {
+            return self.answer(exchange, Answer::Nothing);
+        }
         let manners = if self.now < self.calm_from() {
             self.scenario.faults.manners(&mut self.chance)
         } else {
             crate::partner::Manners::Honest
         };
-        let now = self.now;
+        let now = self.clock(who);
         let taken = self.partner(who).take(request, now, manners);
         let response = taken.response.as_ref().map(|it| it.status);
         self.note(format!("{} is asked: {manners:?}, {response:?}", who.name()));
         self.collect_complaints(who);
-        if let Some(response) = taken.response {
-            self.answer(exchange, Answer::Response(response));
-        }
-        if let Some(signal) = taken.signal {
-            let place = self.partner(who).keep_signal(signal);
-            self.insist(who, place);
+        if self.falls_here(who, "before it answers") {
+            self.answer(exchange, Answer::Nothing);
+        } else {
+            if let Some(response) = taken.response {
+                self.answer(exchange, Answer::Response(response));
+            }
+            if let Some(signal) = taken.signal {
+                let place = self.partner(who).keep_signal(signal);
+                self.insist(who, place);
+            }
         }
         self.is_told(who, taken.told);
         if let Some(message) = taken.news {
@@ -359,7 +441,7 @@ impl World {
 
     fn partner_is_answered(&mut self, who: Who, place: usize, answer: &Answer) {
         let Answer::Response(response) = answer else { return };
-        let now = self.now;
+        let now = self.clock(who);
         let told = self.partner(who).answered(place, response, now);
         self.collect_complaints(who);
         self.is_told(who, told);
@@ -388,7 +470,7 @@ impl World {
 
     /// A partner posts a letter, under the MessageId of another one that it posted.
     pub(crate) fn write_under(&mut self, who: Who, letter: Letter, forges: Option<usize>) {
-        let now = self.now;
+        let now = self.clock(who);
         let action = letter.action.clone();
         let place = self.partner(who).compose(letter, now, forges);
         let id = self.partner(who).posted[place].message_id.clone();
@@ -398,34 +480,46 @@ impl World {
     }
 
     fn insist(&mut self, who: Who, place: usize) {
-        let posted = &self.partner(who).posted[place];
+        let partner = self.partner(who);
+        let (life, posted) = (partner.life, &partner.posted[place]);
         let is_signal = posted.letter.is_none();
-        if posted.fate != Fate::Open || (is_signal && posted.attempts > 0) {
+        // What is written while it is down goes out when it is up again.
+        if !partner.is_up || posted.fate != Fate::Open || (is_signal && posted.attempts > 0) {
             return;
         }
         self.post_again(who, place);
         if !is_signal {
             let after = self.chance.millis(8_000, 12_000);
-            self.plan(after, Happening::Insist { who, place });
+            self.plan(after, Happening::Insist { who, life, place });
         }
     }
 
-    /// A partner posts what stands at this place, whether or not it was posted or answered before.
+    /// A partner that is up posts what stands at this place, whether or not it was posted or answered before.
     pub(crate) fn post_again(&mut self, who: Who, place: usize) {
-        let posted = &mut self.partner(who).posted[place];
+        let partner = self.partner(who);
+        if !partner.is_up {
+            return;
+        }
+        let (life, posted) = (partner.life, &mut partner.posted[place]);
         posted.attempts += 1;
         let request = posted.sealed.clone().into();
-        self.post(who, Who::Gateway, request, Purpose::Post { place });
+        self.post(who, Who::Gateway, request, Purpose::Post { life, place });
     }
 }
 
 /// The terms of one agreement. Retries outlast every fault, so that what ends badly is never an accident.
-fn terms(chance: &mut Chance) -> Terms {
+fn terms(chance: &mut Chance, faults: &Faults) -> Terms {
+    const HOUR: Duration = Duration::from_secs(3600);
     Terms {
         sync_reply_mode: chance.pick(&[SyncReplyMode::MshSignalsOnly, SyncReplyMode::None]),
         retries: 200,
         retry_interval: chance.millis(4_000, 12_000),
-        time_to_live: Duration::from_secs(3 * 3600),
+        // No delivery ends by a step of an hour (P9); only what outlasts them is not ended by greater ones.
+        time_to_live: match faults.clock_reach() {
+            Duration::ZERO => 3 * HOUR,
+            reach if reach <= HOUR / 2 => HOUR / 2,
+            reach => 2 * reach + HOUR,
+        },
         window: chance.pick(&[1, 2, 8]),
     }
 }
