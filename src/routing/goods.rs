@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::model::HsCode;
 
-/// One item: every code whose leading digits lie between two prefixes; each end compares at its own length.
+/// One item: every code whose leading digits lie between two prefixes; each end compares at its own length. Kept as
+/// the ten-digit codes at its ends: the check of a long table asks for them some hundred million times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HsRange {
-    low: HsCode,
-    high: HsCode,
+    first: u64,
+    last: u64,
 }
 
 impl HsRange {
@@ -19,14 +20,16 @@ impl HsRange {
             Some((low, high)) => (code(low)?, code(high)?),
             None => (code(text)?, code(text)?),
         };
-        let range = Self { low, high };
-        let (first, last) = range.bounds();
-        if first <= last { Ok(range) } else { Err(format!("the range {text} is empty")) }
+        let range = Self { first: Self::of(low).first, last: Self::of(high).last };
+        if range.first <= range.last { Ok(range) } else { Err(format!("the range {text} is empty")) }
     }
 
     /// Every code that begins so.
-    pub(super) const fn of(code: HsCode) -> Self {
-        Self { low: code, high: code }
+    pub(super) fn of(code: HsCode) -> Self {
+        let digits = code.as_str();
+        let number = digits.bytes().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+        let below = (digits.len()..HsCode::LINE_DIGITS).fold(1, |size, _| size * 10);
+        Self { first: number * below, last: number * below + below - 1 }
     }
 
     /// Whether every code in it is among these goods.
@@ -50,28 +53,18 @@ impl HsRange {
     }
 
     /// First and last ten-digit code in it.
-    pub(super) fn bounds(self) -> (u64, u64) {
-        (padded(self.low, '0'), padded(self.high, '9'))
+    pub(super) const fn bounds(self) -> (u64, u64) {
+        (self.first, self.last)
     }
 
     fn holds(self, code: u64) -> bool {
-        let (first, last) = self.bounds();
-        (first..=last).contains(&code)
+        (self.first..=self.last).contains(&code)
     }
-}
-
-/// The prefix filled up to ten digits.
-fn padded(code: HsCode, digit: char) -> u64 {
-    let mut text = code.as_str().to_owned();
-    while text.len() < HsCode::LINE_DIGITS {
-        text.push(digit);
-    }
-    text.parse().expect("ten digits are a number")
 }
 
 /// A line's code as a number; shorter ones stand for their first code.
 pub(super) fn number_of(code: HsCode) -> u64 {
-    padded(code, '0')
+    HsRange::of(code).first
 }
 
 /// Ranges with exclusions, as a class or a cell writes them.

@@ -24,7 +24,7 @@ the rules that it was planned with. Of several activations for one instant the l
 back, activate what counts now for the same instant. Each is written into the audit record with who asked.
 
 Example:
-  gwanmun rules activate /tmp/next --at 2010-01-01T00:00:00+09:00 --config gwanmun.toml
+  gwanmun rules activate /tmp/next --at 2099-01-01T00:00:00+09:00 --config gwanmun.toml
   gwanmun rules activate 6c74cd45 --config gwanmun.toml")]
 pub(super) struct ActivateArgs {
     /// A rule directory, or the digest of a set that the gateway knows
