@@ -1,5 +1,7 @@
 //! A delivery's time has come, and what came of an attempt (P4, P6, P9; docs/states.md).
 
+use bytes::Bytes;
+
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::ending;
@@ -7,8 +9,8 @@ use super::signal;
 use super::step::{DeliveryDraft, Draft, Octets, Step};
 use crate::case::DeliveryEnd;
 use crate::model::{
-    Agreement, AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Digest, Part, PartSource, Payload,
-    Presence, Timestamp,
+    Agreement, AttemptOutcome, ContentId, Delivery, DeliveryPurpose, DeliveryState, Digest, MessageKey, Part,
+    PartSource, Payload, Presence, Timestamp,
 };
 use crate::msh::{Ending, Posting, begin_attempt, compose, end_without_receipt, note_failed_attempt};
 use crate::security::payload_of;
@@ -142,23 +144,30 @@ pub(super) fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Pa
 
 /// The payloads of a delivery, octet for octet as they were accepted (P6); why not, when a part is damaged (P12).
 fn payloads(desk: Desk<'_>, delivery: &Delivery) -> Result<Vec<Payload>, String> {
-    let payload = |part: &Part| {
-        let (body, digest) = match &part.source {
-            PartSource::Made(text) => (text.to_string().into(), Digest::of(text.as_bytes())),
-            PartSource::Received { message, content_id, digest } => {
-                let octets =
-                    desk.view.bodies.get(message).ok_or_else(|| format!("message {message} is missing"))?;
-                let body = payload_of(&octets.content_type, &octets.body, content_id, digest);
-                (body.map_err(|fault| format!("part {content_id} of message {message}: {fault}"))?, *digest)
-            }
-        };
-        Ok(Payload {
-            content_id: part.content_id.clone(),
-            media_type: part.media_type.clone(),
-            role: part.role.clone(),
-            body,
-            digest,
-        })
+    let body = |message: &MessageKey, content_id: &ContentId, digest: &Digest| {
+        let octets = desk.view.bodies.get(message).ok_or_else(|| format!("message {message} is missing"))?;
+        let body = payload_of(&octets.content_type, &octets.body, content_id, digest);
+        body.map_err(|fault| format!("part {content_id} of message {message}: {fault}"))
     };
-    delivery.parts.iter().map(payload).collect()
+    delivery.parts.iter().map(|part| payload(part, body)).collect()
+}
+
+/// A part as a payload; `received` gives the octets of a part that came with a message.
+pub(super) fn payload<E>(
+    part: &Part,
+    received: impl FnOnce(&MessageKey, &ContentId, &Digest) -> Result<Bytes, E>,
+) -> Result<Payload, E> {
+    let (body, digest) = match &part.source {
+        PartSource::Made(text) => (text.to_string().into(), Digest::of(text.as_bytes())),
+        PartSource::Received { message, content_id, digest } => {
+            (received(message, content_id, digest)?, *digest)
+        }
+    };
+    Ok(Payload {
+        content_id: part.content_id.clone(),
+        media_type: part.media_type.clone(),
+        role: part.role.clone(),
+        body,
+        digest,
+    })
 }

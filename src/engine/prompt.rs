@@ -6,12 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::due::draft;
+use super::due::{draft, payload};
 use super::event::{Context, Event};
 use super::step::{DeliveryDraft, Octets, Step};
-use crate::model::{
-    Delivery, DeliveryState, Digest, Message, MessageKey, Part, PartSource, PartyKey, Payload, Timestamp,
-};
+use crate::model::{ContentId, Delivery, DeliveryState, Digest, MessageKey, PartyKey, Payload, Timestamp};
 use crate::msh::{Ending, begin_attempt};
 
 /// Places at destinations: how many deliveries to each may be taken in hand now.
@@ -93,24 +91,11 @@ fn payloads(event: &Event, delivery: &Delivery) -> Option<Vec<Payload>> {
         Event::Arrived(arrival) => Some((arrival.key(), arrival.verified.message())),
         _ => None,
     };
-    delivery.parts.iter().map(|part| payload(arrived.as_ref(), part)).collect()
-}
-
-fn payload(arrived: Option<&(MessageKey, &Message)>, part: &Part) -> Option<Payload> {
-    let (body, digest) = match &part.source {
-        PartSource::Made(text) => (text.to_string().into(), Digest::of(text.as_bytes())),
-        PartSource::Received { message, content_id, digest } => {
-            let (_, arrived) = arrived.filter(|(key, _)| key == message)?;
-            let mut payloads = arrived.payloads.iter();
-            let payload = payloads.find(|p| p.content_id == *content_id && p.digest == *digest)?;
-            (payload.body.clone(), *digest)
-        }
+    let body = |message: &MessageKey, content_id: &ContentId, digest: &Digest| {
+        let arrived = arrived.as_ref().filter(|(key, _)| key == message).map(|(_, arrived)| arrived);
+        let mut payloads = arrived.into_iter().flat_map(|arrived| &arrived.payloads);
+        let found = payloads.find(|payload| payload.content_id == *content_id && payload.digest == *digest);
+        found.map(|payload| payload.body.clone()).ok_or(())
     };
-    Some(Payload {
-        content_id: part.content_id.clone(),
-        media_type: part.media_type.clone(),
-        role: part.role.clone(),
-        body,
-        digest,
-    })
+    delivery.parts.iter().map(|part| payload(part, body).ok()).collect()
 }

@@ -38,14 +38,17 @@ struct State {
     window: Window,
     /// More was due at the last look than there was room for: what is newer waits its turn.
     behind: bool,
-    /// For the sender that takes the lane up.
+    /// For the sender that takes the lane up. No place is held before, because nobody would transmit.
     prompted: Option<Receiver<Transmission>>,
+    /// The sender has ended: nothing is transmitted any more.
+    closed: bool,
 }
 
 impl Lane {
     fn new(limit: u32) -> Self {
         let (prompt, prompted) = channel(usize::try_from(limit.max(1)).unwrap_or(Semaphore::MAX_PERMITS));
-        let state = State { window: Window::new(limit), behind: false, prompted: Some(prompted) };
+        let state =
+            State { window: Window::new(limit), behind: false, prompted: Some(prompted), closed: false };
         Self { bell: Notify::new(), state: Mutex::new(state), prompt }
     }
 
@@ -83,10 +86,18 @@ impl Lane {
         state.behind
     }
 
-    /// Places for what does not exist yet; none while older deliveries wait.
+    /// Closes the lane, unless something is in hand or a place is held for what is being committed: that still leaves.
+    pub(super) fn close_when_idle(&self) -> bool {
+        let mut state = self.lock();
+        state.closed = state.window.is_idle();
+        state.closed
+    }
+
+    /// Places for what does not exist yet; none while older deliveries wait, or when nobody transmits.
     fn hold(&self, wanted: u32) -> u32 {
         let mut state = self.lock();
-        let granted = if state.behind { 0 } else { state.window.room().min(wanted) };
+        let is_served = state.prompted.is_none() && !state.closed;
+        let granted = if state.behind || !is_served { 0 } else { state.window.room().min(wanted) };
         (0..granted).for_each(|_| state.window.take());
         granted
     }
@@ -153,7 +164,8 @@ impl Held {
     pub(super) fn hand_over(&mut self, transmission: Transmission) -> Option<Transmission> {
         match self.0.get_mut(&transmission.destination).filter(|(_, places)| *places > 0) {
             Some((lane, places)) => {
-                // A lane that is closed leaves it for the next attempt, as after a crash.
+                // It fits, and somebody is there: a lane with a place that is held is not closed. Were it lost all the
+                // same, it would come due again, as after a crash.
                 if lane.prompt.try_send(transmission).is_ok() {
                     *places -= 1;
                 }

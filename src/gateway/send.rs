@@ -107,9 +107,13 @@ impl Sender {
                 () = shared.drain_begins() => {}
             }
         }
-        prompted.close();
-        while let Some(transmission) = prompted.recv().await {
-            self.take_prompted(transmission);
+        // What is in hand ends, and what is being committed with a place held for it still leaves.
+        while !lane.close_when_idle() && !shared.has_failed() {
+            tokio::select! {
+                Some(transmission) = prompted.recv() => self.take_prompted(transmission),
+                Some(ended) = self.attempts.join_next_with_id(), if !self.attempts.is_empty() => self.ended(ended),
+                () = lane.bell.notified() => {}
+            }
         }
         while let Some(ended) = self.attempts.join_next_with_id().await {
             self.ended(ended);

@@ -24,6 +24,12 @@ impl Window {
         self.open.saturating_sub(self.in_hand)
     }
 
+    /// Whether nothing is in hand.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_hand == 0
+    }
+
     /// A delivery was taken in hand.
     pub fn take(&mut self) {
         self.in_hand += 1;
@@ -77,8 +83,10 @@ mod tests {
         let mut window = Window::new(8);
         let before = window.clone();
         window.take();
+        assert!(!window.is_idle());
         window.give_back();
         assert_eq!(window, before);
+        assert!(window.is_idle());
     }
 
     #[test]
