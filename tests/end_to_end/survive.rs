@@ -70,9 +70,14 @@ async fn a_case_completes_though_the_gateway_dies_at_everything_it_does_first() 
         world.received("broker").iter().any(is_clearance).then_some(())
     })
     .await;
+    // A life may end between a commit and its line in the log: what happened is what the record holds.
+    let timeline = world.ask(&format!("/cases/{}/timeline", lodging.declaration)).await;
+    let timeline = timeline.as_array().expect("is a list");
+    let recorded: BTreeSet<_> = timeline.iter().filter_map(|entry| entry["event"].as_str()).collect();
     for event in ["delivery.attempted", "delivery.delivered", "application.notice", "application.result"] {
-        assert!(met.contains(event), "it died at the first {event}: {met:?}");
+        assert!(recorded.contains(event), "{event} is in the record: {recorded:?}; seen in the log: {met:?}");
     }
+    assert!(met.len() > 5, "it died at several events: {met:?}");
     completed(&world, &lodging, &mut running).await;
 }
 
