@@ -81,7 +81,15 @@ impl KeyRing {
 
     /// Every certificate of a party.
     pub(super) fn certificates_of(&self, party: &PartyKey) -> impl Iterator<Item = &RegisteredCertificate> {
-        self.certificates.values().filter(move |certificate| certificate.party == *party)
+        self.named_certificates_of(party).map(|(_, certificate)| certificate)
+    }
+
+    /// Every certificate of a party with its fingerprint.
+    pub(super) fn named_certificates_of(
+        &self,
+        party: &PartyKey,
+    ) -> impl Iterator<Item = (&Fingerprint, &RegisteredCertificate)> {
+        self.certificates.iter().filter(move |(_, certificate)| certificate.party == *party)
     }
 
     /// Every certificate with its owner and the last instant it is valid, for alarms before it ends.

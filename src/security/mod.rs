@@ -11,6 +11,7 @@
 
 mod actor_filter;
 mod error;
+mod inspect;
 mod keystore;
 mod open;
 mod profile;
@@ -24,6 +25,10 @@ mod tests;
 mod xmlsec;
 
 pub use error::{KeyError, PayloadError, SealError, SignatureFault};
+pub use inspect::{
+    Capture, InspectedCertificate, InspectedPart, InspectedReference, InspectedSignature, Inspection,
+    LeftOut, ReferenceVerdict, inspect,
+};
 pub use keystore::{KeyRing, RegisteredCertificate, SigningKey, SigningKeys};
 pub use open::{OpenLimits, Trust, Verified, Wire, open};
 pub use refusal::{Refusal, RefusalAnswer, RefusalCause};

@@ -133,4 +133,26 @@ impl RefusalCause {
             Self::Manifest => "manifest",
         }
     }
+
+    /// The rule that a message breaks by it, and where the rule stands.
+    #[must_use]
+    pub const fn rule(self) -> (&'static str, &'static str) {
+        match self {
+            Self::UnknownPeer => ("the TLS certificate is a registered party's", "ebMS 2.0, 4.1.4.3"),
+            Self::Mime => ("the entity is one MIME package within the limits", "ebMS 2.0, 2.1; RFC 2387"),
+            Self::Soap => ("the root part is one SOAP 1.1 envelope", "ebMS 2.0, 2.2, 2.3; SOAP 1.1, 4"),
+            Self::Envelope => ("every ebMS element is in its place, once, and valid", "ebMS 2.0, 2.3, 3, 5"),
+            Self::Identity => ("From is the party of the connection", "ebMS 2.0, 3.1.1, 4.2.4.1"),
+            Self::UnknownAgreement => ("CPAId names an agreement in force", "ebMS 2.0, 3.1.2"),
+            Self::NotAddressedToUs => ("To is this party", "ebMS 2.0, 3.1.1"),
+            Self::NotAgreed => ("the agreement knows Role, Service and Action", "ebMS 2.0, 3.1.2, 3.1.5"),
+            Self::Unsigned => ("a user message is signed", "ebMS 2.0, 4.1"),
+            Self::SignatureProfile => ("the signature is as the standard makes it", "ebMS 2.0, 4.1.3"),
+            Self::UnknownSigner => ("the signer's certificate is registered", "ebMS 2.0, 4.1.1"),
+            Self::SignerValidity => ("the signer's certificate is valid at the time", "ebMS 2.0, 4.1.1"),
+            Self::Signature => ("what was signed is what is there", "ebMS 2.0, 4.1.3; XML Signature, 3.2"),
+            Self::Engine => ("the signature can be verified within the limits", "XML Signature, 3.2"),
+            Self::Manifest => ("Manifest, parts and signature name the same", "ebMS 2.0, 3.2.2, 2.1.4"),
+        }
+    }
 }

@@ -110,16 +110,7 @@ impl Signed<'_> {
     }
 
     fn envelope_digest(&self) -> Result<Digest, SignatureFault> {
-        let (signature, filter) = (self.signature.element.id(), self.signature.filter);
-        let left_out = RefCell::new(Vec::new());
-        let octets = canonicalize(self.tree.root(), &|element| {
-            let excluded = filter.excludes(element);
-            if excluded {
-                left_out.borrow_mut().push(element);
-            }
-            excluded || element.id() == signature
-        });
-        let left_out = left_out.into_inner();
+        let (octets, left_out) = envelope_octets(self.tree.root(), self.signature);
         if left_out.len() > LEFT_OUT_MAX {
             return Err(SignatureFault::Profile("too many elements for the next actor".to_owned()));
         }
@@ -128,6 +119,23 @@ impl Signed<'_> {
             None => Ok(Digest::of(&octets)),
         }
     }
+}
+
+/// The octets of an envelope that its signature's digest is of, and the elements that its filter leaves out of them.
+pub(super) fn envelope_octets<'a>(
+    root: Element<'a>,
+    signature: &Signature<'_>,
+) -> (Vec<u8>, Vec<Element<'a>>) {
+    let (own, filter) = (signature.element.id(), signature.filter);
+    let left_out = RefCell::new(Vec::new());
+    let octets = canonicalize(root, &|element| {
+        let excluded = filter.excludes(element);
+        if excluded {
+            left_out.borrow_mut().push(element);
+        }
+        excluded || element.id() == own
+    });
+    (octets, left_out.into_inner())
 }
 
 /// SignatureValue first: whoever cannot sign makes us digest SignedInfo alone.
@@ -216,7 +224,7 @@ fn reference(uri: Arc<str>, transforms: Vec<Transform>, digest: Digest) -> Diges
 }
 
 /// A header block that an intermediary may add or take away (digest, 8.5): it reaches no one's decision.
-fn may_be_unsigned(element: Element<'_>) -> bool {
+pub(super) fn may_be_unsigned(element: Element<'_>) -> bool {
     const UNSIGNED_BLOCKS: [&str; 3] = ["SyncReply", "AckRequested", "Acknowledgment"];
     let in_header = element.parent().is_some_and(|parent| parent.is(SOAP, "Header"));
     match element.name() {

@@ -237,6 +237,17 @@ impl TestArgs {
     }
 }
 
+/// The rule set in a directory.
+///
+/// # Errors
+/// With every mistake of the directory.
+pub(super) fn rule_set(directory: &Path) -> Result<Arc<RuleSet>> {
+    let source = Source::of(directory, false);
+    let mut told = Vec::new();
+    let rules = source.files().and_then(|files| source.rules(&files, &mut told));
+    rules.with_context(|| String::from_utf8_lossy(&told).into_owned())
+}
+
 /// What a rule directory is held against where no partners are known.
 const KNOWN: Known<'_> = Known { codes: &knows_code, registry: None };
 
@@ -395,7 +406,7 @@ fn joined(items: &[impl ToString]) -> String {
 }
 
 /// An instant that says its offset: rules are dated by the day of one time zone.
-fn instant(text: &str) -> Result<Timestamp> {
+pub(super) fn instant(text: &str) -> Result<Timestamp> {
     let has_offset = text.get(19..).is_some_and(|rest| rest.contains(['Z', '+', '-']));
     ensure!(has_offset, "expected an instant with offset such as 2009-12-01T10:00:00+09:00");
     Ok(text.parse()?)
