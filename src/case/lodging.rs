@@ -93,6 +93,7 @@ pub fn lodge(lodging: Lodging) -> Case {
         events: Vec::new(),
         customs_status: None,
         customs_issued_at: None,
+        due: None,
     }
 }
 
@@ -160,6 +161,7 @@ fn planned(planned: PlannedApplication) -> Application {
         outcomes: BTreeMap::new(),
         results: Vec::new(),
         notices: Vec::new(),
+        watch: planned.watch,
     }
 }
 
@@ -183,5 +185,6 @@ fn voluntary(document: &ApplicationDocument, target: &AgencyTarget) -> Applicati
         outcomes: BTreeMap::new(),
         results: Vec::new(),
         notices: Vec::new(),
+        watch: None,
     }
 }

@@ -7,6 +7,7 @@
 
 mod application;
 mod customs;
+mod deadline;
 mod join;
 mod lodging;
 mod notice;
@@ -18,8 +19,9 @@ mod tests;
 
 pub use application::{DeliveryEnd, end_of_delivery, shown_state};
 pub use customs::{CustomsEffect, apply_customs_notice};
+pub use deadline::{Late, SLACK, act, next_duty, watch_change};
 pub use join::settle;
 pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};
 pub use notice::{NoticeEffect, apply_notice};
-pub use report::{ReportEvent, status_report};
+pub use report::{ReportEvent, status_report, status_report_for_agency};
 pub use result::{IncomingResult, ResultEffect, apply_result, open_result_only};

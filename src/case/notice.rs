@@ -37,6 +37,7 @@ pub fn apply_notice(
         issued_at: notice.issued_at,
         received_at,
         remarks: notice.remarks.clone(),
+        deadline: notice.deadline,
         superseded,
     });
     match state_of(notice.notice) {

@@ -1,7 +1,9 @@
 //! Status reports (XS2): what the broker and customs are told about a case as a whole.
 
+use super::deadline::Late;
 use crate::model::{
-    Application, ApplicationState, Case, EventKind, JoinEvent, StatusReport, StatusReportRow, Timestamp,
+    Application, ApplicationState, Case, Duty, EventKind, JoinEvent, ReportedDeadline, StatusReport,
+    StatusReportRow, Term, Timestamp,
 };
 
 /// What a report is about.
@@ -11,6 +13,24 @@ pub enum ReportEvent {
     Lodged,
     /// A join event.
     Join(EventKind),
+    /// A deadline of an application comes near, or has passed.
+    Deadline {
+        /// Place of the application in the case.
+        application: usize,
+        /// What has the deadline.
+        term: Term,
+        /// Which share of it is used up, per mille.
+        share: u16,
+        /// When that was.
+        at: Timestamp,
+    },
+}
+
+impl From<&Late> for ReportEvent {
+    fn from(late: &Late) -> Self {
+        let Duty { term, share, at, .. } = late.duty;
+        Self::Deadline { application: late.application, term, share, at }
+    }
 }
 
 impl From<&JoinEvent> for ReportEvent {
@@ -28,6 +48,8 @@ impl ReportEvent {
             Self::Join(EventKind::FirstResult) => "first_result",
             Self::Join(EventKind::AllCollected { .. }) => "all_collected",
             Self::Join(EventKind::Reopened) => "reopened",
+            Self::Join(EventKind::Overdue { .. }) | Self::Deadline { share: Duty::WHOLE, .. } => "overdue",
+            Self::Deadline { .. } => "reminder",
         }
     }
 }
@@ -43,7 +65,13 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
         ReportEvent::Join(EventKind::AllCollected { favourable: false }) => Some("unfavourable".into()),
         _ => None,
     };
-    let number = format!("{declaration}-{}-{}-{}", case.revision, case.round, name.replace('_', "-"));
+    let mut number = format!("{declaration}-{}-{}-{}", case.revision, case.round, name.replace('_', "-"));
+    let mut deadline = None;
+    if let ReportEvent::Deadline { application, term, at: since, .. } = event {
+        // The same deadline may begin anew: the instant tells one from the other.
+        number.push_str(&format!("-{application}-{}-{}", term.as_str(), since.as_millis() / 1000));
+        deadline = case.applications.get(application).and_then(|about| reported(about, term));
+    }
     Some(StatusReport {
         number: number.into(),
         issued_at: at,
@@ -52,7 +80,33 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
         revision: case.revision,
         event: name.into(),
         outcome,
+        deadline,
         applications: case.applications.iter().map(row).collect(),
+    })
+}
+
+/// The same as far as it concerns one agency: its own application of this place.
+#[must_use]
+pub fn status_report_for_agency(
+    case: &Case,
+    event: ReportEvent,
+    application: usize,
+    at: Timestamp,
+) -> Option<StatusReport> {
+    let own = row(case.applications.get(application)?);
+    status_report(case, event, at).map(|report| StatusReport { applications: vec![own], ..report })
+}
+
+fn reported(application: &Application, term: Term) -> Option<ReportedDeadline> {
+    let duties = application.watch.iter().flat_map(|watch| &watch.duties);
+    let end =
+        duties.filter(|duty| duty.term == term && duty.share == Duty::WHOLE).map(|duty| duty.at).next()?;
+    Some(ReportedDeadline {
+        agency: application.agency.clone().into(),
+        document: application.document.clone(),
+        number: application.number.clone(),
+        term: term.as_str().into(),
+        at: end,
     })
 }
 
@@ -62,6 +116,8 @@ fn row(application: &Application) -> StatusReportRow {
         document: application.document.clone(),
         number: application.number.clone(),
         state: application.state.as_str().into(),
+        decide_by: application.decide_by,
+        overdue_since: application.overdue_since(),
         remarks: remedy(application.state).map(Into::into),
     }
 }

@@ -95,6 +95,7 @@ pub fn open_result_only(
         outcomes: BTreeMap::new(),
         results: Vec::new(),
         notices: Vec::new(),
+        watch: None,
     };
     record(&mut application, incoming);
     Case {
@@ -115,6 +116,7 @@ pub fn open_result_only(
         events: Vec::new(),
         customs_status: None,
         customs_issued_at: None,
+        due: None,
     }
 }
 

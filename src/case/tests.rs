@@ -41,6 +41,7 @@ fn planned(agency: &str, number: u8, items: &[u16], required: bool) -> PlannedAp
         rules: vec![RuleId::new("rule").expect("a rule")],
         required,
         profile: None,
+        watch: None,
         accept_by: None,
         decide_by: None,
     }

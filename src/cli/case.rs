@@ -74,13 +74,17 @@ impl CaseArgs {
                         case.submitter.map_or_else(|| "-".to_owned(), |party| names.of(&party)),
                         case.state.as_str().to_owned(),
                         format!("{}/{}", case.decided.0, case.decided.1),
+                        if case.overdue == 0 { String::new() } else { case.overdue.to_string() },
                         case.opened_at.to_string(),
                     ]
                 });
                 writeln!(
                     out,
                     "{}",
-                    table(["case", "declaration", "submitter", "state", "decided", "opened"], rows)
+                    table(
+                        ["case", "declaration", "submitter", "state", "decided", "overdue", "opened"],
+                        rows
+                    )
                 )?;
             }
             CaseCommand::Show { key, asking } => {
@@ -131,9 +135,10 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
             if application.required { "required" } else { "voluntary" }.to_owned(),
             application.items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             application.decide_by.map(|at| at.to_string()).unwrap_or_default(),
+            application.overdue_since().map(|at| format!("since {at}")).unwrap_or_default(),
         ]
     });
-    let headings = ["agency", "application", "number", "state", "counts", "lines", "decide by"];
+    let headings = ["agency", "application", "number", "state", "counts", "lines", "decide by", "overdue"];
     writeln!(out, "{}\n", table(headings, applications))?;
     let rows = case.expected.iter().map(|row| {
         [

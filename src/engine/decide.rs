@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{arrival, due, refuse, signal};
+use super::{arrival, deadline, due, refuse, signal};
 use crate::model::{Agreement, MessageKey, MessageKind, Timestamp};
 use crate::store::View;
 
@@ -18,7 +18,7 @@ pub(super) struct Desk<'a> {
 #[must_use]
 pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>) -> Step {
     let desk = Desk { now, view, context };
-    match event {
+    let mut step = match event {
         Event::Arrived(arrival) => match arrival.verified.message().kind {
             MessageKind::User => arrival::user_message(desk, arrival),
             MessageKind::Signal(action) => signal::arrived(desk, arrival, action),
@@ -27,7 +27,10 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Due(_) => due::due(desk),
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
         Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
-    }
+        Event::CaseDue(_) => deadline::case_due(desk),
+    };
+    step.keep_time(desk);
+    step
 }
 
 /// A message on the desk, with what it was sent under.

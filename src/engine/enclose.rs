@@ -142,7 +142,7 @@ fn id_of_application(inbound: &Inbound<'_>, payload: &Payload) -> DeliveryId {
 }
 
 /// The conversation with an agency: the application number.
-fn conversation_of(case: &Case, application: &Application) -> ConversationId {
+pub(super) fn conversation_of(case: &Case, application: &Application) -> ConversationId {
     let number = application.number.clone().and_then(|number| ConversationId::new(number).ok());
     number.unwrap_or_else(|| case.conversation_id.clone())
 }

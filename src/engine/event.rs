@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    AttemptOutcome, DeliveryId, MessageId, MessageKey, PartyId, PartyKey, PartyRef, Registry, Role, Timestamp,
+    AttemptOutcome, CaseId, DeliveryId, MessageId, MessageKey, PartyId, PartyKey, PartyRef, Registry, Role,
+    Timestamp,
 };
 use crate::msh::AgePolicy;
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -22,6 +23,8 @@ pub enum Event {
     Refused(Box<Refused>),
     /// A delivery's time has come.
     Due(DeliveryId),
+    /// Something is to be done about a case because time has passed.
+    CaseDue(CaseId),
     /// A delivery that was due could not be sealed: without this it would come due for ever (P9).
     Unsealable {
         /// The delivery.

@@ -11,6 +11,7 @@
 mod arrival;
 mod audit;
 mod customs;
+mod deadline;
 mod decide;
 mod documents;
 mod due;

@@ -24,6 +24,7 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             parts_of_delivery: true,
             ..Needs::default()
         },
+        Event::CaseDue(id) => Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() },
         Event::Unsealable { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use super::audit::{About as _, entry};
 use super::decide::{Desk, Inbound};
+use super::enclose::conversation_of;
 use super::ids;
 use super::step::{DeliveryDraft, Octets, Step};
-use crate::case::{ReportEvent, status_report};
+use crate::case::{ReportEvent, status_report, status_report_for_agency};
 use crate::codec::document::write_status_report;
 use crate::model::{
     Agreement, Case, CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState,
     Direction, DocumentCode, MessageId, MessageKey, Part, PartSource, PartyKey, PartyKind, Payload, Service,
-    TimelineEntry, role_of_document_code,
+    StatusReport, TimelineEntry, role_of_document_code,
 };
 use crate::msh::service_to_send;
 use crate::routing::Addressee;
@@ -62,15 +63,34 @@ impl Step {
     pub(super) fn report(&mut self, desk: Desk<'_>, case: &Case, event: ReportEvent, to: Addressee) {
         let Some(party) = addressee(desk, case, to) else { return };
         let Some(report) = status_report(case, event, desk.now) else { return };
+        self.owe_report(desk, case, &report, party, conversation(case, to));
+    }
+
+    /// Adds a status report to the agency of an application, about that application alone.
+    pub(super) fn report_to_agency(&mut self, desk: Desk<'_>, case: &Case, event: ReportEvent, index: usize) {
+        let Some(report) = status_report_for_agency(case, event, index, desk.now) else { return };
+        let application = &case.applications[index];
+        let answers = application.sent_as.clone();
+        let conversation = conversation_of(case, application);
+        self.owe_report(desk, case, &report, &application.party, (conversation, answers));
+    }
+
+    fn owe_report(
+        &mut self,
+        desk: Desk<'_>,
+        case: &Case,
+        report: &StatusReport,
+        party: &PartyKey,
+        (conversation_id, ref_to_message_id): (ConversationId, Option<MessageId>),
+    ) {
         let code = DocumentCode::new(STATUS_REPORT).expect("the code is plain text");
         let id = ids::report(&case.id, &report.number, party);
         let part = Part {
             content_id: ids::content_id(&id, &desk.context.own.domain),
             media_type: "application/xml".into(),
             role: Some(role_of_document_code(&code).into()),
-            source: PartSource::Made(write_status_report(&report).into()),
+            source: PartSource::Made(write_status_report(report).into()),
         };
-        let (conversation_id, ref_to_message_id) = conversation(case, to);
         self.owe(
             desk,
             Owed {
@@ -81,7 +101,7 @@ impl Step {
                 cpa_id: None,
                 conversation_id,
                 ref_to_message_id,
-                service: "Status",
+                service: STATUS,
                 action: STATUS_REPORT,
                 parts: vec![part],
             },
@@ -115,7 +135,10 @@ impl Step {
     }
 }
 
-const STATUS_REPORT: &str = "GOVCBRXS2";
+/// The Service that status reports travel under.
+pub(super) const STATUS: &str = "Status";
+/// Their Action.
+pub(super) const STATUS_REPORT: &str = "GOVCBRXS2";
 
 fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> Delivery {
     let service = match agreement {

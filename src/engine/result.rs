@@ -124,6 +124,8 @@ impl Step {
                 (EventCode::CaseAllCollected, format!("every required result is in: {how}"))
             }
             EventKind::Reopened => (EventCode::CaseReopened, format!("round {} begins", event.round)),
+            // Time brings it, not a result.
+            EventKind::Overdue { .. } => return,
         };
         self.audit.push(about_case(entry(desk.now, code, text), inbound, &case.id));
         for to in [Addressee::Customs, Addressee::Applicant] {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::codec::envelope::SoapFault;
 use crate::model::{
     CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed, SignatureAlgorithm, StatusResponse,
-    StoredMessage, TimelineEntry,
+    StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
@@ -122,6 +122,8 @@ pub enum Action {
     },
     /// A destination has something due now.
     Wake(PartyKey),
+    /// Something is to be done about a case at this instant ([`Event::CaseDue`](super::Event::CaseDue)).
+    Schedule(Timestamp),
     /// A question that we asked was answered.
     Heard(Heard),
     /// An audit entry once more, for log and metrics; or one that is only logged because nothing changed.
@@ -188,6 +190,7 @@ impl Step {
             writes.push(DeliveryWrite { delivery, based_on, sealed });
         }
         actions.extend(self.wake.into_iter().map(Action::Wake));
+        actions.extend(self.case.iter().filter_map(|write| write.case.due).map(Action::Schedule));
         actions.extend(self.heard.map(Action::Heard));
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let message =

@@ -153,6 +153,7 @@ fn perform(shared: &Shared, actions: Vec<Action>, held: &mut Held) -> Released {
                 released.transmission = held.hand_over(transmission).or(released.transmission);
             }
             Action::Wake(destination) => shared.wake(&destination),
+            Action::Schedule(at) => shared.agenda.schedule(at),
             Action::Heard(heard) => shared.questions.answered(heard),
             Action::Log(entry) => {
                 released.accepted |= *entry.event == *EventCode::MessageAccepted.code();

@@ -7,6 +7,7 @@
 //! Has no opinions: an `if` here that decides something about a message belongs in the core.
 
 mod admin;
+mod agenda;
 mod check;
 mod command;
 mod driver;

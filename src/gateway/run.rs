@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use super::admin::{Counts, administer};
+use super::agenda::{Agenda, keep_agenda};
 use super::lanes::Lanes;
 use super::questions::Questions;
 use super::receive::receive;
@@ -56,6 +57,7 @@ pub struct Gateway {
     ebms: Arc<Server>,
     admin: Vec<Server>,
     sending: AbortOnDrop,
+    keeping: AbortOnDrop,
 }
 
 /// A task that ends with its owner.
@@ -74,7 +76,14 @@ impl Gateway {
     /// [`StartError`].
     pub async fn start(settings_file: &Path, loaded: Loaded) -> Result<Self, StartError> {
         let options = loaded.settings.store.clone();
-        Self::start_on(Arc::new(SqliteStore::open(options)?), settings_file, loaded).await
+        let store = SqliteStore::open(options)?;
+        if let Some(format) = store.upgraded_from() {
+            info!(
+                event = EventCode::StoreUpgraded.code(),
+                format, "the store was of an earlier version (P19)"
+            );
+        }
+        Self::start_on(Arc::new(store), settings_file, loaded).await
     }
 
     /// The same, on a store that is open.
@@ -111,10 +120,12 @@ impl Gateway {
             failed: watch::Sender::new(None),
             draining: watch::Sender::new(false),
             lanes: Lanes::default(),
+            agenda: Agenda::default(),
             questions: Questions::default(),
         });
         shared.wake_all()?;
         let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));
+        let keeping = AbortOnDrop(tokio::spawn(keep_agenda(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
@@ -127,7 +138,7 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, admin, sending })
+        Ok(Self { shared, ebms, admin, sending, keeping })
     }
 
     /// Where partners reach it.
@@ -165,6 +176,7 @@ impl Gateway {
         // Messages whose senders have hung up are in hand all the same.
         whole &= timeout_at(deadline, self.shared.in_hand.acquire_many(messages)).await.is_ok();
         whole &= timeout_at(deadline, &mut self.sending.0).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.keeping.0).await.is_ok();
         self.shared.client.close().await;
         for admin in self.admin {
             whole &= admin.shutdown(left()).await == Drained::Whole;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
+use super::agenda::Agenda;
 use super::lanes::{Held, Lane, Lanes};
 use super::questions::Questions;
 use super::shelf::{Schedule, Shelf};
@@ -77,6 +78,7 @@ pub(super) struct Shared {
     /// Nothing new is accepted.
     pub(super) draining: watch::Sender<bool>,
     pub(super) lanes: Lanes,
+    pub(super) agenda: Agenda,
     pub(super) questions: Questions,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::decimal::Decimal;
-use super::{AgencyCode, Digest, DocumentCode, LawCode, MessageId, PartyKey, RuleId, Timestamp};
+use super::{AgencyCode, Digest, DocumentCode, LawCode, MessageId, PartyKey, RuleId, Timestamp, Watch};
 
 /// One application of a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,18 @@ pub struct Application {
     pub results: Vec<ReceivedResult>,
     /// Notices received, in order of receipt; superseded ones too.
     pub notices: Vec<ReceivedNotice>,
+    /// The watch over its deadlines; none when it is voluntary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
+}
+
+impl Application {
+    /// Since when it is flagged because a deadline of it has passed; not any more once it is final.
+    #[must_use]
+    pub fn overdue_since(&self) -> Option<Timestamp> {
+        let is_final = matches!(self.state, ApplicationState::Decided(_));
+        self.watch.as_ref().and_then(|watch| watch.overdue).filter(|_| !is_final)
+    }
 }
 
 /// States of an application (docs/states.md).
@@ -82,6 +94,12 @@ pub enum ApplicationState {
 }
 
 impl ApplicationState {
+    /// Whether the applicant owes the agency an answer.
+    #[must_use]
+    pub const fn awaits_answer(self) -> bool {
+        matches!(self, Self::DocumentsRequested | Self::SupplementRequested)
+    }
+
     /// The name in the store, on the command line and in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -200,6 +218,9 @@ pub struct ReceivedNotice {
     /// Remarks in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remarks: Option<Arc<str>>,
+    /// The agency's own deadline for what it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// A newer one, or a result, was there already.
     pub superseded: bool,
 }

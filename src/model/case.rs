@@ -49,6 +49,9 @@ pub struct Case {
     /// Issue time of the newest notice of customs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customs_issued_at: Option<Timestamp>,
+    /// When something is next to be done about it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
 }
 
 /// States of a case (docs/states.md).
@@ -140,6 +143,11 @@ pub enum EventKind {
     },
     /// Back from ready or blocked to collecting.
     Reopened,
+    /// A deadline of an application has passed; once for each application and revision.
+    Overdue {
+        /// Place in [`Case::applications`].
+        application: usize,
+    },
 }
 
 /// One entry of the audit record: what changed, about whom, why.
@@ -183,4 +191,7 @@ pub struct CaseSummary {
     pub opened_at: Timestamp,
     /// Applications that are final, of how many.
     pub decided: (usize, usize),
+    /// Applications that are overdue: flagged, and not final.
+    #[serde(default)]
+    pub overdue: usize,
 }

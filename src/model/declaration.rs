@@ -212,12 +212,30 @@ pub struct StatusReport {
     pub case: Arc<str>,
     /// Revision of the case.
     pub revision: u32,
-    /// Event: `lodged`, `first_result`, `all_collected`, `reopened`.
+    /// Event: `lodged`, `first_result`, `all_collected`, `reopened`, `reminder`, `overdue`.
     pub event: Arc<str>,
     /// `favourable` or `unfavourable`, for `all_collected`.
     pub outcome: Option<Arc<str>>,
+    /// The deadline that a `reminder` or `overdue` is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<ReportedDeadline>,
     /// One row for each application: agency, document code, number, state, remarks.
     pub applications: Vec<StatusReportRow>,
+}
+
+/// The deadline that a [`StatusReport`] is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedDeadline {
+    /// Agency code.
+    pub agency: Arc<str>,
+    /// Application document code.
+    pub document: DocumentCode,
+    /// Application number, when there is one.
+    pub number: Option<Arc<str>>,
+    /// What has the deadline: `accept`, `decide`, `answer`.
+    pub term: Arc<str>,
+    /// When it ends, or ended.
+    pub at: Timestamp,
 }
 
 /// Row of a [`StatusReport`].
@@ -231,6 +249,12 @@ pub struct StatusReportRow {
     pub number: Option<Arc<str>>,
     /// State of the application.
     pub state: Arc<str>,
+    /// When its agency should have decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide_by: Option<Timestamp>,
+    /// Since when it is overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_since: Option<Timestamp>,
     /// What to do about it, in words.
     pub remarks: Option<Arc<str>>,
 }

@@ -7,6 +7,7 @@ mod agreement;
 mod application;
 mod case;
 mod codes;
+mod deadline;
 mod decimal;
 mod declaration;
 mod delivery;
@@ -29,10 +30,12 @@ pub use application::{
 };
 pub use case::{Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry};
 pub use codes::{AgencyCode, CountryCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
+pub use deadline::{Allowance, Duty, LateAction, Term, Watch};
 pub use decimal::Decimal;
 pub use declaration::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationLine, Document,
-    NotApplicable, NoticeDocument, RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
+    NotApplicable, NoticeDocument, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
+    StatusReport, StatusReportRow,
 };
 pub use delivery::{
     AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,

@@ -370,6 +370,7 @@ mod tests {
                 revision: 1,
                 event: event.into(),
                 outcome: outcome.map(Into::into),
+                deadline: None,
                 applications: Vec::new(),
             })
         };

@@ -38,7 +38,7 @@ use serde::Serialize;
 
 use crate::model::{
     AgencyCode, CpaId, Digest, DocumentCode, LawCode, PartyKey, PlannedRow, Registry, Role, RuleId,
-    RuleTrace, Timestamp, Timing,
+    RuleTrace, Timestamp, Timing, Watch,
 };
 
 pub use compare::{Change, PlanChange, TextChange, ValueChange};
@@ -193,6 +193,9 @@ pub struct PlannedApplication {
     pub required: bool,
     /// Deadline profile that applies.
     pub profile: Option<Arc<str>>,
+    /// What is watched under it.
+    #[serde(skip)]
+    pub watch: Option<Watch>,
     /// When the agency should have accepted it.
     pub accept_by: Option<Timestamp>,
     /// When the agency should have decided it.

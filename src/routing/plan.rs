@@ -9,7 +9,8 @@ use super::load::{Met, RuleSet};
 use super::table::Requirement;
 use super::{Pipeline, Plan, PlannedApplication};
 use crate::model::{
-    AgencyCode, Declaration, DeclarationLine, DocumentCode, PlannedRow, RuleTrace, Timestamp, Timing,
+    AgencyCode, Allowance, Declaration, DeclarationLine, DocumentCode, PlannedRow, RuleTrace, Timestamp,
+    Timing, Watch,
 };
 
 impl RuleSet {
@@ -81,10 +82,32 @@ impl RuleSet {
             laws: laws.into_iter().collect(),
             rules: rules.into_iter().collect(),
             required: rows.iter().any(|(_, row)| !ignored.contains(&row.timing)),
+            watch: profile.as_deref().and_then(|name| self.watch(name)),
             profile,
             accept_by: deadlines.accept,
             decide_by: deadlines.decide,
         })
+    }
+
+    /// What is watched under this profile; its duties begin when the agency gets the application.
+    fn watch(&self, profile: &str) -> Option<Watch> {
+        let found = &self.base.profiles.get(profile)?.value;
+        Some(Watch {
+            profile: profile.into(),
+            accept: found.accept,
+            decide: found.decide,
+            answer: found.answer,
+            remind_at: found.remind_at.clone(),
+            on_late: found.on_late.clone(),
+            duties: Vec::new(),
+            overdue: None,
+        })
+    }
+
+    /// When this share of an allowance, per mille, is used up in working time; `None` past the end of the calendar.
+    #[must_use]
+    pub fn working_time(&self, start: Timestamp, allowance: Allowance, per_mille: u16) -> Option<Timestamp> {
+        self.base.calendar.share(start, allowance, per_mille)
     }
 
     fn deadlines(&self, profile: &str, at: Timestamp) -> Option<(Arc<str>, Deadlines)> {

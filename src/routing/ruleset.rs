@@ -6,13 +6,13 @@ use std::sync::Arc;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZoneDatabase;
 
-use super::calendar::{Allowance, Calendar};
+use super::calendar::Calendar;
 use super::fault::{Faults, Place};
 use super::goods::{HsRange, HsSet};
 use super::load::RULESET;
 use super::reader::{Section, TextFile, texts_of};
 use super::{Addressee, EnvelopeQuery, EnvelopeRule, JoinRule, Known, Pipeline};
-use crate::model::{AgencyCode, CpaId, PartyKey, Timing};
+use crate::model::{AgencyCode, Allowance, CpaId, Duty, LateAction, PartyKey, Timing, ValueError};
 
 /// The format that this version reads.
 const FORMAT: &str = "swgw-rules/1";
@@ -53,6 +53,9 @@ pub(super) struct Profile {
     pub(super) accept: Allowance,
     pub(super) decide: Allowance,
     pub(super) answer: Option<Allowance>,
+    /// Shares at which a reminder is due, per mille, ascending.
+    pub(super) remind_at: Vec<u16>,
+    pub(super) on_late: Vec<LateAction>,
 }
 
 /// An agency of the rule set.
@@ -345,10 +348,11 @@ fn profiles(
         let mut section = Section::of(file, value, faults);
         let allowance = |found: Option<(&str, Place)>, faults: &mut Faults| {
             let (text, place) = found?;
-            match Allowance::parse(text) {
+            match text.parse() {
                 Ok(allowance) => Some(allowance),
                 Err(fault) => {
-                    faults.error(&place, fault, "write working time");
+                    let ValueError { expected, found } = fault;
+                    faults.error(&place, format!("{found:?} is not {expected}"), "write working time");
                     None
                 }
             }
@@ -359,33 +363,48 @@ fn profiles(
         let decide = allowance(decide, faults);
         let answer = section.text("answer", faults);
         let answer = allowance(answer, faults);
-        check_reminders(file, &mut section, faults);
+        let remind_at = reminders(file, &mut section, faults);
+        let on_late = late_actions(&mut section, faults);
         section.finish(faults);
         if let (Some(accept), Some(decide)) = (accept, decide) {
-            profiles.insert(name.to_owned(), Named { value: Profile { accept, decide, answer }, place });
+            let value = Profile { accept, decide, answer, remind_at, on_late };
+            profiles.insert(name.to_owned(), Named { value, place });
         }
     }
     profiles
 }
 
-/// `remind_at` and `on_late` steer reminders; here their form is checked.
-fn check_reminders(file: TextFile<'_>, section: &mut Section<'_>, faults: &mut Faults) {
-    if let Some(value) = section.take("remind_at") {
-        let share = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
-            let number = value.get_ref().as_float().and_then(|text| text.as_str().parse::<f64>().ok());
-            number.is_some_and(|number| (0.0..=1.0).contains(&number))
-        };
-        if !value.get_ref().as_array().is_some_and(|items| items.iter().all(share)) {
-            let place = file.place(value.span().start);
-            faults.error(&place, "remind_at is no list of shares", "write numbers from 0.0 to 1.0");
-        }
+/// Shares of a deadline, per mille.
+fn reminders(file: TextFile<'_>, section: &mut Section<'_>, faults: &mut Faults) -> Vec<u16> {
+    let Some(value) = section.take("remind_at") else { return Vec::new() };
+    let share = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        let number = value.get_ref().as_float().and_then(|text| text.as_str().parse::<f64>().ok())?;
+        let per_mille = (number * f64::from(Duty::WHOLE)).round();
+        (0..=Duty::WHOLE).find(|whole| f64::from(*whole) == per_mille)
+    };
+    let items = value.get_ref().as_array();
+    let shares: Option<BTreeSet<u16>> = items.and_then(|items| items.iter().map(share).collect());
+    if shares.is_none() {
+        let place = file.place(value.span().start);
+        faults.error(&place, "remind_at is no list of shares", "write numbers from 0.0 to 1.0");
     }
+    shares.unwrap_or_default().into_iter().collect()
+}
+
+/// What is done when a deadline has passed.
+fn late_actions(section: &mut Section<'_>, faults: &mut Faults) -> Vec<LateAction> {
+    let mut actions = Vec::new();
     for (text, place) in section.texts("on_late", faults) {
-        if !["notify:", "flag:", "escalate:"].iter().any(|action| text.starts_with(action)) {
-            let remedy = "write notify:…, flag:… or escalate:…; a deadline never decides";
-            faults.error(&place, format!("{text:?} is no action"), remedy);
+        match text.parse() {
+            Ok(action) => actions.push(action),
+            Err(_) => {
+                let remedy = "write notify:applicant, notify:agency, flag:overdue or escalate:NAME; a deadline \
+                              never decides";
+                faults.error(&place, format!("{text:?} is no action"), remedy);
+            }
         }
     }
+    actions
 }
 
 fn agencies(

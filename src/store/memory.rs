@@ -21,8 +21,8 @@ use super::prepare::Prepared;
 use super::tables::{Tables, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, CaseFilter, CommitError, Committed, Conservation, CorrelationKey,
-    Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueDelivery, Health, Listing, MessageFilter, Needs,
-    Octets, Queue, Stats, Store, StoreError, Versioned, View,
+    Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueCase, DueDelivery, Health, Listing,
+    MessageFilter, Needs, Octets, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
 /// The in-memory home.
@@ -173,6 +173,12 @@ impl Store for MemoryStore {
 
     fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.lock().due(destination).next().map(|(due, ..)| *due))
+    }
+
+    fn scheduled_cases(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+        let inner = self.lock();
+        let due = inner.rows.due_cases.iter().take(limit);
+        Ok(due.map(|(due, _, id)| DueCase { id: id.clone(), due: *due }).collect())
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {

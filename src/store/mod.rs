@@ -32,8 +32,8 @@ pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
 pub use report::{
-    Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueDelivery,
-    Health, Listing, MessageFilter, Queue, Stats,
+    Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueCase,
+    DueDelivery, Health, Listing, MessageFilter, Queue, Stats,
 };
 pub use sqlite::{SqliteStore, StoreOptions};
 pub use view::{Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
@@ -73,6 +73,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Cases about which something is to be done at an instant by itself, earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scheduled_cases(&self, limit: usize) -> Result<Vec<DueCase>, StoreError>;
 
     /// Cases, newest first.
     ///

@@ -77,6 +77,7 @@ pub(super) fn summary(case: &Case) -> CaseSummary {
         submitter: case.submitter.clone(),
         state: case.state,
         opened_at: case.opened_at,
+        overdue: case.applications.iter().filter(|a| a.overdue_since().is_some()).count(),
         decided: (case.applications.iter().filter(decided).count(), case.applications.len()),
     }
 }
@@ -105,6 +106,15 @@ pub struct DueDelivery {
     pub due: Timestamp,
     /// Transmissions begun so far.
     pub attempts: u32,
+}
+
+/// A case about which something is to be done by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueCase {
+    /// The case.
+    pub id: CaseId,
+    /// When.
+    pub due: Timestamp,
 }
 
 /// One destination's deliveries, counted from the key columns: quick, for metrics.

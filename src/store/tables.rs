@@ -28,6 +28,7 @@ pub(super) struct Tables {
     pub(super) deliveries: BTreeMap<String, DeliveryRow>,
     sent: BTreeMap<(PartyKey, MessageId), DeliveryId>,
     pub(super) due: BTreeMap<PartyKey, BTreeSet<(Timestamp, u64, DeliveryId)>>,
+    pub(super) due_cases: BTreeSet<(Timestamp, u64, CaseId)>,
     pub(super) audit: Vec<Link>,
     head: Option<AuditHead>,
 }
@@ -125,8 +126,7 @@ impl Tables {
                     for key in correlations {
                         self.correlations.insert(key, id.clone());
                     }
-                    let number = self.cases.get(&id).map_or(self.cases.len() as u64 + 1, |row| row.number);
-                    self.cases.insert(id, Row { number, record });
+                    self.apply_case(id, record)?;
                 }
                 Change::Delivery { id, record, sealed } => self.apply_delivery(id, record, sealed)?,
                 Change::Entry { text } => {
@@ -136,6 +136,24 @@ impl Tables {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn apply_case(&mut self, id: String, record: Encoded) -> Result<(), StoreError> {
+        let value: Case = record.decode(&id)?;
+        let made = self.cases.len() as u64 + 1;
+        let row = self.cases.remove(&id);
+        let number = row.as_ref().map_or(made, |row| row.number);
+        if let Some(row) = row {
+            let before: Case = row.record.decode(&id)?;
+            if let Some(due) = before.due {
+                self.due_cases.remove(&(due, number, before.id));
+            }
+        }
+        if let Some(due) = value.due {
+            self.due_cases.insert((due, number, value.id));
+        }
+        self.cases.insert(id, Row { number, record });
         Ok(())
     }
 

@@ -117,6 +117,18 @@ event_codes! {
     CaseReopened = "case.reopened",
         cause "an agency replaced its decision or another application was enclosed",
         remedy "none";
+    /// A deadline comes near.
+    DeadlineReminded = "deadline.reminded",
+        cause "a share of the time that the rules give is used up, and whoever is waited for has not acted",
+        remedy "none; those whom the profile names have been told";
+    /// A deadline has passed.
+    DeadlinePassed = "deadline.passed",
+        cause "whoever is waited for has not acted in the time that the rules give",
+        remedy "ask the agency, or the applicant for an answer; nothing is decided by it";
+    /// A passed deadline is somebody's to look at.
+    DeadlineEscalated = "deadline.escalated",
+        cause "a deadline has passed under a profile that escalates",
+        remedy "whoever is named in the line looks at the case and asks the agency";
     /// A row of the rule table expects this application.
     ApplicationPlanned = "application.planned",
         cause "the goods of the declaration fall under a requirement",
@@ -197,6 +209,10 @@ event_codes! {
     StoreFailed = "store.failed",
         cause "the disk did not confirm a write; what it holds is unknown",
         remedy "the process has stopped acknowledging and exits; check the disk, then start again";
+    /// A store of an earlier version was upgraded.
+    StoreUpgraded = "store.upgraded",
+        cause "this version opened it for the first time",
+        remedy "none; an earlier version does not open it any more, a backup of before does";
     /// A record cannot be read.
     StoreUnreadable = "store.unreadable",
         cause "a checksum or digest does not match what was read",

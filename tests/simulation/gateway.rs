@@ -383,6 +383,7 @@ impl World {
                     let purpose = Purpose::Transmit(Transmitted { life, delivery, attempt, awaits_receipt });
                     self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
                 }
+                Action::Schedule(_) => {}
                 Action::Wake(destination) => {
                     self.look_at(self.gateway.lives, Who::of(&destination), self.now);
                 }

@@ -329,7 +329,8 @@ impl Actor {
             _ => {
                 let own = self.forms.iter();
                 notices.extend(own.clone().map(|(_, result)| verification(result)));
-                (notices, own.map(|(application, _)| verification(application)).collect())
+                let takes = own.map(|(application, _)| verification(application));
+                (notices, takes.chain([report()]).collect())
             }
         }
     }

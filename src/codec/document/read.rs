@@ -11,8 +11,8 @@ use crate::codec::schema::{DocumentFamily, DocumentType};
 use crate::codec::xml::Element;
 use crate::model::{
     ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationLine, Document,
-    DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome, RequirementRow,
-    ResultDocument, ResultItem, StatusReport, StatusReportRow,
+    DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline,
+    RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
 };
 
 type Read<T> = Result<T, Finding>;
@@ -179,7 +179,18 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
             document: needed(row, "TypeCode")?,
             number: text_at(row, "ID"),
             state: text(row, "StateCode")?,
+            decide_by: optional(row, "DecideByDateTime")?,
+            overdue_since: optional(row, "OverdueSinceDateTime")?,
             remarks: text_at(row, "Remarks"),
+        })
+    };
+    let deadline = |deadline| -> Read<ReportedDeadline> {
+        Ok(ReportedDeadline {
+            agency: text(deadline, "AgencyCode")?,
+            document: needed(deadline, "TypeCode")?,
+            number: text_at(deadline, "ID"),
+            term: text(deadline, "TermCode")?,
+            at: needed(deadline, "ExpirationDateTime")?,
         })
     };
     Ok(StatusReport {
@@ -190,6 +201,7 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
         revision: needed(root, "RevisionNumeric")?,
         event: text(root, "EventCode")?,
         outcome: text_at(root, "OutcomeCode"),
+        deadline: at(root, "Deadline").map(deadline).transpose()?,
         applications: children(root, "Application").map(row).collect::<Read<_>>()?,
     })
 }

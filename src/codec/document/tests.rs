@@ -6,8 +6,8 @@ use super::*;
 use crate::codec::schema::document_types;
 use crate::model::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationLine, NotApplicable,
-    NoticeDocument, NoticeKind, Outcome, RequirementRow, ResultDocument, ResultItem, StatusReport,
-    StatusReportRow, Timestamp,
+    NoticeDocument, NoticeKind, Outcome, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
+    StatusReport, StatusReportRow, Timestamp,
 };
 
 fn read(code: &str, document: &str) -> Result<Document, Vec<String>> {
@@ -33,6 +33,8 @@ fn report() -> StatusReport {
         document: "GOVCBRX01".parse().expect("is a code"),
         number: number.map(Into::into),
         state: state.into(),
+        decide_by: number.map(|_| noon()),
+        overdue_since: remarks.map(|_| noon()),
         remarks: remarks.map(Into::into),
     };
     StatusReport {
@@ -43,6 +45,7 @@ fn report() -> StatusReport {
         revision: 1,
         event: "all_collected".into(),
         outcome: Some("favourable".into()),
+        deadline: None,
         applications: vec![
             row("KFDA", Some("X01-20091201-0001"), "approved_conditional", None),
             row("NPQS", None, "blocked", Some("Send <GOVCBRX02> & more in the same conversation")),
@@ -53,7 +56,25 @@ fn report() -> StatusReport {
 #[test]
 fn status_reports_read_back() {
     let lodged = StatusReport { event: "lodged".into(), outcome: None, applications: Vec::new(), ..report() };
-    for report in [report(), lodged] {
+    let deadline = ReportedDeadline {
+        agency: "KFDA".into(),
+        document: "GOVCBRX01".parse().expect("is a code"),
+        number: Some("X01-20091201-0001".into()),
+        term: "decide".into(),
+        at: noon(),
+    };
+    let reminder = StatusReport {
+        event: "reminder".into(),
+        outcome: None,
+        deadline: Some(deadline.clone()),
+        ..report()
+    };
+    let overdue = StatusReport {
+        event: "overdue".into(),
+        deadline: Some(ReportedDeadline { number: None, ..deadline }),
+        ..reminder.clone()
+    };
+    for report in [report(), lodged, reminder, overdue] {
         check(&write_status_report(&report), "GOVCBRXS2", Document::StatusReport(report));
     }
 }

@@ -27,12 +27,23 @@ pub fn write_status_report(report: &StatusReport) -> String {
         out.leaf("RevisionNumeric", report.revision);
         out.leaf("EventCode", &report.event);
         out.optional("OutcomeCode", report.outcome.as_ref());
+        if let Some(deadline) = &report.deadline {
+            out.element("Deadline", |out| {
+                out.leaf("AgencyCode", &deadline.agency);
+                out.leaf("TypeCode", &deadline.document);
+                out.optional("ID", deadline.number.as_ref());
+                out.leaf("TermCode", &deadline.term);
+                out.leaf("ExpirationDateTime", deadline.at);
+            });
+        }
         for row in &report.applications {
             out.element("Application", |out| {
                 out.leaf("AgencyCode", &row.agency);
                 out.leaf("TypeCode", &row.document);
                 out.optional("ID", row.number.as_ref());
                 out.leaf("StateCode", &row.state);
+                out.optional("DecideByDateTime", row.decide_by);
+                out.optional("OverdueSinceDateTime", row.overdue_since);
                 out.text("Remarks", row.remarks.as_deref());
             });
         }

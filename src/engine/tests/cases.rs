@@ -82,7 +82,7 @@ pub(super) fn answer(world: &World, agency: usize, id: &str, outcome: Outcome) -
     posted.in_answer_to(application.sent_as.as_ref().expect("it was sent"))
 }
 
-fn notice(world: &World, agency: usize, id: &str, kind: NoticeKind) -> Posted {
+pub(super) fn notice(world: &World, agency: usize, id: &str, kind: NoticeKind) -> Posted {
     let case = world.case();
     let document = Document::Notice(NoticeDocument {
         code: code("GOVCBRRBH"),
@@ -97,7 +97,7 @@ fn notice(world: &World, agency: usize, id: &str, kind: NoticeKind) -> Posted {
     world.message(AGENCIES[agency].1, id, "RequirementVerification", "GOVCBRRBH", vec![document])
 }
 
-fn from_customs(world: &World, id: &str, action: &str, status: &str) -> Posted {
+pub(super) fn from_customs(world: &World, id: &str, action: &str, status: &str) -> Posted {
     let document = Document::Customs(CustomsNotice {
         code: code(action),
         number: id.into(),

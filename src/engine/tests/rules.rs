@@ -31,8 +31,12 @@ revision = "1"
 time_zone = "Asia/Seoul"
 tables = ["requirements.csv"]
 
-[profile]
-quick = { accept = "2h", decide = "3bd" }
+[profile.quick]
+accept = "2h"
+decide = "3bd"
+answer = "2bd"
+remind_at = [0.5, 1.0]
+on_late = ["notify:applicant", "notify:agency", "flag:overdue", "escalate:duty-officer"]
 
 [agency]
 KFDA = { party = "AG000000000001", cpa = "cpa-AG000000000001", mode = "system", profile = "quick" }

@@ -143,7 +143,7 @@ impl World {
                 }
                 Action::Log(entry) => self.logged.push(entry),
                 Action::Heard(heard) => self.heard.push(heard),
-                Action::Wake(_) => {}
+                Action::Wake(_) | Action::Schedule(_) => {}
             }
         }
         reply
@@ -227,6 +227,15 @@ impl World {
                 if transmission.destination == destination {
                     self.answer_to(transmission);
                 }
+            }
+        }
+    }
+
+    /// Does what time has brought due.
+    pub(super) fn keep_agenda(&mut self) {
+        for scheduled in self.store.scheduled_cases(1000).expect("the store reads") {
+            if scheduled.due <= self.now {
+                self.drive(&Event::CaseDue(scheduled.id));
             }
         }
     }

@@ -124,14 +124,14 @@ fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusa
     let number: Option<i64> = match case.write.based_on {
         None => query(
             connection,
-            "INSERT INTO cases (id, state, submitter, opened_at, version, form, checksum, record) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
+            "INSERT INTO cases (id, state, submitter, opened_at, due, version, form, checksum, record) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
             params_from_iter(columns),
         ),
         Some(version) => query(
             connection,
-            "UPDATE cases SET state = ?2, submitter = ?3, opened_at = ?4, version = ?5, form = ?6, \
-             checksum = ?7, record = ?8 WHERE id = ?1 AND version = ?9 RETURNING number",
+            "UPDATE cases SET state = ?2, submitter = ?3, opened_at = ?4, due = ?5, version = ?6, form = ?7, \
+             checksum = ?8, record = ?9 WHERE id = ?1 AND version = ?10 RETURNING number",
             params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
         ),
     }?;

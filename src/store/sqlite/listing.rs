@@ -14,7 +14,7 @@ use super::super::lookup::or_damaged;
 use super::super::record::{Encoded, Record};
 use super::super::report::summary;
 use super::super::{
-    AuditEntry, CaseFilter, DeliveryFilter, DueDelivery, Listing, MessageFilter, Queue, StoreError,
+    AuditEntry, CaseFilter, DeliveryFilter, DueCase, DueDelivery, Listing, MessageFilter, Queue, StoreError,
 };
 use super::columns::{read_encoded, read_link, read_number, read_text};
 use super::readers::Reading;
@@ -36,6 +36,17 @@ pub(super) fn due(
         })
     };
     let rows = reading.all(sql, params![destination.as_str(), now.as_millis(), limit_of(limit)], read)?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Cases that are scheduled. A row whose name is damaged is left to the scrub.
+pub(super) fn scheduled_cases(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+    let sql = "SELECT id, due FROM cases WHERE due IS NOT NULL ORDER BY due, number LIMIT ?";
+    let read = |row: &Row<'_>| {
+        let due = Timestamp::from_millis(read_number(row, 1)?);
+        Some(DueCase { id: CaseId::new(read_text(row, 0)).ok()?, due })
+    };
+    let rows = reading.all(sql, params![limit_of(limit)], read)?;
     Ok(rows.into_iter().flatten().collect())
 }
 

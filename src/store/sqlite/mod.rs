@@ -1,7 +1,7 @@
 //! The home of one node: SQLite with a write-ahead log, synced at every commit, which concurrent batches share.
 //!
-//! Readable by any SQLite tool while it runs. On a local file system only. Does not upgrade: format 1 is the
-//! first.
+//! Readable by any SQLite tool while it runs. On a local file system only. A store of an earlier format is upgraded
+//! in one transaction when it is opened (P19).
 
 mod columns;
 mod group;
@@ -36,8 +36,8 @@ use super::lookup::{self, Rows};
 use super::prepare::Prepared;
 use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, CaseFilter, CommitError, Conservation, CorrelationKey,
-    Damage, DeliveryFilter, DeliveryLocator, Done, DueDelivery, Health, Listing, MessageFilter, Needs,
-    Octets, Queue, Stats, Store, StoreError, Versioned, View,
+    Damage, DeliveryFilter, DeliveryLocator, Done, DueCase, DueDelivery, Health, Listing, MessageFilter,
+    Needs, Octets, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
 use mark::Mark;
@@ -113,6 +113,7 @@ impl StoreOptions {
 
 /// The home of one node.
 pub struct SqliteStore {
+    upgraded_from: Option<u32>,
     layout: Layout,
     options: StoreOptions,
     shared: Arc<Shared>,
@@ -150,6 +151,7 @@ impl SqliteStore {
         layout.check_format()?;
         let lock = layout.lock()?;
         let connection = connect(&layout)?;
+        let upgraded_from = schema::upgrade(&connection)?;
         tune(&connection).map_err(engine_error("opening the database"))?;
         let mark = Mark::open(&layout.mark())?;
         let head = audit_head(&connection, mark.head())?;
@@ -178,7 +180,23 @@ impl SqliteStore {
         ];
         let channels = Some(Channels { batches, large });
         let unreadable = Mutex::default();
-        Ok(Self { layout, options, shared, readers, unreadable, channels, threads, _lock: lock })
+        Ok(Self {
+            upgraded_from,
+            layout,
+            options,
+            shared,
+            readers,
+            unreadable,
+            channels,
+            threads,
+            _lock: lock,
+        })
+    }
+
+    /// The format that it had, when this opening upgraded it (P19).
+    #[must_use]
+    pub const fn upgraded_from(&self) -> Option<u32> {
+        self.upgraded_from
     }
 
     /// Counts damage, and leaves a delivery that cannot be read out of what is due from now on.
@@ -260,6 +278,10 @@ impl Store for SqliteStore {
         let found =
             self.readers.read(|reading| listing::due(reading, destination, ever, 1 + unreadable.len()))?;
         Ok(found.into_iter().find(|due| !unreadable.contains(&due.id)).map(|due| due.due))
+    }
+
+    fn scheduled_cases(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+        self.readers.read(|reading| listing::scheduled_cases(reading, limit))
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {

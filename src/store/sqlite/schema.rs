@@ -23,7 +23,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -138,18 +138,40 @@ impl Layout {
         }
         match number(60) {
             found if found > FORMAT => Err(StoreError::Newer { found, known: FORMAT }),
-            FORMAT => Ok(()),
+            1..=FORMAT => Ok(()),
             found => Err(not_a_store(&format!("gwanmun.db has format {found}, which never was"))),
         }
     }
 }
+
+/// Brings a store of an earlier format to the newest one, whole or not at all; says which format it had.
+pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError> {
+    let doing = engine_error("upgrading the database");
+    let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&doing)?;
+    if found == FORMAT {
+        return Ok(None);
+    }
+    let steps = UPGRADES.iter().filter(|(from, _)| *from >= found).map(|(_, sql)| *sql);
+    let all: String = steps.collect();
+    let sql = format!("BEGIN IMMEDIATE;{all}PRAGMA user_version = {FORMAT};COMMIT;");
+    connection.execute_batch(&sql).map_err(doing)?;
+    Ok(Some(found))
+}
+
+/// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
+/// filled when a case is written next.
+const UPGRADES: [(u32, &str); 1] = [(
+    1,
+    "ALTER TABLE cases ADD COLUMN due INTEGER; \
+     CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;",
+)];
 
 /// `Gwan`, in the header of the database file.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"Gwan");
 
 /// `record` is JSON text; `checksum` covers it, its key, `form` and `version`. The other columns repeat what is
 /// in the record, for the indexes; a scrub compares them. Instants are milliseconds since the Unix epoch.
-/// `due` is there while something is to happen to the delivery by itself.
+/// `due` is there while something is to happen to the delivery, or to be done about the case, by itself.
 const TABLES: &str = "
 CREATE TABLE message (
     number INTEGER PRIMARY KEY,
@@ -195,8 +217,10 @@ CREATE TABLE cases (
     version INTEGER NOT NULL,
     form INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
-    record TEXT NOT NULL
+    record TEXT NOT NULL,
+    due INTEGER
 ) STRICT;
+CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;
 CREATE INDEX cases_state ON cases (state, number);
 CREATE INDEX cases_submitter ON cases (submitter, number);
 

@@ -119,6 +119,7 @@ pub(in crate::store) fn case(number: u32) -> Case {
         events: vec![],
         customs_status: None,
         customs_issued_at: None,
+        due: None,
     }
 }
 

@@ -21,6 +21,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     a_delivery_is_written_only_over_the_version_that_was_read(store);
     a_batch_that_conflicts_anywhere_leaves_nothing(store);
     what_is_due_comes_in_order_and_leaves_when_it_ends(store);
+    cases_that_are_scheduled_come_in_order(store);
     large_octets_are_kept_like_small_ones(store);
     operators_find_everything(store);
     everything_is_accounted_for(store);
@@ -260,6 +261,36 @@ fn what_is_due_comes_in_order_and_leaves_when_it_ends(store: &dyn Store) {
     assert_eq!((first.due, first.attempts), (at(31), 1));
     assert_eq!(due(Timestamp::EPOCH, 10), []);
     assert_eq!(store.due(&party("somebody else"), at(99), 10).expect("readable"), []);
+}
+
+fn cases_that_are_scheduled_come_in_order(store: &dyn Store) {
+    let scheduled = |limit| -> Vec<_> {
+        let scheduled = store.scheduled_cases(limit).expect("readable");
+        scheduled.into_iter().map(|case| (case.id, case.due)).collect()
+    };
+    let write = |number: u32, due: Option<u64>, based_on| {
+        let mut changed = case(number);
+        changed.due = due.map(at);
+        let write = CaseWrite { case: changed, based_on, correlations: vec![] };
+        assert_eq!(commit(store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
+    };
+    for (number, due) in [(750, Some(30)), (751, Some(10)), (752, None), (753, Some(30))] {
+        write(number, due, None);
+    }
+    let all = [(751, 10), (750, 30), (753, 30)].map(|(number, due)| (case_id(number), at(due)));
+    assert_eq!(scheduled(10), all);
+    assert_eq!(scheduled(1), all[..1]);
+    for (number, due) in [(751, None), (752, Some(5)), (753, Some(20))] {
+        write(number, due, Some(1));
+    }
+    assert_eq!(
+        scheduled(10),
+        [(752, 5), (753, 20), (750, 30)].map(|(number, due)| (case_id(number), at(due)))
+    );
+    for number in [750, 752, 753] {
+        write(number, None, Some(if number == 750 { 1 } else { 2 }));
+    }
+    assert_eq!(scheduled(10), []);
 }
 
 fn large_octets_are_kept_like_small_ones(store: &dyn Store) {

@@ -30,8 +30,40 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
     tool.close().expect("closed");
     let before = files(&options.directory);
     let refused = SqliteStore::open(options.clone());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1 })), "P19");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 3, known: 2 })), "P19");
     assert_eq!(before, files(&options.directory), "P19: nothing changed");
+}
+
+/// A store as format 1 had it: its cases had no `due`.
+fn as_format_1(options: &StoreOptions) {
+    let tool = raw(&options.directory);
+    let back = "DROP INDEX cases_due; ALTER TABLE cases DROP COLUMN due; PRAGMA user_version = 1;";
+    tool.execute_batch(back).expect("as it was");
+    tool.close().expect("closed");
+}
+
+#[test]
+fn a_store_of_the_first_format_is_upgraded_and_said_to_be() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    let opens = CaseWrite { case: sample::case(1), based_on: None, correlations: vec![] };
+    assert_eq!(commit(&store, Batch { case: Some(opens), ..receives(1, "x") }), Ok(()));
+    assert_eq!(store.upgraded_from(), None);
+    drop(store);
+    as_format_1(&options);
+
+    let store = open(&options);
+    assert_eq!(store.upgraded_from(), Some(1), "P19");
+    let found = store.case(&CorrelationKey::Case(sample::case_id(1))).expect("readable").expect("there");
+    assert_eq!(found.value, sample::case(1));
+    assert_eq!(store.scrub().expect("readable"), []);
+    let mut later = sample::case(1);
+    later.due = Some(sample::at(9));
+    let write = CaseWrite { case: later, based_on: Some(1), correlations: vec![] };
+    assert_eq!(commit(&store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
+    assert_eq!(store.scheduled_cases(9).expect("readable").len(), 1);
+    drop(store);
+    assert_eq!(open(&options).upgraded_from(), None, "once");
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! Cases come due: each is driven through the core when its time has come (P9).
+//!
+//! What is due stands in the store, so that a restart changes nothing; here is only when to look next. A look costs
+//! one entry of an index, and nothing waits in memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::driver::{DriveError, compute, drive};
+use super::shared::{Shared, now};
+use crate::engine::Event;
+use crate::model::{CaseId, Timestamp};
+use crate::store::{DueCase, StoreError};
+use crate::telemetry::EventCode;
+
+/// Cases of one look.
+const CASES_MAX: usize = 64;
+/// The longest wait for the next look: what a step of the clock costs.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long it rests when the store cannot be read, or an event came to nothing.
+const REST: Duration = Duration::from_secs(1);
+
+/// When the next case comes due.
+pub(super) struct Agenda {
+    next_millis: AtomicI64,
+    bell: Notify,
+}
+
+impl Default for Agenda {
+    fn default() -> Self {
+        Self { next_millis: AtomicI64::new(i64::MAX), bell: Notify::new() }
+    }
+}
+
+impl Agenda {
+    /// A case comes due then; whoever waits for a later one hears of it.
+    pub(super) fn schedule(&self, at: Timestamp) {
+        if at.as_millis() < self.next_millis.fetch_min(at.as_millis(), Ordering::Relaxed) {
+            self.bell.notify_one();
+        }
+    }
+}
+
+/// Drives every case whose time comes, until the gateway drains.
+pub(super) async fn keep_agenda(shared: Arc<Shared>) {
+    let mut left_out = BTreeSet::new();
+    while !*shared.draining.borrow() && !shared.has_failed() {
+        let wait = look(&shared, &mut left_out).await;
+        tokio::select! {
+            () = shared.agenda.bell.notified() => {}
+            () = sleep(wait) => {}
+            () = shared.drain_begins() => {}
+        }
+    }
+}
+
+/// Drives what is due; gives how long to wait for the next look. A case that cannot be read is left out from then on,
+/// so that others go on (P12).
+async fn look(shared: &Arc<Shared>, left_out: &mut BTreeSet<CaseId>) -> Duration {
+    // What is scheduled from here on rings, also when the look below does not see it yet.
+    shared.agenda.next_millis.store(i64::MAX, Ordering::Relaxed);
+    let (looked_at, places) = (now(), CASES_MAX + left_out.len());
+    let looked = compute(shared, move |shared, _| shared.store.scheduled_cases(places));
+    let scheduled = match looked.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            warn!(event = EventCode::StoreUnreadable.code(), reason = %error, "what is due cannot be read");
+            return REST;
+        }
+        Err(_) => return REST,
+    };
+    let mut rest = Duration::ZERO;
+    let mut driven = 0;
+    for DueCase { id, due } in scheduled {
+        if left_out.contains(&id) {
+            continue;
+        }
+        if due > looked_at {
+            shared.agenda.next_millis.fetch_min(due.as_millis(), Ordering::Relaxed);
+            return if driven > 0 { rest } else { due.since(looked_at).min(LONGEST_SLEEP) };
+        }
+        driven += 1;
+        if let Err(error) = drive(shared, Event::CaseDue(id.clone())).await {
+            warn!(
+                event = EventCode::GatewayDriveFailed.code(),
+                case_id = id.as_str(),
+                reason = %error,
+                "what is due about a case could not be decided now"
+            );
+            if matches!(error, DriveError::Unreadable(StoreError::Damaged(_)) | DriveError::Panicked) {
+                left_out.insert(id);
+            }
+            rest = REST;
+        }
+    }
+    // All of them were due, and there may be more; or there was none.
+    if driven > 0 { rest } else { LONGEST_SLEEP }
+}
