@@ -13,7 +13,8 @@ use super::reader::TextFile;
 use super::ruleset::{self, Base};
 use super::table::{self, Exception, Requirement, Rows};
 use super::{
-    AgencyTarget, EnvelopeQuery, EnvelopeRule, JoinRule, Known, Pipeline, RuleFault, RuleFiles, check,
+    AgencyForms, AgencyTarget, EnvelopeQuery, EnvelopeRule, JoinRule, Known, Pipeline, RuleFault, RuleFiles,
+    check,
 };
 use crate::model::{Declaration, DeclarationLine, Digest, DocumentCode, RuleId, Timestamp};
 
@@ -140,6 +141,21 @@ impl RuleSet {
     /// The ids of its requirements, in order.
     pub fn requirement_ids(&self) -> impl Iterator<Item = &RuleId> {
         self.requirements.iter().map(|row| &row.id)
+    }
+
+    /// Its agencies in order of code, each with the application documents that rows send it and the result of each.
+    pub fn agencies(&self) -> impl Iterator<Item = AgencyForms<'_>> {
+        self.base.agencies.iter().map(|(code, agency)| AgencyForms {
+            agency: code,
+            party: &agency.value.party,
+            cpa_id: agency.value.cpa_id.as_ref(),
+            forms: self
+                .requirements
+                .iter()
+                .filter(|row| row.agency == *code)
+                .map(|row| (&row.application, &row.result))
+                .collect(),
+        })
     }
 
     /// What is done with a message of this header; nothing known is quarantine. At most one rule matches: two that

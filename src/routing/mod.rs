@@ -31,7 +31,7 @@ mod naive;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -155,6 +155,19 @@ pub struct AgencyTarget {
     pub cpa_id: Option<CpaId>,
     /// The result document that answers the application.
     pub result: DocumentCode,
+}
+
+/// An agency of a rule set and the documents that go between it and applicants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgencyForms<'a> {
+    /// Agency code.
+    pub agency: &'a AgencyCode,
+    /// The registered party behind it.
+    pub party: &'a PartyKey,
+    /// The agreement with it; a hosted agency has none.
+    pub cpa_id: Option<&'a CpaId>,
+    /// Application documents, each with the result that answers it.
+    pub forms: BTreeSet<(&'a DocumentCode, &'a DocumentCode)>,
 }
 
 /// What a declaration needs.

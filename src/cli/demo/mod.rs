@@ -37,6 +37,9 @@ pub struct DemoArgs {
     /// Where the practice world is made; a temporary directory without
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// The rule directory whose agencies are played; without one that of the worked example
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
     /// Only make the practice world in --directory and describe it as JSON; start nothing
     #[arg(long, requires = "directory", conflicts_with = "keep")]
     prepare: bool,
@@ -73,8 +76,9 @@ impl DemoArgs {
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         let temporary = std::env::temp_dir().join(format!("gwanmun-demo-{}", std::process::id()));
         let directory = self.directory.as_ref().unwrap_or(&temporary);
-        let options = WorldOptions { algorithm: self.algorithm, window: self.window };
-        let world = world::prepare(directory, options)?;
+        let options =
+            WorldOptions { rules: self.rules.clone(), algorithm: self.algorithm, window: self.window };
+        let world = world::prepare(directory, &options)?;
         if self.prepare {
             world::examples(&world, now())?;
             writeln!(out, "{}", serde_json::to_string_pretty(&world)?)?;

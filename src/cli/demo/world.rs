@@ -4,6 +4,7 @@
 //! go on from there. A world that is there already is used as it stands; only its examples are renewed, because
 //! no declaration number is accepted twice.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::KeyAlgorithm;
 use crate::cli::pki::{self, PracticeOptions};
+use crate::cli::rules::rule_set;
 use crate::model::{Timestamp, derive_id};
+use crate::routing::RuleSet;
 
 /// What was prepared, and where; also the file `world.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +56,10 @@ pub(super) struct Partner {
 }
 
 /// What [`prepare`] shall make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WorldOptions {
+    /// The rule directory, whose agencies are played; without one that of the worked example.
+    pub(super) rules: Option<PathBuf>,
     /// The kind of every key.
     pub(super) algorithm: KeyAlgorithm,
     /// How many messages may be in flight between the gateway and one partner.
@@ -100,7 +105,7 @@ pub(super) struct Examples {
 ///
 /// # Errors
 /// When a file stands in the way or cannot be written.
-pub(super) fn prepare(directory: &Path, options: WorldOptions) -> Result<World> {
+pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let directory = &directory.canonicalize()?;
     let described = directory.join("world.json");
@@ -108,35 +113,43 @@ pub(super) fn prepare(directory: &Path, options: WorldOptions) -> Result<World> 
         let text = fs::read_to_string(&described)?;
         return serde_json::from_str(&text).with_context(|| format!("{} is damaged", described.display()));
     }
-    let names = std::iter::once("gateway").chain(CAST.iter().map(|actor| actor.name));
+    let rules = match &options.rules {
+        Some(rules) => rules.canonicalize().with_context(|| format!("cannot find {}", rules.display()))?,
+        None => worked_rules(directory)?,
+    };
+    let cast = cast(rule_set(&rules)?.as_ref());
+    let names = std::iter::once("gateway").chain(cast.iter().map(|actor| actor.name.as_str()));
     let practice = PracticeOptions {
         parties: names.map(str::to_owned).collect(),
         algorithm: options.algorithm,
         replace: false,
     };
     pki::practice(&directory.join("pki"), &practice)?;
-    let [gateway_port, admin_port, ports @ ..] = free_ports::<{ CAST.len() + 2 }>()?;
+    let mut ports = free_ports(cast.len() + 2)?.into_iter();
+    let mut port = || ports.next().expect("as many were asked for");
+    let (gateway_port, admin_port) = (port(), port());
     let endpoint = format!("https://localhost:{gateway_port}/ebms");
     for sub in ["partners", "run"] {
         fs::create_dir_all(directory.join(sub))?;
     }
-    let rules = rules(directory)?;
     let gateway = directory.join("gwanmun.toml");
     fs::write(&gateway, gateway_settings(gateway_port, admin_port, &rules, options))?;
-    let mut partners = Vec::with_capacity(CAST.len());
-    for (actor, port) in CAST.iter().zip(ports) {
+    let mut partners = Vec::with_capacity(cast.len());
+    for actor in &cast {
+        let port = port();
+        let (sends, takes) = actor.actions(&cast);
         let file = format!("{}.toml", actor.name);
-        fs::write(directory.join("partners").join(&file), actor.registered(port, options))?;
+        fs::write(directory.join("partners").join(&file), actor.registered(port, &sends, &takes, options))?;
         let config = directory.join(&file);
-        fs::write(&config, actor.own_settings(port, &endpoint, options))?;
+        fs::write(&config, actor.own_settings(port, &endpoint, &sends, &takes, options))?;
         partners.push(Partner {
-            name: actor.name.to_owned(),
-            party: actor.party.to_owned(),
+            name: actor.name.clone(),
+            party: actor.party.clone(),
             role: actor.role().to_owned(),
             config,
-            journal: directory.join(actor.name).join("journal.jsonl"),
+            journal: directory.join(&actor.name).join("journal.jsonl"),
             port,
-            applications: actor.forms.iter().map(|(form, _)| format!("GOVCBR{form}")).collect(),
+            applications: actor.forms.iter().map(|(form, _)| form.clone()).collect(),
         });
     }
     let socket = directory.join("run/gwanmun.sock");
@@ -179,8 +192,8 @@ pub(super) fn examples(world: &World, now: Timestamp) -> Result<Examples> {
     Ok(Examples { declaration, files })
 }
 
-/// The rule directory: that of a checkout, where we stand in one, else the one that was built in.
-fn rules(directory: &Path) -> Result<PathBuf> {
+/// The worked rule directory: that of a checkout, where we stand in one, else the one that was built in.
+fn worked_rules(directory: &Path) -> Result<PathBuf> {
     let checkout = Path::new("routing-rules/kr-import");
     if checkout.join("ruleset.toml").exists() {
         return Ok(checkout.canonicalize()?);
@@ -195,17 +208,13 @@ fn rules(directory: &Path) -> Result<PathBuf> {
 }
 
 /// Ports of the loopback that nobody listens on. Somebody may take one before we do: then starting fails, and says so.
-fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+fn free_ports(count: usize) -> Result<Vec<u16>> {
     let listeners: Vec<TcpListener> =
-        (0..COUNT).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-    let mut ports = [0; COUNT];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
+        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-fn gateway_settings(port: u16, admin: u16, rules: &Path, options: WorldOptions) -> String {
+fn gateway_settings(port: u16, admin: u16, rules: &Path, options: &WorldOptions) -> String {
     let rules = toml::Value::from(rules.display().to_string());
     let own = signing("gateway");
     format!(
@@ -232,42 +241,41 @@ fn signing(name: &str) -> String {
 
 /// Who plays: one partner and what it exchanges with the gateway.
 struct Actor {
-    name: &'static str,
-    label: &'static str,
-    party: &'static str,
-    cpa_id: &'static str,
+    name: String,
+    label: String,
+    party: String,
+    cpa_id: String,
     kind: &'static str,
     /// What travels back on the same connection.
     sync_reply_mode: &'static str,
     /// Applications an agency takes, with the result of each.
-    forms: &'static [(&'static str, &'static str)],
+    forms: Vec<(String, String)>,
 }
 
 impl Actor {
     fn role(&self) -> &'static str {
-        if self.kind == "declarant" { "broker" } else { self.kind }
+        if self.kind == DECLARANT { "broker" } else { self.kind }
     }
 
     fn ebms_role(&self) -> &'static str {
         match self.kind {
-            "declarant" => "Declarant",
-            "customs" => "Customs",
+            DECLARANT => "Declarant",
+            CUSTOMS => "Customs",
             _ => "Agency",
         }
     }
 
     /// The file by which the gateway knows it.
-    fn registered(&self, port: u16, options: WorldOptions) -> String {
+    fn registered(&self, port: u16, sends: &[String], takes: &[String], options: &WorldOptions) -> String {
         let Self { name, label, party, kind, .. } = self;
-        let business = if *kind == "declarant" { "business_number = \"1208143211\"\n" } else { "" };
-        let (sends, takes) = self.actions();
+        let business = if *kind == DECLARANT { "business_number = \"1208143211\"\n" } else { "" };
         let agreement = Terms {
             actor: self,
             own_role: "SingleWindow",
             partner_role: self.ebms_role(),
             endpoint: &format!("https://localhost:{port}/ebms"),
-            send: &takes,
-            receive: &sends,
+            send: takes,
+            receive: sends,
             options,
         };
         format!(
@@ -279,16 +287,22 @@ impl Actor {
     }
 
     /// Its own side: PARTY.toml.
-    fn own_settings(&self, port: u16, endpoint: &str, options: WorldOptions) -> String {
+    fn own_settings(
+        &self,
+        port: u16,
+        endpoint: &str,
+        sends: &[String],
+        takes: &[String],
+        options: &WorldOptions,
+    ) -> String {
         let Self { name, label, party, .. } = self;
-        let (sends, takes) = self.actions();
         let agreement = Terms {
             actor: self,
             own_role: self.ebms_role(),
             partner_role: "SingleWindow",
             endpoint,
-            send: &sends,
-            receive: &takes,
+            send: sends,
+            receive: takes,
             options,
         };
         format!(
@@ -306,30 +320,30 @@ impl Actor {
     }
 
     /// What it sends and what it takes, as `Service Action`.
-    fn actions(&self) -> (Vec<String>, Vec<String>) {
-        let verification = |code: &str| format!("RequirementVerification GOVCBR{code}");
-        let clearance = |code: &str| format!("ImportClearance GOVCBR{code}");
+    fn actions(&self, cast: &[Self]) -> (Vec<String>, Vec<String>) {
+        let verification = |code: &str| format!("RequirementVerification {code}");
+        let clearance = |code: &str| format!("ImportClearance {code}");
         let report = || "Status GOVCBRXS2".to_owned();
-        let forms = || CAST.iter().flat_map(|actor| actor.forms);
-        let mut results: Vec<String> = forms().map(|(_, result)| verification(result)).collect();
-        results.sort();
-        let mut notices = ["RBH", "RBG"].map(verification).to_vec();
-        let customs = ["R99", "R21", "023", "5GZ", "5GV", "5EM", "5EN"].map(clearance);
+        let forms = || cast.iter().flat_map(|actor| &actor.forms);
+        let distinct = |actions: BTreeSet<String>| actions.into_iter();
+        let results = || distinct(forms().map(|(_, result)| verification(result)).collect());
+        let mut notices = ["GOVCBRRBH", "GOVCBRRBG"].map(verification).to_vec();
+        let customs = CUSTOMS_NOTICES.map(clearance);
         match self.kind {
-            "declarant" => {
-                let applications = forms().map(|(application, _)| verification(application));
-                let sends = std::iter::once(clearance("929")).chain(applications).collect();
-                notices.extend(results.into_iter().chain(customs).chain([report()]));
+            DECLARANT => {
+                let applications = forms().map(|(application, _)| verification(application)).collect();
+                let sends = std::iter::once(clearance("GOVCBR929")).chain(distinct(applications)).collect();
+                notices.extend(results().chain(customs).chain([report()]));
                 (sends, notices)
             }
-            "customs" => {
-                let takes = std::iter::once(clearance("929")).chain(results).chain([report()]).collect();
-                (customs.to_vec(), takes)
+            CUSTOMS => {
+                let takes = std::iter::once(clearance("GOVCBR929")).chain(results()).chain([report()]);
+                (customs.to_vec(), takes.collect())
             }
             _ => {
-                let own = self.forms.iter();
-                notices.extend(own.clone().map(|(_, result)| verification(result)));
-                let takes = own.map(|(application, _)| verification(application));
+                let own = || self.forms.iter();
+                notices.extend(distinct(own().map(|(_, result)| verification(result)).collect()));
+                let takes = distinct(own().map(|(application, _)| verification(application)).collect());
                 (notices, takes.chain([report()]).collect())
             }
         }
@@ -344,7 +358,7 @@ struct Terms<'a> {
     endpoint: &'a str,
     send: &'a [String],
     receive: &'a [String],
-    options: WorldOptions,
+    options: &'a WorldOptions,
 }
 
 impl Terms<'_> {
@@ -375,53 +389,37 @@ impl Terms<'_> {
     }
 }
 
-const SYNCHRONOUS: &str = "mshSignalsOnly";
+/// The parties of a rule set: a broker, customs, and each of its agencies under the box number and CPAId that the
+/// set gives it.
+fn cast(rules: &RuleSet) -> Vec<Actor> {
+    let actor = |name: &str, party: &str, cpa_id: &str, kind| Actor {
+        name: name.to_lowercase(),
+        label: name.to_owned(),
+        party: party.to_owned(),
+        cpa_id: cpa_id.to_owned(),
+        kind,
+        sync_reply_mode: if name == SIGNALS_APART { "none" } else { "mshSignalsOnly" },
+        forms: Vec::new(),
+    };
+    let agencies = rules.agencies().filter_map(|agency| {
+        let forms = agency.forms.iter().map(|(form, result)| (form.to_string(), result.to_string()));
+        let (name, party) = (agency.agency.as_str(), agency.party.as_str());
+        Some(Actor { forms: forms.collect(), ..actor(name, party, agency.cpa_id?.as_str(), "agency") })
+    });
+    let broker = actor("Broker", "BR123450000001", "swgw-broker-1", DECLARANT);
+    let customs = actor("Customs", "CU000000000001", "swgw-customs-1", CUSTOMS);
+    [broker, customs].into_iter().chain(agencies).collect()
+}
+
 const GATEWAY_PARTY: &str = "SW000000000001";
 /// The filer code of the practice broker.
 const FILER: &str = "12345";
-
-/// The parties of the worked example (domain brief, 7.3): box numbers and CPAIds as its rule set has them.
-const CAST: [Actor; 9] = [
-    Actor {
-        name: "broker",
-        label: "Broker",
-        party: "BR123450000001",
-        cpa_id: "swgw-broker-1",
-        kind: "declarant",
-        sync_reply_mode: SYNCHRONOUS,
-        forms: &[],
-    },
-    Actor {
-        name: "customs",
-        label: "Customs",
-        party: "CU000000000001",
-        cpa_id: "swgw-customs-1",
-        kind: "customs",
-        sync_reply_mode: SYNCHRONOUS,
-        forms: &[],
-    },
-    agency("kfda", "KFDA", "AG000000000001", "swgw-kfda-3", &[("X01", "X51")]),
-    // One of them has its signals posted separately, as a partner without synchronous replies does.
-    Actor {
-        sync_reply_mode: "none",
-        ..agency("npqs", "NPQS", "AG000000000002", "swgw-npqs-2", &[("X02", "X52")])
-    },
-    agency("nvrqs", "NVRQS", "AG000000000003", "swgw-nvrqs-2", &[("X03", "X53")]),
-    agency("nfis", "NFIS", "AG000000000004", "swgw-nfis-1", &[("X04", "X54")]),
-    agency("kpta", "KPTA", "AG000000000243", "swgw-kpta-4", &[("FR2", "FS7")]),
-    agency("kmdia", "KMDIA", "AG000000000072", "swgw-kmdia-1", &[("X06", "X56")]),
-    agency("ktl", "KTL", "AG000000000023", "swgw-ktl-1", &[("X11", "X61")]),
-];
-
-const fn agency(
-    name: &'static str,
-    label: &'static str,
-    party: &'static str,
-    cpa_id: &'static str,
-    forms: &'static [(&'static str, &'static str)],
-) -> Actor {
-    Actor { name, label, party, cpa_id, kind: "agency", sync_reply_mode: SYNCHRONOUS, forms }
-}
+const DECLARANT: &str = "declarant";
+const CUSTOMS: &str = "customs";
+/// The agency that has its signals posted separately, as a partner without synchronous replies does.
+const SIGNALS_APART: &str = "NPQS";
+const CUSTOMS_NOTICES: [&str; 7] =
+    ["GOVCBRR99", "GOVCBRR21", "GOVCBR023", "GOVCBR5GZ", "GOVCBR5GV", "GOVCBR5EM", "GOVCBR5EN"];
 
 const EXAMPLES: [(&str, &str); 4] = [
     ("929", include_str!("examples/929.xml")),
@@ -457,8 +455,15 @@ mod tests {
 
     #[test]
     fn a_world_is_in_order_and_both_sides_say_the_same() {
+        for rules in ["kr-import", "kr-agencies"] {
+            let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules").join(rules);
+            let options = WorldOptions { rules: Some(rules), algorithm: KeyAlgorithm::P256, window: 8 };
+            both_sides_say_the_same(&options);
+        }
+    }
+
+    fn both_sides_say_the_same(options: &WorldOptions) {
         let directory = tempfile::tempdir().expect("makes a directory");
-        let options = WorldOptions { algorithm: KeyAlgorithm::P256, window: 8 };
         let world = prepare(directory.path(), options).expect("is made");
         assert_eq!(prepare(directory.path(), options).expect("is found"), world);
         let loaded = config::load(&world.gateway).expect("the gateway's side is in order");
@@ -505,8 +510,8 @@ mod tests {
     #[test]
     fn examples_get_fresh_numbers_and_keep_no_hole() {
         let directory = tempfile::tempdir().expect("makes a directory");
-        let options = WorldOptions { algorithm: KeyAlgorithm::P256, window: 8 };
-        let world = prepare(directory.path(), options).expect("is made");
+        let options = WorldOptions { rules: None, algorithm: KeyAlgorithm::P256, window: 8 };
+        let world = prepare(directory.path(), &options).expect("is made");
         let [first, second] = [1_259_629_200_000, 1_259_629_201_000]
             .map(|at| examples(&world, Timestamp::from_millis(at)).expect("are written"));
         assert_ne!(first.declaration, second.declaration);
