@@ -42,8 +42,9 @@ serve: build ## gateway and practice partners, left running
 test: test-deps ## every test
 	$(CARGO) test --all-targets
 
-simulate: deps ## many more simulated runs (SEEDS=20000)
+simulate: deps ## many more simulated runs and histories of cases (SEEDS=20000 HISTORIES=20000)
 	SIMULATION_SEEDS=$(or $(SEEDS),20000) $(CARGO) test --test simulation every_seed -- --nocapture
+	CASE_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --lib histories
 
 lint: deps ## format, clippy, documentation
 	$(CARGO) fmt --check

@@ -57,13 +57,26 @@ fn valid_samples_read_to_their_values() {
 }
 
 /// What each valid sample says, by its path without `.xml`.
-const VALUES: [(&str, &str); 38] = [
+const VALUES: [(&str, &str); 42] = [
     ("023/cleared", "GOVCBR023 20091203150000090 2009-12-03T06:00:00Z for 1234509000017X: 13, -"),
     ("023/selected", "GOVCBR023 20091201104000091 2009-12-01T01:30:00Z for 1234509000017X: 19, -"),
+    (
+        "5BF/quarantine-failed",
+        "GOVCBR5BF W-20091202-0001 2009-12-02T00:15:00Z for 1234509000017X: - 84, Plant quarantine found pests; the goods go back",
+    ),
+    ("5BG/approved", "GOVCBR5BG 20091202110000007 2009-12-02T02:00:00Z for 1234509000017X: 06, -"),
     ("5EM/inspection", "GOVCBR5EM 20091201120000005 2009-12-01T01:30:00Z for 1234509000017X: -, -"),
     (
         "5EN/cancelled",
         "GOVCBR5EN 20091201120000006 2009-12-01T01:30:00Z for 1234509000017X: -, Selected by mistake",
+    ),
+    (
+        "5FE/weight",
+        "GOVCBR5FE A-20091202-0001 2009-12-02T00:15:00Z for 1234509000017X: 1 -, Weight as found when the goods were carried in",
+    ),
+    (
+        "5FK/refused",
+        "GOVCBR5FK 20091202110000007 2009-12-02T02:00:00Z for 1234509000017X: 08, The weight does not agree with the manifest",
     ),
     (
         "5GV/certificate-of-origin",
@@ -120,7 +133,7 @@ const VALUES: [(&str, &str); 38] = [
         "RBH/under-review",
         "GOVCBRRBH 20091201130000772 2009-12-01T04:00:00Z for X01-20091201-0001 as 20091201-X01-0381: under_review until -, -",
     ),
-    ("X01/cancellation", "GOVCBRX01 X01-20091201-0001 1; 1 1211901000"),
+    ("X01/cancellation", "GOVCBRX01 X01-20091201-0001 1 because Goods are sent back; 1 1211901000"),
     ("X01/herbs", "GOVCBRX01 X01-20091201-0001 9; 1 1211901000"),
     (
         "X02/herbs",
@@ -205,8 +218,13 @@ fn gist(document: &Document) -> String {
         }
         Document::Application(application) => {
             let items = application.items.iter().map(|item| format!("; {} {}", item.sequence, item.hs));
-            let ApplicationDocument { code, number, function, attachments, .. } = application;
-            format!("{code} {number} {function}{}{}", items.collect::<String>(), attached(attachments))
+            let ApplicationDocument { code, number, function, reason, attachments, .. } = application;
+            let reason = reason.as_ref().map(|reason| format!(" because {reason}")).unwrap_or_default();
+            format!(
+                "{code} {number} {function}{reason}{}{}",
+                items.collect::<String>(),
+                attached(attachments)
+            )
         }
         Document::Result(result) => {
             let items = result.items.iter().map(|item| {
@@ -236,6 +254,16 @@ fn gist(document: &Document) -> String {
             notice.notice.as_str(),
             shown(notice.deadline),
             shown(notice.remarks.as_ref()),
+        ),
+        Document::Change(change) => format!(
+            "{} {} {} for {}: {} {}, {}",
+            change.code,
+            change.number,
+            change.issued_at,
+            change.declaration,
+            shown(change.sequence),
+            shown(change.reason.as_ref()),
+            shown(change.text.as_ref()),
         ),
         Document::Customs(notice) => format!(
             "{} {} {} for {}: {}, {}",

@@ -16,10 +16,15 @@ pub enum CustomsEffect {
     Noted,
     /// An end was told for a case that has another one already.
     Contradicts,
+    /// An amendment or a withdrawal is refused that took force here when it was accepted (ruling 21).
+    Refuses,
 }
 
 /// 023 with one of these says that the goods are cleared.
 const CLEARED: [&str; 3] = ["13", "14", "15"];
+
+/// 5FK and 5BG with one of these refuse.
+const REFUSED: [&str; 2] = ["08", "09"];
 
 /// Applies a notice. Its issue time orders what is shown as the last word of customs; an end is an end,
 /// whatever overtook it.
@@ -30,13 +35,14 @@ pub fn apply_customs_notice(case: &mut Case, notice: &CustomsNotice) -> CustomsE
     }
     let status = notice.status.as_deref().unwrap_or_default();
     let end = match notice.code.as_str() {
+        "GOVCBR5FK" | "GOVCBR5BG" if REFUSED.contains(&status) => return CustomsEffect::Refuses,
         "GOVCBR023" if CLEARED.contains(&status) => CaseState::Cleared,
         "GOVCBRR21" => CaseState::Dismissed,
         _ => return CustomsEffect::Noted,
     };
     match case.state {
         state if state == end => CustomsEffect::Noted,
-        CaseState::Cleared | CaseState::Dismissed => CustomsEffect::Contradicts,
+        state if state.is_end() => CustomsEffect::Contradicts,
         state => {
             case.state = end;
             match end {

@@ -9,8 +9,7 @@
 use std::time::Duration;
 
 use crate::model::{
-    Application, ApplicationState, Case, CaseState, Duty, EventKind, JoinEvent, LateAction, Term, Timestamp,
-    Watch,
+    Application, ApplicationState, Case, Duty, EventKind, JoinEvent, LateAction, Term, Timestamp, Watch,
 };
 use crate::routing::RuleSet;
 
@@ -176,5 +175,5 @@ const fn waits_for_applicant(state: ApplicationState) -> bool {
 }
 
 const fn is_open(case: &Case) -> bool {
-    matches!(case.state, CaseState::Collecting | CaseState::Ready | CaseState::Blocked)
+    !case.state.is_end()
 }

@@ -6,7 +6,7 @@ use crate::model::{Application, ApplicationState, Case, CaseState, EventKind, Jo
 /// is the first time for: `first_result` once per revision, `all_collected` and `reopened` once per revision and
 /// round. A reopening starts a new round. An ended case stays ended.
 pub fn settle(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
-    if matches!(case.state, CaseState::Cleared | CaseState::Dismissed | CaseState::ResultOnly) {
+    if case.state.is_end() {
         return Vec::new();
     }
     let before = case.events.len();
@@ -15,7 +15,7 @@ pub fn settle(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
         case.state = CaseState::Ready;
         return Vec::new();
     }
-    let answered = required().any(|application| !application.results.is_empty());
+    let answered = required().any(|application| !application.outcomes.is_empty());
     let collected = required().all(is_collected);
     let favourable = required().all(is_favourable);
     let state = match (collected, favourable) {

@@ -1,11 +1,10 @@
 //! Opening a case, and placing application documents in it, with the lodging or later (rulings 1, 3, 4).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
     Application, ApplicationDocument, ApplicationState, Case, CaseId, CaseState, ConversationId,
-    DocumentCode, MessageId, MessageKey, Timestamp,
+    DocumentCode, MessageId, MessageKey, ReceivedPart, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -35,6 +34,8 @@ pub struct Enclosed<'a> {
     pub document: &'a ApplicationDocument,
     /// MessageId under which its agency gets it.
     pub sent_as: &'a MessageId,
+    /// Where it came.
+    pub source: &'a ReceivedPart,
     /// The agency that its document code belongs to: where it goes when no rule asked for it.
     pub target: Option<&'a AgencyTarget>,
 }
@@ -94,6 +95,7 @@ pub fn lodge(lodging: Lodging) -> Case {
         customs_status: None,
         customs_issued_at: None,
         due: None,
+        withdrawal: None,
     }
 }
 
@@ -124,7 +126,8 @@ pub fn enclose(case: &mut Case, enclosed: Enclosed<'_>) -> Result<Place, Enclose
     };
     let application = &mut case.applications[place.index()];
     application.number = Some(document.number.clone());
-    application.sent_as = Some(enclosed.sent_as.clone());
+    application.former.extend(application.sent_as.replace(enclosed.sent_as.clone()));
+    application.source = Some(enclosed.source.clone());
     application.state = ApplicationState::Created;
     application.items.extend(document.items.iter().map(|item| item.sequence));
     application.items.sort_unstable();
@@ -143,48 +146,18 @@ fn best(case: &Case, document: &ApplicationDocument, is: impl Fn(&Application) -
 
 fn planned(planned: PlannedApplication) -> Application {
     Application {
-        agency: planned.agency,
-        party: planned.party,
-        document: planned.document,
-        result: planned.result,
-        number: None,
         items: planned.items,
         laws: planned.laws,
         rules: planned.rules,
         required: planned.required,
-        state: ApplicationState::Blocked,
-        sent_as: None,
-        acceptance_number: None,
-        state_issued_at: None,
         accept_by: planned.accept_by,
         decide_by: planned.decide_by,
-        outcomes: BTreeMap::new(),
-        results: Vec::new(),
-        notices: Vec::new(),
         watch: planned.watch,
+        ..Application::new(planned.agency, planned.party, planned.document, planned.result)
     }
 }
 
 fn voluntary(document: &ApplicationDocument, target: &AgencyTarget) -> Application {
-    Application {
-        agency: target.agency.clone(),
-        party: target.party.clone(),
-        document: document.code.clone(),
-        result: target.result.clone(),
-        number: None,
-        items: Vec::new(),
-        laws: Vec::new(),
-        rules: Vec::new(),
-        required: false,
-        state: ApplicationState::Blocked,
-        sent_as: None,
-        acceptance_number: None,
-        state_issued_at: None,
-        accept_by: None,
-        decide_by: None,
-        outcomes: BTreeMap::new(),
-        results: Vec::new(),
-        notices: Vec::new(),
-        watch: None,
-    }
+    let AgencyTarget { agency, party, result, .. } = target.clone();
+    Application::new(agency, party, document.code.clone(), result)
 }

@@ -9,10 +9,13 @@ mod application;
 mod customs;
 mod deadline;
 mod join;
+mod lapse;
 mod lodging;
 mod notice;
 mod report;
 mod result;
+mod version;
+mod withdrawal;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +24,10 @@ pub use application::{DeliveryEnd, end_of_delivery, shown_state};
 pub use customs::{CustomsEffect, apply_customs_notice};
 pub use deadline::{Late, SLACK, act, next_duty, watch_change};
 pub use join::settle;
+pub use lapse::{lapse, next_lapse};
 pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};
 pub use notice::{NoticeEffect, apply_notice};
 pub use report::{ReportEvent, status_report, status_report_for_agency};
 pub use result::{IncomingResult, ResultEffect, apply_result, open_result_only};
+pub use version::{ReplaceFault, Version, replace, version_named};
+pub use withdrawal::{WithdrawalFault, cancel, withdraw};

@@ -13,6 +13,10 @@ pub enum ReportEvent {
     Lodged,
     /// A join event.
     Join(EventKind),
+    /// The broker's withdrawal took force.
+    Withdrawn,
+    /// An approval lapsed, in a case that was not collected anyway.
+    Lapsed,
     /// A deadline of an application comes near, or has passed.
     Deadline {
         /// Place of the application in the case.
@@ -45,6 +49,8 @@ impl ReportEvent {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Lodged => "lodged",
+            Self::Withdrawn => "withdrawn",
+            Self::Lapsed => "lapsed",
             Self::Join(EventKind::FirstResult) => "first_result",
             Self::Join(EventKind::AllCollected { .. }) => "all_collected",
             Self::Join(EventKind::Reopened) => "reopened",
@@ -67,6 +73,10 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
     };
     let mut number = format!("{declaration}-{}-{}-{}", case.revision, case.round, name.replace('_', "-"));
     let mut deadline = None;
+    if event == ReportEvent::Lapsed {
+        // Approvals may end one after the other.
+        number.push_str(&format!("-{}", at.as_millis() / 1000));
+    }
     if let ReportEvent::Deadline { application, term, at: since, .. } = event {
         // The same deadline may begin anew: the instant tells one from the other.
         number.push_str(&format!("-{application}-{}-{}", term.as_str(), since.as_millis() / 1000));

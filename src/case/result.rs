@@ -1,7 +1,6 @@
 //! Results of an agency (domain brief, 5.2, rulings 20 to 25): outcomes by item, the worst one is the outcome.
 
-use std::collections::BTreeMap;
-
+use super::version::Version;
 use crate::model::{
     AgencyCode, Application, ApplicationState, Case, CaseId, CaseState, ConversationId, Digest, ItemOutcome,
     MessageKey, Outcome, PartyKey, ReceivedResult, ResultDocument, Timestamp,
@@ -35,14 +34,21 @@ pub enum ResultEffect {
     UnknownItems(Vec<u16>),
     /// Another document answers this application: nothing changes.
     OtherDocument,
+    /// It answers a version that was replaced: recorded, and nothing changes (ruling 22).
+    FormerVersion,
 }
 
-/// Applies a result to the application of the case with this index. Of two that decide the same item the newer
+/// Applies a result to this version of the application of the case with this index. Of two that decide the same item the newer
 /// issue time wins, at equal times the later receipt.
 ///
 /// # Panics
 /// When the case has no such application.
-pub fn apply_result(case: &mut Case, index: usize, incoming: IncomingResult<'_>) -> ResultEffect {
+pub fn apply_result(
+    case: &mut Case,
+    index: usize,
+    version: Version,
+    incoming: IncomingResult<'_>,
+) -> ResultEffect {
     let document = incoming.document;
     if let Some(effect) = known_number(case, &incoming) {
         return effect;
@@ -50,6 +56,10 @@ pub fn apply_result(case: &mut Case, index: usize, incoming: IncomingResult<'_>)
     let application = &mut case.applications[index];
     if application.result != document.code {
         return ResultEffect::OtherDocument;
+    }
+    if version == Version::Former {
+        keep(application, incoming, true);
+        return ResultEffect::FormerVersion;
     }
     let unknown = document.items.iter().map(|item| item.sequence);
     let unknown: Vec<u16> = unknown.filter(|sequence| !application.items.contains(sequence)).collect();
@@ -76,26 +86,12 @@ pub fn open_result_only(
     let mut items: Vec<u16> = document.items.iter().map(|item| item.sequence).collect();
     items.sort_unstable();
     items.dedup();
+    let (party, code) = (incoming.key.sender.clone(), document.code.clone());
     let mut application = Application {
-        agency,
-        party: incoming.key.sender.clone(),
-        document: document.code.clone(),
-        result: document.code.clone(),
         number: document.application.clone(),
         items: if items.is_empty() { vec![1] } else { items },
-        laws: Vec::new(),
-        rules: Vec::new(),
-        required: false,
         state: ApplicationState::Created,
-        sent_as: None,
-        acceptance_number: None,
-        state_issued_at: None,
-        accept_by: None,
-        decide_by: None,
-        outcomes: BTreeMap::new(),
-        results: Vec::new(),
-        notices: Vec::new(),
-        watch: None,
+        ..Application::new(agency, party, code.clone(), code)
     };
     record(&mut application, incoming);
     Case {
@@ -117,6 +113,7 @@ pub fn open_result_only(
         customs_status: None,
         customs_issued_at: None,
         due: None,
+        withdrawal: None,
     }
 }
 
@@ -127,7 +124,7 @@ fn known_number(case: &Case, incoming: &IncomingResult<'_>) -> Option<ResultEffe
     Some(if known.digest == incoming.digest { ResultEffect::Repeated } else { ResultEffect::OtherOctets })
 }
 
-fn record(application: &mut Application, incoming: IncomingResult<'_>) {
+fn keep(application: &mut Application, incoming: IncomingResult<'_>, of_former_version: bool) {
     let document = incoming.document;
     application.results.push(ReceivedResult {
         number: document.number.clone(),
@@ -137,12 +134,19 @@ fn record(application: &mut Application, incoming: IncomingResult<'_>) {
         outcome: document.outcome,
         digest: incoming.digest,
         valid_until: document.valid_until,
+        of_former_version,
     });
+}
+
+fn record(application: &mut Application, incoming: IncomingResult<'_>) {
+    let document = incoming.document;
+    keep(application, incoming, false);
     let whole = || ItemOutcome {
         outcome: document.outcome,
         quantity: None,
         reason: document.remarks.clone(),
         issued_at: document.issued_at,
+        valid_until: document.valid_until,
     };
     if document.items.is_empty() {
         for sequence in application.items.clone() {
@@ -157,9 +161,15 @@ fn record(application: &mut Application, incoming: IncomingResult<'_>) {
             ItemOutcome { outcome: item.outcome, quantity, reason, ..whole() },
         );
     }
+    conclude(application, application.state);
+}
+
+/// The application is final when every item has an outcome, with that of the worst; else it stands `otherwise`.
+pub(super) fn conclude(application: &mut Application, otherwise: ApplicationState) {
     let complete = application.items.iter().all(|sequence| application.outcomes.contains_key(sequence));
-    if let Some(worst) = application.outcomes.values().map(|item| item.outcome).min().filter(|_| complete) {
-        application.state = ApplicationState::Decided(worst);
+    let worst = application.outcomes.values().map(|item| item.outcome).min().filter(|_| complete);
+    application.state = worst.map_or(otherwise, ApplicationState::Decided);
+    if worst.is_some() {
         application.state_issued_at = application.outcomes.values().map(|item| item.issued_at).max();
     }
 }

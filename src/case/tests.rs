@@ -8,8 +8,8 @@ use super::*;
 use crate::model::{
     AgencyCode, Application, ApplicationDocument, ApplicationItem, ApplicationState, Case, CaseState,
     ConversationId, CustomsNotice, Delivery, DeliveryPurpose, DeliveryState, Digest, DocumentCode, EventKind,
-    JoinEvent, MessageId, MessageKey, NoticeDocument, NoticeKind, Outcome, PartyKey, ResultDocument,
-    ResultItem, RuleId, Service, Timestamp,
+    JoinEvent, MessageId, MessageKey, NoticeDocument, NoticeKind, Outcome, PartyKey, ReceivedPart,
+    ResultDocument, ResultItem, RuleId, Service, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -68,8 +68,18 @@ fn document(number: u8, name: &str, items: &[u16]) -> ApplicationDocument {
         code: code(&format!("GOVCBRX0{number}")),
         number: name.into(),
         function: "9".into(),
+        reason: None,
         items: items.iter().map(|sequence| ApplicationItem { sequence: *sequence, hs }).collect(),
         attachments: Vec::new(),
+    }
+}
+
+/// Where a document with this number came.
+fn received(number: &str) -> ReceivedPart {
+    ReceivedPart {
+        message: key("BR", number),
+        content_id: "document@broker.example".parse().expect("a Content-ID"),
+        digest: Digest::of(number.as_bytes()),
     }
 }
 
@@ -82,7 +92,8 @@ fn enclosed(case: &mut Case, document: &ApplicationDocument) -> Result<Place, En
         result: code("GOVCBRX51"),
     };
     let target = (document.code.as_str() == "GOVCBRX01").then_some(&target);
-    enclose(case, Enclosed { document, sent_as: &sent_as, target })
+    let source = &received(&document.number);
+    enclose(case, Enclosed { document, sent_as: &sent_as, source, target })
 }
 
 /// A case with one enclosed application for each of three agencies, each for its lines.
@@ -130,7 +141,7 @@ fn receive(case: &mut Case, index: usize, document: &ResultDocument) -> (ResultE
     };
     let digest = Digest::of(format!("{document:?}").as_bytes());
     let incoming = IncomingResult { document, digest, key: &key, received_at: at(1000) };
-    let effect = apply_result(case, index, incoming);
+    let effect = apply_result(case, index, Version::Current, incoming);
     (effect, settle(case, at(1000)))
 }
 
@@ -148,7 +159,7 @@ fn notice(kind: NoticeKind, issued: i64) -> NoticeDocument {
 }
 
 fn notify(application: &mut Application, document: &NoticeDocument) -> NoticeEffect {
-    apply_notice(application, document, message_id(&document.number), at(1000))
+    apply_notice(application, Version::Current, document, message_id(&document.number), at(1000))
 }
 
 fn kinds(events: &[JoinEvent]) -> Vec<EventKind> {

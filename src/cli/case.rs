@@ -5,7 +5,8 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
-use crate::model::{Case, CaseSummary, TimelineEntry};
+use crate::codec::code_lists::code_list;
+use crate::model::{Application, Case, CaseSummary, TimelineEntry, Withdrawal};
 
 /// Cases of a running gateway
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,7 @@ enum CaseCommand {
     /// Cases, newest first
     #[command(after_help = "Example: gwanmun case list --state collecting --limit 20")]
     List {
-        /// Only in this state: collecting, ready, blocked, cleared, dismissed, result_only
+        /// Only in this state: collecting, ready, blocked, cleared, dismissed, withdrawn, result_only
         #[arg(long)]
         state: Option<String>,
         /// Only those of this party, by name or box number
@@ -117,6 +118,17 @@ impl CaseArgs {
     }
 }
 
+/// Where an application stands, and whether its agency was asked to cancel it.
+fn state_of(application: &Application) -> String {
+    let state = application.state.as_str();
+    let asked = application.is_outstanding().then_some(application.cancellation.as_ref()).flatten();
+    match asked {
+        Some(cancellation) if cancellation.refused => format!("{state}, not to be cancelled"),
+        Some(_) => format!("{state}, to be cancelled"),
+        None => state.to_owned(),
+    }
+}
+
 fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     writeln!(out, "case         {}", case.id)?;
@@ -124,6 +136,11 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "submitter    {}", or_none(case.submitter.as_ref().map(|party| names.of(party))))?;
     writeln!(out, "state        {} (revision {})", case.state.as_str(), case.revision)?;
     writeln!(out, "opened       {}", case.opened_at)?;
+    if let Some(Withdrawal { number, reason, at, .. }) = &case.withdrawal {
+        let meaning =
+            code_list("withdrawal-reason").and_then(|list| list.meaning(reason)).unwrap_or_default();
+        writeln!(out, "withdrawn    {at} by {}: {} {meaning}", plain(number), plain(reason))?;
+    }
     writeln!(out, "customs      {}", plain(case.customs_status.as_deref().unwrap_or("-")))?;
     writeln!(out, "rule set     {}\n", or_none(case.rule_set.map(|digest| digest.to_string())))?;
     let applications = case.applications.iter().map(|application| {
@@ -131,14 +148,16 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
             application.agency.to_string(),
             application.document.to_string(),
             application.number.as_deref().unwrap_or("-").to_owned(),
-            application.state.as_str().to_owned(),
+            state_of(application),
+            (application.former.len() + 1).to_string(),
             if application.required { "required" } else { "voluntary" }.to_owned(),
             application.items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             application.decide_by.map(|at| at.to_string()).unwrap_or_default(),
             application.overdue_since().map(|at| format!("since {at}")).unwrap_or_default(),
         ]
     });
-    let headings = ["agency", "application", "number", "state", "counts", "lines", "decide by", "overdue"];
+    let headings =
+        ["agency", "application", "number", "state", "version", "counts", "lines", "decide by", "overdue"];
     writeln!(out, "{}\n", table(headings, applications))?;
     let rows = case.expected.iter().map(|row| {
         [

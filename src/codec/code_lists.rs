@@ -136,6 +136,7 @@ macro_rules! lists {
 
 lists! {
     "agency" Any,
+    "amendment-status" Listed,
     "country" Listed,
     "currency" Listed,
     "dismissal-reason" Listed,
@@ -153,6 +154,7 @@ lists! {
     "transport-mode" Listed,
     "unit" Listed,
     "usage" Listed,
+    "withdrawal-reason" Listed,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Does not judge whether a document fits its message, its sender or its case, and keeps of a document only what
 //! steers something: the octets are passed on as received (ruling 2).
 
+mod cancellation;
 mod read;
 mod structure;
 mod write;
@@ -18,8 +19,9 @@ use super::xml::{Element, NodeId, XmlError, XmlLimits, XmlTree};
 use crate::ffi::FINDINGS_MAX;
 use crate::model::{Document, DocumentCode, Finding};
 
+pub use cancellation::{CancellationTerms, write_cancellation};
 pub use write::{
-    write_application, write_customs_notice, write_declaration, write_notice, write_result,
+    write_application, write_change, write_customs_notice, write_declaration, write_notice, write_result,
     write_status_report,
 };
 

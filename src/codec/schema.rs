@@ -49,7 +49,9 @@ pub enum DocumentFamily {
     Result,
     /// Notice of an agency (RBH, RBG).
     Notice,
-    /// Notice of customs (R99, R21, 023, 5GZ, 5GV, 5EM, 5EN).
+    /// Amendment or withdrawal of a declaration (5FE, 5BF).
+    Change,
+    /// Notice of customs (R99, R21, 023, 5GZ, 5GV, 5EM, 5EN, 5FK, 5BG).
     Customs,
     /// Status report of the gateway (XS2).
     StatusReport,
@@ -226,9 +228,13 @@ document_types! {
     Result           "X61" "Response"    "ElectricalSafetyConfirmation";
     Notice           "RBG" "Response"    "RequirementErrorNotice";
     Notice           "RBH" "Response"    "ProcessingStatusNotice";
+    Change           "5BF" "Declaration" "WithdrawalApplication";
+    Change           "5FE" "Declaration" "AmendmentApplication";
     Customs          "023" "Response"    "ProcessingResultNotice";
+    Customs          "5BG" "Response"    "WithdrawalResult";
     Customs          "5EM" "Response"    "InspectionOrder";
     Customs          "5EN" "Response"    "InspectionCancellation";
+    Customs          "5FK" "Response"    "AmendmentResult";
     Customs          "5GV" "Response"    "SupplementRequest";
     Customs          "5GZ" "Response"    "PendingReasonNotice";
     Customs          "R21" "Response"    "DismissalNotice";

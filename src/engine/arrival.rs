@@ -5,7 +5,7 @@ use super::decide::{Desk, Inbound};
 use super::event::Arrival;
 use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
-use super::{customs as customs_notice, enclose, ids, lodge, notice, refuse, result, signal};
+use super::{customs as customs_notice, enclose, ids, lodge, notice, refuse, result, signal, withdraw};
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
     PartyKey, Sealed, StoredMessage, SyncReplyMode,
@@ -85,6 +85,7 @@ fn fresh(inbound: &Inbound<'_>) -> Step {
         Pipeline::Result => result::result(inbound, rule),
         Pipeline::Notice => notice::notice(inbound, rule),
         Pipeline::CustomsNotice => customs_notice::notice(inbound, rule),
+        Pipeline::Withdraw => withdraw::withdraw(inbound, rule),
     };
     match decided {
         Ok(step) => step,

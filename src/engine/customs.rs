@@ -30,6 +30,7 @@ pub(super) fn notice(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         CustomsEffect::Cleared { early: true } => ("; the case is cleared although it was not ready", true),
         CustomsEffect::Dismissed => ("; the declaration is dismissed", false),
         CustomsEffect::Noted => ("", false),
+        CustomsEffect::Refuses => ("; it refuses what took force here when it was accepted", true),
         CustomsEffect::Contradicts => ("; it contradicts the end that the case had before", true),
     };
     let status = document.status.as_deref().map(|status| format!(" {status}")).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! Time alone brings a case on: reminders, flags and escalation of deadlines, in one commit with what they tell (P9;
-//! domain brief, 7.2). Nothing is decided by it.
+//! domain brief, 7.2), and the end of approvals (5.2). Nothing else is decided by it.
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
+use super::join::Cause;
 use super::owe::{STATUS, STATUS_REPORT};
 use super::step::Step;
 use crate::case::{self, Late, ReportEvent};
-use crate::model::{Case, CaseId, Duty, LateAction, PartyKey};
+use crate::model::{Case, CaseId, Duty, LateAction, PartyKey, Timestamp};
 use crate::routing::Addressee;
 use crate::store::CaseWrite;
 use crate::telemetry::EventCode;
@@ -16,16 +17,28 @@ pub(super) fn case_due(desk: Desk<'_>) -> Step {
     let Some(stored) = &desk.view.case else { return Step::default() };
     let mut changed = stored.value.clone();
     let late = case::act(&mut changed, desk.now);
+    let lapsed = case::lapse(&mut changed, desk.now);
+    let events = case::settle(&mut changed, desk.now);
     let mut step = Step::default();
     for late in &late {
         step.tell_late(desk, &changed, late);
     }
+    step.tell_lapsed(desk, &changed, &lapsed);
+    step.tell_join(desk, &changed, &events, Cause::Time);
+    if !lapsed.is_empty() && events.is_empty() {
+        step.report(desk, &changed, ReportEvent::Lapsed, Addressee::Applicant);
+    }
     // Also when nothing was due after all: what the case is indexed under is then mended.
-    if changed.due != case::next_duty(&changed) || !late.is_empty() {
+    if changed.due != next_due(&changed) || !late.is_empty() || !lapsed.is_empty() {
         step.case =
             Some(CaseWrite { case: changed, based_on: Some(stored.version), correlations: Vec::new() });
     }
     step
+}
+
+/// When the case is next to be looked at: a deadline, or the end of an approval.
+fn next_due(case: &Case) -> Option<Timestamp> {
+    case::next_duty(case).into_iter().chain(case::next_lapse(case)).min()
 }
 
 impl Step {
@@ -35,7 +48,18 @@ impl Step {
         let before = desk.view.case.as_ref().map(|stored| &stored.value);
         let before = before.filter(|before| before.id == write.case.id);
         case::watch_change(before, &mut write.case, desk.context.rules, desk.now);
-        write.case.due = case::next_duty(&write.case);
+        write.case.due = next_due(&write.case);
+    }
+
+    /// Records which approvals are over.
+    fn tell_lapsed(&mut self, desk: Desk<'_>, case: &Case, lapsed: &[usize]) {
+        for application in lapsed.iter().map(|index| &case.applications[*index]) {
+            let number = application.number.as_deref().unwrap_or_default();
+            let (agency, document) = (&application.agency, &application.document);
+            let text = format!("the approval of {agency} for {document} {number} is over");
+            let told = entry(desk.now, EventCode::ApplicationLapsed, text);
+            self.audit.push(told.of_case(&case.id).of_party(Some(&application.party)));
+        }
     }
 
     /// Tells those whom the profile names of a deadline, and records it.

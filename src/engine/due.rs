@@ -8,6 +8,7 @@ use super::ending;
 use super::signal;
 use super::step::{DeliveryDraft, Draft, Octets, Step};
 use crate::case::DeliveryEnd;
+use crate::codec::document::{CancellationTerms, write_cancellation};
 use crate::model::{
     Agreement, AttemptOutcome, ContentId, Delivery, DeliveryPurpose, DeliveryState, Digest, MessageKey, Part,
     PartSource, Payload, Presence, Timestamp,
@@ -153,14 +154,20 @@ fn payloads(desk: Desk<'_>, delivery: &Delivery) -> Result<Vec<Payload>, String>
 }
 
 /// A part as a payload; `received` gives the octets of a part that came with a message.
-pub(super) fn payload<E>(
+pub(super) fn payload(
     part: &Part,
-    received: impl FnOnce(&MessageKey, &ContentId, &Digest) -> Result<Bytes, E>,
-) -> Result<Payload, E> {
+    received: impl FnOnce(&MessageKey, &ContentId, &Digest) -> Result<Bytes, String>,
+) -> Result<Payload, String> {
     let (body, digest) = match &part.source {
         PartSource::Made(text) => (text.to_string().into(), Digest::of(text.as_bytes())),
         PartSource::Received { message, content_id, digest } => {
             (received(message, content_id, digest)?, *digest)
+        }
+        PartSource::Cancellation { of, issued_at, reason, items, .. } => {
+            let application = received(&of.message, &of.content_id, &of.digest)?;
+            let terms = CancellationTerms { issued_at: *issued_at, reason, items };
+            let text = write_cancellation(&application, terms)?;
+            (Bytes::from(text.clone()), Digest::of(text.as_bytes()))
         }
     };
     Ok(Payload {

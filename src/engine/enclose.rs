@@ -3,22 +3,24 @@
 
 use super::arrival::{Decided, Decline, accept};
 use super::audit::{About as _, entry};
+use super::cancel::cancel;
 use super::decide::Inbound;
 use super::documents::{PartContent, at};
 use super::ids;
 use super::lodge::{original, subject};
 use super::owe::{Owed, received};
+use super::replace::{replace, source_of};
 use super::step::Step;
 use crate::case::{self, EncloseFault, Enclosed, Place};
 use crate::model::{
-    Application, ApplicationDocument, Case, CaseState, ConversationId, CpaId, DeliveryId, DeliveryPurpose,
-    Document, EbxmlError, ErrorCode, Part, Payload,
+    Application, ApplicationDocument, Case, ConversationId, CpaId, DeliveryId, DeliveryPurpose, Document,
+    EbxmlError, ErrorCode, Part, Payload,
 };
 use crate::store::{CaseWrite, CorrelationKey};
 use crate::telemetry::EventCode;
 
 /// Where applications go.
-const REQUIREMENTS: &str = "RequirementVerification";
+pub(super) const REQUIREMENTS: &str = "RequirementVerification";
 
 /// An application that comes after its lodging, in the same conversation (ruling 3).
 pub(super) fn late_application(inbound: &Inbound<'_>) -> Decided {
@@ -31,18 +33,22 @@ pub(super) fn late_application(inbound: &Inbound<'_>) -> Decided {
             "the first document of this Action is no requirement application",
         ));
     };
-    original(payload, &document.function)?;
     alone(inbound)?;
     let conversation = || Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:ConversationId".to_owned());
     let Some(stored) = desk.view.case.as_ref().filter(|stored| is_lodged_by(&stored.value, inbound)) else {
         let text = "no case of this sender has this ConversationId";
         return Err(Decline::refuse(ErrorCode::Inconsistent, conversation(), text));
     };
-    let mut changed = stored.value.clone();
-    if matches!(changed.state, CaseState::Cleared | CaseState::Dismissed) {
-        let text = format!("the case is {}: no application is taken any more", changed.state.as_str());
+    if stored.value.state.is_end() {
+        let text = format!("the case is {}: no application is taken any more", stored.value.state.as_str());
         return Err(Decline::refuse(ErrorCode::Inconsistent, conversation(), text));
     }
+    match &*document.function {
+        "1" => return cancel(inbound, stored, payload, document),
+        "4" | "5" => return replace(inbound, stored, payload, document),
+        function => original(payload, function)?,
+    }
+    let mut changed = stored.value.clone();
     let number = CorrelationKey::Application(document.number.clone());
     if desk.view.taken.get(&number).is_some_and(|owner| *owner != changed.id) {
         return Err(Decline::Refuse(vec![number_is_taken(payload, &document.number)]));
@@ -55,9 +61,10 @@ pub(super) fn late_application(inbound: &Inbound<'_>) -> Decided {
     let cpa_id = target.and_then(|target| target.cpa_id);
     let message = inbound.arrival.verified.message();
     let parts = message.payloads.iter().map(|payload| received(inbound.key, payload)).collect();
+    let place = (place.index(), how_placed(place));
     owe_application(&mut step, inbound, &changed, place, cpa_id.as_ref(), (payload, document), parts);
     let mut correlations = vec![CorrelationKey::Received(inbound.key.clone())];
-    correlations.extend(keys_of_application(&changed.applications[place.index()]));
+    correlations.extend(keys_of_application(&changed.applications[place.0]));
     step.case = Some(CaseWrite { case: changed, based_on: Some(stored.version), correlations });
     Ok(step)
 }
@@ -72,7 +79,8 @@ pub(super) fn place(
     let context = inbound.desk.context;
     let target = context.rules.agency_of_document(&document.code);
     let sent_as = context.own.message_id(&id_of_application(inbound, payload));
-    let enclosed = Enclosed { document, sent_as: &sent_as, target: target.as_ref() };
+    let source = source_of(inbound, payload);
+    let enclosed = Enclosed { document, sent_as: &sent_as, source: &source, target: target.as_ref() };
     case::enclose(case, enclosed).map_err(|fault| {
         let code = match fault {
             EncloseFault::KnownNumber(_) => ErrorCode::Inconsistent,
@@ -82,36 +90,42 @@ pub(super) fn place(
     })
 }
 
-/// Owes an application to its agency.
+/// Why a document goes where it goes, in words.
+pub(super) const fn how_placed(place: Place) -> &'static str {
+    match place {
+        Place::Planned(_) => "a rule asks for it",
+        Place::Corrected(_) => "it replaces what the agency refused",
+        Place::Voluntary(_) => "voluntary",
+    }
+}
+
+/// Owes an application to its agency, and says how it came to be.
 pub(super) fn owe_application(
     step: &mut Step,
     inbound: &Inbound<'_>,
     case: &Case,
-    place: Place,
+    (index, how): (usize, &str),
     cpa_id: Option<&CpaId>,
     (payload, document): (&Payload, &ApplicationDocument),
     parts: Vec<Part>,
 ) {
     let desk = inbound.desk;
-    let application = &case.applications[place.index()];
-    let (event, how) = match place {
-        Place::Planned(_) => (EventCode::ApplicationEnclosed, "a rule asks for it"),
-        Place::Corrected(_) => (EventCode::ApplicationEnclosed, "it replaces what the agency refused"),
-        Place::Voluntary(_) => (EventCode::ApplicationEnclosed, "voluntary"),
-    };
+    let application = &case.applications[index];
     let agency = &application.agency;
     let text = format!("{} {} for {agency}: {how}", document.code, document.number);
-    step.audit.push(entry(desk.now, event, text).of_message(inbound.key).of_case(&case.id));
+    step.audit.push(
+        entry(desk.now, EventCode::ApplicationEnclosed, text).of_message(inbound.key).of_case(&case.id),
+    );
     step.owe(
         desk,
         Owed {
             id: id_of_application(inbound, payload),
             case: Some(&case.id),
-            purpose: DeliveryPurpose::Application { index: place.index() },
+            purpose: DeliveryPurpose::Application { index },
             to: &application.party,
             cpa_id,
             conversation_id: conversation_of(case, application),
-            ref_to_message_id: None,
+            ref_to_message_id: application.former.last().cloned(),
             service: REQUIREMENTS,
             action: document.code.as_str(),
             parts,
@@ -136,7 +150,7 @@ pub(super) fn number_is_taken(payload: &Payload, number: &str) -> EbxmlError {
     EbxmlError::new(ErrorCode::Inconsistent, at(payload), text)
 }
 
-fn id_of_application(inbound: &Inbound<'_>, payload: &Payload) -> DeliveryId {
+pub(super) fn id_of_application(inbound: &Inbound<'_>, payload: &Payload) -> DeliveryId {
     let own = &inbound.desk.context.own.key;
     ids::forwarded("application", inbound.key, &payload.content_id, own)
 }
@@ -148,7 +162,7 @@ pub(super) fn conversation_of(case: &Case, application: &Application) -> Convers
 }
 
 /// Beside its one application a late message holds attachments only; all of them go with it.
-fn alone(inbound: &Inbound<'_>) -> Result<(), Decline> {
+pub(super) fn alone(inbound: &Inbound<'_>) -> Result<(), Decline> {
     let message = inbound.arrival.verified.message();
     let parts = message.payloads.iter().zip(inbound.arrival.documents.parts()).skip(1);
     let others = parts.filter(|(_, content)| **content != PartContent::Attachment).map(|(payload, _)| {

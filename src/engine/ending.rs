@@ -24,8 +24,12 @@ pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: Deli
     };
     step.audit.push(entry(desk.now, event, &delivery.reason).of_delivery(&delivery).alarm_if(true));
     if let Some(stored) = &desk.view.case {
-        let is_handed_on =
-            matches!(delivery.purpose, DeliveryPurpose::Declaration | DeliveryPurpose::Application { .. });
+        let is_handed_on = matches!(
+            delivery.purpose,
+            DeliveryPurpose::Declaration
+                | DeliveryPurpose::Application { .. }
+                | DeliveryPurpose::Cancellation { .. }
+        );
         if is_handed_on {
             step.tell_submitter(desk, &stored.value, &delivery);
         }
@@ -77,7 +81,11 @@ impl Step {
 /// The message of the submitter that the delivery passes on.
 fn cause<'a>(delivery: &'a Delivery, submitter: &PartyKey) -> Option<&'a MessageId> {
     let sources = delivery.parts.iter().filter_map(|part| match &part.source {
-        PartSource::Received { message, .. } if message.sender == *submitter => Some(&message.message_id),
+        PartSource::Received { message, .. } | PartSource::Cancellation { asked_by: message, .. }
+            if message.sender == *submitter =>
+        {
+            Some(&message.message_id)
+        }
         _ => None,
     });
     sources.into_iter().next()

@@ -23,7 +23,7 @@ pub enum Event {
     Refused(Box<Refused>),
     /// A delivery's time has come.
     Due(DeliveryId),
-    /// Something is to be done about a case because time has passed.
+    /// Something is to be done about a case because time has passed: a deadline, or the end of an approval.
     CaseDue(CaseId),
     /// A delivery that was due could not be sealed: without this it would come due for ever (P9).
     Unsealable {

@@ -25,6 +25,11 @@ pub(super) fn forwarded(kind: &str, key: &MessageKey, content_id: &ContentId, to
     delivery(&[kind, sender, message_id, content_id.as_str(), to.as_str()])
 }
 
+/// The request to cancel an application that follows from a message.
+pub(super) fn cancellation(key: &MessageKey, number: &str) -> DeliveryId {
+    delivery(&["cancellation", key.sender.as_str(), key.message_id.as_str(), number])
+}
+
 /// A status report: once per case, revision, round, event and destination.
 pub(super) fn report(case: &CaseId, number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["report", case.as_str(), number, to.as_str()])

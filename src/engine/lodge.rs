@@ -5,7 +5,7 @@ use super::arrival::{Decided, Decline, accept};
 use super::audit::{About as _, entry};
 use super::decide::Inbound;
 use super::documents::{PartContent, at};
-use super::enclose::{keys_of_application, number_is_taken, owe_application, place};
+use super::enclose::{how_placed, keys_of_application, number_is_taken, owe_application, place};
 use super::ids;
 use super::owe::{Owed, customs, name_of, received};
 use super::step::Step;
@@ -66,6 +66,7 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
             message.payloads.iter().filter(|payload| document.attachments.contains(&payload.content_id));
         let parts = std::iter::once(payload).chain(named);
         let parts = parts.map(|payload| received(inbound.key, payload)).collect();
+        let place = (place.index(), how_placed(place));
         owe_application(&mut step, inbound, &opened, place, cpa_id.as_ref(), (payload, document), parts);
     }
     let is_blocked = |a: &Application| a.state == ApplicationState::Blocked;

@@ -10,6 +10,7 @@
 
 mod arrival;
 mod audit;
+mod cancel;
 mod customs;
 mod deadline;
 mod decide;
@@ -20,16 +21,19 @@ mod ending;
 mod event;
 mod find;
 mod ids;
+mod join;
 mod lodge;
 mod needs;
 mod notice;
 mod owe;
 mod prompt;
 mod refuse;
+mod replace;
 mod result;
 mod service;
 mod signal;
 mod step;
+mod withdraw;
 
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,8 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
             destination: key.sender.clone(),
             message_id: acknowledgment.ref_to_message_id.clone(),
         }),
+        versions: header.data.ref_to_message_id.is_none()
+            && rule.is_some_and(|rule| matches!(rule.pipeline, Pipeline::Result | Pipeline::Notice)),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),
         ..Needs::default()
@@ -90,6 +92,9 @@ fn keys_of_case(
         }
         (Pipeline::Notice, Some(Document::Notice(document))) => {
             sent.into_iter().chain(application(&document.application)).chain([conversation]).collect()
+        }
+        (Pipeline::Withdraw, Some(Document::Change(document))) => {
+            vec![CorrelationKey::Declaration(document.declaration.clone())]
         }
         (Pipeline::CustomsNotice, Some(Document::Customs(document))) => {
             vec![CorrelationKey::Declaration(document.declaration.clone())]

@@ -20,8 +20,8 @@ pub(super) fn notice(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         let text = "the first document of this Action is no notice of an agency";
         return Err(Decline::refuse(ErrorCode::Inconsistent, at(payload), text));
     };
-    let (stored, index) = match answered(inbound, document.application.as_ref()) {
-        Answered::Application(stored, index) => (stored, index),
+    let (stored, index, version) = match answered(inbound, document.application.as_ref()) {
+        Answered::Application(stored, index, version) => (stored, index, version),
         Answered::Nothing => {
             return Err(Decline::Quarantine("a notice about no application we know".to_owned()));
         }
@@ -30,11 +30,13 @@ pub(super) fn notice(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     let mut changed = stored.value.clone();
     let message_id = inbound.key.message_id.clone();
     let application = &mut changed.applications[index];
-    let effect = case::apply_notice(application, document, message_id, inbound.arrival.received_at);
+    let effect = case::apply_notice(application, version, document, message_id, inbound.arrival.received_at);
     let how = match effect {
         NoticeEffect::Moved => "",
         NoticeEffect::Superseded => "; something newer was there, nothing changes",
         NoticeEffect::Information => "; for information",
+        NoticeEffect::CancellationRefused => "; the agency does not cancel it",
+        NoticeEffect::FormerVersion => "; about a version that was replaced, nothing changes",
     };
     let number = application.number.as_deref().unwrap_or_default();
     let text =

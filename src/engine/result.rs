@@ -2,20 +2,21 @@
 //! application here asked for it (rulings 18, 20, 22, 25; domain brief, 1).
 
 use super::arrival::{Decided, Decline, accept};
-use super::audit::entry;
+use super::audit::{About as _, entry};
 use super::decide::Inbound;
 use super::documents::at;
 use super::find::{Answered, answered};
 use super::ids;
+use super::join::Cause;
 use super::lodge::subject;
 use super::owe::{about_case, name_of};
 use super::step::Step;
-use crate::case::{self, IncomingResult, ReportEvent, ResultEffect};
+use crate::case::{self, IncomingResult, ResultEffect, Version};
 use crate::model::{
-    AgencyCode, Application, Case, ConversationId, Document, ErrorCode, EventKind, JoinEvent, PartyKey,
-    PartyKind, Payload, ResultDocument,
+    AgencyCode, Application, Case, ConversationId, Document, ErrorCode, PartyKey, PartyKind, Payload,
+    ResultDocument,
 };
-use crate::routing::{Addressee, EnvelopeRule};
+use crate::routing::EnvelopeRule;
 use crate::store::{CaseWrite, CorrelationKey, Versioned};
 use crate::telemetry::EventCode;
 
@@ -36,18 +37,20 @@ pub(super) fn result(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     let holder = view.taken.get(&numbered);
     match answered(inbound, document.application.as_ref()) {
         Answered::Contradiction(reason) => Err(Decline::Quarantine(reason)),
-        Answered::Application(stored, index) => {
+        Answered::Application(stored, index, version) => {
             if holder.is_some_and(|holder| *holder != stored.value.id) {
                 return Err(Decline::Quarantine(number_is_taken(document)));
             }
-            for_application(inbound, rule, stored, index, payload, incoming)
+            for_application(inbound, rule, stored, (index, version), payload, incoming)
         }
         Answered::Nothing => match (holder, &view.case) {
             (None, _) => Ok(unasked(inbound, rule, incoming)),
             (Some(holder), Some(stored)) if *holder == stored.value.id => {
                 let of_sender = |a: &Application| a.party == inbound.key.sender;
                 match stored.value.applications.iter().position(of_sender) {
-                    Some(index) => for_application(inbound, rule, stored, index, payload, incoming),
+                    Some(index) => {
+                        for_application(inbound, rule, stored, (index, Version::Current), payload, incoming)
+                    }
                     None => Err(Decline::Quarantine(number_is_taken(document))),
                 }
             }
@@ -64,7 +67,7 @@ fn for_application(
     inbound: &Inbound<'_>,
     rule: &EnvelopeRule,
     stored: &Versioned<Case>,
-    index: usize,
+    (index, version): (usize, Version),
     payload: &Payload,
     incoming: IncomingResult<'_>,
 ) -> Decided {
@@ -72,11 +75,13 @@ fn for_application(
     let document = incoming.document;
     let mut changed = stored.value.clone();
     let refuse = |text: String| Err(Decline::refuse(ErrorCode::Inconsistent, at(payload), text));
-    let effect = case::apply_result(&mut changed, index, incoming);
+    let effect = case::apply_result(&mut changed, index, version, incoming);
+    let is_former = effect == ResultEffect::FormerVersion;
     let application = &changed.applications[index];
     let number = application.number.as_deref().unwrap_or_default();
     let what = match effect {
         ResultEffect::Decided(outcome) => format!("it is {}", outcome.as_str()),
+        ResultEffect::FormerVersion => "it answers a version that was replaced, nothing changes".to_owned(),
         ResultEffect::Partial => "some of its items are not decided yet".to_owned(),
         ResultEffect::Repeated => {
             let mut step = accept(inbound, Some(&changed.id));
@@ -99,39 +104,15 @@ fn for_application(
     };
     let (agency, code) = (&application.agency, &application.document);
     let text = format!("{agency} decided {code} {number} ({}): {what}", document.number);
-    let decided = about_case(entry(desk.now, EventCode::ApplicationResult, text), inbound, &changed.id);
+    let decided = entry(desk.now, EventCode::ApplicationResult, text);
+    let decided = about_case(decided.alarm_if(is_former), inbound, &changed.id);
     let events = case::settle(&mut changed, desk.now);
     let mut step = accept(inbound, Some(&changed.id));
     step.audit.push(decided);
     step.relay(inbound, &changed, &rule.relay);
-    for event in &events {
-        step.join_event(inbound, &changed, event);
-    }
+    step.tell_join(desk, &changed, &events, Cause::Message(inbound.key));
     step.case = Some(write(inbound, changed, Some(stored.version), document));
     Ok(step)
-}
-
-impl Step {
-    /// Tells customs and the broker of a join event.
-    fn join_event(&mut self, inbound: &Inbound<'_>, case: &Case, event: &JoinEvent) {
-        let desk = inbound.desk;
-        let (code, text) = match event.kind {
-            EventKind::FirstResult => {
-                (EventCode::CaseFirstResult, "the first required result is in".to_owned())
-            }
-            EventKind::AllCollected { favourable } => {
-                let how = if favourable { "favourable" } else { "unfavourable" };
-                (EventCode::CaseAllCollected, format!("every required result is in: {how}"))
-            }
-            EventKind::Reopened => (EventCode::CaseReopened, format!("round {} begins", event.round)),
-            // Time brings it, not a result.
-            EventKind::Overdue { .. } => return,
-        };
-        self.audit.push(about_case(entry(desk.now, code, text), inbound, &case.id));
-        for to in [Addressee::Customs, Addressee::Applicant] {
-            self.report(desk, case, ReportEvent::from(event), to);
-        }
-    }
 }
 
 /// A result that no application here asked for: still relayed.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::decimal::Decimal;
-use super::{AgencyCode, Digest, DocumentCode, LawCode, MessageId, PartyKey, RuleId, Timestamp, Watch};
+use super::{
+    AgencyCode, ContentId, Digest, DocumentCode, LawCode, MessageId, MessageKey, PartyKey, RuleId, Timestamp,
+    Watch,
+};
 
 /// One application of a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,18 +50,102 @@ pub struct Application {
     pub results: Vec<ReceivedResult>,
     /// Notices received, in order of receipt; superseded ones too.
     pub notices: Vec<ReceivedNotice>,
+    /// The document as it came: what the gateway makes a request to cancel it from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ReceivedPart>,
+    /// MessageIds of the versions that the agency got before `sent_as`, oldest first (ruling 22).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<MessageId>,
+    /// The newest request to cancel it; final only when the agency confirms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation: Option<Cancellation>,
     /// The watch over its deadlines; none when it is voluntary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
 }
 
 impl Application {
+    /// An application that nobody has sent yet: its document is missing, and no rule asks for it.
+    #[must_use]
+    pub const fn new(
+        agency: AgencyCode,
+        party: PartyKey,
+        document: DocumentCode,
+        result: DocumentCode,
+    ) -> Self {
+        Self {
+            agency,
+            party,
+            document,
+            result,
+            number: None,
+            items: Vec::new(),
+            laws: Vec::new(),
+            rules: Vec::new(),
+            required: false,
+            state: ApplicationState::Blocked,
+            sent_as: None,
+            acceptance_number: None,
+            state_issued_at: None,
+            accept_by: None,
+            decide_by: None,
+            outcomes: BTreeMap::new(),
+            results: Vec::new(),
+            notices: Vec::new(),
+            source: None,
+            former: Vec::new(),
+            cancellation: None,
+            watch: None,
+        }
+    }
+
     /// Since when it is flagged because a deadline of it has passed; not any more once it is final.
     #[must_use]
     pub fn overdue_since(&self) -> Option<Timestamp> {
         let is_final = matches!(self.state, ApplicationState::Decided(_));
         self.watch.as_ref().and_then(|watch| watch.overdue).filter(|_| !is_final)
     }
+
+    /// Whether its agency has it, or is to get it, and has not decided.
+    #[must_use]
+    pub const fn is_outstanding(&self) -> bool {
+        !matches!(
+            self.state,
+            ApplicationState::Blocked | ApplicationState::Error | ApplicationState::Decided(_)
+        )
+    }
+
+    /// Whether the agency was asked to cancel it, and has not refused to.
+    #[must_use]
+    pub fn is_to_be_cancelled(&self) -> bool {
+        self.cancellation.as_ref().is_some_and(|cancellation| !cancellation.refused)
+    }
+}
+
+/// A request to cancel an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// MessageId under which the agency gets it.
+    pub message_id: MessageId,
+    /// When we took it.
+    pub requested_at: Timestamp,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
+    /// The agency has refused it by an error notice.
+    #[serde(default)]
+    pub refused: bool,
+}
+
+/// A payload of a message that we received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedPart {
+    /// The message.
+    pub message: MessageKey,
+    /// The payload in it.
+    pub content_id: ContentId,
+    /// Its digest when it was accepted.
+    pub digest: Digest,
 }
 
 /// States of an application (docs/states.md).
@@ -182,6 +269,9 @@ pub struct ItemOutcome {
     pub reason: Option<Arc<str>>,
     /// Agency issue time of the result that said so.
     pub issued_at: Timestamp,
+    /// Validity of the approval: when it passes before clearance, the item lapses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
 }
 
 /// A result as it was received for an application.
@@ -202,6 +292,9 @@ pub struct ReceivedResult {
     /// Validity of the approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
+    /// It answers a version of the document that had been replaced: it changed nothing (ruling 22).
+    #[serde(default)]
+    pub of_former_version: bool,
 }
 
 /// A notice as it was received for an application.
@@ -221,7 +314,7 @@ pub struct ReceivedNotice {
     /// The agency's own deadline for what it asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// A newer one, or a result, was there already.
+    /// A newer one or a result was there already, or it is about a former version or a cancellation.
     pub superseded: bool,
 }
 

@@ -52,6 +52,22 @@ pub struct Case {
     /// When something is next to be done about it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// Its withdrawal, when the broker has withdrawn it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// What a broker said when he withdrew a declaration (5BF).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// The message that it came in.
+    pub key: MessageKey,
+    /// The broker's number of it.
+    pub number: Arc<str>,
+    /// Reason code, such as `84`.
+    pub reason: Arc<str>,
+    /// When it took force: when we accepted it (ruling 21).
+    pub at: Timestamp,
 }
 
 /// States of a case (docs/states.md).
@@ -68,11 +84,30 @@ pub enum CaseState {
     Cleared,
     /// Dismissed by customs.
     Dismissed,
+    /// Withdrawn by the broker.
+    Withdrawn,
     /// A result without an application.
     ResultOnly,
 }
 
 impl CaseState {
+    /// Every state, in the order of docs/states.md.
+    pub const ALL: [Self; 7] = [
+        Self::Collecting,
+        Self::Ready,
+        Self::Blocked,
+        Self::Cleared,
+        Self::Dismissed,
+        Self::Withdrawn,
+        Self::ResultOnly,
+    ];
+
+    /// Whether nothing moves it any more; what comes is relayed and recorded (ruling 24).
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Cleared | Self::Dismissed | Self::Withdrawn | Self::ResultOnly)
+    }
+
     /// The name in the store, on the command line and in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -82,6 +117,7 @@ impl CaseState {
             Self::Blocked => "blocked",
             Self::Cleared => "cleared",
             Self::Dismissed => "dismissed",
+            Self::Withdrawn => "withdrawn",
             Self::ResultOnly => "result_only",
         }
     }

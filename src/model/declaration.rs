@@ -21,7 +21,9 @@ pub enum Document {
     Result(ResultDocument),
     /// RBH, RBG.
     Notice(NoticeDocument),
-    /// R99, R21, 023, 5GZ, 5GV, 5EM, 5EN.
+    /// 5FE, 5BF.
+    Change(DeclarationChange),
+    /// R99, R21, 023, 5GZ, 5GV, 5EM, 5EN, 5FK, 5BG.
     Customs(CustomsNotice),
     /// XS2.
     StatusReport(StatusReport),
@@ -32,7 +34,7 @@ pub enum Document {
 pub struct Declaration {
     /// Declaration number.
     pub number: Arc<str>,
-    /// FunctionCode (UN/EDIFACT 1225): 9 original.
+    /// FunctionCode (UN/EDIFACT 1225): 9 original, 5 replace.
     pub function: Arc<str>,
     /// Clearance id or business number of the importer.
     pub importer: Option<Arc<str>>,
@@ -104,8 +106,11 @@ pub struct ApplicationDocument {
     pub code: DocumentCode,
     /// Application number.
     pub number: Arc<str>,
-    /// FunctionCode: 9 original, 5 replace, 1 cancellation.
+    /// FunctionCode: 9 original, 5 replace, 4 change, 1 cancellation.
     pub function: Arc<str>,
+    /// Reason in words, which a cancellation has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Arc<str>>,
     /// LPCO items in order.
     pub items: Vec<ApplicationItem>,
     /// Content-IDs of the attachments that it names.
@@ -182,7 +187,26 @@ pub struct NoticeDocument {
     pub remarks: Option<Arc<str>>,
 }
 
-/// Notice of customs about a declaration (R99, R21, 023, 5GZ, 5GV, 5EM, 5EN).
+/// What a broker wants changed about a declaration that is lodged: an amendment (5FE) or its withdrawal (5BF).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclarationChange {
+    /// TypeCode.
+    pub code: DocumentCode,
+    /// The broker's own number of it.
+    pub number: Arc<str>,
+    /// IssueDateTime.
+    pub issued_at: Timestamp,
+    /// Declaration number.
+    pub declaration: Arc<str>,
+    /// Which amendment of the declaration it is, 1 for the first; a withdrawal has none.
+    pub sequence: Option<u32>,
+    /// Reason code, which a withdrawal has.
+    pub reason: Option<Arc<str>>,
+    /// Reason in words.
+    pub text: Option<Arc<str>>,
+}
+
+/// Notice of customs about a declaration (R99, R21, 023, 5GZ, 5GV, 5EM, 5EN, 5FK, 5BG).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomsNotice {
     /// TypeCode.
@@ -193,7 +217,7 @@ pub struct CustomsNotice {
     pub issued_at: Timestamp,
     /// Declaration number.
     pub declaration: Arc<str>,
-    /// Status or reason code: `13` cleared in 023, `18` and `19` in 5GZ.
+    /// Status or reason code: `13` cleared in 023, `18` and `19` in 5GZ, `08` refused in 5FK and 5BG.
     pub status: Option<Arc<str>>,
     /// Remarks in words.
     pub remarks: Option<Arc<str>>,

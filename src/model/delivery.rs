@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, MessageHeader, MessageId,
-    MessageKey, PartyKey, Service, Timestamp,
+    MessageKey, PartyKey, ReceivedPart, Service, Timestamp,
 };
 
 /// One message owed to one destination.
@@ -62,6 +62,11 @@ pub enum DeliveryPurpose {
     Declaration,
     /// A requirement application, to its agency; `index` counts the applications of the case.
     Application {
+        /// Place in [`Case::applications`](super::Case::applications).
+        index: usize,
+    },
+    /// A request to cancel an application, to its agency; `index` counts the applications of the case.
+    Cancellation {
         /// Place in [`Case::applications`](super::Case::applications).
         index: usize,
     },
@@ -155,6 +160,31 @@ pub enum PartSource {
     },
     /// A document that the gateway made itself.
     Made(Arc<str>),
+    /// An application as we received it, turned into the request to cancel it: nothing in it is of our invention.
+    Cancellation {
+        /// The application.
+        of: ReceivedPart,
+        /// The message that this follows from.
+        asked_by: MessageKey,
+        /// When the broker wanted it.
+        issued_at: Timestamp,
+        /// Why, in the words that the broker gave.
+        reason: Arc<str>,
+        /// The items to cancel.
+        items: Vec<u16>,
+    },
+}
+
+impl PartSource {
+    /// The received message whose body it needs.
+    #[must_use]
+    pub const fn message(&self) -> Option<&MessageKey> {
+        match self {
+            Self::Received { message, .. } => Some(message),
+            Self::Cancellation { of, .. } => Some(&of.message),
+            Self::Made(_) => None,
+        }
+    }
 }
 
 /// A message as it goes over the wire: sealed once, sent as stored.

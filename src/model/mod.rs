@@ -26,15 +26,18 @@ pub use agreement::{
     SyncReplyMode,
 };
 pub use application::{
-    Application, ApplicationState, ItemOutcome, NoticeKind, Outcome, ReceivedNotice, ReceivedResult, Timing,
+    Application, ApplicationState, Cancellation, ItemOutcome, NoticeKind, Outcome, ReceivedNotice,
+    ReceivedPart, ReceivedResult, Timing,
 };
-pub use case::{Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry};
+pub use case::{
+    Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry, Withdrawal,
+};
 pub use codes::{AgencyCode, CountryCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
 pub use deadline::{Allowance, Duty, LateAction, Term, Watch};
 pub use decimal::Decimal;
 pub use declaration::{
-    ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationLine, Document,
-    NotApplicable, NoticeDocument, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
+    ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
+    Document, NotApplicable, NoticeDocument, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
     StatusReport, StatusReportRow,
 };
 pub use delivery::{

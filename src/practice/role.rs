@@ -202,6 +202,7 @@ pub fn gist(document: &Document) -> String {
             .ok()
             .and_then(|word| word.as_str().map(str::to_owned))
             .unwrap_or_default(),
+        Document::Change(change) => change.reason.as_deref().unwrap_or("amendment").to_owned(),
         Document::Customs(notice) => match &notice.status {
             Some(status) => format!("status {status}"),
             None => "accepted".to_owned(),
@@ -220,6 +221,7 @@ pub fn about(document: &Document) -> Option<Arc<str>> {
         Document::Declaration(_) | Document::Application(_) => None,
         Document::Result(result) => result.application.clone(),
         Document::Notice(notice) => notice.application.clone(),
+        Document::Change(change) => Some(change.declaration.clone()),
         Document::Customs(notice) => Some(notice.declaration.clone()),
         Document::StatusReport(report) => Some(report.declaration.clone()),
     }
@@ -233,6 +235,7 @@ pub fn number_of(document: &Document) -> Arc<str> {
         Document::Application(application) => &application.number,
         Document::Result(result) => &result.number,
         Document::Notice(notice) => &notice.number,
+        Document::Change(change) => &change.number,
         Document::Customs(notice) => &notice.number,
         Document::StatusReport(report) => &report.number,
     }
@@ -247,6 +250,7 @@ pub fn code_of(document: &Document) -> DocumentCode {
         Document::Application(application) => application.code.clone(),
         Document::Result(result) => result.code.clone(),
         Document::Notice(notice) => notice.code.clone(),
+        Document::Change(change) => change.code.clone(),
         Document::Customs(notice) => notice.code.clone(),
         Document::StatusReport(_) => code("GOVCBRXS2"),
     }
@@ -304,6 +308,7 @@ mod tests {
             code: code("GOVCBRX01"),
             number: "X01-1".into(),
             function: function.into(),
+            reason: None,
             items: vec![item(1), item(2)],
             attachments: Vec::new(),
         }

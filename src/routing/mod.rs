@@ -109,6 +109,8 @@ pub enum Pipeline {
     Notice,
     /// A notice of customs.
     CustomsNotice,
+    /// The withdrawal of a declaration.
+    Withdraw,
 }
 
 impl Pipeline {
@@ -119,6 +121,7 @@ impl Pipeline {
             "result" => Self::Result,
             "notice" => Self::Notice,
             "customs-notice" => Self::CustomsNotice,
+            "withdraw" => Self::Withdraw,
             _ => return None,
         })
     }

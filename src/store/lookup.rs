@@ -1,6 +1,6 @@
 //! How a [`View`] is put together from single records, the same way in every home.
 
-use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, PartSource, Sealed, StoredMessage};
+use crate::model::{Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Sealed, StoredMessage};
 
 use super::{
     Acknowledged, CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, StoreError,
@@ -53,13 +53,24 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
         view.case = Some(rows.case(&id)?.ok_or_else(|| missing(format!("case {id}")))?);
         view.found_by.get_or_insert(CorrelationKey::Case(id));
     }
+    if let Some(case) = view.case.as_ref().filter(|_| needs.versions) {
+        for application in case.value.applications.iter().filter(|a| !a.former.is_empty()) {
+            let Some(message_id) = application.sent_as.clone() else { continue };
+            let destination = application.party.clone();
+            let locator = DeliveryLocator::Sent { destination, message_id: message_id.clone() };
+            let delivery = rows.delivery(&locator)?;
+            if delivery.is_some_and(|delivery| delivery.value.state == DeliveryState::Delivered) {
+                view.delivered.insert(message_id);
+            }
+        }
+    }
     if let Some(delivery) = view.delivery.as_ref().map(|delivery| &delivery.value) {
         if needs.sealed {
             view.sealed = octets_of(rows, delivery)?;
         }
         if needs.parts_of_delivery {
             for part in &delivery.parts {
-                if let PartSource::Received { message, .. } = &part.source
+                if let Some(message) = part.source.message()
                     && !view.bodies.contains_key(message)
                 {
                     let body = rows.body(message)?.ok_or_else(|| missing(format!("message {message}")))?;

@@ -1,6 +1,6 @@
 //! What a decision may read: the records that an event names, loaded together in one consistent look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub struct Needs {
     pub delivery: Option<DeliveryLocator>,
     /// The case of that delivery, when no key in `case` leads to one.
     pub case_of_delivery: bool,
+    /// Which applications of the case have been acknowledged in their newest version, of those that have several.
+    pub versions: bool,
     /// The octets of that delivery, when it is sealed.
     pub sealed: bool,
     /// The bodies of the received messages that its parts come from.
@@ -103,6 +105,8 @@ pub struct View {
     pub found_by: Option<CorrelationKey>,
     /// Where each key in [`Needs::case`] leads: a key that is listed here cannot be given to another case.
     pub taken: BTreeMap<CorrelationKey, CaseId>,
+    /// MessageIds of applications of the case that were replaced before and are acknowledged in this version.
+    pub delivered: BTreeSet<MessageId>,
     /// The delivery.
     pub delivery: Option<Versioned<Delivery>>,
     /// Its octets.

@@ -129,6 +129,10 @@ event_codes! {
     DeadlineEscalated = "deadline.escalated",
         cause "a deadline has passed under a profile that escalates",
         remedy "whoever is named in the line looks at the case and asks the agency";
+    /// A broker withdrew a declaration.
+    CaseWithdrawn = "case.withdrawn",
+        cause "the broker's withdrawal (5BF) was accepted",
+        remedy "none; agencies that have not decided were asked to cancel";
     /// A row of the rule table expects this application.
     ApplicationPlanned = "application.planned",
         cause "the goods of the declaration fall under a requirement",
@@ -145,6 +149,14 @@ event_codes! {
     ApplicationResult = "application.result",
         cause "a requirement result of the agency",
         remedy "none";
+    /// An agency is asked to cancel an application.
+    ApplicationCancellation = "application.cancellation",
+        cause "the broker asked for it, or withdrew or amended the declaration",
+        remedy "none; the agency's answer decides. With an alarm: the gateway lacks the document, ask by hand";
+    /// An approval is over before clearance.
+    ApplicationLapsed = "application.lapsed",
+        cause "the validity that the agency gave it has passed",
+        remedy "none; a newer result of the agency approves it again";
     /// A result came that no application of ours asked for.
     ResultUnasked = "result.unasked",
         cause "the application reached the agency on another way",

@@ -76,6 +76,7 @@ pub(crate) fn application(of: &str, number: &str, hs: &str, now: Timestamp) -> P
         code: code(of),
         number: number.into(),
         function: "9".into(),
+        reason: None,
         items: vec![item],
         attachments: Vec::new(),
     };

@@ -329,15 +329,16 @@ impl Actor {
         let results = || distinct(forms().map(|(_, result)| verification(result)).collect());
         let mut notices = ["GOVCBRRBH", "GOVCBRRBG"].map(verification).to_vec();
         let customs = CUSTOMS_NOTICES.map(clearance);
+        let declarations = || ["GOVCBR929", "GOVCBR5BF", "GOVCBR5FE"].map(clearance).into_iter();
         match self.kind {
             DECLARANT => {
                 let applications = forms().map(|(application, _)| verification(application)).collect();
-                let sends = std::iter::once(clearance("GOVCBR929")).chain(distinct(applications)).collect();
+                let sends = declarations().chain(distinct(applications)).collect();
                 notices.extend(results().chain(customs).chain([report()]));
                 (sends, notices)
             }
             CUSTOMS => {
-                let takes = std::iter::once(clearance("GOVCBR929")).chain(results()).chain([report()]);
+                let takes = declarations().chain(results()).chain([report()]);
                 (customs.to_vec(), takes.collect())
             }
             _ => {
@@ -418,8 +419,17 @@ const DECLARANT: &str = "declarant";
 const CUSTOMS: &str = "customs";
 /// The agency that has its signals posted separately, as a partner without synchronous replies does.
 const SIGNALS_APART: &str = "NPQS";
-const CUSTOMS_NOTICES: [&str; 7] =
-    ["GOVCBRR99", "GOVCBRR21", "GOVCBR023", "GOVCBR5GZ", "GOVCBR5GV", "GOVCBR5EM", "GOVCBR5EN"];
+const CUSTOMS_NOTICES: [&str; 9] = [
+    "GOVCBRR99",
+    "GOVCBRR21",
+    "GOVCBR023",
+    "GOVCBR5GZ",
+    "GOVCBR5GV",
+    "GOVCBR5EM",
+    "GOVCBR5EN",
+    "GOVCBR5FK",
+    "GOVCBR5BG",
+];
 
 const EXAMPLES: [(&str, &str); 4] = [
     ("929", include_str!("examples/929.xml")),

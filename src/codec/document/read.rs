@@ -10,9 +10,9 @@ use std::sync::Arc;
 use crate::codec::schema::{DocumentFamily, DocumentType};
 use crate::codec::xml::Element;
 use crate::model::{
-    ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationLine, Document,
-    DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline,
-    RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
+    ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
+    DeclarationLine, Document, DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome,
+    ReportedDeadline, RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
 };
 
 type Read<T> = Result<T, Finding>;
@@ -25,6 +25,7 @@ pub(super) fn document(document_type: &DocumentType, root: Element<'_>) -> Read<
         DocumentFamily::Application => application(code, root).map(Document::Application),
         DocumentFamily::Result => result(code, root).map(Document::Result),
         DocumentFamily::Notice => notice(code, root).map(Document::Notice),
+        DocumentFamily::Change => change(code, root).map(Document::Change),
         DocumentFamily::Customs => customs(code, root).map(Document::Customs),
         DocumentFamily::StatusReport => status_report(root).map(Document::StatusReport),
         DocumentFamily::ValidationReport => Err(fault(root, "it is written here and read by nobody")),
@@ -87,6 +88,7 @@ fn application(code: DocumentCode, root: Element<'_>) -> Read<ApplicationDocumen
         code,
         number: text(root, "ID")?,
         function: text(root, "FunctionCode")?,
+        reason: text_at(root, "Reason"),
         items: children(root, "LPCO").map(item).collect::<Read<_>>()?,
         attachments: attachments(root)?,
     })
@@ -156,6 +158,18 @@ pub(super) const NOTICE_STATUSES: [(&str, NoticeKind); 7] = [
     ("Z01", NoticeKind::DocumentsRequested),
     ("Z05", NoticeKind::CustomsDone),
 ];
+
+fn change(code: DocumentCode, root: Element<'_>) -> Read<DeclarationChange> {
+    Ok(DeclarationChange {
+        code,
+        number: text(root, "ID")?,
+        issued_at: needed(root, "IssueDateTime")?,
+        declaration: text(root, "Declaration/ID")?,
+        sequence: optional(root, "SequenceNumeric")?,
+        reason: text_at(root, "Reason/Code"),
+        text: text_at(root, "Reason/Text"),
+    })
+}
 
 /// Every notice of customs has its status or reason code in one of three places, if any, and a reason in words
 /// where it has no code.

@@ -34,6 +34,7 @@ pub(super) fn check(family: DocumentFamily, root: Element<'_>, findings: &mut Ve
             }
         }
         DocumentFamily::Notice
+        | DocumentFamily::Change
         | DocumentFamily::Customs
         | DocumentFamily::StatusReport
         | DocumentFamily::ValidationReport => {}

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::codec::schema::document_types;
 use crate::model::{
-    ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationLine, NotApplicable,
-    NoticeDocument, NoticeKind, Outcome, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
-    StatusReport, StatusReportRow, Timestamp,
+    ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
+    NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline, RequirementRow, ResultDocument,
+    ResultItem, StatusReport, StatusReportRow, Timestamp,
 };
 
 fn read(code: &str, document: &str) -> Result<Document, Vec<String>> {
@@ -50,6 +50,29 @@ fn report() -> StatusReport {
             row("KFDA", Some("X01-20091201-0001"), "approved_conditional", None),
             row("NPQS", None, "blocked", Some("Send <GOVCBRX02> & more in the same conversation")),
         ],
+    }
+}
+
+#[test]
+fn amendments_and_withdrawals_read_back() {
+    let amendment = DeclarationChange {
+        code: "GOVCBR5FE".parse().expect("is a code"),
+        number: "A-20091202-0001".into(),
+        issued_at: noon(),
+        declaration: "1234509000017X".into(),
+        sequence: Some(2),
+        reason: None,
+        text: Some("Weight as found".into()),
+    };
+    let withdrawal = DeclarationChange {
+        code: "GOVCBR5BF".parse().expect("is a code"),
+        sequence: None,
+        reason: Some("84".into()),
+        text: None,
+        ..amendment.clone()
+    };
+    for change in [amendment, withdrawal] {
+        check(&write_change(&change), change.code.clone().as_str(), Document::Change(change));
     }
 }
 
@@ -177,8 +200,10 @@ fn notices_of_customs_read_back() {
     check_notice("GOVCBR5GV", Some("2"), Some("The certificate of origin is missing"));
     check_notice("GOVCBR5EM", None, Some("Tomorrow at ten"));
     check_notice("GOVCBR5EN", None, Some("Selected by mistake"));
+    check_notice("GOVCBR5FK", Some("08"), Some("The weight does not agree with the manifest"));
+    check_notice("GOVCBR5BG", Some("06"), None);
     let customs = document_types().iter().filter(|document| document.family == DocumentFamily::Customs);
-    assert_eq!(customs.count(), 7, "every notice of customs stands above");
+    assert_eq!(customs.count(), 9, "every notice of customs stands above");
 }
 
 #[test]
@@ -230,11 +255,12 @@ fn applications_of_every_kind_read_back() {
     let applications =
         document_types().iter().filter(|document| document.family == DocumentFamily::Application);
     for document in applications {
-        for function in ["9", "5", "1"] {
+        for function in ["9", "5", "4", "1"] {
             let application = ApplicationDocument {
                 code: document.document_code(),
                 number: "X03-20091201-0001".into(),
                 function: function.into(),
+                reason: (function == "1").then(|| "The goods go back".into()),
                 items: vec![item(2), item(1)],
                 attachments: vec!["photo@broker.example".parse().expect("is a Content-ID")],
             };
@@ -305,4 +331,35 @@ fn a_document_of_nothing_but_faults_tells_a_hundred() {
     let document = format!("<Declaration xmlns='{namespace}'>{}</Declaration>", items.repeat(50_000));
     let findings = read("GOVCBRX01", &document).err().unwrap_or_default();
     assert_eq!(findings.len(), FINDINGS_MAX);
+}
+
+#[test]
+fn a_cancellation_of_every_form_is_valid_and_holds_the_items_to_cancel() {
+    let item = |sequence| ApplicationItem { sequence, hs: "0203291000".parse().expect("is a code") };
+    let applications =
+        document_types().iter().filter(|document| document.family == DocumentFamily::Application);
+    for document in applications {
+        let application = ApplicationDocument {
+            code: document.document_code(),
+            number: "X03-20091201-0001".into(),
+            function: "9".into(),
+            reason: None,
+            items: vec![item(2), item(1), item(12)],
+            attachments: vec!["photo@broker.example".parse().expect("is a Content-ID")],
+        };
+        let written = write_application(&application, "1208143211", noon());
+        let terms =
+            CancellationTerms { issued_at: noon(), reason: "Pests < 1 & \"more\"", items: &[12, 2, 999] };
+        let cancellation = write_cancellation(written.as_bytes(), terms).expect("it is an application");
+        let expected = ApplicationDocument {
+            function: "1".into(),
+            reason: Some(terms.reason.into()),
+            items: vec![item(2), item(12)],
+            attachments: Vec::new(),
+            ..application
+        };
+        check(&cancellation, document.code, Document::Application(expected));
+    }
+    let terms = CancellationTerms { issued_at: noon(), reason: "-", items: &[] };
+    assert!(write_cancellation(b"%PDF", terms).is_err());
 }

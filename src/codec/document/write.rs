@@ -12,8 +12,8 @@ use crate::codec::code_lists::code_list;
 use crate::codec::schema::{DocumentType, document_type_of_code};
 use crate::codec::xml::XmlWriter;
 use crate::model::{
-    ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationLine, HsCode,
-    NoticeDocument, NoticeKind, ResultDocument, StatusReport, Timestamp,
+    ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationChange, DeclarationLine,
+    HsCode, NoticeDocument, NoticeKind, ResultDocument, StatusReport, Timestamp,
 };
 
 /// XS2, from the gateway to broker and customs.
@@ -115,7 +115,7 @@ pub fn write_notice(notice: &NoticeDocument) -> String {
 }
 
 /// A notice of customs. Where a status, a reason or a deadline is demanded and missing, it is the most harmless
-/// one: 023 `12` waiting, 5GZ and R21 `99` other, 5GV `5` guidance, "No reason given", and the deadline of a supplement
+/// one: 023 `12` waiting, 5FK and 5BG `01` received, 5GZ and R21 `99` other, 5GV `5` guidance, "No reason given", and the deadline of a supplement
 /// is the time of issue.
 ///
 /// # Panics
@@ -129,6 +129,9 @@ pub fn write_customs_notice(notice: &CustomsNotice) -> String {
         out.element("Declaration", |out| out.leaf("ID", &notice.declaration));
         match notice.code.as_str() {
             "GOVCBR023" => out.element("Status", |out| out.leaf("NameCode", status.unwrap_or("12"))),
+            "GOVCBR5FK" | "GOVCBR5BG" => {
+                out.element("Status", |out| out.leaf("NameCode", status.unwrap_or("01")));
+            }
             "GOVCBR5GZ" | "GOVCBRR21" => {
                 out.element("Reason", |out| out.leaf("Code", status.unwrap_or("99")));
             }
@@ -142,6 +145,30 @@ pub fn write_customs_notice(notice: &CustomsNotice) -> String {
             _ => {}
         }
         out.additional_information(remarks);
+    })
+}
+
+/// An amendment (5FE) or a withdrawal (5BF). An amendment that names no sequence is the first, and says of one field
+/// that it changed; a reason that is missing is `99` or "No reason given".
+///
+/// # Panics
+/// When its code is that of neither.
+#[must_use]
+pub fn write_change(change: &DeclarationChange) -> String {
+    let withdraws = change.code.as_str() == "GOVCBR5BF";
+    DocumentWriter::write(change.code.as_str(), |out| {
+        out.leaf("ID", &change.number);
+        out.leaf("IssueDateTime", change.issued_at);
+        out.element("Declaration", |out| out.leaf("ID", &change.declaration));
+        if withdraws {
+            return out.element("Reason", |out| {
+                out.leaf("Code", change.reason.as_deref().unwrap_or("99"));
+                out.text("Text", change.text.as_deref());
+            });
+        }
+        out.leaf("SequenceNumeric", change.sequence.unwrap_or(1));
+        out.element("Reason", |out| out.text("Text", change.text.as_deref().or(Some(REASON))));
+        out.element("Amendment", |out| out.leaf("ItemCode", AMENDED_ITEM));
     })
 }
 
@@ -200,7 +227,7 @@ fn write_line(out: &mut DocumentWriter, line: &DeclarationLine) {
 }
 
 /// An application (FR2, X01 to X17), made at `issued_at` by the applicant with this business number. Every item
-/// weighs one kilogram and has the plainest part of its agency; a cancellation gives "No reason given".
+/// weighs one kilogram and has the plainest part of its agency; a cancellation without a reason gives "No reason given".
 ///
 /// # Panics
 /// When its code is that of no application.
@@ -214,7 +241,8 @@ pub fn write_application(application: &ApplicationDocument, applicant: &str, iss
         out.leaf("ID", &application.number);
         out.leaf("IssueDateTime", issued_at);
         out.leaf("FunctionCode", &application.function);
-        out.text("Reason", (&*application.function == "1").then_some(REASON));
+        let untold = (&*application.function == "1").then_some(REASON);
+        out.text("Reason", application.reason.as_deref().or(untold));
         out.leaf("LoadingListQuantity", application.items.len());
         out.element("Agent", |out| {
             out.leaf("ID", applicant);
@@ -254,6 +282,7 @@ const DETAILS: [(&str, &[(&str, &str)]); 7] = [
 /// What an agency that a value does not name is called.
 const AGENCY: &str = "Agency";
 const OFFICE: &str = "020";
+const AMENDED_ITEM: &str = "L0000";
 const INSPECTION: &str = "Inspection";
 const ERROR: &str = "Refused by the agency's own checks";
 const REASON: &str = "No reason given";

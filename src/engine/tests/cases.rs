@@ -32,6 +32,7 @@ pub(super) fn application(agency: usize, number: &str) -> Document {
         code: code(&format!("GOVCBRX0{}", AGENCIES[agency].2)),
         number: number.into(),
         function: "9".into(),
+        reason: None,
         items: vec![item],
         attachments: Vec::new(),
     })

@@ -4,9 +4,11 @@
 //! the wire is sealed for real, and what comes in is taken as verified.
 
 mod cases;
+mod changes;
 mod deadlines;
 mod deliveries;
 mod documents;
+mod histories;
 mod prompt;
 mod refusals;
 mod rules;

@@ -55,8 +55,11 @@ then = { pipeline = "result", relay = ["applicant", "customs"] }
 [envelope.agency-notice]
 match = { service = "RequirementVerification", action = ["GOVCBRRBG", "GOVCBRRBH"], from_role = "Agency" }
 then = { pipeline = "notice", relay = ["applicant"] }
+[envelope.withdrawal]
+match = { service = "ImportClearance", action = ["GOVCBR5BF"], from_role = "Declarant" }
+then = { pipeline = "withdraw", relay = ["customs"] }
 [envelope.customs-notice]
-match = { service = "ImportClearance", action = ["GOVCBR023", "GOVCBR5GZ", "GOVCBRR21"], from_role = "Customs" }
+match = { service = "ImportClearance", action = ["GOVCBR023", "GOVCBR5BG", "GOVCBR5FK", "GOVCBR5GZ", "GOVCBRR21"], from_role = "Customs" }
 then = { pipeline = "customs-notice", relay = ["applicant"] }
 "#;
 

@@ -8,13 +8,14 @@ use bytes::Bytes;
 
 use super::super::*;
 use super::rules::{self, KEYS};
+use crate::codec::document::write_application;
 use crate::model::*;
 use crate::msh::{self, AgePolicy, Posting};
 use crate::routing::RuleSet;
 use crate::security::{Verified, seal};
 use crate::store::{
-    CaseFilter, CommitError, Committed, CorrelationKey, DeliveryFilter, Disk, MemoryStore, MessageFilter,
-    Store as _,
+    CaseFilter, CommitError, Committed, CorrelationKey, DeliveryFilter, DeliveryLocator, Disk, MemoryStore,
+    MessageFilter, Needs, Store as _,
 };
 
 pub(super) const BROKER: &str = "BR123450000001";
@@ -190,7 +191,7 @@ impl World {
     ) -> Posted {
         let agreement = self.registry.agreement(&cpa(from)).expect("the partner has an agreement").clone();
         let payload = |(number, document): (usize, &Document)| {
-            let body = Bytes::from(format!("{document:?}"));
+            let body = body_of(document, self.now);
             Payload {
                 content_id: ContentId::new(format!("{number}.{id}@{from}")).expect("a Content-ID"),
                 media_type: "application/xml".into(),
@@ -261,8 +262,8 @@ impl World {
     }
 
     pub(super) fn delivery(&self, id: &DeliveryId) -> Delivery {
-        let found = self.deliveries().into_iter().find(|delivery| delivery.id == *id);
-        found.expect("the delivery exists")
+        let needs = Needs { delivery: Some(DeliveryLocator::Id(id.clone())), ..Needs::default() };
+        self.store.load(&needs).expect("the store reads").delivery.expect("the delivery exists").value
     }
 
     pub(super) fn deliveries(&self) -> Vec<Delivery> {
@@ -298,8 +299,8 @@ impl World {
     }
 
     pub(super) fn stored(&self, posted: &Posted) -> Option<StoredMessage> {
-        let listing = self.store.messages(&MessageFilter::default(), 1000).expect("the store reads");
-        listing.items.into_iter().find(|message| message.key == posted.key())
+        let needs = Needs { message: Some(posted.key()), ..Needs::default() };
+        self.store.load(&needs).expect("the store reads").message.map(|known| known.record)
     }
 
     /// How many messages are kept.
@@ -470,11 +471,31 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
     let services = [
         (
             "ImportClearance",
-            vec!["GOVCBR929", "GOVCBR023", "GOVCBR5GZ", "GOVCBRR21", "GOVCBRX01", "GOVCBRX02"],
+            vec![
+                "GOVCBR929",
+                "GOVCBR5BF",
+                "GOVCBR5FE",
+                "GOVCBR023",
+                "GOVCBR5BG",
+                "GOVCBR5FK",
+                "GOVCBR5GZ",
+                "GOVCBRR21",
+                "GOVCBRX01",
+                "GOVCBRX02",
+            ],
         ),
         (
             "RequirementVerification",
-            vec!["GOVCBRX01", "GOVCBRX02", "GOVCBRX03", "GOVCBRX51", "GOVCBRX52", "GOVCBRX53", "GOVCBRRBH"],
+            vec![
+                "GOVCBRX01",
+                "GOVCBRX02",
+                "GOVCBRX03",
+                "GOVCBRX51",
+                "GOVCBRX52",
+                "GOVCBRX53",
+                "GOVCBRRBG",
+                "GOVCBRRBH",
+            ],
         ),
         ("Status", vec!["GOVCBRXS2"]),
     ];
@@ -518,12 +539,21 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
     }
 }
 
+/// Applications as they are, for what is made from them; of others nobody reads the octets again.
+fn body_of(document: &Document, now: Timestamp) -> Bytes {
+    match document {
+        Document::Application(application) => write_application(application, "1234500001", now).into(),
+        other => format!("{other:?}").into(),
+    }
+}
+
 fn code_of(document: &Document) -> DocumentCode {
     match document {
         Document::Declaration(_) => code("GOVCBR929"),
         Document::Application(document) => document.code.clone(),
         Document::Result(document) => document.code.clone(),
         Document::Notice(document) => document.code.clone(),
+        Document::Change(document) => document.code.clone(),
         Document::Customs(document) => document.code.clone(),
         Document::StatusReport(_) => code("GOVCBRXS2"),
     }

@@ -120,6 +120,7 @@ pub(in crate::store) fn case(number: u32) -> Case {
         customs_status: None,
         customs_issued_at: None,
         due: None,
+        withdrawal: None,
     }
 }
 

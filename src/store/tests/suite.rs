@@ -56,6 +56,7 @@ fn nothing_is_found_in_a_new_store(store: &dyn Store) {
         message: Some(message_key("broker", 1)),
         case: vec![CorrelationKey::Case(case_id(1)), CorrelationKey::Declaration("1".into())],
         case_of_delivery: true,
+        versions: true,
         sealed: true,
         parts_of_delivery: true,
         ..by_id(1)
@@ -85,6 +86,7 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
             case: vec![CorrelationKey::Declaration("no such".into())],
             delivery: Some(locator.clone()),
             case_of_delivery: true,
+            versions: true,
             sealed: true,
             parts_of_delivery: true,
             refusal: Some(delivery_id(100)),

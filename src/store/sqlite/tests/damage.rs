@@ -30,6 +30,7 @@ fn needs(number: u32) -> Needs {
         case: vec![CorrelationKey::Declaration(format!("{number}").into())],
         delivery: Some(DeliveryLocator::Id(delivery_id(number))),
         case_of_delivery: false,
+        versions: false,
         sealed: true,
         parts_of_delivery: true,
         refusal: None,
