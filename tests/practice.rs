@@ -233,7 +233,7 @@ async fn signals_travel_by_themselves_where_the_agreement_says_so() {
     let agency = world.node("kfda", "ACCEPT;APPROVE").await;
     let sender = world.partner("gateway");
     let endpoint = format!("https://localhost:{}/ebms", world.ports[1]);
-    let taken = sender.post(&endpoint, &application(&sender).sealed).await.expect("is taken");
+    let taken = sender.post_to(&endpoint, &application(&sender).sealed).await.expect("is taken");
     assert_eq!((taken.status.as_u16(), taken.body.len()), (202, 0), "digest, 10");
     until(&agency, |done| done.ended == 2).await;
     let ended = world.journal("kfda").into_iter().filter_map(|entry| match entry {

@@ -75,7 +75,7 @@ impl Broker {
         };
         let options = ClientOptions { connections_per_host_max: connections, ..ClientOptions::default() };
         let agreement = settings.agreement_to_send(SERVICE, ACTION).context("no agreement to lodge")?;
-        let endpoint = agreement.endpoint.parse()?;
+        let endpoint = agreement.endpoint.as_deref().context("the gateway has no endpoint")?.parse()?;
         Ok(Self { client: Client::new(tls, options), keys, trust, endpoint, settings })
     }
 

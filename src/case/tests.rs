@@ -336,6 +336,7 @@ fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
         attempts,
         due: at(0),
         sealed: attempts > 0,
+        mailbox: false,
         reason: String::new(),
     }
 }

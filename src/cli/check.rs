@@ -85,7 +85,7 @@ impl AgreementArgs {
                 vec![
                     agreement.cpa_id.to_string(),
                     agreement.partner.to_string(),
-                    agreement.endpoint.to_string(),
+                    agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
                     format!("{retries} every {interval}"),
                     sent.join(" "),
                     received.join(" "),

@@ -74,6 +74,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     if let Some(signing) = &signing {
         check_algorithms(&settings, &partners, signing, faults);
     }
+    check_mailboxes(path, &settings, &partners, faults);
     // With a mistake among the partners, what rules say of them could not be judged.
     let registry = faults.is_empty().then_some(&partners.registry);
     let rules = rules::load(&settings.rules, registry, faults);
@@ -116,6 +117,15 @@ fn check_algorithms(settings: &Settings, partners: &Partners, signing: &SigningK
             let remedy = "add such a key, or change own_algorithm".to_owned();
             faults.add(&settings.partners, (1, 1), message, remedy);
         }
+    }
+}
+
+/// A mailbox that nobody can reach keeps what it holds until that expires.
+fn check_mailboxes(path: &Path, settings: &Settings, partners: &Partners, faults: &mut Faults) {
+    let collects = partners.registry.agreements().find(|agreement| agreement.endpoint.is_none());
+    if let (Some(agreement), None) = (collects, settings.listen.api) {
+        let message = format!("agreement {} has a mailbox, and [listen] api is missing", agreement.cpa_id);
+        faults.add(path, (1, 1), message, "add the address where mailboxes are collected from".to_owned());
     }
 }
 

@@ -187,7 +187,21 @@ impl<'a> Reading<'a> {
         let cpa_id = section.required("cpa_id", |text| CpaId::new(text), faults);
         let partner_role = section.required("partner_role", |text| Role::new(text), faults);
         let own_role = section.optional("own_role", |text| Role::new(text), faults);
-        let endpoint = section.required("endpoint", endpoint, faults);
+        let collects = section.flag("mailbox", false, faults);
+        let endpoint = section.optional("endpoint", endpoint, faults);
+        match (section.has("endpoint"), collects) {
+            (false, false) => section.add(
+                "there is neither an endpoint nor a mailbox".to_owned(),
+                "add endpoint, or mailbox = true for a partner without a server",
+                faults,
+            ),
+            (true, true) => section.add(
+                "there is an endpoint and a mailbox".to_owned(),
+                "a partner collects, or it is posted to: take one away",
+                faults,
+            ),
+            _ => {}
+        }
         let start = section.optional("start", instant, faults);
         let end = section.optional("end", instant, faults);
         let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
@@ -206,8 +220,9 @@ impl<'a> Reading<'a> {
             section.add("our role is not known".to_owned(), "add own_role, or [gateway] role", faults);
         }
         section.finish(faults);
-        let (Some(cpa_id), Some(partner_role), Some(own_role), Some(endpoint), Some(party)) =
-            (cpa_id, partner_role, own_role, endpoint, party)
+        let way = endpoint.is_some() || collects;
+        let (Some(cpa_id), Some(partner_role), Some(own_role), Some(party), true) =
+            (cpa_id, partner_role, own_role, party, way)
         else {
             return;
         };

@@ -12,16 +12,16 @@ use super::fault::{ConfigFault, Faults};
 use super::partners::Partners;
 use super::reader::{Section, TomlFile};
 use super::settings::{Identity, SigningFiles, address, identity, signing, tls, url_path};
-use crate::model::{Agreement, Direction, Party, PartyKind};
-use crate::transport::{TlsContext, TlsFiles};
+use crate::model::{Agreement, Direction, Party, PartyKind, ValueError};
+use crate::transport::{Endpoint, TlsContext, TlsFiles};
 
 /// Everything that `PARTY.toml` says. Paths are relative to the file until they are read.
 #[derive(Debug)]
 pub struct PartySettings {
     /// Who this partner is.
     pub identity: Identity,
-    /// Where it listens for the gateway, over mutual TLS.
-    pub listen: SocketAddr,
+    /// Where it listens for the gateway, over mutual TLS; a partner without a server collects.
+    pub listen: Option<SocketAddr>,
     /// The path that the gateway posts to.
     pub path: Arc<str>,
     /// Its TLS certificate and whom it trusts.
@@ -30,6 +30,8 @@ pub struct PartySettings {
     pub signing: Vec<SigningFiles>,
     /// The directory of its journal.
     pub directory: PathBuf,
+    /// Where its mailbox at the gateway is.
+    pub api: Option<Endpoint>,
     /// The gateway and what is agreed with it.
     pub partners: Partners,
 }
@@ -82,7 +84,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
     let mut root = Section::root(&file, &table);
     let identity = identity(root.table("identity", faults), faults);
     let mut section = root.table("listen", faults);
-    let listen = section.required("ebms", address, faults);
+    let listen = section.optional("ebms", address, faults);
     let url_path = section.optional("path", url_path, faults).unwrap_or_else(|| "/ebms".into());
     section.finish(faults);
     let tls = tls(root.table("tls", faults), faults);
@@ -90,16 +92,31 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
     let mut section = root.table("journal", faults);
     let directory = section.path("directory", faults);
     section.finish(faults);
+    let mut section = root.table("api", faults);
+    let api = section.optional("endpoint", api_endpoint, faults);
+    section.finish(faults);
+    if listen.is_none() && api.is_none() {
+        root.add(
+            "it neither listens nor collects".to_owned(),
+            "add [listen] ebms, or [api] endpoint of a partner without a server",
+            faults,
+        );
+    }
     let identity = identity?;
     let partners = Partners::of_party_file(path, &mut root, &identity, faults);
     root.finish(faults);
     Some(PartySettings {
         identity,
-        listen: listen?,
+        listen,
         path: url_path,
         tls: tls?,
         signing,
         directory: directory?,
+        api,
         partners,
     })
+}
+
+fn api_endpoint(text: &str) -> Result<Endpoint, ValueError> {
+    text.parse().map_err(|_| ValueError::new("a URL such as https://host:8444", text))
 }

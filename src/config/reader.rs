@@ -113,6 +113,11 @@ impl<'a> Section<'a> {
         faults.add(&self.file.path, self.place, message, remedy.to_owned());
     }
 
+    /// Whether a key is there, in order or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// A text that must be there and can be read as `T`.
     pub(super) fn required<T>(
         &mut self,

@@ -67,6 +67,8 @@ pub struct Listen {
     pub ebms: SocketAddr,
     /// The path that partners post to.
     pub path: Arc<str>,
+    /// For mailboxes, over mutual TLS.
+    pub api: Option<SocketAddr>,
     /// For operators, loopback only.
     pub admin: Option<SocketAddr>,
     /// For operators, a local socket.
@@ -130,10 +132,11 @@ pub(super) fn identity(mut section: Section<'_>, faults: &mut Faults) -> Option<
 fn listen(mut section: Section<'_>, faults: &mut Faults) -> Option<Listen> {
     let ebms = section.required("ebms", address, faults);
     let path = section.optional("path", url_path, faults).unwrap_or_else(|| "/ebms".into());
+    let api = section.optional("api", address, faults);
     let admin = section.optional("admin", loopback, faults);
     let socket = section.path("socket", faults);
     section.finish(faults);
-    Some(Listen { ebms: ebms?, path, admin, socket: Some(socket?) })
+    Some(Listen { ebms: ebms?, path, api, admin, socket: Some(socket?) })
 }
 
 pub(super) fn tls(mut section: Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {

@@ -276,6 +276,24 @@ fn every_mistake_is_told_with_its_place() {
     );
     check(
         kfda,
+        "endpoint = \"https://127.0.0.1:18443/ebms\"",
+        "",
+        &["partners/kfda.toml:9:1: there is neither an endpoint nor a mailbox"],
+    );
+    check(
+        kfda,
+        "endpoint =",
+        "mailbox = true\nendpoint =",
+        &["partners/kfda.toml:9:1: there is an endpoint and a mailbox"],
+    );
+    check(
+        kfda,
+        "endpoint = \"https://127.0.0.1:18443/ebms\"",
+        "mailbox = true",
+        &["gwanmun.toml:1:1: agreement sw-kfda has a mailbox, and [listen] api is missing"],
+    );
+    check(
+        kfda,
         "retry_interval = \"10s\"",
         "retry_interval = \"10 days\"",
         &["partners/kfda.toml:9:1: persist_duration is shorter than all retries take"],

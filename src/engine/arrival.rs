@@ -11,7 +11,7 @@ use crate::model::{
     PartyKey, Sealed, StoredMessage, SyncReplyMode,
 };
 use crate::msh::{
-    Standing, acknowledge, acknowledge_as_next_msh, check_arrival, check_next_msh, standing_of,
+    Standing, acknowledge, acknowledge_as_next_msh, check_arrival, check_next_msh, set_out, standing_of,
     wants_acknowledgment,
 };
 use crate::routing::{Addressee, EnvelopeRule, Pipeline};
@@ -234,13 +234,8 @@ impl Step {
         if stored.value.state == DeliveryState::Held {
             return;
         }
-        let delivery = Delivery {
-            state: DeliveryState::Pending,
-            due: desk.now,
-            attempts: 0,
-            expires_at: desk.now.plus(agreement.reliability.time_to_live),
-            ..stored.value.clone()
-        };
+        let expires_at = desk.now.plus(agreement.reliability.time_to_live);
+        let delivery = set_out(Delivery { expires_at, ..stored.value.clone() }, agreement, desk.now);
         self.wake.insert(delivery.destination.clone());
         self.deliveries.push(DeliveryDraft {
             delivery,
@@ -259,7 +254,7 @@ pub(super) fn signal_delivery(
     signal: &Message,
 ) -> Delivery {
     let header = &signal.header;
-    Delivery {
+    let delivery = Delivery {
         id,
         case: None,
         purpose: DeliveryPurpose::Signal,
@@ -277,6 +272,8 @@ pub(super) fn signal_delivery(
         attempts: 0,
         due: desk.now,
         sealed: true,
+        mailbox: false,
         reason: String::new(),
-    }
+    };
+    set_out(delivery, agreement, desk.now)
 }

@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{arrival, deadline, due, refuse, signal};
+use super::{arrival, deadline, due, mailbox, refuse, signal};
 use crate::model::{Agreement, MessageKey, MessageKind, Timestamp};
 use crate::store::View;
 
@@ -28,6 +28,8 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
         Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
         Event::CaseDue(_) => deadline::case_due(desk),
+        Event::Fetched { by, .. } => mailbox::fetched(desk, by),
+        Event::Confirmed { by, receipt, .. } => mailbox::confirmed(desk, by, receipt.as_deref()),
     };
     step.keep_time(desk);
     step

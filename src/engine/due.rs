@@ -29,6 +29,7 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     };
     let delivery = match begin_attempt(stored.value.clone(), agreement, desk.now) {
         Ending::Attempt(delivery) => delivery,
+        Ending::Kept(delivery) => return kept(desk, delivery, stored),
         Ending::Expired(delivery) => {
             return ending::ended(desk, delivery, stored.version, DeliveryEnd::Expired);
         }
@@ -36,14 +37,32 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     let octets = match (delivery.sealed, &desk.view.sealed) {
         (true, Some(sealed)) => Octets::Stored(sealed.clone()),
         (true, None) => return quarantined(desk, stored, "its octets are missing".to_owned()),
-        (false, _) => match payloads(desk, &delivery) {
-            Ok(payloads) => Octets::Made(Box::new(draft(&delivery, agreement, payloads))),
+        (false, _) => match made(desk, &delivery, agreement) {
+            Ok(octets) => octets,
             Err(reason) => return quarantined(desk, stored, reason),
         },
     };
     let mut step = Step::default();
     step.attempt(desk.now, &delivery, agreement);
     step.deliveries.push(DeliveryDraft { delivery, based_on: Some(stored.version), octets });
+    step
+}
+
+/// The octets of a delivery that has none yet.
+pub(super) fn made(desk: Desk<'_>, delivery: &Delivery, agreement: &Agreement) -> Result<Octets, String> {
+    let payloads = payloads(desk, delivery)?;
+    Ok(Octets::Made(Box::new(draft(delivery, agreement, payloads))))
+}
+
+/// A delivery whose partner has taken its server down goes into the mailbox; one that is there stays.
+fn kept(desk: Desk<'_>, delivery: Delivery, stored: &Versioned<Delivery>) -> Step {
+    let mut step = Step::default();
+    if stored.value.mailbox {
+        return step;
+    }
+    let text = "its destination collects from now on";
+    step.audit.push(entry(desk.now, EventCode::DeliveryKept, text).of_delivery(&delivery));
+    step.change(delivery, stored);
     step
 }
 
@@ -100,7 +119,7 @@ impl Step {
         self.transmit.insert(delivery.id.clone(), awaits_receipt(delivery, Some(agreement)));
     }
 
-    fn change(&mut self, delivery: Delivery, stored: &Versioned<Delivery>) {
+    pub(super) fn change(&mut self, delivery: Delivery, stored: &Versioned<Delivery>) {
         self.deliveries.push(DeliveryDraft {
             delivery,
             based_on: Some(stored.version),
@@ -114,13 +133,13 @@ fn is_due(desk: Desk<'_>, delivery: &Delivery) -> bool {
     scheduled && delivery.due <= desk.now
 }
 
-/// Whether the delivery completes by a receipt: a signal gets none, nor does a message that asked for none.
-fn awaits_receipt(delivery: &Delivery, agreement: Option<&Agreement>) -> bool {
+/// Whether the delivery completes by a receipt, posted or collected: a signal gets none, nor does a message that asked for none.
+pub(super) fn awaits_receipt(delivery: &Delivery, agreement: Option<&Agreement>) -> bool {
     delivery.purpose != DeliveryPurpose::Signal
         && agreement.is_none_or(|agreement| agreement.reliability.ack_requested != Presence::Never)
 }
 
-fn quarantined(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {
+pub(super) fn quarantined(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {
     let delivery = Delivery { state: DeliveryState::Quarantined, reason, ..stored.value.clone() };
     let mut step = Step::default();
     let entry = entry(desk.now, EventCode::DeliveryQuarantined, &delivery.reason).of_delivery(&delivery);

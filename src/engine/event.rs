@@ -43,6 +43,22 @@ pub enum Event {
         /// What came of it.
         outcome: AttemptOutcome,
     },
+    /// A party fetches a delivery from its mailbox.
+    Fetched {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Who fetches.
+        by: PartyKey,
+    },
+    /// A party confirms a delivery from its mailbox.
+    Confirmed {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Who confirms.
+        by: PartyKey,
+        /// The signal that it gives as its receipt.
+        receipt: Option<Box<Arrival>>,
+    },
 }
 
 /// A verified message, and how it came.

@@ -25,6 +25,18 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             ..Needs::default()
         },
         Event::CaseDue(id) => Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() },
+        Event::Fetched { delivery, .. } => Needs {
+            delivery: Some(DeliveryLocator::Id(delivery.clone())),
+            sealed: true,
+            parts_of_delivery: true,
+            ..Needs::default()
+        },
+        Event::Confirmed { delivery, .. } => Needs {
+            delivery: Some(DeliveryLocator::Id(delivery.clone())),
+            sealed: true,
+            case_of_delivery: true,
+            ..Needs::default()
+        },
         Event::Unsealable { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }

@@ -14,7 +14,7 @@ use crate::model::{
     Direction, DocumentCode, MessageId, MessageKey, Part, PartSource, PartyKey, PartyKind, Payload, Service,
     StatusReport, TimelineEntry, role_of_document_code,
 };
-use crate::msh::service_to_send;
+use crate::msh::{service_to_send, set_out};
 use crate::routing::Addressee;
 use crate::telemetry::EventCode;
 
@@ -149,7 +149,7 @@ fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> De
         Some(_) => String::new(),
         None => format!("no agreement lets {} {} go to {}", owed.service, owed.action, owed.to),
     };
-    Delivery {
+    let delivery = Delivery {
         message_id: desk.context.own.message_id(&owed.id),
         id: owed.id,
         case: owed.case.cloned(),
@@ -163,11 +163,16 @@ fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> De
         parts: owed.parts,
         created_at: desk.now,
         expires_at: agreement.map_or(desk.now, |a| desk.now.plus(a.reliability.time_to_live)),
-        state: if agreement.is_some() { DeliveryState::Pending } else { DeliveryState::Quarantined },
+        state: DeliveryState::Quarantined,
         attempts: 0,
         due: desk.now,
         sealed: false,
+        mailbox: false,
         reason,
+    };
+    match agreement {
+        Some(agreement) => set_out(delivery, agreement, desk.now),
+        None => delivery,
     }
 }
 

@@ -82,7 +82,8 @@ impl Step {
 }
 
 fn is_new(draft: &DeliveryDraft) -> bool {
-    draft.based_on.is_none() && draft.delivery.state == DeliveryState::Pending && draft.delivery.attempts == 0
+    let Delivery { state, attempts, mailbox, .. } = &draft.delivery;
+    draft.based_on.is_none() && *state == DeliveryState::Pending && *attempts == 0 && !mailbox
 }
 
 /// The payloads of a delivery whose parts are all of our making or of the message that has just arrived (P6).

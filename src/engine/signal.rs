@@ -99,8 +99,12 @@ fn acknowledged(
         return recorded(entry(desk.now, EventCode::DeliveryLateReceipt, text).of_delivery(delivery));
     }
     let mut step = Step::default();
-    let text =
-        format!("acknowledged at {} after {} transmission(s)", acknowledgment.timestamp, delivery.attempts);
+    let way = if delivery.mailbox {
+        "from the mailbox".to_owned()
+    } else {
+        format!("after {} transmission(s)", delivery.attempts)
+    };
+    let text = format!("acknowledged at {} {way}", acknowledgment.timestamp);
     step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(delivery));
     let delivered = Delivery { state: DeliveryState::Delivered, reason: String::new(), ..delivery.clone() };
     let based_on = Some(stored.version);

@@ -83,6 +83,8 @@ pub(super) enum ReplyDraft {
     None,
     /// The step's answer.
     Answer,
+    /// The octets of this delivery, which is in the step.
+    Delivery(DeliveryId),
     /// This.
     Ready(Reply),
 }
@@ -98,6 +100,40 @@ pub enum Reply {
     Fault(SoapFault),
     /// An HTTP status alone.
     Status(u16),
+    /// What came of an act of somebody who works with a client of ours and not with an MSH.
+    Told(Told),
+}
+
+/// What came of an act, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How it went.
+    pub how: How,
+    /// What there is to say about it.
+    pub text: String,
+}
+
+/// How an act went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It is done, by this act or by the same one before.
+    Done,
+    /// There is nothing of that name for whoever acts.
+    Nothing,
+    /// There was; it is over.
+    Gone,
+    /// It does not go with how things stand.
+    Conflict,
+    /// The act as it is cannot be taken.
+    Refused,
+}
+
+impl Told {
+    /// An outcome in words.
+    #[must_use]
+    pub fn new(how: How, text: impl Into<String>) -> Self {
+        Self { how, text: text.into() }
+    }
 }
 
 /// What the shell does once the batch is committed. May be lost in a crash: whatever must happen is a record.
@@ -164,8 +200,10 @@ impl Step {
         let the_answer = || answer.clone().expect("a step that refers to its answer has one");
         let mut writes = Vec::with_capacity(self.deliveries.len());
         let mut actions = Vec::new();
+        let mut collected = None;
         match self.reply {
             ReplyDraft::None => {}
+            ReplyDraft::Delivery(id) => collected = Some(id),
             ReplyDraft::Answer => actions.push(Action::Reply(Reply::Message(the_answer()))),
             ReplyDraft::Ready(reply) => actions.push(Action::Reply(reply)),
         }
@@ -176,6 +214,10 @@ impl Step {
                 Octets::Made(draft) => (None, Some(draft.seal(keys)?)),
                 Octets::Answer => (None, Some(the_answer())),
             };
+            if collected.as_ref() == Some(&delivery.id) {
+                let octets = sealed.clone().expect("what is collected for the first time is made now");
+                actions.push(Action::Reply(Reply::Message(octets)));
+            }
             if let Some(&awaits_receipt) = self.transmit.get(&delivery.id) {
                 actions.push(Action::Transmit {
                     delivery: delivery.id.clone(),

@@ -55,7 +55,7 @@ fn party_to_check(path: &str) -> Option<String> {
 }
 
 /// Reads of the store and of files block; they run where that is allowed.
-async fn on_a_thread(work: impl FnOnce() -> Response + Send + 'static) -> Response {
+pub(super) async fn on_a_thread(work: impl FnOnce() -> Response + Send + 'static) -> Response {
     let ran = tokio::task::spawn_blocking(work).await;
     ran.unwrap_or_else(|_| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
 }

@@ -77,7 +77,7 @@ async fn check_agreement(
     }
     Checked {
         cpa_id: agreement.cpa_id.to_string(),
-        endpoint: agreement.endpoint.to_string(),
+        endpoint: agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
         reached: reached.is_ok(),
         steps,
     }
@@ -98,6 +98,10 @@ async fn take_steps(
         return Err(("agreement", "it is not in force now".to_owned()));
     }
     took("agreement", "it is in force".to_owned());
+    if agreement.endpoint.is_none() {
+        took("mailbox", "nothing is posted to it: it collects".to_owned());
+        return Ok(());
+    }
     let (message_id, sealed) = sealed_ping(shared, agreement).await.map_err(|why| ("sign", why))?;
     let answer = shared.questions.ask(message_id);
     let began = Instant::now();

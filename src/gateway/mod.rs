@@ -8,10 +8,12 @@
 
 mod admin;
 mod agenda;
+mod api;
 mod check;
 mod command;
 mod driver;
 mod lanes;
+mod mailbox;
 mod questions;
 mod receive;
 mod rules;

@@ -89,7 +89,7 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
 }
 
 /// The Content-Type, when it is one of those that messages come as and nothing is done to the body after it.
-fn content_type(request: &Request) -> Option<Arc<str>> {
+pub(super) fn content_type(request: &Request) -> Option<Arc<str>> {
     let content_type = request.header("content-type")?;
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let known = MEDIA_TYPES.iter().any(|known| media_type.eq_ignore_ascii_case(known));
@@ -138,11 +138,12 @@ fn span_of(event: &Event) -> tracing::Span {
     }
 }
 
-fn answer(shared: &Shared, reply: Reply) -> Response {
+pub(super) fn answer(shared: &Shared, reply: Reply) -> Response {
     match reply {
         Reply::Message(sealed) => Response::new(StatusCode::OK, &*sealed.content_type, sealed.body),
         Reply::Empty => Response::empty(StatusCode::ACCEPTED),
         Reply::Fault(fault) => Response::new(StatusCode::INTERNAL_SERVER_ERROR, XML, encode_fault(&fault)),
+        Reply::Told(told) => super::api::told(&told),
         Reply::Status(503) => come_again(shared),
         Reply::Status(status) => {
             Response::empty(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
@@ -151,7 +152,7 @@ fn answer(shared: &Shared, reply: Reply) -> Response {
 }
 
 /// The answer when nothing could be decided: the sender comes again. None when the store has failed.
-fn turned_away(shared: &Shared, error: &DriveError) -> Option<Response> {
+pub(super) fn turned_away(shared: &Shared, error: &DriveError) -> Option<Response> {
     match error {
         DriveError::Fatal => None,
         DriveError::Busy => Some(overloaded(shared, &error.to_string())),
@@ -163,7 +164,7 @@ fn turned_away(shared: &Shared, error: &DriveError) -> Option<Response> {
     }
 }
 
-fn overloaded(shared: &Shared, why: &str) -> Response {
+pub(super) fn overloaded(shared: &Shared, why: &str) -> Response {
     warn!(event = EventCode::IntakeOverloaded.code(), reason = why, "a message was turned away");
     come_again(shared)
 }

@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::admin::{Counts, administer};
 use super::agenda::{Agenda, keep_agenda};
+use super::api::serve;
 use super::lanes::Lanes;
 use super::questions::Questions;
 use super::receive::receive;
@@ -55,6 +56,7 @@ pub enum Stopped {
 pub struct Gateway {
     shared: Arc<Shared>,
     ebms: Arc<Server>,
+    api: Option<Server>,
     admin: Vec<Server>,
     sending: AbortOnDrop,
     keeping: AbortOnDrop,
@@ -130,7 +132,12 @@ impl Gateway {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
         };
-        let ebms = Arc::new(Server::tls(settings.listen.ebms, tls, settings.server, handler).await?);
+        let ebms =
+            Arc::new(Server::tls(settings.listen.ebms, tls.clone(), settings.server.clone(), handler).await?);
+        let api = match settings.listen.api {
+            Some(address) => Some(api(&shared, address, tls, settings.server).await?),
+            None => None,
+        };
         let admin = admin(&shared, &ebms, settings.listen.socket.as_deref(), settings.listen.admin).await?;
         info!(
             event = EventCode::GatewayStarted.code(),
@@ -138,13 +145,19 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, admin, sending, keeping })
+        Ok(Self { shared, ebms, api, admin, sending, keeping })
     }
 
     /// Where partners reach it.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.ebms.address()
+    }
+
+    /// Where mailboxes are collected from.
+    #[must_use]
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().and_then(Server::address)
     }
 
     /// Reads the files anew; with a mistake everything stays as it was, and the log tells it.
@@ -173,6 +186,9 @@ impl Gateway {
         if let Ok(ebms) = Arc::try_unwrap(self.ebms) {
             whole &= ebms.shutdown(left()).await == Drained::Whole;
         }
+        if let Some(api) = self.api {
+            whole &= api.shutdown(left()).await == Drained::Whole;
+        }
         // Messages whose senders have hung up are in hand all the same.
         whole &= timeout_at(deadline, self.shared.in_hand.acquire_many(messages)).await.is_ok();
         whole &= timeout_at(deadline, &mut self.sending.0).await.is_ok();
@@ -187,6 +203,19 @@ impl Gateway {
             None => Stopped::Cut,
         }
     }
+}
+
+/// The listener for those who work with a client of ours instead of an MSH.
+async fn api(
+    shared: &Arc<Shared>,
+    address: SocketAddr,
+    tls: Tls,
+    options: ServerOptions,
+) -> Result<Server, TransportError> {
+    let shared = Arc::clone(shared);
+    let handler = move |request: Request| serve(Arc::clone(&shared), request);
+    let options = ServerOptions { methods: vec![Method::GET, Method::POST], ..options };
+    Server::tls(address, tls, options, handler).await
 }
 
 /// The listeners for operators.

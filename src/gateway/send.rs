@@ -264,7 +264,7 @@ pub(super) async fn post(
     let (endpoint, parties) = {
         let in_force = shared.in_force.load();
         let registry = &in_force.trust.registry;
-        let endpoint = registry.agreement(cpa_id).map(|agreement| agreement.endpoint.clone());
+        let endpoint = registry.agreement(cpa_id).and_then(|agreement| agreement.endpoint.clone());
         let parties = registry.party(destination).map(crate::model::Party::tls_digests).unwrap_or_default();
         (endpoint, parties)
     };

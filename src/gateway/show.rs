@@ -156,7 +156,7 @@ fn parties(shared: &Shared) -> Response {
 }
 
 /// A list as JSON; what is damaged is told in the log, and hides nothing else (P12).
-fn list<T: Serialize>(listing: Listing<T>) -> Response {
+pub(super) fn list<T: Serialize>(listing: Listing<T>) -> Response {
     for damage in &listing.damaged {
         warn!(event = EventCode::StoreUnreadable.code(), reason = %damage, "a record is left out of a list");
     }
@@ -190,7 +190,7 @@ impl Query {
         flag.map(Some)
     }
 
-    fn limit(&mut self) -> Result<usize, Unanswered> {
+    pub(super) fn limit(&mut self) -> Result<usize, Unanswered> {
         let Some(text) = self.0.remove("limit") else { return Ok(LINES) };
         let limit = text.parse().ok().filter(|limit| *limit <= LINES_MAX);
         limit.ok_or_else(|| Unanswered::Wrong(format!("limit {text:?}: write a number up to {LINES_MAX}")))

@@ -26,8 +26,8 @@ pub struct Agreement {
     pub start: Option<Timestamp>,
     /// In force until just before this instant; for ever, when absent.
     pub end: Option<Timestamp>,
-    /// The URL that messages to the partner are posted to.
-    pub endpoint: Arc<str>,
+    /// The URL that messages to the partner are posted to; without one the partner collects them from its mailbox.
+    pub endpoint: Option<Arc<str>>,
     /// Which Service and Action may go in which direction.
     pub actions: Vec<ActionBinding>,
     /// What travels back on the same connection (ebMS 2.0, 4.3).

@@ -49,6 +49,9 @@ pub struct Delivery {
     pub due: Timestamp,
     /// Its octets have been made and stored.
     pub sealed: bool,
+    /// It is never posted: it waits in the mailbox of its destination until it is collected and confirmed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mailbox: bool,
     /// Why it stands where it stands, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,

@@ -14,6 +14,8 @@ use super::retry::resend_at;
 pub enum Ending {
     /// It goes out (again); commit it, then transmit.
     Attempt(Delivery),
+    /// Nothing is posted: it waits in the mailbox of its destination.
+    Kept(Delivery),
     /// Its retries or its TimeToLive are spent without a receipt.
     Expired(Delivery),
 }
@@ -29,6 +31,9 @@ pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(3600);
 /// lost, one that we send too late costs a transmission and is refused with `TimeToLiveExpired`. So TimeToLive
 /// counts as passed only [`CLOCK_STEP_MAX`] after it, and until then the receiver is asked.
 ///
+/// A delivery to a partner without an endpoint is not attempted: it waits in the mailbox, and comes due once, at its
+/// end.
+///
 /// Every transmission sets the next one by the clock as it is then. A step forward thus shortens the one wait it
 /// falls into and no other; a step backward lengthens one by as much, and takes nothing away.
 #[must_use]
@@ -38,15 +43,35 @@ pub fn begin_attempt(mut delivery: Delivery, agreement: &Agreement, now: Timesta
         let why = if spent { "its retries are spent" } else { "its TimeToLive has passed" };
         let last =
             if delivery.reason.is_empty() { String::new() } else { format!("; last: {}", delivery.reason) };
-        delivery.reason =
-            format!("{why} after {} transmission(s) without a verified receipt{last}", delivery.attempts);
+        let way = if delivery.mailbox {
+            "in the mailbox".to_owned()
+        } else {
+            format!("after {} transmission(s)", delivery.attempts)
+        };
+        delivery.reason = format!("{why} {way} without a verified receipt{last}");
         delivery.state = DeliveryState::Expired;
         return Ending::Expired(delivery);
+    }
+    if delivery.mailbox || agreement.endpoint.is_none() {
+        return Ending::Kept(keep_in_mailbox(delivery));
     }
     delivery.attempts += 1;
     delivery.due = resend_at(&delivery.id, delivery.attempts, now, agreement.reliability.retry_interval);
     delivery.state = DeliveryState::AwaitingAcknowledgment;
     Ending::Attempt(delivery)
+}
+
+/// A new delivery, or one that begins anew, on the way that its agreement has: posted at once, or kept in the mailbox.
+#[must_use]
+pub fn set_out(delivery: Delivery, agreement: &Agreement, now: Timestamp) -> Delivery {
+    let delivery = Delivery { state: DeliveryState::Pending, due: now, attempts: 0, ..delivery };
+    if delivery.mailbox || agreement.endpoint.is_none() { keep_in_mailbox(delivery) } else { delivery }
+}
+
+/// It waits for its destination until its end, which is when it comes due.
+fn keep_in_mailbox(delivery: Delivery) -> Delivery {
+    let due = delivery.expires_at.plus(CLOCK_STEP_MAX).plus(Duration::from_millis(1));
+    Delivery { state: DeliveryState::Pending, mailbox: true, due, ..delivery }
 }
 
 /// A failed attempt, for the record: the next one comes when `due` passes. `None` when there is nothing to
@@ -95,7 +120,7 @@ mod tests {
             own_role: Role::new("SingleWindow").expect("a Role"),
             start: None,
             end: None,
-            endpoint: "https://partner.example/ebms".into(),
+            endpoint: Some("https://partner.example/ebms".into()),
             actions: Vec::new(),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,
             reliability: Reliability {
@@ -134,8 +159,32 @@ mod tests {
             attempts,
             due: created_at,
             sealed: false,
+            mailbox: false,
             reason: String::new(),
         }
+    }
+
+    #[test]
+    fn what_is_collected_is_never_attempted_and_comes_due_once_at_its_end_p9() {
+        let collected = Agreement { endpoint: None, ..agreement(3) };
+        let created_at = Timestamp::from_millis(1_700_000_000_000);
+        let kept = set_out(delivery(0, created_at, &collected), &collected, created_at);
+        assert!(kept.mailbox && kept.state == DeliveryState::Pending && kept.attempts == 0);
+        let last = kept.expires_at.plus(CLOCK_STEP_MAX);
+        assert_eq!(begin_attempt(kept.clone(), &collected, last), Ending::Kept(kept.clone()));
+        // An agreement that has got an endpoint since then posts what is made from then on.
+        assert_eq!(begin_attempt(kept.clone(), &agreement(3), last), Ending::Kept(kept.clone()));
+        let Ending::Expired(ended) = begin_attempt(kept.clone(), &collected, kept.due) else {
+            panic!("its end is when it comes due")
+        };
+        assert!(ended.reason.contains("in the mailbox"), "{}", ended.reason);
+        // One that was under way when the partner took its server down waits from then on.
+        let under_way =
+            Delivery { state: DeliveryState::AwaitingAcknowledgment, ..delivery(2, created_at, &collected) };
+        let Ending::Kept(kept) = begin_attempt(under_way, &collected, created_at) else {
+            panic!("it is kept")
+        };
+        assert!(kept.mailbox && kept.state == DeliveryState::Pending);
     }
 
     #[test]

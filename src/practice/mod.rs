@@ -2,11 +2,12 @@
 //! rehearsal and load. They know the wire, never the gateway's inside.
 //!
 //! A [`Node`] listens, takes each message in exactly once into its [`Journal`], and answers as its [`Role`] and its
-//! [`Script`] say; [`SendArgs`] lodges. Their commands live here and not in `cli`, which is a room on the same
+//! [`Script`] say; [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same
 //! floor.
 
 mod command;
 mod journal;
+mod mailbox;
 mod node;
 mod partner;
 mod question;
@@ -16,6 +17,7 @@ mod send;
 
 pub use command::PracticeArgs;
 pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
+pub use mailbox::MailboxArgs;
 pub use node::{Done, Manners, Node};
 pub use partner::{Letter, Outgoing, Partner};
 pub use role::{Owed, Play, Role, Saying, about, code_of, document_of, gist, number_of, owed};

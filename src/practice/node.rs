@@ -102,7 +102,9 @@ impl Node {
         let mut unfinished = Unfinished::default();
         let journal = Journal::open(&settings.directory, |entry, place| unfinished.add(entry, place))
             .with_context(|| format!("the journal in {}", settings.directory.display()))?;
-        let (address, tls, path) = (settings.listen, partner.tls(), settings.path.clone());
+        let (tls, path) = (partner.tls(), settings.path.clone());
+        let address =
+            settings.listen.context("[listen] ebms is missing: this partner collects, it does not listen")?;
         let desk = Arc::new(Desk {
             partner,
             play,
@@ -369,9 +371,9 @@ impl Desk {
         if agreement.sync_reply_mode != SyncReplyMode::None {
             return Response::new(StatusCode::OK, &*signal.content_type, signal.body);
         }
-        let (desk, endpoint) = (Arc::clone(self), agreement.endpoint.clone());
+        let (desk, agreement) = (Arc::clone(self), agreement.clone());
         self.spawn(async move {
-            if let Err(error) = desk.partner.post(&endpoint, &signal).await {
+            if let Err(error) = desk.partner.post(&agreement, &signal).await {
                 tracing::warn!(cause = format!("{error:#}"), "a signal was not taken");
             }
         });
@@ -538,7 +540,7 @@ struct Taken {
 }
 
 /// The document of a message, its first payload, as far as it can be read.
-fn read_first(message: &Message) -> Option<Document> {
+pub(super) fn read_first(message: &Message) -> Option<Document> {
     read(&message.header.action, &message.payloads.first()?.body)
 }
 

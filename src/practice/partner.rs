@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{self, KeyRing, OpenLimits, Refusal, SigningKey, SigningKeys, Trust, Verified, Wire};
-use crate::transport::{Client, ClientOptions, Endpoint, Post, PostResponse, Tls, TlsContext};
+use crate::transport::{Call, Client, ClientOptions, Endpoint, Post, PostResponse, Tls, TlsContext};
 
 /// A partner that can speak to its gateway.
 pub struct Partner {
@@ -200,12 +200,30 @@ impl Partner {
     ///
     /// # Errors
     /// When no answer came.
-    pub async fn post(&self, endpoint: &str, sealed: &Sealed) -> Result<PostResponse> {
+    pub async fn post(&self, agreement: &Agreement, sealed: &Sealed) -> Result<PostResponse> {
+        let endpoint = agreement.endpoint.as_deref();
+        let endpoint = endpoint.with_context(|| format!("agreement {} has no endpoint", agreement.cpa_id))?;
+        self.post_to(endpoint, sealed).await
+    }
+
+    /// Posts once to some URL of the gateway.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn post_to(&self, endpoint: &str, sealed: &Sealed) -> Result<PostResponse> {
         let endpoint: Endpoint = endpoint.parse()?;
         let parties = self.settings.gateway().tls_digests();
         let Sealed { content_type, body, .. } = sealed;
         let post = Post { content_type, soap_action: SOAP_ACTION, body: body.clone(), parties: &parties };
         Ok(self.client.post(&endpoint, post).await?)
+    }
+
+    /// Calls the gateway's listener for clients.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn call(&self, endpoint: &Endpoint, call: Call<'_>) -> Result<PostResponse> {
+        Ok(self.client.call(endpoint, call).await?)
     }
 
     /// Asks the gateway something that is answered on the connection, and opens the answer.
@@ -219,7 +237,7 @@ impl Partner {
         now: fn() -> Timestamp,
     ) -> Result<Verified> {
         let sealed = self.seal_answer(question, agreement)?;
-        let response = self.post(&agreement.endpoint, &sealed).await?;
+        let response = self.post(agreement, &sealed).await?;
         let status = response.status;
         if response.body.is_empty() {
             bail!("the gateway answers HTTP {status} and nothing more");
@@ -235,7 +253,7 @@ impl Partner {
     }
 
     async fn attempt(&self, outgoing: &Outgoing, agreement: &Agreement, clock: fn() -> Timestamp) -> Attempt {
-        let response = match self.post(&agreement.endpoint, &outgoing.sealed).await {
+        let response = match self.post(agreement, &outgoing.sealed).await {
             Ok(response) => response,
             Err(error) => return Attempt::Again(format!("{error:#}")),
         };

@@ -253,7 +253,7 @@ fn agreement_for(message: &Message, partner: &PartyKey) -> Agreement {
         own_role: role(&header.to.role),
         start: None,
         end: None,
-        endpoint: "".into(),
+        endpoint: None,
         actions: vec![ActionBinding {
             direction: Direction::Receive,
             service: header.service.value.clone(),

@@ -137,7 +137,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         own_role: role("SingleWindow"),
         start: Some(instant("2024-01-01T00:00:00Z")),
         end: Some(instant("2025-01-01T00:00:00Z")),
-        endpoint: "https://localhost/ebms".into(),
+        endpoint: Some("https://localhost/ebms".into()),
         actions: vec![binding(Direction::Receive)],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
         reliability: Reliability {

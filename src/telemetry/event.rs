@@ -205,6 +205,14 @@ event_codes! {
     DeliveryWarning = "delivery.warning",
         cause "an error list of severity Warning",
         remedy "read it; the delivery goes on";
+    /// A delivery waits in the mailbox of its destination.
+    DeliveryKept = "delivery.kept",
+        cause "the agreement has no endpoint any more: the partner collects",
+        remedy "none";
+    /// A partner fetched a delivery from its mailbox.
+    DeliveryFetched = "delivery.fetched",
+        cause "the partner collects what waits for it",
+        remedy "none; it stays in the mailbox until the partner confirms it";
     /// A destination refused a message for good.
     DeliveryRejected = "delivery.rejected",
         cause "the destination answered with an error that a retry cannot cure",

@@ -101,6 +101,12 @@ impl std::fmt::Display for Endpoint {
 }
 
 impl Endpoint {
+    /// Another path, percent-encoded, at the same host and port.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Self {
+        Self { path: path.into(), ..self.clone() }
+    }
+
     fn authority(&self) -> String {
         let (host, port) = (&self.host, self.port);
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -118,6 +124,19 @@ pub struct Post<'a> {
     pub body: Bytes,
     /// SHA-256 of the DER octets of the certificates of the party this is for: with any other certificate at
     /// the other end nothing is sent. Empty to send to whoever is trusted.
+    pub parties: &'a [[u8; 32]],
+}
+
+/// A request that carries no message: a question or an act of a client of ours.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The method.
+    pub method: Method,
+    /// The Content-Type of the body, where there is one.
+    pub content_type: Option<&'a str>,
+    /// The body.
+    pub body: Bytes,
+    /// As in [`Post::parties`].
     pub parties: &'a [[u8; 32]],
 }
 
@@ -171,7 +190,30 @@ impl Client {
     /// # Errors
     /// [`PostError`] when no complete response came.
     pub async fn post(&self, endpoint: &Endpoint, post: Post<'_>) -> Result<PostResponse, PostError> {
-        let mut request = http_request(endpoint, &post)?;
+        let request = http_request(endpoint, &post)?;
+        self.exchange(endpoint, request, post.parties).await
+    }
+
+    /// Calls and returns the whole response.
+    ///
+    /// # Errors
+    /// [`PostError`] when no complete response came.
+    pub async fn call(&self, endpoint: &Endpoint, call: Call<'_>) -> Result<PostResponse, PostError> {
+        let mut request =
+            Request::builder().method(call.method).uri(&*endpoint.path).header(HOST, endpoint.authority());
+        if let Some(content_type) = call.content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        let request = request.body(Full::new(call.body)).map_err(not_http)?;
+        self.exchange(endpoint, request, call.parties).await
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        mut request: Request<Full<Bytes>>,
+        parties: &[[u8; 32]],
+    ) -> Result<PostResponse, PostError> {
         let host = self.host(endpoint);
         let _permit = self.permit(&host).await?;
         // Each idle connection that turns out to be gone costs one turn; then a new one is made.
@@ -180,7 +222,7 @@ impl Client {
                 Some(connection) => (connection, true),
                 None => (self.connect(endpoint).await?, false),
             };
-            if !post.parties.is_empty() && !post.parties.contains(&connection.der_sha256) {
+            if !parties.is_empty() && !parties.contains(&connection.der_sha256) {
                 let text = format!("{} has another certificate", endpoint.authority());
                 return Err(PostError::new(PostErrorKind::WrongParty, text));
             }

@@ -1,7 +1,7 @@
 //! HTTP and TLS sockets: bytes, deadlines, caps. No opinion about messages.
 //!
 //! [`Server`] answers HTTP/1.1 over mutual TLS, over TCP on loopback, or over a unix socket, and hands every
-//! request whole to a [`Handler`]. [`Client`] posts over kept-alive mutual TLS. Both promise that nothing a
+//! request whole to a [`Handler`]. [`Client`] posts and calls over kept-alive mutual TLS. Both promise that nothing a
 //! peer does makes them wait or grow without bound (P13, P15; threats S13 to S16, S20): every wait has a
 //! deadline and every count a cap, named in [`ServerOptions`] and [`ClientOptions`].
 //!
@@ -19,7 +19,7 @@ mod server;
 mod tls;
 
 pub use caps::ServerCounts;
-pub use client::{Client, ClientOptions, Endpoint, Post, PostResponse};
+pub use client::{Call, Client, ClientOptions, Endpoint, Post, PostResponse};
 pub use connection::{Handler, Peer, Request, Response};
 pub use error::{PostError, PostErrorKind, TransportError};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};

@@ -79,7 +79,7 @@ impl Correspondent {
 
     /// Posts octets over mutual TLS.
     pub(crate) async fn try_post(&self, sealed: &Sealed) -> anyhow::Result<PostResponse> {
-        self.partner.post(&self.endpoint, sealed).await
+        self.partner.post_to(&self.endpoint, sealed).await
     }
 
     /// The same, when an answer is sure to come.

@@ -11,6 +11,7 @@ mod correspondent;
 mod failed_store;
 mod forgery;
 mod inside;
+mod mailbox;
 mod process;
 mod quarantined;
 mod refused;

@@ -503,6 +503,7 @@ fn response(reply: Reply) -> Response {
             Response { status: 500, entity }
         }
         Reply::Status(status) => Response::status(status),
+        Reply::Told(told) => panic!("nobody here works with a client of ours: {told:?}"),
     }
 }
 

@@ -214,7 +214,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         own_role: Who::Gateway.role(),
         start: None,
         end: None,
-        endpoint: format!("https://{}.example/ebms", with.name()).into(),
+        endpoint: Some(format!("https://{}.example/ebms", with.name()).into()),
         actions: with.bindings().into_iter().map(binding).collect(),
         sync_reply_mode: terms.sync_reply_mode,
         reliability: Reliability {

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) socket: PathBuf,
     /// Where partners post to it.
     pub(super) endpoint: String,
+    /// Where those without a server collect from it.
+    pub(super) api: String,
     /// Its rule directory.
     pub(super) rules: PathBuf,
     /// The partners.
@@ -125,15 +127,16 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
         replace: false,
     };
     pki::practice(&directory.join("pki"), &practice)?;
-    let mut ports = free_ports(cast.len() + 2)?.into_iter();
+    let mut ports = free_ports(cast.len() + 3)?.into_iter();
     let mut port = || ports.next().expect("as many were asked for");
-    let (gateway_port, admin_port) = (port(), port());
+    let (gateway_port, api_port, admin_port) = (port(), port(), port());
     let endpoint = format!("https://localhost:{gateway_port}/ebms");
+    let api = format!("https://localhost:{api_port}");
     for sub in ["partners", "run"] {
         fs::create_dir_all(directory.join(sub))?;
     }
     let gateway = directory.join("gwanmun.toml");
-    fs::write(&gateway, gateway_settings(gateway_port, admin_port, &rules, options))?;
+    fs::write(&gateway, gateway_settings([gateway_port, api_port, admin_port], &rules, options))?;
     let mut partners = Vec::with_capacity(cast.len());
     for actor in &cast {
         let port = port();
@@ -141,7 +144,7 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
         let file = format!("{}.toml", actor.name);
         fs::write(directory.join("partners").join(&file), actor.registered(port, &sends, &takes, options))?;
         let config = directory.join(&file);
-        fs::write(&config, actor.own_settings(port, &endpoint, &sends, &takes, options))?;
+        fs::write(&config, actor.own_settings(port, (&endpoint, &api), &sends, &takes, options))?;
         partners.push(Partner {
             name: actor.name.clone(),
             party: actor.party.clone(),
@@ -153,7 +156,7 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
         });
     }
     let socket = directory.join("run/gwanmun.sock");
-    let world = World { directory: directory.clone(), gateway, socket, endpoint, rules, partners };
+    let world = World { directory: directory.clone(), gateway, socket, endpoint, api, rules, partners };
     fs::write(&described, serde_json::to_string_pretty(&world)?)?;
     Ok(world)
 }
@@ -214,13 +217,14 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-fn gateway_settings(port: u16, admin: u16, rules: &Path, options: &WorldOptions) -> String {
+fn gateway_settings([port, api, admin]: [u16; 3], rules: &Path, options: &WorldOptions) -> String {
     let rules = toml::Value::from(rules.display().to_string());
     let own = signing("gateway");
     format!(
         "# The gateway of this practice world.\n\
          [gateway]\nparty = \"{GATEWAY_PARTY}\"\nrole = \"SingleWindow\"\ndomain = \"gateway.practice\"\n\n\
-         [listen]\nebms = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\nsocket = \"run/gwanmun.sock\"\n\n\
+         [listen]\nebms = \"127.0.0.1:{port}\"\napi = \"127.0.0.1:{api}\"\nadmin = \"127.0.0.1:{admin}\"\n\
+         socket = \"run/gwanmun.sock\"\n\n\
          {tls}\n{own}\n[store]\ndirectory = \"store\"\nfree_bytes_min = 0\n\n[rules]\ndirectory = {rules}\n\n\
          [partners]\ndirectory = \"partners\"\n\n[limits]\nconnections_per_peer_max = {connections}\n\
          drain_deadline = \"5s\"\n",
@@ -290,7 +294,7 @@ impl Actor {
     fn own_settings(
         &self,
         port: u16,
-        endpoint: &str,
+        (endpoint, api): (&str, &str),
         sends: &[String],
         takes: &[String],
         options: &WorldOptions,
@@ -308,7 +312,7 @@ impl Actor {
         format!(
             "# {label}: its own side, for `gwanmun practice` and `gwanmun send`.\n\
              [identity]\nparty = \"{party}\"\nrole = \"{role}\"\ndomain = \"{name}.practice\"\n\n\
-             [listen]\nebms = \"127.0.0.1:{port}\"\n\n{tls}\n{signing}\n[journal]\ndirectory = \"{name}\"\n\n\
+             [listen]\nebms = \"127.0.0.1:{port}\"\n\n[api]\nendpoint = \"{api}\"\n\n{tls}\n{signing}\n[journal]\ndirectory = \"{name}\"\n\n\
              [gateway]\nkey = \"{GATEWAY_PARTY}\"\nname = \"gateway\"\n\
              tls_certificates = [\"pki/gateway/tls.pem\"]\nsigning_certificates = [\"pki/gateway/signing.pem\"]\n\n\
              {agreement}",

@@ -9,6 +9,7 @@ mod deadlines;
 mod deliveries;
 mod documents;
 mod histories;
+mod mailbox;
 mod prompt;
 mod refusals;
 mod rules;

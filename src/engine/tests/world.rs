@@ -519,7 +519,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         own_role: Role::new("SingleWindow").expect("a Role"),
         start: None,
         end: None,
-        endpoint: "https://partner.example/ebms".into(),
+        endpoint: Some("https://partner.example/ebms".into()),
         actions: bind(Direction::Send).chain(bind(Direction::Receive)).collect(),
         sync_reply_mode,
         reliability: Reliability {

@@ -154,6 +154,7 @@ pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
         attempts: 0,
         due: at(u64::from(number)),
         sealed: false,
+        mailbox: false,
         reason: String::new(),
     }
 }

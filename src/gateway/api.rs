@@ -1,0 +1,82 @@
+//! The listener for partners that work with a client of ours and not with an MSH: JSON over mutual TLS.
+//!
+//! Who calls is the registered party whose certificate the connection proved, asked anew for each request (S15). What
+//! an act comes to is decided in the core; here it becomes a status and a line of JSON.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::admin::{json_response, on_a_thread};
+use super::driver::drive;
+use super::mailbox;
+use super::receive::{answer, overloaded, turned_away};
+use super::shared::Shared;
+use crate::engine::{Event, How, Told};
+use crate::model::{Digest, PartyKey};
+use crate::transport::{Method, Request, Response, StatusCode};
+
+/// Answers one request.
+pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response {
+    let certificate = request.peer.certificate_der_sha256().map(Digest);
+    let in_force = shared.in_force.load_full();
+    let party = certificate.and_then(|certificate| in_force.trust.registry.party_by_tls(&certificate));
+    let Some(by) = party.map(|party| party.key.clone()) else {
+        return Response::empty(StatusCode::FORBIDDEN);
+    };
+    let path = request.path.clone();
+    let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match (&request.method, steps.as_slice()) {
+        (&Method::GET, ["mailbox"]) => {
+            on_a_thread(move || mailbox::list(&shared, &by, request.query.as_deref())).await
+        }
+        (&Method::GET, ["mailbox", id]) => mailbox::fetch(shared, by, id).await,
+        (&Method::POST, ["mailbox", id, "confirm"]) => mailbox::confirm(shared, by, id, request).await,
+        _ => Response::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// Has an act decided and committed, in a task of its own; only then is it answered (P1).
+pub(super) async fn act(shared: Arc<Shared>, event: Event) -> Response {
+    let Ok(permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
+        return overloaded(&shared, "as many messages are in hand as may be");
+    };
+    if *shared.draining.borrow() || shared.store.health().disk_low {
+        return overloaded(&shared, "the disk is low, or the gateway is stopping");
+    }
+    let task = tokio::spawn(async move {
+        let response = match drive(&shared, event).await {
+            Ok(released) => {
+                let reply = released.reply.map(|reply| answer(&shared, reply));
+                Some(reply.unwrap_or_else(|| Response::empty(StatusCode::ACCEPTED)))
+            }
+            Err(error) => turned_away(&shared, &error),
+        };
+        drop(permit);
+        response
+    });
+    match task.await {
+        Ok(Some(response)) => response,
+        // The store has failed: the connection ends with the process (P10).
+        Ok(None) => pending().await,
+        Err(_) => Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// What came of an act, as a status and in words.
+pub(super) fn told(told: &Told) -> Response {
+    let status = match told.how {
+        How::Done => StatusCode::OK,
+        How::Nothing => StatusCode::NOT_FOUND,
+        How::Gone => StatusCode::GONE,
+        How::Conflict => StatusCode::CONFLICT,
+        How::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    json_response(status, &json!({ "done": told.how == How::Done, "says": told.text }))
+}
+
+/// There is nothing of that name for this party.
+pub(super) fn nothing(by: &PartyKey) -> Response {
+    told(&Told::new(How::Nothing, format!("there is nothing of that name for {by}")))
+}

@@ -1,0 +1,114 @@
+//! A party's mailbox over the API: list, fetch, confirm. What may be collected, and what a confirmation counts for, is
+//! decided by `engine`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::admin::json_response;
+use super::api::{act, nothing};
+use super::driver::compute;
+use super::receive::{Received, content_type, turned_away};
+use super::shared::{Shared, now};
+use super::show::{Query, list as listed};
+use crate::engine::{Event, owes_signed_receipt};
+use crate::model::{
+    CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryState, Digest, MessageId, PartyKey,
+    Timestamp,
+};
+use crate::store::{DeliveryFilter, Listing};
+use crate::transport::{Request, Response, StatusCode};
+
+/// What waits, in one line of the list.
+#[derive(Debug, Serialize)]
+struct Waiting {
+    /// What it is fetched by.
+    id: DeliveryId,
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    cpa_id: CpaId,
+    service: Arc<str>,
+    action: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ref_to_message_id: Option<MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    case: Option<CaseId>,
+    created_at: Timestamp,
+    /// When it ends if nobody confirms it.
+    expires_at: Timestamp,
+    /// Its confirmation is a signed Acknowledgment.
+    acknowledgment: bool,
+}
+
+/// What waits for a party, oldest first.
+pub(super) fn list(shared: &Shared, by: &PartyKey, query: Option<&str>) -> Response {
+    let mut query = Query::of(query.unwrap_or_default());
+    let limit = query.limit().and_then(|limit| query.finish().map(|()| limit));
+    let limit = match limit {
+        Ok(limit) => limit,
+        Err(why) => return Response::text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    };
+    let state = Some(DeliveryState::Pending);
+    let filter = DeliveryFilter { destination: Some(by.clone()), state, ..DeliveryFilter::default() };
+    let in_force = shared.in_force.load();
+    match shared.store.deliveries(&filter, limit) {
+        Ok(Listing { items, damaged }) => {
+            let waiting = items.into_iter().filter(|delivery| delivery.mailbox);
+            let waiting = waiting.map(|delivery| {
+                let acknowledgment = owes_signed_receipt(&delivery, &in_force.trust.registry);
+                Waiting::of(delivery, acknowledgment)
+            });
+            listed(Listing { items: waiting.collect(), damaged })
+        }
+        Err(error) => json_response(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+impl Waiting {
+    fn of(delivery: Delivery, acknowledgment: bool) -> Self {
+        Self {
+            id: delivery.id,
+            message_id: delivery.message_id,
+            conversation_id: delivery.conversation_id,
+            cpa_id: delivery.cpa_id,
+            service: delivery.service.value,
+            action: delivery.action,
+            ref_to_message_id: delivery.ref_to_message_id,
+            case: delivery.case,
+            created_at: delivery.created_at,
+            expires_at: delivery.expires_at,
+            acknowledgment,
+        }
+    }
+}
+
+/// The octets of a delivery, the same every time.
+pub(super) async fn fetch(shared: Arc<Shared>, by: PartyKey, id: &str) -> Response {
+    match DeliveryId::new(id) {
+        Ok(delivery) => act(shared, Event::Fetched { delivery, by }).await,
+        Err(_) => nothing(&by),
+    }
+}
+
+/// The receipt of a delivery: the body is the signal, where there is one.
+pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request: Request) -> Response {
+    let Ok(delivery) = DeliveryId::new(id) else { return nothing(&by) };
+    if request.body.is_empty() {
+        return act(shared, Event::Confirmed { delivery, by, receipt: None }).await;
+    }
+    let peer = request.peer.certificate_der_sha256().map(Digest);
+    let (Some(content_type), Some(peer)) = (content_type(&request), peer) else {
+        return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    };
+    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
+    let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {
+        Ok(Event::Arrived(receipt)) => Event::Confirmed { delivery, by, receipt: Some(receipt) },
+        // What was turned away is recorded and answered as if it had been posted.
+        Ok(other) => other,
+        Err(error) => {
+            let answer = turned_away(&shared, &error);
+            return answer.unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+    };
+    act(shared, event).await
+}
