@@ -31,6 +31,7 @@ enum Command {
     Keys(cli::keys::KeysArgs),
     Mailbox(practice::MailboxArgs),
     Message(cli::message::MessageArgs),
+    Notice(cli::notice::NoticeArgs),
     Party(cli::party::PartyArgs),
     Pki(cli::pki::PkiArgs),
     Practice(practice::PracticeArgs),
@@ -38,6 +39,7 @@ enum Command {
     Rules(cli::rules::RulesArgs),
     Send(practice::SendArgs),
     Serve(gateway::ServeArgs),
+    Stats(cli::stats::StatsArgs),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => command.run(out),
         Command::Mailbox(command) => command.run(out),
         Command::Message(command) => command.run(out),
+        Command::Notice(command) => command.run(out),
         Command::Party(command) => command.run(out),
         Command::Pki(command) => command.run(out),
         Command::Practice(command) => command.run(out),
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Rules(command) => command.run(out),
         Command::Send(command) => command.run(out),
         Command::Serve(command) => command.run(out),
+        Command::Stats(command) => command.run(out),
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,

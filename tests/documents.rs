@@ -57,7 +57,7 @@ fn valid_samples_read_to_their_values() {
 }
 
 /// What each valid sample says, by its path without `.xml`.
-const VALUES: [(&str, &str); 42] = [
+const VALUES: [(&str, &str); 43] = [
     ("023/cleared", "GOVCBR023 20091203150000090 2009-12-03T06:00:00Z for 1234509000017X: 13, -"),
     ("023/selected", "GOVCBR023 20091201104000091 2009-12-01T01:30:00Z for 1234509000017X: 19, -"),
     (
@@ -180,6 +180,10 @@ const VALUES: [(&str, &str); 42] = [
         "GOVCBRX61 20091203113000013 2009-12-02T05:20:00Z for X11-20091201-0001 of 1208143211: revoked until -, -",
     ),
     (
+        "INF/works",
+        "INF-1259629202000-7 2009-12-01T01:00:02Z: Works on Sunday, 02:00 to 04:00: messages are answered 503",
+    ),
+    (
         "XS2/all-collected",
         "case-1.1.1.all-collected 2009-12-01T01:00:02Z for 1234509000017X in case-1.1: all_collected favourable; KFDA GOVCBRX01 X01-20091201-0001 created -; NPQS GOVCBRX02 - blocked Send GOVCBRX02 in the same conversation",
     ),
@@ -283,6 +287,9 @@ fn gist(document: &Document) -> String {
             let outcome = shown(outcome.as_ref());
             let rows = rows.collect::<String>();
             format!("{number} {issued_at} for {declaration} in {case}.{revision}: {event} {outcome}{rows}")
+        }
+        Document::SystemNotice(notice) => {
+            format!("{} {}: {}", notice.number, notice.issued_at, notice.text)
         }
     }
 }

@@ -190,6 +190,8 @@ fn declaration(lines: u16) -> Declaration {
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: (1..=lines).map(line).collect(),
         attachments: Vec::new(),
     }

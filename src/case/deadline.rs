@@ -27,6 +27,16 @@ pub struct Late {
     pub actions: Vec<LateAction>,
 }
 
+/// Notes when the stages of a case were reached that nothing else in it tells (statistics).
+pub fn note_stages(case: &mut Case, now: Timestamp) {
+    for application in &mut case.applications {
+        let owed = application.state == ApplicationState::Created;
+        application.owed_at = application.owed_at.or(owed.then_some(now));
+    }
+    let ended = case.state.is_end();
+    case.ended_at = case.ended_at.or(ended.then_some(now));
+}
+
 /// Plans the duties that begin with a change of a case: `accept` and `decide` when the agency gets the application, or
 /// another version of it; `answer` when the agency asks for something; `decide` anew when it has got that.
 pub fn watch_change(before: Option<&Case>, after: &mut Case, rules: &RuleSet, now: Timestamp) {

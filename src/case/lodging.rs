@@ -94,6 +94,7 @@ pub fn lodge(lodging: Lodging) -> Case {
         events: Vec::new(),
         customs_status: None,
         customs_issued_at: None,
+        ended_at: None,
         due: None,
         withdrawal: None,
     }

@@ -22,7 +22,7 @@ mod tests;
 
 pub use application::{DeliveryEnd, end_of_delivery, shown_state};
 pub use customs::{CustomsEffect, apply_customs_notice};
-pub use deadline::{Late, SLACK, act, next_duty, watch_change};
+pub use deadline::{Late, SLACK, act, next_duty, note_stages, watch_change};
 pub use join::settle;
 pub use lapse::{lapse, next_lapse};
 pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};

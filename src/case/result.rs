@@ -112,6 +112,7 @@ pub fn open_result_only(
         events: Vec::new(),
         customs_status: None,
         customs_issued_at: None,
+        ended_at: None,
         due: None,
         withdrawal: None,
     }

@@ -118,6 +118,7 @@ fn result(
     let item = |(sequence, outcome): &(u16, Outcome)| ResultItem {
         sequence: *sequence,
         outcome: *outcome,
+        approval: None,
         quantity: None,
         reason: None,
     };
@@ -337,6 +338,7 @@ fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
         due: at(0),
         sealed: attempts > 0,
         mailbox: false,
+        again: 0,
         reason: String::new(),
     }
 }

@@ -35,7 +35,8 @@ enum CaseCommand {
     /// One case: its applications, and the rule rows that asked for them
     #[command(after_help = "Example: gwanmun case show 12345260000011")]
     Show {
-        /// Case id, declaration number or application number
+        /// Any key that leads to it: case id; number of the declaration, an application, an acceptance, a result, an
+        /// approval, the cargo or a bill; ConversationId or MessageId
         key: String,
         #[command(flatten)]
         asking: Asking,
@@ -43,7 +44,8 @@ enum CaseCommand {
     /// What happened to a case, in order
     #[command(after_help = "Example: gwanmun case timeline 12345260000011")]
     Timeline {
-        /// Case id, declaration number or application number
+        /// Any key that leads to it: case id; number of the declaration, an application, an acceptance, a result, an
+        /// approval, the cargo or a bill; ConversationId or MessageId
         key: String,
         #[command(flatten)]
         asking: Asking,

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
+use super::ask::{Asking, Names, ask, ask_for, escaped, party, plain, table, with_query};
 use crate::model::Delivery;
 
 /// Deliveries of a running gateway
@@ -39,6 +39,20 @@ enum DeliveryCommand {
     Show {
         /// Its id, as listed
         id: String,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Send a delivery that has ended anew: the same octets under the same MessageId
+    #[command(after_help = "\
+At most ten times. Whoever keeps what it received knows it again by its MessageId.
+
+Example: gwanmun delivery again 7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd --reason 'KFDA restored a backup'")]
+    Again {
+        /// Its id, as listed
+        id: String,
+        /// Why, for the audit record
+        #[arg(long)]
+        reason: String,
         #[command(flatten)]
         asking: Asking,
     },
@@ -85,6 +99,14 @@ impl DeliveryArgs {
                 }
                 show(&delivery, &Names::ask(asking)?, out)?;
             }
+            DeliveryCommand::Again { id, reason, asking } => {
+                let path = format!("/deliveries/{}/again", escaped(id));
+                let value = ask(asking, "POST", &with_query(&path, &[("reason", Some(reason.clone()))]))?;
+                if asking.json {
+                    return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
+                }
+                writeln!(out, "{}", plain(value["told"].as_str().unwrap_or_default()))?;
+            }
         }
         Ok(())
     }
@@ -95,6 +117,9 @@ fn show(delivery: &Delivery, names: &Names, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "destination     {}", names.of(&delivery.destination))?;
     writeln!(out, "state           {} {}", delivery.state.as_str(), plain(&delivery.reason))?;
     writeln!(out, "attempts        {}, next event {}", delivery.attempts, delivery.due)?;
+    if delivery.again > 0 {
+        writeln!(out, "sent anew       {} time(s)", delivery.again)?;
+    }
     writeln!(out, "made            {}, may be delivered until {}", delivery.created_at, delivery.expires_at)?;
     writeln!(out, "CPAId           {}", delivery.cpa_id)?;
     writeln!(out, "ConversationId  {}", plain(delivery.conversation_id.as_str()))?;

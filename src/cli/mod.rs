@@ -10,9 +10,11 @@ pub mod events;
 pub mod inspect;
 pub mod keys;
 pub mod message;
+pub mod notice;
 pub mod party;
 pub mod pki;
 pub mod reload;
 pub mod rules;
+pub mod stats;
 
 pub use credentials::KeyAlgorithm;

@@ -22,7 +22,7 @@ use crate::model::{Document, DocumentCode, Finding};
 pub use cancellation::{CancellationTerms, write_cancellation};
 pub use write::{
     write_application, write_change, write_customs_notice, write_declaration, write_notice, write_result,
-    write_status_report,
+    write_status_report, write_system_notice,
 };
 
 /// Reads a document of the kind that `code` names.

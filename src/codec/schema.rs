@@ -55,6 +55,8 @@ pub enum DocumentFamily {
     Customs,
     /// Status report of the gateway (XS2).
     StatusReport,
+    /// Service notice of the gateway's operator (INF).
+    SystemNotice,
     /// Pre-validation errors (R20), made by the gateway.
     ValidationReport,
 }
@@ -240,6 +242,7 @@ document_types! {
     Customs          "R21" "Response"    "DismissalNotice";
     Customs          "R99" "Response"    "AcceptanceNotice";
     StatusReport     "XS2" "Response"    "StatusReport";
+    SystemNotice     "INF" "Response"    "SystemNotice";
     ValidationReport "R20" "Response"    "ValidationReport";
 }
 

@@ -273,6 +273,7 @@ pub(super) fn signal_delivery(
         due: desk.now,
         sealed: true,
         mailbox: false,
+        again: 0,
         reason: String::new(),
     };
     set_out(delivery, agreement, desk.now)

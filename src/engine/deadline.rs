@@ -48,6 +48,7 @@ impl Step {
         let before = desk.view.case.as_ref().map(|stored| &stored.value);
         let before = before.filter(|before| before.id == write.case.id);
         case::watch_change(before, &mut write.case, desk.context.rules, desk.now);
+        case::note_stages(&mut write.case, desk.now);
         write.case.due = next_due(&write.case);
     }
 

@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{arrival, deadline, due, mailbox, refuse, signal};
+use super::{again, announce, arrival, deadline, due, mailbox, refuse, signal};
 use crate::model::{Agreement, MessageKey, MessageKind, Timestamp};
 use crate::store::View;
 
@@ -30,8 +30,11 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::CaseDue(_) => deadline::case_due(desk),
         Event::Fetched { by, .. } => mailbox::fetched(desk, by),
         Event::Confirmed { by, receipt, .. } => mailbox::confirmed(desk, by, receipt.as_deref()),
+        Event::Again { by, reason, .. } => again::asked_for(desk, by, reason),
+        Event::Announced(announcement) => announce::announce(desk, announcement),
     };
     step.keep_time(desk);
+    step.name_case(event);
     step
 }
 

@@ -23,7 +23,8 @@ pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: Deli
         DeliveryEnd::Expired => EventCode::DeliveryExpired,
     };
     step.audit.push(entry(desk.now, event, &delivery.reason).of_delivery(&delivery).alarm_if(true));
-    if let Some(stored) = &desk.view.case {
+    // What was sent anew after its end has been told of before.
+    if let Some(stored) = desk.view.case.as_ref().filter(|_| delivery.again == 0) {
         let is_handed_on = matches!(
             delivery.purpose,
             DeliveryPurpose::Declaration

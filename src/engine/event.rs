@@ -25,6 +25,17 @@ pub enum Event {
     Due(DeliveryId),
     /// Something is to be done about a case because time has passed: a deadline, or the end of an approval.
     CaseDue(CaseId),
+    /// A delivery that has ended is to be sent anew, as it is stored.
+    Again {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Who asks, in words.
+        by: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The operator tells partners something.
+    Announced(Box<Announcement>),
     /// A delivery that was due could not be sealed: without this it would come due for ever (P9).
     Unsealable {
         /// The delivery.
@@ -87,6 +98,21 @@ impl Arrival {
             message_id: self.verified.message().header.data.message_id.clone(),
         }
     }
+}
+
+/// A service notice of the operator (INF).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Its number, which no other notice has.
+    pub number: Arc<str>,
+    /// To whom; to every partner that an agreement lets hear of it, when nobody is named.
+    pub to: Vec<PartyKey>,
+    /// What it says.
+    pub text: Arc<str>,
+    /// Who sends it, in words.
+    pub by: Arc<str>,
+    /// Why, for the record alone.
+    pub reason: Arc<str>,
 }
 
 /// A message that security turned away, and how it came.

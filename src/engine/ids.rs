@@ -35,6 +35,11 @@ pub(super) fn report(case: &CaseId, number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["report", case.as_str(), number, to.as_str()])
 }
 
+/// A service notice: once per number and destination.
+pub(super) fn notice(number: &str, to: &PartyKey) -> DeliveryId {
+    delivery(&["notice", number, to.as_str()])
+}
+
 /// The notice that a delivery failed.
 pub(super) fn failure_of(id: &DeliveryId) -> DeliveryId {
     delivery(&["failure", id.as_str()])

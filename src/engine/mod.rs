@@ -8,6 +8,8 @@
 //! Promises: P1 (one batch holds message, answer, case, deliveries and audit), P3, P4, P8, P9. Does not read a
 //! clock, draw a random number, open a file or a socket, or keep anything between two events.
 
+mod again;
+mod announce;
 mod arrival;
 mod audit;
 mod cancel;
@@ -24,6 +26,7 @@ mod ids;
 mod join;
 mod lodge;
 mod mailbox;
+mod naming;
 mod needs;
 mod notice;
 mod owe;
@@ -41,7 +44,7 @@ mod tests;
 
 pub use decide::decide;
 pub use documents::{Documents, PartContent, read_documents};
-pub use event::{Arrival, Context, Event, Own, Refused};
+pub use event::{Announcement, Arrival, Context, Event, Own, Refused};
 pub use mailbox::owes_signed_receipt;
 pub use needs::needs;
 pub use prompt::Places;

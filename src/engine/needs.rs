@@ -24,6 +24,10 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             parts_of_delivery: true,
             ..Needs::default()
         },
+        Event::Again { delivery, .. } => {
+            Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
+        }
+        Event::Announced(_) => Needs::default(),
         Event::CaseDue(id) => Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() },
         Event::Fetched { delivery, .. } => Needs {
             delivery: Some(DeliveryLocator::Id(delivery.clone())),

@@ -168,6 +168,7 @@ fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> De
         due: desk.now,
         sealed: false,
         mailbox: false,
+        again: 0,
         reason,
     };
     match agreement {

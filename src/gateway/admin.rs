@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{info, warn};
 
+use super::acts;
 use super::check::check;
 use super::rules;
 use super::shared::{InForce, Shared, now};
@@ -37,6 +38,10 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
             let _one_at_a_time = shared.reloading.lock().await;
             let shared = Arc::clone(&shared);
             on_a_thread(move || rules::activate(&shared, &request)).await
+        }
+        (&Method::POST, "/notices") if local => acts::announce(&shared, &request).await,
+        (&Method::POST, path) if local && path.starts_with("/deliveries/") => {
+            acts::send_again(&shared, &request).await
         }
         (&Method::POST, path) if local => match party_to_check(path) {
             Some(called) => check(&shared, &called).await,

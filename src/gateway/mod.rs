@@ -6,6 +6,7 @@
 //!
 //! Has no opinions: an `if` here that decides something about a message belongs in the core.
 
+mod acts;
 mod admin;
 mod agenda;
 mod api;
@@ -22,6 +23,7 @@ mod send;
 mod shared;
 mod shelf;
 mod show;
+mod statistics;
 
 pub use command::{ServeArgs, StoreFailed};
 pub use run::{Gateway, StartError, Stopped};

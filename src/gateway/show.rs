@@ -8,12 +8,10 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::admin::json_response;
-use super::rules;
 use super::shared::Shared;
+use super::{rules, statistics};
 use crate::case::shown_state;
-use crate::model::{
-    Case, CaseId, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, TimelineEntry,
-};
+use crate::model::{Case, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, TimelineEntry};
 use crate::store::{
     CaseFilter, CorrelationKey, DeliveryFilter, DeliveryLocator, Listing, MessageFilter, Needs, StoreError,
     Versioned,
@@ -40,6 +38,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["deliveries"] => deliveries(shared, &mut query),
         ["deliveries", id] => delivery(shared, id),
         ["parties"] => Ok(parties(shared)),
+        ["statistics"] => statistics::statistics(shared, &mut query),
         ["rules"] => Ok(rules::history(shared)),
         ["rules", digest] => rules::show(shared, digest),
         _ => Err(Unanswered::Nothing),
@@ -92,16 +91,10 @@ fn whole_case(shared: &Shared, key: &str) -> Answered {
     Ok(json_response(StatusCode::OK, &case))
 }
 
-/// A case by its id, its declaration number or the number of one of its applications.
+/// A case by any key that leads to it; of several the newest.
 fn case(shared: &Shared, key: &str) -> Result<Versioned<Case>, Unanswered> {
-    let by_id = CaseId::new(key).ok().map(CorrelationKey::Case);
-    let numbers = [CorrelationKey::Declaration(key.into()), CorrelationKey::Application(key.into())];
-    for key in by_id.into_iter().chain(numbers) {
-        if let Some(found) = shared.store.case(&key)? {
-            return Ok(found);
-        }
-    }
-    Err(Unanswered::Nothing)
+    let id = shared.store.named_cases(key, 1)?.pop().ok_or(Unanswered::Nothing)?;
+    shared.store.case(&CorrelationKey::Case(id))?.ok_or(Unanswered::Nothing)
 }
 
 fn timeline(shared: &Shared, key: &str) -> Answered {
@@ -165,6 +158,7 @@ pub(super) fn list<T: Serialize>(listing: Listing<T>) -> Response {
 
 /// What a list is narrowed to. A filter that nobody knows, or of a value that there cannot be, is told: without it
 /// the list would be another one than was asked for.
+#[derive(Default)]
 pub(super) struct Query(BTreeMap<String, String>);
 
 impl Query {

@@ -59,6 +59,9 @@ pub struct Application {
     /// The newest request to cancel it; final only when the agency confirms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation: Option<Cancellation>,
+    /// When it was first owed to its agency with its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed_at: Option<Timestamp>,
     /// The watch over its deadlines; none when it is voluntary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
@@ -95,6 +98,7 @@ impl Application {
             source: None,
             former: Vec::new(),
             cancellation: None,
+            owed_at: None,
             watch: None,
         }
     }

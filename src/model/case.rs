@@ -49,6 +49,9 @@ pub struct Case {
     /// Issue time of the newest notice of customs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customs_issued_at: Option<Timestamp>,
+    /// When customs cleared the goods, or something else ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
     /// When something is next to be done about it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,

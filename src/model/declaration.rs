@@ -27,6 +27,8 @@ pub enum Document {
     Customs(CustomsNotice),
     /// XS2.
     StatusReport(StatusReport),
+    /// INF.
+    SystemNotice(SystemNotice),
 }
 
 /// Import declaration (929).
@@ -40,6 +42,12 @@ pub struct Declaration {
     pub importer: Option<Arc<str>>,
     /// ExportationCountryCode.
     pub export_from: Option<CountryCode>,
+    /// Cargo control number (UCR).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cargo: Option<Arc<str>>,
+    /// Numbers of its master and house bill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bills: Vec<Arc<str>>,
     /// Lines in document order.
     pub lines: Vec<DeclarationLine>,
     /// Content-IDs of the attachments that the declaration names.
@@ -158,6 +166,9 @@ pub struct ResultItem {
     pub sequence: u16,
     /// Its outcome.
     pub outcome: Outcome,
+    /// Number of the approval, as later declarations cite it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Arc<str>>,
     /// ApprovedQuantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<Decimal>,
@@ -260,6 +271,17 @@ pub struct ReportedDeadline {
     pub term: Arc<str>,
     /// When it ends, or ended.
     pub at: Timestamp,
+}
+
+/// Service notice of the gateway's operator (INF).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemNotice {
+    /// Number of this notice.
+    pub number: Arc<str>,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// What it says.
+    pub text: Arc<str>,
 }
 
 /// Row of a [`StatusReport`].

@@ -52,9 +52,17 @@ pub struct Delivery {
     /// It is never posted: it waits in the mailbox of its destination until it is collected and confirmed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mailbox: bool,
+    /// How often it was sent anew after its end, because somebody asked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u32,
     /// Why it stands where it stands, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What a delivery is for.
@@ -77,6 +85,8 @@ pub enum DeliveryPurpose {
     Relay,
     /// A status report of our own: a join event or what is missing.
     StatusReport,
+    /// A service notice of the operator.
+    Announcement,
     /// A signal that travels by itself (asynchronous Acknowledgment or MessageError).
     Signal,
 }

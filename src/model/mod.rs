@@ -18,6 +18,7 @@ mod manifest;
 mod message;
 mod party;
 mod signal;
+mod statistics;
 mod status;
 mod time;
 
@@ -38,7 +39,7 @@ pub use decimal::Decimal;
 pub use declaration::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
     Document, NotApplicable, NoticeDocument, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
-    StatusReport, StatusReportRow,
+    StatusReport, StatusReportRow, SystemNotice,
 };
 pub use delivery::{
     AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,
@@ -55,5 +56,6 @@ pub use party::{Fingerprint, Party, PartyId, PartyKey, PartyKind, Registry, Role
 pub use signal::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,
 };
+pub use statistics::{Dimension, Month, Stage, StageTimes, Statistics, StatisticsRow};
 pub use status::{MessageStatus, StatusBody, StatusResponse};
 pub use time::{Timestamp, format_duration, parse_duration};

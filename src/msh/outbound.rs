@@ -160,6 +160,7 @@ mod tests {
             due: created_at,
             sealed: false,
             mailbox: false,
+            again: 0,
             reason: String::new(),
         }
     }

@@ -148,7 +148,7 @@ fn agency_document(
             let decided = |sequence: u16| {
                 let meant = items.is_empty() || items.contains(&sequence);
                 let outcome = if meant { *outcome } else { Outcome::Approved };
-                ResultItem { sequence, outcome, quantity: None, reason: None }
+                ResultItem { sequence, outcome, approval: None, quantity: None, reason: None }
             };
             Document::Result(ResultDocument {
                 code: result_code_of(&application.code),
@@ -211,6 +211,7 @@ pub fn gist(document: &Document) -> String {
             Some(outcome) => format!("{} {outcome}", report.event),
             None => report.event.to_string(),
         },
+        Document::SystemNotice(notice) => notice.text.to_string(),
     }
 }
 
@@ -218,7 +219,7 @@ pub fn gist(document: &Document) -> String {
 #[must_use]
 pub fn about(document: &Document) -> Option<Arc<str>> {
     match document {
-        Document::Declaration(_) | Document::Application(_) => None,
+        Document::Declaration(_) | Document::Application(_) | Document::SystemNotice(_) => None,
         Document::Result(result) => result.application.clone(),
         Document::Notice(notice) => notice.application.clone(),
         Document::Change(change) => Some(change.declaration.clone()),
@@ -238,6 +239,7 @@ pub fn number_of(document: &Document) -> Arc<str> {
         Document::Change(change) => &change.number,
         Document::Customs(notice) => &notice.number,
         Document::StatusReport(report) => &report.number,
+        Document::SystemNotice(notice) => &notice.number,
     }
     .clone()
 }
@@ -253,6 +255,7 @@ pub fn code_of(document: &Document) -> DocumentCode {
         Document::Change(change) => change.code.clone(),
         Document::Customs(notice) => notice.code.clone(),
         Document::StatusReport(_) => code("GOVCBRXS2"),
+        Document::SystemNotice(_) => code("GOVCBRINF"),
     }
 }
 

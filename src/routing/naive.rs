@@ -257,6 +257,8 @@ fn declared(lines: &[Line]) -> Declaration {
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: (1..).zip(lines).map(of).collect(),
         attachments: Vec::new(),
     }

@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::load::{Met, RuleSet};
 use super::table::Requirement;
 use super::{Pipeline, Plan, PlannedApplication};
@@ -102,6 +104,12 @@ impl RuleSet {
             duties: Vec::new(),
             overdue: None,
         })
+    }
+
+    /// The time zone of its dates and working time.
+    #[must_use]
+    pub const fn time_zone(&self) -> &TimeZone {
+        &self.base.calendar.zone
     }
 
     /// When this share of an allowance, per mille, is used up in working time; `None` past the end of the calendar.

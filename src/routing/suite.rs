@@ -176,6 +176,8 @@ impl Case {
             function: "9".into(),
             importer,
             export_from,
+            cargo: None,
+            bills: Vec::new(),
             lines,
             attachments: Vec::new(),
         };

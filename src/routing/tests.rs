@@ -55,6 +55,8 @@ fn declaration(lines: &[(&str, &str, &str)]) -> Declaration {
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: lines.iter().enumerate().map(line).collect(),
         attachments: Vec::new(),
     }

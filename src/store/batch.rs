@@ -40,7 +40,7 @@ pub struct CaseWrite {
     /// The version that was loaded; `None` when the case must not exist yet.
     pub based_on: Option<u64>,
     /// Keys that lead to this case from now on. A key that leads to another case already is a conflict, but
-    /// for [`CorrelationKey::Conversation`]: a conversation leads to the case that it named last. A case is
+    /// for one that [moves](CorrelationKey::moves): it leads to the case that it named last. A case is
     /// found by its own id without being told; a [`CorrelationKey::Case`] here has no effect.
     pub correlations: Vec<CorrelationKey>,
 }

@@ -22,7 +22,7 @@ use super::tables::{Tables, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, CaseFilter, CommitError, Committed, Conservation, CorrelationKey,
     Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueCase, DueDelivery, Health, Listing,
-    MessageFilter, Needs, Octets, Queue, Stats, Store, StoreError, Versioned, View,
+    MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
 /// The in-memory home.
@@ -199,6 +199,19 @@ impl Store for MemoryStore {
 
     fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
         lookup::case(&self.lock().rows, key)
+    }
+
+    fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        let mut named = self.lock().rows.named(text);
+        named.truncate(limit);
+        Ok(named)
+    }
+
+    fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {
+        let inner = self.lock();
+        let read = inner.rows.cases.iter().filter_map(|(id, row)| row.record.decode::<Case>(id).ok());
+        read.filter(|case| opened.takes(case)).for_each(visit);
+        Ok(())
     }
 
     fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {

@@ -33,7 +33,7 @@ pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
 pub use report::{
     Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueCase,
-    DueDelivery, Health, Listing, MessageFilter, Queue, Stats,
+    DueDelivery, Health, Listing, MessageFilter, Opened, Queue, Stats,
 };
 pub use sqlite::{SqliteStore, StoreOptions};
 pub use view::{Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
@@ -91,6 +91,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read or the record is damaged.
     fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError>;
+
+    /// Cases that a text leads to, as a [`CorrelationKey`] of any kind and party, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
+
+    /// Shows every case that was opened in a span of time, and by this submitter if one is given, to `visit`. They are
+    /// read a few at a time; damaged ones are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError>;
 
     /// What happened to a case, in order.
     ///

@@ -108,6 +108,24 @@ pub struct DueDelivery {
     pub attempts: u32,
 }
 
+/// Which cases to go through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// From this instant on.
+    pub from: Timestamp,
+    /// Before this one.
+    pub until: Timestamp,
+    /// By this submitter alone.
+    pub submitter: Option<PartyKey>,
+}
+
+impl Opened {
+    pub(super) fn takes(&self, case: &Case) -> bool {
+        let by = self.submitter.as_ref().is_none_or(|submitter| case.submitter.as_ref() == Some(submitter));
+        by && (self.from..self.until).contains(&case.opened_at)
+    }
+}
+
 /// A case about which something is to be done by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueCase {

@@ -74,7 +74,7 @@ impl Tables {
                 return Err(CommitError::Conflict(Conflict::Case { id: id.clone(), found }));
             }
             for key in &case.write.correlations {
-                let moves = matches!(key, CorrelationKey::Conversation(..));
+                let moves = key.moves();
                 if let Some(owner) = self.owner(key)
                     && !moves
                     && owner != *id
@@ -191,6 +191,17 @@ impl Tables {
             _ => self.correlations.get(&[kind, party, text].map(str::to_owned)).map(String::as_str),
         };
         id.and_then(|id| CaseId::new(id).ok())
+    }
+
+    /// Cases that a text leads to as a key of any kind, newest first.
+    pub(super) fn named(&self, text: &str) -> Vec<CaseId> {
+        let named =
+            self.correlations.iter().filter(|([_, _, key], _)| key == text).map(|(_, id)| id.as_str());
+        let ids: BTreeSet<&str> = named.chain([text]).collect();
+        let mut rows: Vec<_> =
+            ids.into_iter().filter_map(|id| Some((self.cases.get(id)?.number, id))).collect();
+        rows.sort_unstable_by(|a, b| b.cmp(a));
+        rows.into_iter().filter_map(|(_, id)| CaseId::new(id).ok()).collect()
     }
 
     pub(super) fn head(&self) -> AuditHead {

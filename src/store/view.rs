@@ -51,9 +51,35 @@ pub enum CorrelationKey {
     Result(PartyKey, Arc<str>),
     /// A message that we received.
     Received(MessageKey),
+    /// An agency's acceptance number.
+    Acceptance(PartyKey, Arc<str>),
+    /// An agency's number of an approval.
+    Approval(PartyKey, Arc<str>),
+    /// Cargo control number, as a submitter wrote it.
+    Cargo(PartyKey, Arc<str>),
+    /// Number of a master or house bill, as a submitter wrote it.
+    Bill(PartyKey, Arc<str>),
 }
 
 impl CorrelationKey {
+    /// Whether it leads to the case that it named last; any other key leads to one case for ever.
+    #[must_use]
+    pub const fn moves(&self) -> bool {
+        match self {
+            Self::Conversation(..)
+            | Self::Acceptance(..)
+            | Self::Approval(..)
+            | Self::Cargo(..)
+            | Self::Bill(..) => true,
+            Self::Case(_)
+            | Self::Declaration(_)
+            | Self::Application(_)
+            | Self::Sent(_)
+            | Self::Result(..)
+            | Self::Received(_) => false,
+        }
+    }
+
     /// Its kind, the party that scopes it, and its text: how homes keep it.
     pub(super) fn columns(&self) -> (&'static str, &str, &str) {
         match self {
@@ -64,6 +90,10 @@ impl CorrelationKey {
             Self::Conversation(party, id) => ("conversation", party.as_str(), id.as_str()),
             Self::Result(party, number) => ("result", party.as_str(), number),
             Self::Received(key) => ("received", key.sender.as_str(), key.message_id.as_str()),
+            Self::Acceptance(party, number) => ("acceptance", party.as_str(), number),
+            Self::Approval(party, number) => ("approval", party.as_str(), number),
+            Self::Cargo(party, number) => ("cargo", party.as_str(), number),
+            Self::Bill(party, number) => ("bill", party.as_str(), number),
         }
     }
 }

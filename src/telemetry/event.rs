@@ -189,6 +189,14 @@ event_codes! {
     DeliveryReceiptRefused = "delivery.receipt-refused",
         cause "it is unsigned, or names other digests than those we sent",
         remedy "ask the partner which message it acknowledged; the delivery is retried";
+    /// A delivery that had ended is sent anew, as it is stored.
+    DeliveryAgain = "delivery.again",
+        cause "its destination or an operator asked for it",
+        remedy "none; who asked and why stands in the line";
+    /// The operator told partners something.
+    NoticeSent = "notice.sent",
+        cause "`gwanmun notice send`",
+        remedy "none; who sent it and why stands in the line";
     /// A signal that changes nothing.
     SignalIgnored = "signal.ignored",
         cause "it answers nothing that we sent or asked, or says once more what is known",

@@ -64,6 +64,8 @@ pub(crate) fn declaration(number: &str, hs: &str, origin: &str, now: Timestamp) 
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: vec![line],
         attachments: Vec::new(),
     };

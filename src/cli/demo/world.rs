@@ -327,7 +327,7 @@ impl Actor {
     fn actions(&self, cast: &[Self]) -> (Vec<String>, Vec<String>) {
         let verification = |code: &str| format!("RequirementVerification {code}");
         let clearance = |code: &str| format!("ImportClearance {code}");
-        let report = || "Status GOVCBRXS2".to_owned();
+        let reports = || ["GOVCBRXS2", "GOVCBRINF"].map(|code| format!("Status {code}"));
         let forms = || cast.iter().flat_map(|actor| &actor.forms);
         let distinct = |actions: BTreeSet<String>| actions.into_iter();
         let results = || distinct(forms().map(|(_, result)| verification(result)).collect());
@@ -338,18 +338,18 @@ impl Actor {
             DECLARANT => {
                 let applications = forms().map(|(application, _)| verification(application)).collect();
                 let sends = declarations().chain(distinct(applications)).collect();
-                notices.extend(results().chain(customs).chain([report()]));
+                notices.extend(results().chain(customs).chain(reports()));
                 (sends, notices)
             }
             CUSTOMS => {
-                let takes = declarations().chain(results()).chain([report()]);
+                let takes = declarations().chain(results()).chain(reports());
                 (customs.to_vec(), takes.collect())
             }
             _ => {
                 let own = || self.forms.iter();
                 notices.extend(distinct(own().map(|(_, result)| verification(result)).collect()));
                 let takes = distinct(own().map(|(application, _)| verification(application)).collect());
-                (notices, takes.chain([report()]).collect())
+                (notices, takes.chain(reports()).collect())
             }
         }
     }

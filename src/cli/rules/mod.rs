@@ -326,6 +326,8 @@ fn in_short(lines: &[ShortLine]) -> Declaration {
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: lines.collect(),
         attachments: Vec::new(),
     }

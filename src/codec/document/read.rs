@@ -13,6 +13,7 @@ use crate::model::{
     ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
     DeclarationLine, Document, DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome,
     ReportedDeadline, RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
+    SystemNotice,
 };
 
 type Read<T> = Result<T, Finding>;
@@ -28,6 +29,7 @@ pub(super) fn document(document_type: &DocumentType, root: Element<'_>) -> Read<
         DocumentFamily::Change => change(code, root).map(Document::Change),
         DocumentFamily::Customs => customs(code, root).map(Document::Customs),
         DocumentFamily::StatusReport => status_report(root).map(Document::StatusReport),
+        DocumentFamily::SystemNotice => system_notice(root).map(Document::SystemNotice),
         DocumentFamily::ValidationReport => Err(fault(root, "it is written here and read by nobody")),
     }
 }
@@ -38,6 +40,8 @@ fn declaration(root: Element<'_>) -> Read<Declaration> {
         function: text(root, "FunctionCode")?,
         importer: text_at(root, "Importer/ID"),
         export_from: optional(root, "ExportationCountryCode")?,
+        cargo: text_at(root, "Consignment/UCR/ID"),
+        bills: children(root, "TransportContractDocument").filter_map(|bill| text_at(bill, "ID")).collect(),
         lines: children(root, "GovernmentAgencyGoodsItem").map(line).collect::<Read<_>>()?,
         attachments: attachments(root)?,
     })
@@ -99,6 +103,7 @@ fn result(code: DocumentCode, root: Element<'_>) -> Read<ResultDocument> {
         Ok(ResultItem {
             sequence: needed(item, "SequenceNumeric")?,
             outcome: outcome(item, "Outcome")?,
+            approval: text_at(item, "ID"),
             quantity: optional(item, "ApprovedQuantity")?,
             reason: text_at(item, "Reason"),
         })
@@ -217,6 +222,14 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
         outcome: text_at(root, "OutcomeCode"),
         deadline: at(root, "Deadline").map(deadline).transpose()?,
         applications: children(root, "Application").map(row).collect::<Read<_>>()?,
+    })
+}
+
+fn system_notice(root: Element<'_>) -> Read<SystemNotice> {
+    Ok(SystemNotice {
+        number: text(root, "ID")?,
+        issued_at: needed(root, "IssueDateTime")?,
+        text: joined(additional_information(root)).unwrap_or_default(),
     })
 }
 

@@ -37,6 +37,7 @@ pub(super) fn check(family: DocumentFamily, root: Element<'_>, findings: &mut Ve
         | DocumentFamily::Change
         | DocumentFamily::Customs
         | DocumentFamily::StatusReport
+        | DocumentFamily::SystemNotice
         | DocumentFamily::ValidationReport => {}
     }
     found.retain(|one| findings.iter().all(|finding| finding.path != one.path));

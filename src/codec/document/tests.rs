@@ -129,12 +129,14 @@ fn results_of_every_kind_read_back() {
                 ResultItem {
                     sequence: 1,
                     outcome: Outcome::Approved,
+                    approval: None,
                     quantity: "1200.5".parse().ok(),
                     reason: None,
                 },
                 ResultItem {
                     sequence: 2,
                     outcome: Outcome::Rejected,
+                    approval: None,
                     quantity: None,
                     reason: Some("Larvae".into()),
                 },
@@ -242,6 +244,8 @@ fn declarations_read_back() {
         function: "9".into(),
         importer: Some("1208143211".into()),
         export_from: "CN".parse().ok(),
+        cargo: None,
+        bills: Vec::new(),
         lines: vec![line, bare],
         attachments: vec!["invoice@broker.example".parse().expect("is a Content-ID")],
     };

@@ -13,7 +13,7 @@ use crate::codec::schema::{DocumentType, document_type_of_code};
 use crate::codec::xml::XmlWriter;
 use crate::model::{
     ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationChange, DeclarationLine,
-    HsCode, NoticeDocument, NoticeKind, ResultDocument, StatusReport, Timestamp,
+    HsCode, NoticeDocument, NoticeKind, ResultDocument, StatusReport, SystemNotice, Timestamp,
 };
 
 /// XS2, from the gateway to broker and customs.
@@ -50,6 +50,16 @@ pub fn write_status_report(report: &StatusReport) -> String {
     })
 }
 
+/// INF, from the gateway to its partners.
+#[must_use]
+pub fn write_system_notice(notice: &SystemNotice) -> String {
+    DocumentWriter::write("GOVCBRINF", |out| {
+        out.leaf("ID", &notice.number);
+        out.leaf("IssueDateTime", notice.issued_at);
+        out.additional_information(Some(&notice.text));
+    })
+}
+
 /// A result (FS7, X51 to X67). Its agency is called `Agency`; quantities are in kilograms.
 ///
 /// # Panics
@@ -72,6 +82,7 @@ pub fn write_result(result: &ResultDocument) -> String {
                 out.element("LPCO", |out| {
                     out.leaf("SequenceNumeric", item.sequence);
                     out.leaf("Outcome", item.outcome.as_str());
+                    out.optional("ID", item.approval.as_ref());
                     out.measure("ApprovedQuantity", item.quantity, KILOGRAM);
                     out.text("Reason", item.reason.as_deref());
                 });
@@ -189,6 +200,15 @@ pub fn write_declaration(declaration: &Declaration, issued_at: Timestamp) -> Str
             out.leaf("ID", declaration.importer.as_deref().unwrap_or("0"));
             out.leaf("Name", "Importer");
         });
+        for (number, kind) in declaration.bills.iter().zip([MASTER_BILL, HOUSE_BILL]) {
+            out.element("TransportContractDocument", |out| {
+                out.leaf("ID", number);
+                out.leaf("TypeCode", kind);
+            });
+        }
+        if let Some(cargo) = &declaration.cargo {
+            out.element("Consignment", |out| out.element("UCR", |out| out.leaf("ID", cargo)));
+        }
         out.optional("ExportationCountryCode", declaration.export_from);
         out.attachments(&declaration.attachments);
         out.leaf("GoodsItemQuantity", declaration.lines.len());
@@ -283,6 +303,8 @@ const DETAILS: [(&str, &[(&str, &str)]); 7] = [
 const AGENCY: &str = "Agency";
 const OFFICE: &str = "020";
 const AMENDED_ITEM: &str = "L0000";
+const MASTER_BILL: &str = "704";
+const HOUSE_BILL: &str = "714";
 const INSPECTION: &str = "Inspection";
 const ERROR: &str = "Refused by the agency's own checks";
 const REASON: &str = "No reason given";

@@ -20,6 +20,8 @@ pub(super) fn declaration(number: &str) -> Document {
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: vec![line],
         attachments: Vec::new(),
     })

@@ -10,6 +10,7 @@ mod deliveries;
 mod documents;
 mod histories;
 mod mailbox;
+mod operators;
 mod prompt;
 mod refusals;
 mod rules;

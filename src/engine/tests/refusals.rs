@@ -134,7 +134,13 @@ fn message_id(sealed: &Sealed) -> String {
 fn a_result_for_items_that_do_not_exist_goes_back_to_the_agency() {
     let mut world = lodged();
     let mut document = super::cases::result(0, "R", Some("APP-1234509000017X-0"), Outcome::Approved);
-    document.items.push(ResultItem { sequence: 9, outcome: Outcome::Approved, quantity: None, reason: None });
+    document.items.push(ResultItem {
+        sequence: 9,
+        outcome: Outcome::Approved,
+        approval: None,
+        quantity: None,
+        reason: None,
+    });
     let document = vec![Document::Result(document)];
     let posted = world.message(AGENCIES[0].1, "r", "RequirementVerification", "GOVCBRX51", document);
     assert_eq!(refused(&mut world, &posted), "Inconsistent: application APP-1234509000017X-0 has no item 9");

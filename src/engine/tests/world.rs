@@ -497,7 +497,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
                 "GOVCBRRBH",
             ],
         ),
-        ("Status", vec!["GOVCBRXS2"]),
+        ("Status", vec!["GOVCBRXS2", "GOVCBRINF"]),
     ];
     let bind = |direction| {
         let services = services.clone();
@@ -556,5 +556,6 @@ fn code_of(document: &Document) -> DocumentCode {
         Document::Change(document) => document.code.clone(),
         Document::Customs(document) => document.code.clone(),
         Document::StatusReport(_) => code("GOVCBRXS2"),
+        Document::SystemNotice(_) => code("GOVCBRINF"),
     }
 }

@@ -146,10 +146,10 @@ fn write_correlation(connection: &Connection, key: &CorrelationKey, id: &CaseId)
     let (kind, party, text) = key.columns();
     let written = run_with(
         connection,
-        "INSERT INTO correlation (kind, party, text, case_id, checksum) VALUES (?, ?, ?, ?, ?) \
+        "INSERT INTO correlation (kind, party, text, case_id, checksum) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (kind, party, text) DO UPDATE SET case_id = excluded.case_id, \
-         checksum = excluded.checksum WHERE kind = 'conversation' OR case_id = excluded.case_id",
-        params![kind, party, text, id.as_str(), correlation_sum(key, id.as_str())],
+         checksum = excluded.checksum WHERE ?6 OR case_id = excluded.case_id",
+        params![kind, party, text, id.as_str(), correlation_sum(key, id.as_str()), key.moves()],
     )?;
     if written > 0 {
         return Ok(());

@@ -14,10 +14,11 @@ use super::super::lookup::or_damaged;
 use super::super::record::{Encoded, Record};
 use super::super::report::summary;
 use super::super::{
-    AuditEntry, CaseFilter, DeliveryFilter, DueCase, DueDelivery, Listing, MessageFilter, Queue, StoreError,
+    AuditEntry, CaseFilter, DeliveryFilter, DueCase, DueDelivery, Listing, MessageFilter, Opened, Queue,
+    StoreError,
 };
 use super::columns::{read_encoded, read_link, read_number, read_text};
-use super::readers::Reading;
+use super::readers::{Readers, Reading};
 
 /// What is due by `now`. A row whose name is damaged is left to the scrub.
 pub(super) fn due(
@@ -49,6 +50,43 @@ pub(super) fn scheduled_cases(reading: &Reading<'_>, limit: usize) -> Result<Vec
     let rows = reading.all(sql, params![limit_of(limit)], read)?;
     Ok(rows.into_iter().flatten().collect())
 }
+
+pub(super) fn named_cases(
+    reading: &Reading<'_>,
+    text: &str,
+    limit: usize,
+) -> Result<Vec<CaseId>, StoreError> {
+    let sql = "SELECT id FROM cases WHERE id = ?1 OR id IN (SELECT case_id FROM correlation WHERE text = ?1) \
+               ORDER BY number DESC LIMIT ?2";
+    let read = |row: &Row<'_>| CaseId::new(read_text(row, 0)).ok();
+    Ok(reading.all(sql, params![text, limit_of(limit)], read)?.into_iter().flatten().collect())
+}
+
+/// A chunk of cases in each look, so that no look holds the log back for long.
+pub(super) fn each_case(
+    readers: &Readers,
+    opened: &Opened,
+    visit: &mut dyn FnMut(Case),
+) -> Result<(), StoreError> {
+    let sql = "SELECT version, form, checksum, record, id, opened_at, number FROM cases \
+               WHERE (opened_at, number) > (?1, ?2) AND opened_at < ?3 ORDER BY opened_at, number LIMIT ?4";
+    let (mut from, mut after) = (opened.from.as_millis(), i64::MIN);
+    loop {
+        let read = |row: &Row<'_>| {
+            (read_encoded(row, 0), read_text(row, 4), read_number(row, 5), read_number(row, 6))
+        };
+        let rows = readers.read(|reading| {
+            reading.all(sql, params![from, after, opened.until.as_millis(), limit_of(CHUNK)], read)
+        })?;
+        let Some((.., Some(opened_at), Some(number))) = rows.last() else { return Ok(()) };
+        (from, after) = (*opened_at, *number);
+        let cases = rows.iter().filter_map(|(record, id, ..)| record.decode::<Case>(id).ok());
+        cases.filter(|case| opened.takes(case)).for_each(&mut *visit);
+    }
+}
+
+/// Cases in one look.
+const CHUNK: usize = 256;
 
 pub(super) fn cases(
     reading: &Reading<'_>,

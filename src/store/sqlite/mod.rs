@@ -37,7 +37,7 @@ use super::prepare::Prepared;
 use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, CaseFilter, CommitError, Conservation, CorrelationKey,
     Damage, DeliveryFilter, DeliveryLocator, Done, DueCase, DueDelivery, Health, Listing, MessageFilter,
-    Needs, Octets, Queue, Stats, Store, StoreError, Versioned, View,
+    Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
 use mark::Mark;
@@ -291,6 +291,14 @@ impl Store for SqliteStore {
     fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
         let case = self.readers.read(|reading| lookup::case(reading, key));
         self.notice(case, None)
+    }
+
+    fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        self.readers.read(|reading| listing::named_cases(reading, text, limit))
+    }
+
+    fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {
+        listing::each_case(&self.readers, opened, visit)
     }
 
     fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {

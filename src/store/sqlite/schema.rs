@@ -23,7 +23,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -160,11 +160,17 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
 /// filled when a case is written next.
-const UPGRADES: [(u32, &str); 1] = [(
-    1,
-    "ALTER TABLE cases ADD COLUMN due INTEGER; \
-     CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;",
-)];
+const UPGRADES: [(u32, &str); 2] = [
+    (
+        1,
+        "ALTER TABLE cases ADD COLUMN due INTEGER; \
+         CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;",
+    ),
+    (
+        2,
+        "CREATE INDEX cases_opened ON cases (opened_at, number); CREATE INDEX correlation_text ON correlation (text);",
+    ),
+];
 
 /// `Gwan`, in the header of the database file.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"Gwan");
@@ -221,6 +227,7 @@ CREATE TABLE cases (
     due INTEGER
 ) STRICT;
 CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;
+CREATE INDEX cases_opened ON cases (opened_at, number);
 CREATE INDEX cases_state ON cases (state, number);
 CREATE INDEX cases_submitter ON cases (submitter, number);
 
@@ -232,6 +239,7 @@ CREATE TABLE correlation (
     checksum INTEGER NOT NULL,
     PRIMARY KEY (kind, party, text)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX correlation_text ON correlation (text);
 
 CREATE TABLE delivery (
     number INTEGER PRIMARY KEY,

@@ -119,6 +119,7 @@ pub(in crate::store) fn case(number: u32) -> Case {
         events: vec![],
         customs_status: None,
         customs_issued_at: None,
+        ended_at: None,
         due: None,
         withdrawal: None,
     }
@@ -155,6 +156,7 @@ pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
         due: at(u64::from(number)),
         sealed: false,
         mailbox: false,
+        again: 0,
         reason: String::new(),
     }
 }

@@ -3,7 +3,7 @@
 use crate::model::{DeliveryState, PartyKey, TimelineEntry, Timestamp};
 use crate::store::{
     Acknowledged, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict, CorrelationKey,
-    DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Store,
+    DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Opened, Store,
 };
 
 use super::commit;
@@ -22,6 +22,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     a_batch_that_conflicts_anywhere_leaves_nothing(store);
     what_is_due_comes_in_order_and_leaves_when_it_ends(store);
     cases_that_are_scheduled_come_in_order(store);
+    cases_are_named_by_any_key_and_gone_through_by_time(store);
     large_octets_are_kept_like_small_ones(store);
     operators_find_everything(store);
     everything_is_accounted_for(store);
@@ -293,6 +294,37 @@ fn cases_that_are_scheduled_come_in_order(store: &dyn Store) {
         write(number, None, Some(if number == 750 { 1 } else { 2 }));
     }
     assert_eq!(scheduled(10), []);
+}
+
+fn cases_are_named_by_any_key_and_gone_through_by_time(store: &dyn Store) {
+    let bill = |number: u32| CorrelationKey::Bill(party(&format!("broker-{number}")), "BILL-760".into());
+    for number in [760, 761, 762] {
+        let mut made =
+            opens(number, vec![bill(number % 2), CorrelationKey::Declaration(format!("N{number}").into())]);
+        if let Some(write) = &mut made.case {
+            write.case.opened_at = at(1_000_000 + u64::from(number));
+            write.case.submitter = Some(party(if number == 761 { "other" } else { "goer" }));
+        }
+        assert_eq!(commit(store, made), Ok(()));
+    }
+    let named = |text: &str, limit| store.named_cases(text, limit).expect("readable");
+    assert_eq!(named("BILL-760", 9), [762, 761].map(case_id), "a bill leads to the case that it named last");
+    assert_eq!(named("BILL-760", 1), [case_id(762)]);
+    assert_eq!(named("N760", 9), [case_id(760)]);
+    assert_eq!(named(case_id(760).as_str(), 9), [case_id(760)]);
+    assert_eq!(named("N76", 9), []);
+    let through = |from: u32, until: u32, submitter: Option<&str>| {
+        let at = |number| at(1_000_000 + u64::from(number));
+        let opened = Opened { from: at(from), until: at(until), submitter: submitter.map(party) };
+        let mut found = Vec::new();
+        store.each_case(&opened, &mut |case| found.push(case.id)).expect("readable");
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(through(760, 763, None), [760, 761, 762].map(case_id));
+    assert_eq!(through(761, 762, None), [case_id(761)], "the end is not in it");
+    assert_eq!(through(760, 763, Some("goer")), [760, 762].map(case_id));
+    assert_eq!(through(763, 999, None), []);
 }
 
 fn large_octets_are_kept_like_small_ones(store: &dyn Store) {

@@ -184,6 +184,7 @@ impl Player {
             .map(|(item, outcome)| ResultItem {
                 sequence: *item,
                 outcome: *outcome,
+                approval: None,
                 quantity: None,
                 reason: None,
             })
@@ -425,6 +426,8 @@ fn declaration(items: &BTreeSet<u16>) -> Document {
         function: "9".into(),
         importer: None,
         export_from: None,
+        cargo: None,
+        bills: Vec::new(),
         lines: items.iter().map(line).collect(),
         attachments: Vec::new(),
     })

@@ -1,0 +1,66 @@
+//! A delivery that has ended is sent anew, octet for octet and under its MessageId: what a partner lost, or never looked
+//! at, it can have again (domain brief, 6: redelivery).
+
+use super::audit::{About as _, entry};
+use super::decide::Desk;
+use super::step::{How, Reply, ReplyDraft, Step, Told};
+use crate::model::{Delivery, DeliveryState};
+use crate::store::Versioned;
+use crate::telemetry::EventCode;
+
+/// How often a delivery may be sent anew.
+pub(super) const AGAIN_MAX: u32 = 10;
+
+/// An operator asks.
+pub(super) fn asked_for(desk: Desk<'_>, by: &str, reason: &str) -> Step {
+    let mut step = Step::default();
+    let told = match &desk.view.delivery {
+        None => Told::new(How::Nothing, "there is no such delivery"),
+        Some(stored) => match step.send_again(desk, stored, &format!("{by}: {reason}")) {
+            Ok(()) => {
+                let Delivery { message_id, destination, .. } = &stored.value;
+                Told::new(How::Done, format!("{message_id} goes to {destination} again"))
+            }
+            Err(why) => Told::new(How::Conflict, why),
+        },
+    };
+    step.reply = ReplyDraft::Ready(Reply::Told(told));
+    step
+}
+
+impl Step {
+    /// Lets a delivery begin anew; why it cannot, in words for who asked.
+    pub(super) fn send_again(
+        &mut self,
+        desk: Desk<'_>,
+        stored: &Versioned<Delivery>,
+        why: &str,
+    ) -> Result<(), String> {
+        let delivery = &stored.value;
+        match delivery.state {
+            DeliveryState::Delivered | DeliveryState::Rejected | DeliveryState::Expired => {}
+            DeliveryState::Held => return Err("it is held back; an operator has to release it".to_owned()),
+            DeliveryState::Quarantined => return Err("it is quarantined: it was never sent".to_owned()),
+            DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment => {
+                return Err("it is on its way already".to_owned());
+            }
+        }
+        if !delivery.sealed {
+            return Err("it was never sent".to_owned());
+        }
+        if delivery.again >= AGAIN_MAX {
+            return Err(format!("it was sent anew {AGAIN_MAX} times, which is the most"));
+        }
+        let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+        let Some(agreement) = agreement.filter(|agreement| agreement.in_force(desk.now)) else {
+            return Err(format!("agreement {} is not in force", delivery.cpa_id));
+        };
+        self.rearm(desk, agreement, stored);
+        if let Some(draft) = self.deliveries.last_mut() {
+            draft.delivery.again += 1;
+            draft.delivery.reason.clear();
+        }
+        self.audit.push(entry(desk.now, EventCode::DeliveryAgain, why).of_delivery(delivery));
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What an operator has the gateway do, beside asking: send a delivery anew, tell partners something. Each act needs a
+//! reason and is decided, committed and audited like every other event (threat S23).
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::admin::json_response;
+use super::driver::drive;
+use super::shared::{Shared, now};
+use super::show::{Query, Unanswered, decoded};
+use crate::engine::{Announcement, Event, How, Reply, Told};
+use crate::model::{DeliveryId, PartyKey};
+use crate::transport::{Request, Response, StatusCode};
+
+/// Characters of a notice (`TextType` of `common-1.xsd`).
+const TEXT_CHARS_MAX: usize = 1000;
+/// Characters of a reason.
+const REASON_CHARS_MAX: usize = 500;
+
+/// `POST /deliveries/ID/again?reason=…`.
+pub(super) async fn send_again(shared: &Arc<Shared>, request: &Request) -> Response {
+    let id = request.path.strip_prefix("/deliveries/").and_then(|path| path.strip_suffix("/again"));
+    let Some(delivery) = id.and_then(|id| DeliveryId::new(decoded(id)).ok()) else {
+        return Response::empty(StatusCode::NOT_FOUND);
+    };
+    let mut query = Query::of(request.query.as_deref().unwrap_or_default());
+    let asked =
+        text(&mut query, "reason", REASON_CHARS_MAX).and_then(|reason| query.finish().map(|()| reason));
+    match asked {
+        Ok(reason) => {
+            let by = request.peer.to_string().into();
+            act(shared, Event::Again { delivery, by, reason }).await
+        }
+        Err(why) => refused(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+/// `POST /notices?text=…&reason=…&to=BOX,BOX`; without `to` to everybody.
+pub(super) async fn announce(shared: &Arc<Shared>, request: &Request) -> Response {
+    let mut query = Query::of(request.query.as_deref().unwrap_or_default());
+    match announcement(shared, &mut query, &request.peer.to_string()) {
+        Ok(announcement) => act(shared, Event::Announced(Box::new(announcement))).await,
+        Err(why) => refused(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+fn announcement(shared: &Shared, query: &mut Query, by: &str) -> Result<Announcement, Unanswered> {
+    let to: Option<String> = query.take("to")?;
+    let party = |key: &str| PartyKey::new(key).map_err(|error| Unanswered::Wrong(format!("to: {error}")));
+    let mut to: Vec<_> = to.iter().flat_map(|to| to.split(',')).map(party).collect::<Result<_, _>>()?;
+    to.sort_unstable();
+    to.dedup();
+    let announcement = Announcement {
+        // No other notice of this process has the number, and no other process has the time.
+        number: format!("INF-{}-{}", now().as_millis(), shared.questions.number()).into(),
+        to,
+        text: text(query, "text", TEXT_CHARS_MAX)?,
+        by: by.into(),
+        reason: text(query, "reason", REASON_CHARS_MAX)?,
+    };
+    std::mem::take(query).finish().map(|()| announcement)
+}
+
+/// A text that must be there.
+fn text(query: &mut Query, name: &str, chars_max: usize) -> Result<Arc<str>, Unanswered> {
+    let text: Option<String> = query.take(name)?;
+    let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| Unanswered::Wrong(format!("{name} is missing")))?;
+    if text.chars().count() > chars_max {
+        return Err(Unanswered::Wrong(format!("{name} has more than {chars_max} characters")));
+    }
+    Ok(text.into())
+}
+
+async fn act(shared: &Arc<Shared>, event: Event) -> Response {
+    match drive(shared, event).await.map(|released| released.reply) {
+        Ok(Some(Reply::Told(Told { how: How::Done, text }))) => {
+            json_response(StatusCode::OK, &json!({ "told": text }))
+        }
+        Ok(Some(Reply::Told(Told { how: How::Nothing, text }))) => refused(StatusCode::NOT_FOUND, &text),
+        Ok(Some(Reply::Told(Told { text, .. }))) => refused(StatusCode::CONFLICT, &text),
+        Ok(_) => Response::empty(StatusCode::NOT_FOUND),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+fn refused(status: StatusCode, why: &str) -> Response {
+    json_response(status, &json!({ "error": why }))
+}
