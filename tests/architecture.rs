@@ -137,13 +137,15 @@ fn imports_only_go_down() {
     assert!(climbs.is_empty(), "imports that climb or go sideways:\n{}", climbs.join("\n"));
 }
 
+/// A test of the core may be told from outside how long it shall run.
 #[test]
 fn the_core_is_pure() {
     let mut found = Vec::new();
     for (room, path, code) in sources() {
         if PURE.contains(&room.as_str()) {
+            let is_test = path.components().any(|part| part.as_os_str() == "tests");
             for word in IMPURE_WORDS {
-                if code.contains(word) {
+                if code.contains(word) && !(is_test && word == "std::env") {
                     found.push(format!("{} names {word}", path.display()));
                 }
             }
