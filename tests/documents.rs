@@ -6,12 +6,11 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use gwanmun::codec::document::{document_code_of_root, read_document};
-use gwanmun::codec::schema::{DocumentFamily, document_type_of_code, document_types};
-use gwanmun::codec::xml::{XmlLimits, XmlTree};
+use gwanmun::codec::catalogue::Catalogue;
+use gwanmun::codec::document::{document_code_of_root, read_document, schema_findings};
+use gwanmun::codec::schema::DocumentFamily;
 use gwanmun::model::{
-    ApplicationDocument, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport,
+    ApplicationDocument, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport, Timestamp,
 };
 
 #[test]
@@ -33,15 +32,15 @@ fn valid_samples_have_no_findings_and_are_known_by_their_root() {
     for sample in samples().into_iter().filter(|sample| sample.expected.is_none()) {
         assert_eq!(sample.findings(), [], "{}", sample.path.display());
         assert_eq!(
-            document_code_of_root(&sample.octets),
+            document_code_of_root(Catalogue::built_in(), &sample.octets),
             Some(sample.code.clone()),
             "{}",
             sample.path.display()
         );
         *of_code.entry(sample.code).or_insert(0) += 1;
     }
-    for document_type in document_types() {
-        assert!(of_code.contains_key(document_type.code), "no valid sample of {}", document_type.code);
+    for document_type in Catalogue::built_in().types() {
+        assert!(of_code.contains_key(&document_type.code), "no valid sample of {}", document_type.code);
     }
 }
 
@@ -50,7 +49,8 @@ fn valid_samples_read_to_their_values() {
     let mut expected: BTreeMap<&str, &str> = VALUES.into_iter().collect();
     for sample in samples().into_iter().filter(|sample| sample.expected.is_none()) {
         let name = sample.name();
-        let Ok(document) = read_document(&sample.code, &sample.octets) else { continue };
+        let read = read_document(Catalogue::built_in(), &sample.code, &sample.octets, came());
+        let Ok(document) = read else { continue };
         assert_eq!(Some(gist(&document).as_str()), expected.remove(&*name), "{name}");
     }
     assert_eq!(expected, BTreeMap::new(), "samples that are missing or do not read");
@@ -321,15 +321,19 @@ impl Sample {
 
     /// What reading it finds. Validation reports are read by nobody: of these, what their schema finds.
     fn findings(&self) -> Vec<Finding> {
-        let document_type =
-            document_type_of_code(self.code.as_str()).expect("a folder has the name of a code");
+        let catalogue = Catalogue::built_in();
+        let document_type = catalogue.of_code(self.code.as_str()).expect("a folder has the name of a code");
         if document_type.family == DocumentFamily::ValidationReport {
-            let octets = Bytes::copy_from_slice(&self.octets);
-            let tree = XmlTree::parse(octets, &XmlLimits::DOCUMENT).expect("the sample is well-formed");
-            return document_type.findings(&self.octets, &tree);
+            let findings = schema_findings(catalogue, document_type, &self.octets, came());
+            return findings.expect("the sample is well-formed");
         }
-        read_document(&self.code, &self.octets).err().unwrap_or_default()
+        read_document(catalogue, &self.code, &self.octets, came()).err().unwrap_or_default()
     }
+}
+
+/// When every sample came.
+fn came() -> Timestamp {
+    "2009-12-01T10:00:00+09:00".parse().expect("is an instant")
 }
 
 fn samples() -> Vec<Sample> {

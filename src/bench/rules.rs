@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::clock::Stopwatch;
-use crate::config::knows_code;
+use crate::codec::catalogue::Catalogue;
 use crate::model::{Declaration, DeclarationLine, Timestamp};
 use crate::routing::{Known, RuleFiles, RuleSet};
 
@@ -78,7 +78,8 @@ impl RulesFigures {
 }
 
 fn load(files: &RuleFiles) -> Result<Arc<RuleSet>> {
-    let loaded = RuleSet::load(files, &Known { codes: &knows_code, registry: None });
+    let codes = |list: &str, code: &str| Catalogue::built_in().knows(list, code);
+    let loaded = RuleSet::load(files, &Known { codes: &codes, registry: None });
     let loaded = loaded.map_err(|faults| anyhow::anyhow!("{} fault(s): {:?}", faults.len(), faults.first()));
     Ok(loaded.context("the rows that were made")?.0)
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
-use crate::codec::code_lists::code_list;
+use crate::codec::catalogue::Catalogue;
 use crate::model::{Application, Case, CaseSummary, TimelineEntry, Withdrawal};
 
 /// Cases of a running gateway
@@ -139,8 +139,11 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "state        {} (revision {})", case.state.as_str(), case.revision)?;
     writeln!(out, "opened       {}", case.opened_at)?;
     if let Some(Withdrawal { number, reason, at, .. }) = &case.withdrawal {
-        let meaning =
-            code_list("withdrawal-reason").and_then(|list| list.meaning(reason)).unwrap_or_default();
+        let meaning = Catalogue::built_in()
+            .code_lists()
+            .get("withdrawal-reason")
+            .and_then(|list| list.meaning(reason))
+            .unwrap_or_default();
         writeln!(out, "withdrawn    {at} by {}: {} {meaning}", plain(number), plain(reason))?;
     }
     writeln!(out, "customs      {}", plain(case.customs_status.as_deref().unwrap_or("-")))?;

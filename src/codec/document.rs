@@ -14,10 +14,12 @@ mod write;
 
 use bytes::Bytes;
 
-use super::schema::{DocumentFamily, DocumentType, document_type_of_code, document_type_of_root};
+use super::catalogue::Catalogue;
+use super::code_lists::day_of;
+use super::schema::{DocumentFamily, DocumentType};
 use super::xml::{Element, NodeId, XmlError, XmlLimits, XmlTree};
 use crate::ffi::FINDINGS_MAX;
-use crate::model::{Document, DocumentCode, Finding};
+use crate::model::{Document, DocumentCode, Finding, Timestamp};
 
 pub use cancellation::{CancellationTerms, write_cancellation};
 pub use write::{
@@ -25,12 +27,17 @@ pub use write::{
     write_status_report, write_system_notice,
 };
 
-/// Reads a document of the kind that `code` names.
+/// Reads a document of the kind that `code` names, which came at this instant: codes are those of its day.
 ///
 /// # Errors
 /// Everything that is wrong with it, in document order, at most 100 findings.
-pub fn read_document(code: &DocumentCode, octets: &[u8]) -> Result<Document, Vec<Finding>> {
-    let Some(document_type) = document_type_of_code(code.as_str()) else {
+pub fn read_document(
+    catalogue: &Catalogue,
+    code: &DocumentCode,
+    octets: &[u8],
+    at: Timestamp,
+) -> Result<Document, Vec<Finding>> {
+    let Some(document_type) = catalogue.of_code(code.as_str()) else {
         return Err(vec![of_whole("structure:unknown-document", format!("no schema here is for {code}"))]);
     };
     if document_type.family == DocumentFamily::ValidationReport {
@@ -39,10 +46,10 @@ pub fn read_document(code: &DocumentCode, octets: &[u8]) -> Result<Document, Vec
     }
     let tree = parse(octets).map_err(|error| vec![finding_of_xml(&error)])?;
     let root = tree.root();
-    if !root.is(document_type.namespace, document_type.root) {
-        return Err(vec![of_root(document_type, root)]);
+    if !root.is(&document_type.namespace, &document_type.root) {
+        return Err(vec![of_root(catalogue, document_type, root)]);
     }
-    let mut findings = document_type.findings(octets, &tree);
+    let mut findings = document_type.findings(octets, &tree, catalogue.code_lists(), day_of(at));
     structure::check(document_type.family, root, &mut findings);
     if findings.is_empty() {
         return read::document(document_type, root).map_err(|finding| vec![finding]);
@@ -54,10 +61,25 @@ pub fn read_document(code: &DocumentCode, octets: &[u8]) -> Result<Document, Vec
 
 /// The code of the document that these octets are by their root element; `None` for anything else.
 #[must_use]
-pub fn document_code_of_root(octets: &[u8]) -> Option<DocumentCode> {
+pub fn document_code_of_root(catalogue: &Catalogue, octets: &[u8]) -> Option<DocumentCode> {
     let tree = parse(octets).ok()?;
     let (namespace, local) = tree.root().name();
-    document_type_of_root(namespace, local).map(|document_type| document_type.document_code())
+    catalogue.of_root(namespace, local).map(|document_type| document_type.code.clone())
+}
+
+/// Everything in which a document that came at this instant breaks its schema, and every code that it may not use; for
+/// documents that are written here and read by nobody.
+///
+/// # Errors
+/// Why it is no XML document.
+pub fn schema_findings(
+    catalogue: &Catalogue,
+    document_type: &DocumentType,
+    octets: &[u8],
+    at: Timestamp,
+) -> Result<Vec<Finding>, XmlError> {
+    let tree = parse(octets)?;
+    Ok(document_type.findings(octets, &tree, catalogue.code_lists(), day_of(at)))
 }
 
 fn parse(octets: &[u8]) -> Result<XmlTree, XmlError> {
@@ -84,9 +106,9 @@ fn finding_of_xml(error: &XmlError) -> Finding {
 }
 
 /// The finding about a root element that belongs to another document, or to none.
-fn of_root(expected: &DocumentType, root: Element<'_>) -> Finding {
+fn of_root(catalogue: &Catalogue, expected: &DocumentType, root: Element<'_>) -> Finding {
     let (namespace, local) = root.name();
-    let found = match document_type_of_root(namespace, local) {
+    let found = match catalogue.of_root(namespace, local) {
         Some(other) => format!("that of {}", other.code),
         None => format!("{local:?} in {namespace:?}"),
     };

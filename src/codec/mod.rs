@@ -1,7 +1,9 @@
 //! Octets to values and back: MIME, XML, SOAP, ebMS header, business documents, schemas.
 
 pub mod canonical;
+pub mod catalogue;
 pub mod code_lists;
+mod csv;
 pub mod document;
 pub mod envelope;
 pub mod mime;

@@ -1,45 +1,49 @@
-//! The embedded XML Schemas: which document has which code, root and schema, and what an envelope or a
-//! document breaks in it.
+//! Compiled schemas: what an envelope or a document breaks in its own.
 //!
-//! Promises: local compiled schemas only (S5, S9); each compiled once, at its first use or by
-//! [`compile_schemas`]; findings carry line, path, a stable rule id and a plain sentence.
+//! Promises: local compiled schemas only (S5, S9); each compiled once, at its first use or when its catalogue is made
+//! ready; findings carry line, path, a stable rule id and a plain sentence.
 //!
-//! Does not bound a document: callers have read the octets by `codec::xml` before.
-//! A new document type is a schema file and a row of `DOCUMENT_TYPES`.
+//! Does not bound a document: callers have read the octets by `codec::xml` before. Which documents there are is the
+//! [catalogue's](super::catalogue) matter.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use bytes::Bytes;
+use jiff::civil::Date;
+
+use super::code_lists::CodeLists;
 use super::shape::Shape;
 use super::xml::{USUAL_PREFIXES, XmlTree};
-use crate::ffi::{FINDINGS_MAX, Schema, SchemaFiles, SchemaFinding};
+use crate::ffi::{FINDINGS_MAX, Schema, SchemaError, SchemaFiles, SchemaFinding};
 use crate::model::{DocumentCode, Finding};
-
-/// An embedded file: path below `schemas/`, octets.
-macro_rules! file {
-    ($path:literal) => {
-        ($path, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $path)))
-    };
-}
 
 /// A kind of business document: its code, its root element, its schema.
 #[derive(Debug)]
 pub struct DocumentType {
     /// Document code as in Action and TypeCode, such as `GOVCBR929`.
-    pub code: &'static str,
-    /// The name in its namespace `urn:swgw:doc:<name>:1` and of its schema file `<name>-1.xsd`.
-    pub name: &'static str,
-    /// Its namespace.
-    pub namespace: &'static str,
-    /// Local name of its root element.
-    pub root: &'static str,
+    pub code: DocumentCode,
     /// What it is for.
     pub family: DocumentFamily,
-    schema: LazyLock<Schema>,
-    shape: LazyLock<Shape>,
+    /// Local name of its root element.
+    pub root: String,
+    /// The name in its namespace `urn:swgw:doc:<name>:1` and of its schema file `<name>-1.xsd`.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The results that answer it, when it is an application.
+    pub answers: Vec<DocumentCode>,
+    /// Its name code of UN/EDIFACT 1001, where there is one.
+    pub standard: Option<String>,
+    /// Where it comes from.
+    pub basis: Basis,
+    /// What people call it.
+    pub title: String,
+    pub(super) compiled: Compiled,
 }
 
 /// What a document is for: decides how it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DocumentFamily {
     /// Import declaration (929).
     Declaration,
@@ -61,81 +65,150 @@ pub enum DocumentFamily {
     ValidationReport,
 }
 
-impl DocumentType {
-    /// Its code as a value.
+impl DocumentFamily {
+    /// Each family and its word in the catalogue.
+    pub(super) const WORDS: [(&str, Self); 9] = [
+        ("declaration", Self::Declaration),
+        ("application", Self::Application),
+        ("result", Self::Result),
+        ("notice", Self::Notice),
+        ("change", Self::Change),
+        ("customs", Self::Customs),
+        ("status-report", Self::StatusReport),
+        ("system-notice", Self::SystemNotice),
+        ("validation-report", Self::ValidationReport),
+    ];
+
+    /// Its word in the catalogue.
     #[must_use]
-    pub fn document_code(&self) -> DocumentCode {
-        self.code.parse().expect("codes of the table are plain text")
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, family)| *family == self).expect("every family has a word").0
+    }
+}
+
+/// Where a kind of document comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Described in public documents of the real system.
+    Published,
+    /// Plausible and consistent with those, not documented.
+    Reconstructed,
+    /// A decision of this project.
+    Ours,
+}
+
+impl Basis {
+    /// Each basis and its word in the catalogue.
+    pub(super) const WORDS: [(&str, Self); 3] =
+        [("published", Self::Published), ("reconstructed", Self::Reconstructed), ("ours", Self::Ours)];
+
+    /// Its word in the catalogue.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, basis)| *basis == self).expect("every basis has a word").0
+    }
+}
+
+/// A schema file and what is made of it once.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    entry: String,
+    files: SchemaFiles,
+    schema: OnceLock<Schema>,
+    shape: OnceLock<Shape>,
+}
+
+impl Compiled {
+    pub(super) fn of(entry: String, files: &SchemaFiles) -> Self {
+        let files = Arc::clone(files);
+        Self { entry, files, schema: OnceLock::new(), shape: OnceLock::new() }
     }
 
-    /// Everything in which a document breaks its schema, and every code that its list does not know, by line.
-    /// The tree is that of the same octets.
-    #[must_use]
-    pub fn findings(&self, octets: &[u8], tree: &XmlTree) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = self.schema.validate(octets).into_iter().map(finding).collect();
+    /// The entry file.
+    pub(super) fn entry(&self) -> &str {
+        &self.entry
+    }
+
+    /// Whether a schema may be made of this file.
+    pub(super) fn has_file(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// Compiles what is not yet.
+    ///
+    /// # Errors
+    /// What is wrong with the schema.
+    pub(super) fn compile(&self) -> Result<&Schema, SchemaError> {
+        if let Some(schema) = self.schema.get() {
+            return Ok(schema);
+        }
+        let schema = Schema::compile(&self.entry, &self.files, &USUAL_PREFIXES)?;
+        Ok(self.schema.get_or_init(|| schema))
+    }
+
+    /// Reads what is not yet of what the schema says beyond the form of a value.
+    ///
+    /// # Errors
+    /// What is wrong with the schema, in words.
+    pub(super) fn shape(&self, lists: &CodeLists) -> Result<&Shape, String> {
+        if let Some(shape) = self.shape.get() {
+            return Ok(shape);
+        }
+        let shape = Shape::read(&self.entry, &self.files, lists)?;
+        Ok(self.shape.get_or_init(|| shape))
+    }
+}
+
+impl DocumentType {
+    /// Everything in which a document of that day breaks its schema, and every code that it may not use, by line. The
+    /// tree is that of the same octets.
+    pub(super) fn findings(
+        &self,
+        octets: &[u8],
+        tree: &XmlTree,
+        lists: &CodeLists,
+        day: Date,
+    ) -> Vec<Finding> {
+        let schema = self.compiled.compile().expect(CHECKED);
+        let shape = self.compiled.shape(lists).expect(CHECKED);
+        let mut findings: Vec<Finding> = schema.validate(octets).into_iter().map(finding).collect();
         for finding in findings.iter_mut().filter(|finding| is_of_a_value(&finding.rule)) {
-            if let Some(meaning) = self.shape.meaning(&finding.path) {
+            if let Some(meaning) = shape.meaning(&finding.path) {
                 finding.message = format!("{}; expected: {meaning}", finding.message);
             }
         }
         let mut codes = Vec::new();
-        self.shape.check_codes(tree.root(), &mut codes);
+        shape.check_codes(tree.root(), lists, day, &mut codes);
         codes.retain(|code| findings.iter().all(|finding| finding.path != code.path));
         findings.extend(codes);
         findings.sort_by_key(|finding| finding.line);
         findings.truncate(FINDINGS_MAX);
         findings
     }
-
-    #[cfg(test)]
-    pub(super) fn shape(&self) -> &Shape {
-        &self.shape
-    }
 }
 
-/// Every document type, in order of family and code.
-#[must_use]
-pub fn document_types() -> &'static [DocumentType] {
-    &DOCUMENT_TYPES
-}
-
-/// The document type whose root is this element.
-#[must_use]
-pub fn document_type_of_root(namespace: &str, local: &str) -> Option<&'static DocumentType> {
-    DOCUMENT_TYPES.iter().find(|document| document.namespace == namespace && document.root == local)
-}
-
-/// The document type with this code.
-#[must_use]
-pub fn document_type_of_code(code: &str) -> Option<&'static DocumentType> {
-    DOCUMENT_TYPES.iter().find(|document| document.code == code)
-}
+const CHECKED: &str = "embedded schemas compile, and others are compiled before their catalogue is one";
 
 /// Everything in which a SOAP envelope with ebMS 2.0 elements breaks its schema.
 #[must_use]
 pub fn envelope_findings(octets: &[u8]) -> Vec<Finding> {
-    ENVELOPE.validate(octets).into_iter().map(finding).collect()
+    envelope_schema().validate(octets).into_iter().map(finding).collect()
 }
 
-/// Compiles every schema now, so that the first message does not wait for it.
-pub fn compile_schemas() {
-    LazyLock::force(&ENVELOPE);
-    for document in &DOCUMENT_TYPES {
-        LazyLock::force(&document.schema);
-        LazyLock::force(&document.shape);
-    }
+/// The schema of envelopes, compiled at its first use.
+pub(super) fn envelope_schema() -> &'static Schema {
+    ENVELOPE.compile().expect(CHECKED)
 }
 
-fn shape(file: &'static [u8]) -> Shape {
-    const PARTS: (&str, &[u8]) = file!("parts-1.xsd");
-    const COMMON: (&str, &[u8]) = file!("common-1.xsd");
-    Shape::read(file, PARTS.1, COMMON.1)
-}
+static ENVELOPE: LazyLock<Compiled> =
+    LazyLock::new(|| Compiled::of("ebms/msg-header-2_0.xsd".to_owned(), &EMBEDDED));
 
-fn compile(entry: &str) -> Schema {
-    Schema::compile(entry, FILES, &USUAL_PREFIXES)
-        .expect("embedded schemas compile; a test compiles each of them")
-}
+/// The files of `schemas/`: path below it, octets.
+pub(super) static EMBEDDED: LazyLock<SchemaFiles> = LazyLock::new(|| {
+    const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/schemas.rs"));
+    let files = FILES.iter().map(|(name, octets)| ((*name).to_owned(), Bytes::from_static(octets)));
+    Arc::new(files.collect::<BTreeMap<_, _>>())
+});
 
 fn finding(found: SchemaFinding) -> Finding {
     Finding {
@@ -178,89 +251,4 @@ fn rule_name(code: i32) -> String {
         _ => return code.to_string(),
     };
     name.to_owned()
-}
-
-static ENVELOPE: LazyLock<Schema> = LazyLock::new(|| compile("ebms/msg-header-2_0.xsd"));
-
-macro_rules! document_types {
-    ($($family:ident $code:literal $root:literal $name:literal;)*) => {
-        static DOCUMENT_TYPES: [DocumentType; [$($code),*].len()] = [$(DocumentType {
-            code: concat!("GOVCBR", $code),
-            name: $name,
-            namespace: concat!("urn:swgw:doc:", $name, ":1"),
-            root: $root,
-            family: DocumentFamily::$family,
-            schema: LazyLock::new(|| compile(concat!($name, "-1.xsd"))),
-            shape: LazyLock::new(|| {
-                shape(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $name, "-1.xsd")))
-            }),
-        }),*];
-
-        const FILES: SchemaFiles = &[
-            file!("ebms/msg-header-2_0.xsd"),
-            file!("ebms/soap-envelope.xsd"),
-            file!("ebms/xmldsig-core.xsd"),
-            file!("ebms/xlink.xsd"),
-            file!("ebms/xml.xsd"),
-            file!("common-1.xsd"),
-            file!("parts-1.xsd"),
-            $((
-                concat!($name, "-1.xsd"),
-                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/", $name, "-1.xsd")),
-            )),*
-        ];
-    };
-}
-
-document_types! {
-    Declaration      "929" "Declaration" "ImportDeclaration";
-    Application      "FR2" "Declaration" "StandardClearanceReport";
-    Application      "X01" "Declaration" "FoodImportReport";
-    Application      "X02" "Declaration" "PlantQuarantineApplication";
-    Application      "X03" "Declaration" "AnimalQuarantineApplication";
-    Application      "X04" "Declaration" "FisheryInspectionApplication";
-    Application      "X06" "Declaration" "DeviceClearanceReport";
-    Application      "X11" "Declaration" "ElectricalSafetyCheck";
-    Result           "FS7" "Response"    "StandardClearanceReceipt";
-    Result           "X51" "Response"    "FoodImportCertificate";
-    Result           "X52" "Response"    "PlantQuarantineCertificate";
-    Result           "X53" "Response"    "AnimalQuarantineCertificate";
-    Result           "X54" "Response"    "FisheryInspectionCertificate";
-    Result           "X56" "Response"    "DeviceClearanceReceipt";
-    Result           "X61" "Response"    "ElectricalSafetyConfirmation";
-    Notice           "RBG" "Response"    "RequirementErrorNotice";
-    Notice           "RBH" "Response"    "ProcessingStatusNotice";
-    Change           "5BF" "Declaration" "WithdrawalApplication";
-    Change           "5FE" "Declaration" "AmendmentApplication";
-    Customs          "023" "Response"    "ProcessingResultNotice";
-    Customs          "5BG" "Response"    "WithdrawalResult";
-    Customs          "5EM" "Response"    "InspectionOrder";
-    Customs          "5EN" "Response"    "InspectionCancellation";
-    Customs          "5FK" "Response"    "AmendmentResult";
-    Customs          "5GV" "Response"    "SupplementRequest";
-    Customs          "5GZ" "Response"    "PendingReasonNotice";
-    Customs          "R21" "Response"    "DismissalNotice";
-    Customs          "R99" "Response"    "AcceptanceNotice";
-    StatusReport     "XS2" "Response"    "StatusReport";
-    SystemNotice     "INF" "Response"    "SystemNotice";
-    ValidationReport "R20" "Response"    "ValidationReport";
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_schema_compiles_and_every_code_and_root_is_one_type_s9() {
-        compile_schemas();
-        for (at, document) in document_types().iter().enumerate() {
-            let same = |found: Option<&DocumentType>| found.map(|d| d.name) == Some(document.name);
-            assert!(same(document_type_of_code(document.code)), "{}", document.code);
-            assert!(same(document_type_of_root(document.namespace, document.root)), "{}", document.name);
-            assert_eq!(document.document_code().as_str(), document.code);
-            assert!(document_types().iter().skip(at + 1).all(|other| other.name != document.name));
-        }
-        assert!(document_type_of_code("GOVCBR999").is_none());
-        assert!(document_type_of_root("urn:swgw:doc:ImportDeclaration:1", "Response").is_none());
-    }
 }

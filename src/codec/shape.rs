@@ -1,5 +1,5 @@
 //! What the schemas say beyond the form of a value: which code list it is checked against, and in words what
-//! it means. Read once per document type from the embedded XSD files.
+//! it means. Read once per document type from its XSD file and the two files of parts that all share.
 //!
 //! Promises: the schema is the only place that says which list an element or attribute belongs to; findings
 //! come in document order. Reads the kind of schema that ours are (`schemas/common-1.xsd` says how they are
@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use jiff::civil::Date;
 
-use super::code_lists::{CodeList, code_list};
+use super::code_lists::CodeLists;
 use super::xml::{Element, XmlLimits, XmlTree};
-use crate::ffi::FINDINGS_MAX;
+use crate::ffi::{FINDINGS_MAX, SchemaFiles};
 use crate::model::Finding;
 
 const XS: &str = "http://www.w3.org/2001/XMLSchema";
@@ -20,6 +20,8 @@ const CODE_LIST_SOURCE: &str = "urn:swgw:code-list";
 /// The elements of a document type, as a tree by name; the first is the root.
 #[derive(Debug)]
 pub(super) struct Shape {
+    /// Namespace and local name of the root.
+    root: (String, String),
     nodes: Vec<Node>,
 }
 
@@ -34,26 +36,55 @@ struct Node {
 /// What is known of a text.
 #[derive(Clone, Debug, Default)]
 struct Value {
-    list: Option<&'static CodeList>,
+    /// The place of its code list.
+    list: Option<usize>,
     meaning: String,
 }
 
 impl Shape {
-    /// Reads the schema `file` of a document type, with the parts and common types that it uses.
-    pub(super) fn read(file: &[u8], parts: &[u8], common: &[u8]) -> Self {
-        let [file, parts, common] = [file, parts, common].map(|octets| {
-            XmlTree::parse(Bytes::copy_from_slice(octets), &XmlLimits::DOCUMENT)
-                .expect("embedded schemas are well-formed; a test reads each of them")
-        });
-        let definitions = Definitions::of(&[("", &file), ("", &parts), ("c:", &common)]);
-        let mut shape = Self { nodes: Vec::new() };
-        let root = file.root().child(XS, "element").expect("a document's schema declares its root element");
-        shape.add_element(&definitions, root);
-        shape
+    /// Reads the schema `entry` of a document type, with the parts and common types that it uses.
+    ///
+    /// # Errors
+    /// Why it is not of the kind that is read here.
+    pub(super) fn read(entry: &str, files: &SchemaFiles, lists: &CodeLists) -> Result<Self, String> {
+        let parse = |name: &str| {
+            let octets = files.get(name).ok_or_else(|| format!("{name} is missing"))?;
+            XmlTree::parse(octets.clone(), &XmlLimits::DOCUMENT).map_err(|error| error.to_string())
+        };
+        let (file, parts, common) = (parse(entry)?, parse(PARTS)?, parse(COMMON)?);
+        let definitions = Definitions::of(&[("", &file), ("", &parts), ("c:", &common)], lists);
+        let root = file.root().child(XS, "element").ok_or("it declares no root element")?;
+        let namespace = file.root().attribute("", "targetNamespace").unwrap_or_default().to_owned();
+        let name = root.attribute("", "name").unwrap_or_default().to_owned();
+        let mut shape = Self { root: (namespace, name), nodes: Vec::new() };
+        shape.add_element(&definitions, root, 0)?;
+        Ok(shape)
+    }
+
+    /// Namespace and local name of the root.
+    pub(super) fn root(&self) -> (&str, &str) {
+        (&self.root.0, &self.root.1)
+    }
+
+    /// Whether the schema has an element at this path below the root.
+    pub(super) fn has(&self, path: &str) -> bool {
+        let step = |node: Option<&Node>, step| node?.children.get(step).map(|index| &self.nodes[*index]);
+        path.split('/').fold(self.nodes.first(), step).is_some()
     }
 
     /// Adds a finding for each code that its list does not know, until there are as many as are ever told.
-    pub(super) fn check_codes(&self, root: Element<'_>, findings: &mut Vec<Finding>) {
+    pub(super) fn check_codes(
+        &self,
+        root: Element<'_>,
+        lists: &CodeLists,
+        day: Date,
+        findings: &mut Vec<Finding>,
+    ) {
+        let refusal = |list: Option<usize>, code: &str, line: u32, path: &dyn Fn() -> String| {
+            let code = code.trim_matches(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
+            let (rule, message) = lists.refusal(list?, code, day)?;
+            Some(Finding { line, path: path(), rule, message })
+        };
         let mut open = vec![(root, 0)];
         while findings.len() < FINDINGS_MAX
             && let Some((element, index)) = open.pop()
@@ -63,13 +94,13 @@ impl Shape {
                 Some(name) => format!("{}/@{name}", element.path()),
                 None => element.path(),
             };
-            if let Some(list) = node.value.list {
-                findings.extend(refusal(list, &element.text(), element.line(), || at(None)));
+            if node.value.list.is_some() {
+                findings.extend(refusal(node.value.list, &element.text(), element.line(), &|| at(None)));
             }
             for attribute in element.attributes() {
                 let list = node.attributes.get(attribute.local).and_then(|value| value.list);
-                let name = Some(attribute.local);
-                findings.extend(list.and_then(|l| refusal(l, attribute.value, element.line(), || at(name))));
+                let at = || at(Some(attribute.local));
+                findings.extend(refusal(list, attribute.value, element.line(), &at));
             }
             let before = open.len();
             open.extend(
@@ -95,47 +126,52 @@ impl Shape {
         Some(value.meaning.as_str()).filter(|meaning| !meaning.is_empty())
     }
 
-    fn add_element(&mut self, definitions: &Definitions<'_>, element: Element<'_>) -> usize {
+    fn add_element(
+        &mut self,
+        definitions: &Definitions<'_>,
+        element: Element<'_>,
+        depth: usize,
+    ) -> Result<usize, String> {
+        if depth > DEPTH_MAX || self.nodes.len() >= NODES_MAX {
+            return Err(format!("its elements nest deeper than {DEPTH_MAX}, or are more than {NODES_MAX}"));
+        }
         let index = self.nodes.len();
         self.nodes.push(Node::default());
         let named = element.attribute("", "type").and_then(|name| definitions.types.get(name)).copied();
         let inline = element.child(XS, "simpleType").or_else(|| element.child(XS, "complexType"));
         if let Some(definition) = named.or(inline) {
-            let mut node = Node { value: definitions.value(definition), ..Node::default() };
+            let mut node = Node { value: definitions.value(definition)?, ..Node::default() };
             if inline.is_some() && node.value.meaning.is_empty() {
                 node.value.meaning = meaning(element);
             }
-            node.attributes = definitions.attributes(definition);
+            node.attributes = definitions.attributes(definition)?;
             for child in definitions.child_elements(definition) {
                 let name = child.attribute("", "name").unwrap_or_default().to_owned();
-                node.children.insert(name, self.add_element(definitions, child));
+                node.children.insert(name, self.add_element(definitions, child, depth + 1)?);
             }
             self.nodes[index] = node;
         }
-        index
+        Ok(index)
     }
 }
 
-/// The finding for a code that its list does not know.
-fn refusal(list: &CodeList, code: &str, line: u32, path: impl Fn() -> String) -> Option<Finding> {
-    let code = code.trim_matches(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
-    (!list.accepts(code)).then(|| Finding {
-        line,
-        path: path(),
-        rule: format!("code-list:{}", list.name),
-        message: list.refusal(code),
-    })
-}
+/// The file of elements that documents share, and that of types.
+const PARTS: &str = "parts-1.xsd";
+const COMMON: &str = "common-1.xsd";
+/// Elements inside each other, and all of them: what ours have many times over.
+const DEPTH_MAX: usize = 32;
+const NODES_MAX: usize = 10_000;
 
 /// Named types and groups, by the name that a reference uses.
 struct Definitions<'a> {
     types: BTreeMap<String, Element<'a>>,
     groups: BTreeMap<String, Element<'a>>,
+    lists: &'a CodeLists,
 }
 
 impl<'a> Definitions<'a> {
-    fn of(schemas: &[(&str, &'a XmlTree)]) -> Self {
-        let mut found = Self { types: BTreeMap::new(), groups: BTreeMap::new() };
+    fn of(schemas: &[(&str, &'a XmlTree)], lists: &'a CodeLists) -> Self {
+        let mut found = Self { types: BTreeMap::new(), groups: BTreeMap::new(), lists };
         for (prefix, tree) in schemas {
             for definition in tree.root().children() {
                 let name = format!("{prefix}{}", definition.attribute("", "name").unwrap_or_default());
@@ -150,25 +186,24 @@ impl<'a> Definitions<'a> {
     }
 
     /// Code list and meaning of a type's text: its own, else those of the type that it derives from.
-    fn value(&self, definition: Element<'a>) -> Value {
-        let inherited = derivation(definition)
+    fn value(&self, definition: Element<'a>) -> Result<Value, String> {
+        let base = derivation(definition)
             .and_then(|derived| derived.attribute("", "base"))
-            .and_then(|base| self.types.get(base))
-            .map(|base| self.value(*base))
-            .unwrap_or_default();
+            .and_then(|base| self.types.get(base));
+        let inherited = base.map_or(Ok(Value::default()), |base| self.value(*base))?;
         let own_meaning = meaning(definition);
-        Value {
-            list: annotated_list(definition).or(inherited.list),
+        Ok(Value {
+            list: annotated_list(definition, self.lists)?.or(inherited.list),
             meaning: if own_meaning.is_empty() { inherited.meaning } else { own_meaning },
-        }
+        })
     }
 
-    fn attributes(&self, definition: Element<'a>) -> BTreeMap<String, Value> {
+    fn attributes(&self, definition: Element<'a>) -> Result<BTreeMap<String, Value>, String> {
         let declaring = derivation(definition).unwrap_or(definition);
         let of_name = |attribute: Element<'a>| {
             let name = attribute.attribute("", "name")?.to_owned();
             let definition = self.types.get(attribute.attribute("", "type")?)?;
-            Some((name, self.value(*definition)))
+            Some(self.value(*definition).map(|value| (name, value)))
         };
         declaring.children().filter(|child| child.is(XS, "attribute")).filter_map(of_name).collect()
     }
@@ -196,13 +231,18 @@ fn derivation(definition: Element<'_>) -> Option<Element<'_>> {
     content.child(XS, "restriction").or_else(|| content.child(XS, "extension"))
 }
 
-/// The code list that an annotation names.
-fn annotated_list(definition: Element<'_>) -> Option<&'static CodeList> {
-    let annotation = definition.child(XS, "annotation")?;
-    let named = annotation
-        .children()
-        .find(|note| note.is(XS, "appinfo") && note.attribute("", "source") == Some(CODE_LIST_SOURCE))?;
-    Some(code_list(named.text().trim()).expect("a schema names code lists that are there; a test reads all"))
+/// The place of the code list that an annotation names.
+fn annotated_list(definition: Element<'_>, lists: &CodeLists) -> Result<Option<usize>, String> {
+    let named = definition.child(XS, "annotation").and_then(|annotation| {
+        annotation
+            .children()
+            .find(|note| note.is(XS, "appinfo") && note.attribute("", "source") == Some(CODE_LIST_SOURCE))
+    });
+    let place = |note: Element<'_>| {
+        let text = note.text();
+        lists.place(text.trim()).ok_or_else(|| format!("there is no code list {}", text.trim()))
+    };
+    named.map(place).transpose()
 }
 
 /// What an annotation says first: up to the first full stop.
@@ -214,15 +254,22 @@ fn meaning(definition: Element<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::document_type_of_code;
+    use bytes::Bytes;
+
+    use super::super::catalogue::Catalogue;
     use super::*;
+
+    fn declaration() -> &'static Shape {
+        let catalogue = Catalogue::built_in();
+        let declaration = catalogue.of_code("GOVCBR929").expect("the declaration is known");
+        declaration.compiled.shape(catalogue.code_lists()).expect("is read")
+    }
 
     fn codes(document: &str) -> Vec<(u32, String, String)> {
         let tree = XmlTree::parse(Bytes::copy_from_slice(document.as_bytes()), &XmlLimits::DOCUMENT)
             .expect("the document of the test is well-formed");
-        let mut findings = Vec::new();
-        let shape = document_type_of_code("GOVCBR929").expect("the declaration is known").shape();
-        shape.check_codes(tree.root(), &mut findings);
+        let (mut findings, lists) = (Vec::new(), Catalogue::built_in().code_lists());
+        declaration().check_codes(tree.root(), lists, "2009-12-01".parse().expect("a day"), &mut findings);
         findings.into_iter().map(|f| (f.line, f.path, f.rule)).collect()
     }
 
@@ -245,7 +292,7 @@ mod tests {
 
     #[test]
     fn meanings_are_those_of_the_schema() {
-        let shape = document_type_of_code("GOVCBR929").expect("the declaration is known").shape();
+        let shape = declaration();
         fn check(shape: &Shape, path: &str, expected: Option<&str>) {
             assert_eq!(shape.meaning(path), expected, "{path}");
         }

@@ -15,6 +15,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::codec::catalogue::Catalogue;
 use crate::routing::RuleSet;
 use crate::security::{KeyRing, SigningKeys};
 use crate::transport::TlsContext;
@@ -22,7 +23,7 @@ use crate::transport::TlsContext;
 pub use fault::{ConfigFault, SettingsRefused};
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
-pub use rules::{knows_code, read_rules};
+pub use rules::{read_catalogue, read_rules};
 pub use settings::{Identity, Listen, Settings, SigningFiles};
 
 use fault::Faults;
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The partner files.
     pub partners: Partners,
+    /// Every kind of document, and the code lists.
+    pub catalogue: Arc<Catalogue>,
     /// The rule directory.
     pub rules: Arc<RuleSet>,
     /// What it shows on connections, and whom it lets connect.
@@ -75,10 +78,19 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         check_algorithms(&settings, &partners, signing, faults);
     }
     check_mailboxes(path, &settings, &partners, faults);
-    // With a mistake among the partners, what rules say of them could not be judged.
+    // With a mistake among the partners, what rules say of them could not be judged; nor of documents with one there.
     let registry = faults.is_empty().then_some(&partners.registry);
-    let rules = rules::load(&settings.rules, registry, faults);
-    Some(Loaded { tls: tls.ok()?, signing: signing?, keys: keys?, rules: rules?, settings, partners })
+    let catalogue = rules::catalogue(settings.documents.as_deref(), faults)?;
+    let rules = rules::load(&settings.rules, &catalogue, registry, faults);
+    Some(Loaded {
+        tls: tls.ok()?,
+        signing: signing?,
+        keys: keys?,
+        catalogue,
+        rules: rules?,
+        settings,
+        partners,
+    })
 }
 
 /// Our own keys; each that cannot be used is told.

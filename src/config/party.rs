@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::fault::{ConfigFault, Faults};
 use super::partners::Partners;
 use super::reader::{Section, TomlFile};
-use super::settings::{Identity, SigningFiles, address, identity, signing, tls, url_path};
+use super::rules;
+use super::settings::{Identity, SigningFiles, address, documents, identity, signing, tls, url_path};
+use crate::codec::catalogue::Catalogue;
 use crate::model::{Agreement, Direction, Party, PartyKind, ValueError};
 use crate::transport::{Endpoint, TlsContext, TlsFiles};
 
@@ -34,6 +36,8 @@ pub struct PartySettings {
     pub api: Option<Endpoint>,
     /// The gateway and what is agreed with it.
     pub partners: Partners,
+    /// Every kind of document, and the code lists.
+    pub catalogue: Arc<Catalogue>,
 }
 
 impl PartySettings {
@@ -102,6 +106,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
             faults,
         );
     }
+    let catalogue = rules::catalogue(documents(root.table("documents", faults), faults).as_deref(), faults);
     let identity = identity?;
     let partners = Partners::of_party_file(path, &mut root, &identity, faults);
     root.finish(faults);
@@ -114,6 +119,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
         directory: directory?,
         api,
         partners,
+        catalogue: catalogue?,
     })
 }
 

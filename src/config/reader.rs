@@ -226,6 +226,12 @@ impl<'a> Section<'a> {
         self.required(key, |text| existing(&base, text), faults)
     }
 
+    /// A file that may be named, and must exist then.
+    pub(super) fn optional_file(&mut self, key: &'static str, faults: &mut Faults) -> Option<PathBuf> {
+        let base = self.directory();
+        self.optional(key, |text| existing(&base, text), faults)
+    }
+
     /// Files that must exist.
     pub(super) fn files(&mut self, key: &'static str, faults: &mut Faults) -> Vec<PathBuf> {
         let base = self.directory();

@@ -1,6 +1,8 @@
-//! The rule directory: its files, read within bounds, and the rule set that `routing` makes of them.
+//! Directories of data: the rules, and the documents that are added to those that the program carries. Their files,
+//! read within bounds, and what `routing` and `codec` make of them.
 //!
-//! Does not know what a rule is. Hidden files, such as those of version control, are no part of a directory.
+//! Does not know what a rule or a document is. Hidden files, such as those of version control, are no part of a
+//! directory.
 
 use std::fs;
 use std::io;
@@ -8,8 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault::{ConfigFault, Faults};
-use crate::codec::code_lists::code_list;
-use crate::codec::schema::document_type_of_code;
+use crate::codec::catalogue::{Catalogue, CatalogueFault};
 use crate::model::Registry;
 use crate::routing::{Known, RuleFault, RuleFiles, RuleSet, RuleSeverity};
 
@@ -32,19 +33,33 @@ pub fn read_rules(directory: &Path) -> Result<RuleFiles, Vec<ConfigFault>> {
     if faults.is_empty() { Ok(files) } else { Err(faults) }
 }
 
-/// Whether a code is known here, for the check of rules: in a code list, by its schema, or by its HS chapter.
-#[must_use]
-pub fn knows_code(list: &str, code: &str) -> bool {
-    match list {
-        "document" => document_type_of_code(code).is_some(),
-        list => code_list(list).is_some_and(|list| list.accepts(code)),
-    }
+/// The documents and code lists that the program carries, and those of a directory that adds to them.
+///
+/// # Errors
+/// Every mistake of the directory, in order of file and place.
+pub fn read_catalogue(directory: Option<&Path>) -> Result<Arc<Catalogue>, Vec<ConfigFault>> {
+    let Some(directory) = directory else { return Ok(Arc::clone(Catalogue::built_in())) };
+    let files = read_rules(directory)?;
+    let files = files.0.into_iter().map(|(name, octets)| (name, octets.into())).collect();
+    Catalogue::extended(&files).map(Arc::new).map_err(|faults| {
+        let placed = |fault: CatalogueFault| {
+            let CatalogueFault { file, line, column, message, remedy } = fault;
+            ConfigFault { file: directory.join(file), line, column, message, remedy }
+        };
+        faults.into_iter().map(placed).collect()
+    })
 }
 
-/// The rule set of a directory, checked against the partners where they are known; `None` when it has a mistake,
-/// which is told.
+/// The same; `None` when the directory has a mistake, which is told.
+pub(super) fn catalogue(directory: Option<&Path>, faults: &mut Faults) -> Option<Arc<Catalogue>> {
+    read_catalogue(directory).map_err(|list| faults.extend(list)).ok()
+}
+
+/// The rule set of a directory, checked against documents and code lists, and against the partners where they are
+/// known; `None` when it has a mistake, which is told.
 pub(super) fn load(
     directory: &Path,
+    catalogue: &Catalogue,
     registry: Option<&Registry>,
     faults: &mut Faults,
 ) -> Option<Arc<RuleSet>> {
@@ -55,7 +70,8 @@ pub(super) fn load(
             return None;
         }
     };
-    match RuleSet::load(&files, &Known { codes: &knows_code, registry }) {
+    let codes = |list: &str, code: &str| catalogue.knows(list, code);
+    match RuleSet::load(&files, &Known { codes: &codes, registry }) {
         Ok((rules, _)) => Some(rules),
         Err(list) => {
             let errors = list.into_iter().filter(|fault| fault.severity == RuleSeverity::Error);
@@ -159,7 +175,7 @@ mod tests {
             ("nothing", "A", false),
         ];
         for (list, code, expected) in cases {
-            assert_eq!(knows_code(list, code), expected, "{list} {code}");
+            assert_eq!(Catalogue::built_in().knows(list, code), expected, "{list} {code}");
         }
     }
 
@@ -168,7 +184,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules");
         for name in ["kr-agencies", "kr-import"] {
             let files = read_rules(&root.join(name)).expect("is readable");
-            let known = Known { codes: &knows_code, registry: None };
+            let codes = |list: &str, code: &str| Catalogue::built_in().knows(list, code);
+            let known = Known { codes: &codes, registry: None };
             let (rules, warnings) = RuleSet::load(&files, &known).expect("is in order");
             assert_eq!((rules.id(), warnings), (name, Vec::new()));
             let report = rules.run_tests(&files);

@@ -33,6 +33,8 @@ pub struct Settings {
     pub engine: Engine,
     /// Its store.
     pub store: StoreOptions,
+    /// The directory of documents and codes that are added to those that the program carries.
+    pub documents: Option<PathBuf>,
     /// The rule directory.
     pub rules: PathBuf,
     /// The directory of partner files.
@@ -96,6 +98,7 @@ impl Settings {
         let signing = signing(&mut root, faults);
         let engine = engine(root.table("signature", faults), faults);
         let store = store(root.table("store", faults), faults);
+        let documents = documents(root.table("documents", faults), faults);
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
         let limits = limits(root.table("limits", faults), faults);
@@ -108,6 +111,7 @@ impl Settings {
             signing,
             engine,
             store: store?,
+            documents,
             rules: rules?,
             partners: partners?,
             server,
@@ -187,6 +191,13 @@ fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> 
     };
     section.finish(faults);
     directory.map(|_| options)
+}
+
+/// The section of that name, which may be absent.
+pub(super) fn documents(mut section: Section<'_>, faults: &mut Faults) -> Option<PathBuf> {
+    let directory = section.optional_file("directory", faults);
+    section.finish(faults);
+    directory
 }
 
 fn directory(mut section: Section<'_>, faults: &mut Faults) -> Option<PathBuf> {

@@ -1,10 +1,10 @@
 //! The documents of a message, read once before it is decided about: dear, pure, stateless, so that the shell
 //! may do it in parallel (rulings 1, 2; P8).
 
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{document_code_of_root, read_document};
-use crate::codec::schema::{DocumentType, document_type_of_code};
 use crate::model::{
-    Document, DocumentCode, EbxmlError, ErrorCode, Finding, Message, MessageKind, Payload,
+    Document, DocumentCode, EbxmlError, ErrorCode, Finding, Message, MessageKind, Payload, Timestamp,
     document_code_of_role,
 };
 use crate::security::Verified;
@@ -36,29 +36,35 @@ pub enum PartContent {
     Attachment,
 }
 
-/// Reads the documents of a verified message. A payload is a document when its `xlink:role` says so, else when
+/// Reads the documents of a verified message that came at this instant. A payload is a document when its `xlink:role` says so, else when
 /// its root element does; the first one is taken for what Action names, so that its author hears what is wrong.
 #[must_use]
-pub fn read_documents(verified: &Verified) -> Documents {
+pub fn read_documents(catalogue: &Catalogue, verified: &Verified, at: Timestamp) -> Documents {
     let message = verified.message();
     match message.kind {
         MessageKind::User => {
-            let named = document_type_of_code(&message.header.action).map(DocumentType::document_code);
+            let named = catalogue.of_code(&message.header.action).map(|named| named.code.clone());
             let named = std::iter::once(named).chain(std::iter::repeat(None));
-            Documents::of(message.payloads.iter().zip(named).map(|(p, named)| read_part(p, named)).collect())
+            let parts = message.payloads.iter().zip(named);
+            Documents::of(parts.map(|(part, named)| read_part(catalogue, part, named, at)).collect())
         }
         MessageKind::Signal(_) => Documents::default(),
     }
 }
 
-fn read_part(payload: &Payload, named: Option<DocumentCode>) -> PartContent {
+fn read_part(
+    catalogue: &Catalogue,
+    payload: &Payload,
+    named: Option<DocumentCode>,
+    at: Timestamp,
+) -> PartContent {
     let of_role = payload.role.as_deref().and_then(document_code_of_role);
-    let of_root = || document_code_of_root(&payload.body).filter(|_| is_xml(&payload.media_type));
+    let of_root = || document_code_of_root(catalogue, &payload.body).filter(|_| is_xml(&payload.media_type));
     let Some(code) = of_role.or_else(of_root).or(named) else { return PartContent::Attachment };
-    if document_type_of_code(code.as_str()).is_none() {
+    if catalogue.of_code(code.as_str()).is_none() {
         return PartContent::Unknown(code);
     }
-    match read_document(&code, &payload.body) {
+    match read_document(catalogue, &code, &payload.body, at) {
         Ok(document) => PartContent::Document { code, document: Box::new(document) },
         Err(findings) => PartContent::Faulty(findings),
     }

@@ -10,7 +10,7 @@ use super::enclose::alone;
 use super::lodge::subject;
 use super::owe::about_case;
 use crate::case::{self, ReportEvent};
-use crate::codec::code_lists::code_list;
+use crate::codec::catalogue::Catalogue;
 use crate::model::{Case, DeclarationChange, Document, ErrorCode, Payload, Withdrawal};
 use crate::routing::{Addressee, EnvelopeRule};
 use crate::store::{CaseWrite, CorrelationKey, Versioned};
@@ -39,7 +39,11 @@ pub(super) fn withdraw(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     let outstanding = case::withdraw(&mut changed, withdrawal)
         .map_err(|fault| Decline::refuse(ErrorCode::Inconsistent, at(payload), fault.to_string()))?;
     let mut step = accept(inbound, Some(&changed.id));
-    let meaning = code_list("withdrawal-reason").and_then(|list| list.meaning(reason)).unwrap_or_default();
+    let meaning = Catalogue::built_in()
+        .code_lists()
+        .get("withdrawal-reason")
+        .and_then(|list| list.meaning(reason))
+        .unwrap_or_default();
     let words = text.as_deref().unwrap_or(meaning);
     let told = format!("declaration {declaration} is withdrawn, reason {reason}: {words}");
     step.audit.push(about_case(entry(desk.now, EventCode::CaseWithdrawn, told), inbound, &changed.id));

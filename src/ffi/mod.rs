@@ -9,14 +9,15 @@ pub use xmlsec::{
     VerifiedSignature, XML_PART_BYTES_MAX, XmlSec, XmlSecError,
 };
 pub use xsd::{
-    DOCUMENT_BYTES_MAX, FINDINGS_MAX, PathPrefixes, Schema, SchemaError, SchemaFiles, SchemaFinding,
+    DOCUMENT_BYTES_MAX, FINDINGS_MAX, PathPrefixes, Schema, SchemaError, SchemaFault, SchemaFiles,
+    SchemaFinding,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FILES: SchemaFiles = &[
+    const FILES: [(&str, &[u8]); 2] = [
         (
             "main.xsd",
             br#"<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:c="urn:c" targetNamespace="urn:t">
@@ -39,8 +40,10 @@ mod tests {
         let certificate = openssl::x509::X509::from_pem(certificate).expect("a certificate");
         let key = certificate.public_key().and_then(|key| key.public_key_to_der()).expect("its key");
         let key = PublicKey::from_spki_der(&key).expect("a public key");
+        let files = FILES.map(|(name, octets)| (name.to_owned(), bytes::Bytes::from_static(octets)));
+        let files: SchemaFiles = std::sync::Arc::new(files.into());
         let compile = || {
-            let schema = Schema::compile("main.xsd", FILES, &[]).expect("compiles");
+            let schema = Schema::compile("main.xsd", &files, &[]).expect("compiles");
             assert_eq!(schema.validate(b"<Count xmlns='urn:t'>1</Count>"), []);
             assert_eq!(schema.validate(b"<Count xmlns='urn:t'>one</Count>").len(), 1);
         };

@@ -1,5 +1,5 @@
 //! XML Schema validation by libxml2 2.9: a schema is compiled once, shared by every thread, and only ever
-//! reads files that are embedded in the program.
+//! reads files that it was handed: those embedded in the program, and those of a checked catalogue.
 //!
 //! Promises: nothing is opened while a schema is compiled or a document is validated, neither file nor
 //! network (S5, S9); `HUGE` and `NOENT` are never set; all findings of a document are told at once, each with
@@ -10,9 +10,12 @@
 //! refused, and so is a document over [`DOCUMENT_BYTES_MAX`].
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::Once;
+use std::sync::{Arc, Once};
+
+use bytes::Bytes;
 
 use super::libxml2::{
     Document, ELEMENT_NODE, Fault, ParseFault, Redirect, StructuredErrorHandler, XmlDoc, XmlError, XmlNode,
@@ -28,8 +31,8 @@ pub const FINDINGS_MAX: usize = 100;
 /// The longest message or path of a finding, in characters.
 const TEXT_CHARS_MAX: usize = 400;
 
-/// Files that a schema may be made of: path below `schemas/`, octets.
-pub type SchemaFiles = &'static [(&'static str, &'static [u8])];
+/// Files that a schema may be made of: path below `schemas/`, octets. Cheap to clone.
+pub type SchemaFiles = Arc<BTreeMap<String, Bytes>>;
 
 /// One way in which a document breaks its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,14 +48,30 @@ pub struct SchemaFinding {
     pub path: String,
 }
 
-/// Why a schema does not compile. Ours are embedded: this is a fault of the program, not of a document.
+/// Why a schema does not compile: a fault of whoever wrote it, not of a document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("schema {entry} does not compile: {}", faults.join("; "))]
+#[error("schema {entry} does not compile: {}", told(faults))]
 pub struct SchemaError {
     /// The entry file.
     pub entry: String,
     /// What libxml2 said, in order.
-    pub faults: Vec<String>,
+    pub faults: Vec<SchemaFault>,
+}
+
+/// One thing that is wrong with a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaFault {
+    /// The file, as it is called among the files of the schema; empty when libxml2 names none.
+    pub file: String,
+    /// Line, from 1; 0 when libxml2 names none.
+    pub line: u32,
+    /// A plain sentence.
+    pub message: String,
+}
+
+fn told(faults: &[SchemaFault]) -> String {
+    let one = |SchemaFault { file, line, message }: &SchemaFault| format!("{file}:{line}: {message}");
+    faults.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Namespaces and the prefixes that paths show for them; an element of another namespace shows none.
@@ -77,15 +96,15 @@ impl Schema {
     ///
     /// # Errors
     /// [`SchemaError`] with everything that libxml2 found wrong, a missing file included.
-    pub fn compile(entry: &str, files: SchemaFiles, prefixes: PathPrefixes) -> Result<Self, SchemaError> {
+    pub fn compile(entry: &str, files: &SchemaFiles, prefixes: PathPrefixes) -> Result<Self, SchemaError> {
         register_embedded_input();
         let refuse = |faults| SchemaError { entry: entry.to_owned(), faults };
         let url = CString::new(format!("{SCHEME}{entry}"))
-            .map_err(|_| refuse(vec!["its name holds a NUL".to_owned()]))?;
-        let mut faults: Vec<String> = Vec::new();
+            .map_err(|_| refuse(vec![fault_of(entry, "its name holds a NUL")]))?;
+        let mut faults: Vec<SchemaFault> = Vec::new();
         let collector = &raw mut faults;
         // SAFETY: `faults` lives until `embedded` is closed.
-        let embedded = unsafe { EmbeddedInput::open(files, collector) };
+        let embedded = unsafe { EmbeddedInput::open(Arc::clone(files), collector) };
         // SAFETY: `url` outlives the context; the context is freed below and `xmlSchemaParse` keeps nothing
         // of it; the collector's `faults` lives until `embedded` is closed.
         let schema = unsafe {
@@ -97,7 +116,8 @@ impl Schema {
         };
         let missed = embedded.close();
         let schema = NonNull::new(schema).map(|compiled| Self { compiled, prefixes });
-        faults.extend(missed.into_iter().map(|name| format!("{name} is not among the embedded files")));
+        let missing = |name: String| fault_of(entry, &format!("{name} is not among the embedded files"));
+        faults.extend(missed.into_iter().map(missing));
         match schema {
             Some(schema) if faults.is_empty() => Ok(schema),
             _ => Err(refuse(faults)),
@@ -134,6 +154,11 @@ impl Drop for Schema {
         // SAFETY: made by `xmlSchemaParse`, owned by this value alone.
         unsafe { xmlSchemaFree(self.compiled.as_ptr()) }
     }
+}
+
+/// A fault of a schema as a whole.
+fn fault_of(file: &str, message: &str) -> SchemaFault {
+    SchemaFault { file: file.to_owned(), line: 0, message: message.to_owned() }
 }
 
 fn read(octets: &[u8]) -> Result<Document, SchemaFinding> {
@@ -201,15 +226,15 @@ unsafe extern "C" fn collect_finding(collector: *mut c_void, error: *const XmlEr
 
 unsafe extern "C" fn collect_fault(collector: *mut c_void, error: *const XmlError) {
     // SAFETY: `compile` passes its list of faults, and libxml2 an error that lives during this call.
-    let parts = unsafe { (collector.cast::<Vec<String>>().as_mut(), error.as_ref()) };
+    let parts = unsafe { (collector.cast::<Vec<SchemaFault>>().as_mut(), error.as_ref()) };
     if let (Some(faults), Some(error)) = parts
         && faults.len() < FINDINGS_MAX
     {
         let finding = finding_of(error, &[]);
         // SAFETY: the name of the file is null or NUL-terminated, and lives as long as the error.
         let file = unsafe { text(error.file) };
-        let file = file.strip_prefix(SCHEME).unwrap_or(file);
-        faults.push(format!("{file}:{}: {}", finding.line, finding.message));
+        let file = file.strip_prefix(SCHEME).unwrap_or(file).to_owned();
+        faults.push(SchemaFault { file, line: finding.line, message: finding.message });
     }
 }
 
@@ -335,7 +360,7 @@ struct EmbeddedInput(Redirect);
 impl EmbeddedInput {
     /// # Safety
     /// `faults` outlives the value.
-    unsafe fn open(files: SchemaFiles, faults: *mut Vec<String>) -> Self {
+    unsafe fn open(files: SchemaFiles, faults: *mut Vec<SchemaFault>) -> Self {
         EMBEDDED.set(Some((files, Vec::new())));
         // SAFETY: the collector is what `collect_fault` expects, and lives as the caller promises.
         Self(unsafe { Redirect::new(faults.cast(), collect_fault) })
@@ -370,31 +395,29 @@ unsafe extern "C" fn input_open(name: *const c_char) -> *mut c_void {
     let name = unsafe { text(name) };
     let octets = EMBEDDED.with_borrow_mut(|embedded| {
         let (files, missed) = embedded.as_mut()?;
-        let found = name.strip_prefix(SCHEME).and_then(|path| files.iter().find(|(name, _)| *name == path));
+        let found = name.strip_prefix(SCHEME).and_then(|path| files.get(path)).cloned();
         if found.is_none() {
             missed.push(name.to_owned());
         }
-        found.map(|(_, octets)| *octets)
+        found
     });
     Box::into_raw(Box::new(octets.unwrap_or_default())).cast()
 }
 
 unsafe extern "C" fn input_read(input: *mut c_void, buffer: *mut c_char, length: c_int) -> c_int {
     // SAFETY: `input` is the box that `input_open` made, and this thread is the only one that reads it.
-    let (Some(rest), Ok(room)) = (unsafe { input.cast::<&'static [u8]>().as_mut() }, usize::try_from(length))
-    else {
+    let (Some(rest), Ok(room)) = (unsafe { input.cast::<Bytes>().as_mut() }, usize::try_from(length)) else {
         return -1;
     };
-    let (chunk, left) = rest.split_at(room.min(rest.len()));
+    let chunk = rest.split_to(room.min(rest.len()));
     // SAFETY: libxml2 gives a buffer of `length` octets, of which at most that many are written.
     unsafe { ptr::copy_nonoverlapping(chunk.as_ptr(), buffer.cast(), chunk.len()) };
-    *rest = left;
     c_int::try_from(chunk.len()).unwrap_or(-1)
 }
 
 unsafe extern "C" fn input_close(input: *mut c_void) -> c_int {
     // SAFETY: libxml2 closes once what `input_open` made.
-    drop(unsafe { Box::from_raw(input.cast::<&'static [u8]>()) });
+    drop(unsafe { Box::from_raw(input.cast::<Bytes>()) });
     0
 }
 
@@ -447,11 +470,15 @@ mod tests {
     const COMMON: &[u8] = br#"<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:c">
         <xs:simpleType name="CodeType"><xs:restriction base="xs:token"><xs:pattern value="[A-Z]{2}"/>
         </xs:restriction></xs:simpleType></xs:schema>"#;
-    const FILES: SchemaFiles = &[("main.xsd", MAIN), ("sub/common.xsd", COMMON)];
+
+    fn files(main: impl Into<Bytes>) -> SchemaFiles {
+        let common = Bytes::from_static(COMMON);
+        Arc::new([("main.xsd".to_owned(), main.into()), ("sub/common.xsd".to_owned(), common)].into())
+    }
 
     fn findings(document: &str) -> Vec<(u32, i32, String, String)> {
-        let schema =
-            Schema::compile("main.xsd", FILES, &[("urn:t", "t")]).expect("the schema of the test compiles");
+        let schema = Schema::compile("main.xsd", &files(MAIN), &[("urn:t", "t")])
+            .expect("the schema of the test compiles");
         let found = schema.validate(document.as_bytes());
         found.into_iter().map(|f| (f.line, f.code, f.path, f.message)).collect()
     }
@@ -515,21 +542,20 @@ mod tests {
     fn only_embedded_files_are_read_s5_s9() {
         fn check(location: &str, expected: &str) {
             let text = String::from_utf8_lossy(MAIN).replace("sub/common.xsd", location);
-            let files = vec![("main.xsd", &*text.into_bytes().leak())].leak();
-            let error = Schema::compile("main.xsd", files, &[]).expect_err("an import goes nowhere");
-            assert!(error.faults.iter().any(|f| f.contains(expected)), "{location}: {error}");
+            let error = Schema::compile("main.xsd", &files(text), &[]).expect_err("an import goes nowhere");
+            assert!(error.faults.iter().any(|f| f.message.contains(expected)), "{location}: {error}");
         }
         check("sub/other.xsd", "gwanmun-schema:///sub/other.xsd is not among the embedded files");
         check("/etc/passwd", "is not among the embedded files");
         check("file:///etc/passwd", "file:///etc/passwd is not among the embedded files");
         check("http://127.0.0.1:9/x.xsd", "http://127.0.0.1:9/x.xsd is not among the embedded files");
-        assert!(Schema::compile("nothing.xsd", FILES, &[]).is_err());
+        assert!(Schema::compile("nothing.xsd", &files(MAIN), &[]).is_err());
     }
 
     #[test]
     fn one_schema_serves_many_threads() {
-        let schema =
-            Schema::compile("main.xsd", FILES, &[("urn:t", "t")]).expect("the schema of the test compiles");
+        let schema = Schema::compile("main.xsd", &files(MAIN), &[("urn:t", "t")])
+            .expect("the schema of the test compiles");
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

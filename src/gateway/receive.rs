@@ -42,7 +42,7 @@ impl Received {
         let wire = Wire { content_type: &content_type, body: &body, peer: Some(peer) };
         match open(&wire, &in_force.trust, received_at) {
             Ok(verified) => {
-                let documents = read_documents(&verified);
+                let documents = read_documents(&in_force.catalogue, &verified, received_at);
                 Event::Arrived(Box::new(Arrival {
                     verified,
                     documents,

@@ -15,7 +15,7 @@ use super::shelf::{Activation, Schedule, Shelf, ShelfError, load};
 use super::show::{Query, Unanswered};
 use crate::config::Loaded;
 use crate::model::{Digest, TimelineEntry, Timestamp};
-use crate::routing::{RuleFault, RuleFiles, RuleSet};
+use crate::routing::{Known, RuleFault, RuleFiles, RuleSet};
 use crate::store::{Batch, Store};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
@@ -54,13 +54,15 @@ pub(super) fn with_directory(
     asked_by: &str,
 ) -> Result<(Shelf, Schedule), NotActivated> {
     let (asked_at, rules) = (now(), &loaded.rules);
-    let (registry, known) = (&loaded.partners.registry, std::slice::from_ref(rules));
+    let codes = |list: &str, code: &str| loaded.catalogue.knows(list, code);
+    let known = &Known { codes: &codes, registry: Some(&loaded.partners.registry) };
+    let at_hand = std::slice::from_ref(rules);
     if !shelf.is_new_in_directory(rules) {
-        return Ok((shelf.clone(), shelf.schedule(asked_at, registry, known)?));
+        return Ok((shelf.clone(), shelf.schedule(asked_at, known, at_hand)?));
     }
     let activation = Activation { of_directory: true, ..activation(rules, asked_at, asked_at, asked_by) };
     let next = shelf.with(activation.clone());
-    let schedule = next.schedule(asked_at, registry, known)?;
+    let schedule = next.schedule(asked_at, known, at_hand)?;
     settle(store, shelf, &next, &activation, rules)?;
     Ok((next, schedule))
 }
@@ -152,12 +154,14 @@ fn activated(shared: &Shared, request: &Request) -> Result<Activation, NotActiva
             .ok_or_else(|| NotActivated::Wrong("what was sent is no archive of rules".to_owned()))?,
     };
     let in_force = shared.in_force.load();
-    let registry = &in_force.trust.registry;
-    let rules = load(&files, registry).map_err(NotActivated::Faults)?;
+    let codes = |list: &str, code: &str| in_force.catalogue.knows(list, code);
+    let known = &Known { codes: &codes, registry: Some(&in_force.trust.registry) };
+    let rules = load(&files, known).map_err(NotActivated::Faults)?;
     let activation = activation(&rules, at.unwrap_or(asked_at), asked_at, &request.peer.to_string());
     let next = shelf.with(activation.clone());
-    let known: Vec<Arc<RuleSet>> = in_force.schedule.load().sets().chain([&rules]).map(Arc::clone).collect();
-    let schedule = next.schedule(asked_at, registry, &known)?;
+    let at_hand: Vec<Arc<RuleSet>> =
+        in_force.schedule.load().sets().chain([&rules]).map(Arc::clone).collect();
+    let schedule = next.schedule(asked_at, known, &at_hand)?;
     settle(&*shared.store, &shelf, &next, &activation, &rules)?;
     in_force.schedule.store(Arc::new(schedule));
     *shared.shelf.lock().unwrap_or_else(PoisonError::into_inner) = next;

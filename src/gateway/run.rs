@@ -19,7 +19,6 @@ use super::receive::receive;
 use super::rules;
 use super::send::send_all;
 use super::shared::{InForce, Shared, now};
-use crate::codec::schema::compile_schemas;
 use crate::config::Loaded;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::telemetry::{EventCode, Metrics};
@@ -97,7 +96,7 @@ impl Gateway {
         settings_file: &Path,
         loaded: Loaded,
     ) -> Result<Self, StartError> {
-        compile_schemas();
+        loaded.catalogue.make_ready();
         let settings = loaded.settings.clone();
         let metrics = Metrics::new();
         metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));

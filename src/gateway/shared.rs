@@ -10,6 +10,7 @@ use super::agenda::Agenda;
 use super::lanes::{Held, Lane, Lanes};
 use super::questions::Questions;
 use super::shelf::{Schedule, Shelf};
+use crate::codec::catalogue::Catalogue;
 use crate::config::{Loaded, Settings};
 use crate::engine::{Context, Own, Places};
 use crate::model::{PartyKey, Timestamp};
@@ -24,6 +25,8 @@ pub(super) struct InForce {
     pub(super) settings: Settings,
     own: Own,
     pub(super) trust: Trust,
+    /// Every kind of document, and the code lists.
+    pub(super) catalogue: Arc<Catalogue>,
     /// Which rules count when; an activation replaces it alone.
     pub(super) schedule: ArcSwap<Schedule>,
     pub(super) keys: SigningKeys,
@@ -32,7 +35,7 @@ pub(super) struct InForce {
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
     pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
-        let Loaded { settings, partners, tls, signing, keys, .. } = loaded;
+        let Loaded { settings, partners, catalogue, tls, signing, keys, .. } = loaded;
         let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
@@ -43,7 +46,7 @@ impl InForce {
         };
         let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
         let schedule = ArcSwap::from_pointee(schedule);
-        (Self { settings, own, trust, schedule, keys: signing }, tls)
+        (Self { settings, own, trust, catalogue, schedule, keys: signing }, tls)
     }
 
     /// The pure core's surroundings, under the rules that count.

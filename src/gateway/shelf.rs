@@ -17,8 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::knows_code;
-use crate::model::{Digest, Registry, Timestamp};
+use crate::model::{Digest, Timestamp};
 use crate::routing::{Known, RuleFault, RuleFiles, RuleSet, RuleSeverity};
 
 /// Activations that are kept; beyond, the oldest ones that are no longer in force go.
@@ -173,20 +172,20 @@ impl Shelf {
         next
     }
 
-    /// The sets that count from an instant on, each checked against the partners; `known` ones are not read again.
+    /// The sets that count from an instant on, each checked against what is known; those at hand are not read again.
     pub(super) fn schedule(
         &self,
         now: Timestamp,
-        registry: &Registry,
-        known: &[Arc<RuleSet>],
+        known: &Known<'_>,
+        at_hand: &[Arc<RuleSet>],
     ) -> Result<Schedule, ShelfError> {
         let in_force = self.in_force(now);
         let later = self.activations.iter().filter(|activation| activation.at > now);
         let mut sets = Vec::new();
         for Activation { at, rules, .. } in in_force.into_iter().chain(later) {
-            let set = match known.iter().find(|set| set.digest() == *rules) {
+            let set = match at_hand.iter().find(|set| set.digest() == *rules) {
                 Some(set) => Arc::clone(set),
-                None => load(&self.files(*rules)?, registry).map_err(|faults| ShelfError::Refused {
+                None => load(&self.files(*rules)?, known).map_err(|faults| ShelfError::Refused {
                     rules: *rules,
                     at: *at,
                     faults,
@@ -223,9 +222,9 @@ impl Shelf {
     }
 }
 
-/// A set, checked against the partners; its mistakes, when it has some.
-pub(super) fn load(files: &RuleFiles, registry: &Registry) -> Result<Arc<RuleSet>, Vec<RuleFault>> {
-    let loaded = RuleSet::load(files, &Known { codes: &knows_code, registry: Some(registry) });
+/// A set, checked against what is known; its mistakes, when it has some.
+pub(super) fn load(files: &RuleFiles, known: &Known<'_>) -> Result<Arc<RuleSet>, Vec<RuleFault>> {
+    let loaded = RuleSet::load(files, known);
     loaded.map(|(rules, _)| rules).map_err(|mut faults| {
         faults.retain(|fault| fault.severity == RuleSeverity::Error);
         faults
@@ -246,6 +245,8 @@ mod tests {
 
     use super::*;
 
+    const KNOWN: Known<'_> = Known { codes: &|_, _| true, registry: None };
+
     /// A set without rows, of this revision.
     fn set(revision: u32) -> Arc<RuleSet> {
         let toml = format!(
@@ -255,7 +256,7 @@ mod tests {
         let table = "id,from,until,hs,law,agency,application,result\n".to_owned();
         let files = [("ruleset.toml", toml), ("r.csv", table)];
         let files = RuleFiles(BTreeMap::from(files.map(|(name, text)| (name.to_owned(), text.into_bytes()))));
-        load(&files, &Registry::default()).expect("in order")
+        load(&files, &KNOWN).expect("in order")
     }
 
     fn at(second: i64) -> Timestamp {
@@ -293,7 +294,7 @@ mod tests {
             let shelf = shelf(world.path(), activations);
             let again = Shelf::open(world.path().to_owned()).expect("opens");
             assert_eq!(shelf.activations, again.activations);
-            let schedule = again.schedule(at(counts[0].0), &Registry::default(), &[]).expect("can be used");
+            let schedule = again.schedule(at(counts[0].0), &KNOWN, &[]).expect("can be used");
             for (second, revision) in counts {
                 let rules = set(*revision).digest();
                 assert_eq!(schedule.rules(at(*second)).digest(), rules, "{activations:?} at {second}");
@@ -325,7 +326,7 @@ mod tests {
     fn damage_is_told_and_a_set_that_is_not_needed_is_not_read() {
         let world = tempfile::tempdir().expect("makes a directory");
         let shelf = shelf(world.path(), &[(1, 0, 0), (2, 10, 10)]);
-        let schedule = |second| shelf.schedule(at(second), &Registry::default(), &[]);
+        let schedule = |second| shelf.schedule(at(second), &KNOWN, &[]);
         let damage = |rules: &RuleSet| {
             fs::write(world.path().join(rules.digest().to_string()), "ruleset").expect("writes");
         };
@@ -336,7 +337,7 @@ mod tests {
         assert!(
             schedule(10).is_err_and(|error| error.to_string().contains("is damaged: its octets have digest"))
         );
-        assert!(shelf.schedule(at(10), &Registry::default(), &[set(2)]).is_ok(), "it is in the directory");
+        assert!(shelf.schedule(at(10), &KNOWN, &[set(2)]).is_ok(), "it is in the directory");
         shelf.keep(&set(2)).expect("is kept");
         assert!(schedule(10).is_ok(), "keeping it again mends it");
         fs::write(world.path().join(LIST), "[").expect("writes");
@@ -373,6 +374,6 @@ mod tests {
         assert_eq!(shelf.digests(&set(2).digest().to_string()), [set(2).digest()]);
         assert_eq!(shelf.digests("zz"), []);
         let files = shelf.files(set(1).digest()).expect("is there");
-        assert_eq!(load(&files, &Registry::default()).expect("in order").digest(), set(1).digest());
+        assert_eq!(load(&files, &KNOWN).expect("in order").digest(), set(1).digest());
     }
 }

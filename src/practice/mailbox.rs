@@ -196,7 +196,7 @@ impl Desk {
     }
 
     fn tell(&self, id: &DeliveryId, directory: &Path, message: &Message, out: &mut dyn Write) -> Result<()> {
-        let document = read_first(message);
+        let document = read_first(&self.partner.settings().catalogue, message, now());
         let about = document.as_ref().and_then(role::about);
         let says = match (&document, &message.error_list) {
             (Some(document), _) => role::gist(document),

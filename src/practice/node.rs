@@ -19,13 +19,13 @@ use tokio::time::sleep;
 use super::journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
 use super::partner::{Letter, Outgoing, Partner};
 use super::role::{self, Owed, Play};
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{read_document, write_customs_notice, write_notice, write_result};
 use crate::codec::envelope::encode_fault;
-use crate::codec::schema::document_type_of_code;
 use crate::model::{
-    Agreement, ContentId, ConversationId, Digest, Document, EbxmlError, ErrorCode, Message, MessageHeader,
-    MessageId, MessageKind, MessageStatus, Payload, Sealed, SignalAction, StatusBody, StatusResponse,
-    SyncReplyMode, Timestamp, role_of_document_code,
+    Agreement, ContentId, ConversationId, Digest, Document, DocumentCode, EbxmlError, ErrorCode, Message,
+    MessageHeader, MessageId, MessageKind, MessageStatus, Payload, Sealed, SignalAction, StatusBody,
+    StatusResponse, SyncReplyMode, Timestamp, role_of_document_code,
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
@@ -175,7 +175,7 @@ impl Desk {
     /// Goes on after a restart: messages without an end are sent on, answers that were never made are made.
     fn resume(self: &Arc<Self>, unfinished: Unfinished) {
         for received in unfinished.received {
-            let owed = self.owed_for(read_again(&received).as_ref(), &received);
+            let owed = self.owed_for(read_again(self.catalogue(), &received).as_ref(), &received);
             let missing = owed.into_iter().filter(|owed| {
                 let id = self.id_of(&received.message_id, owed.step);
                 !unfinished.sent.contains_key(&id)
@@ -332,7 +332,7 @@ impl Desk {
         let id = self.partner.id_from(&["acknowledgment", message.header.data.message_id.as_str()]);
         let receipt = msh::acknowledge(message, &agreement.own(), id, signed.unwrap_or_default(), now);
         let answer = self.partner.seal_answer(&receipt, agreement)?;
-        let document = read_first(message);
+        let document = read_first(self.catalogue(), message, now);
         let received = received(message, document.as_ref(), content, octets_of(&answer), now);
         let place = self.journal.append(&Entry::Received(received.clone())).await?;
         let response = match signed {
@@ -421,11 +421,27 @@ impl Desk {
         });
     }
 
+    /// Every kind of document that we know.
+    fn catalogue(&self) -> &Catalogue {
+        &self.partner.settings().catalogue
+    }
+
+    /// Of the results that answer an application, the one that is agreed for us to send.
+    fn result_of(&self, application: &DocumentCode) -> DocumentCode {
+        let settings = self.partner.settings();
+        let form = self.catalogue().of_code(application.as_str());
+        let mut answers = form.iter().flat_map(|form| &form.answers);
+        let agreed = answers.find(|answer| settings.service_of(answer.as_str()).is_some());
+        agreed.unwrap_or(application).clone()
+    }
+
     /// Writes and seals an owed message.
     fn write(&self, owed: &Owed, cause: &Cause) -> Result<Sent> {
         let now = (self.clock)();
-        let document = role::document_of(owed, &cause.message_id, cause.came, now);
-        let (code, text) = (role::code_of(&document), write(&document)?);
+        let result_of = |application: &DocumentCode| self.result_of(application);
+        let document = role::document_of(owed, &cause.message_id, cause.came, now, &result_of);
+        let text = write(self.catalogue(), &document)?;
+        let code = role::code_of(&document);
         let action: Arc<str> = code.as_str().into();
         let service = self.partner.settings().service_of(&action);
         let message_id = self.id_of(&cause.message_id, owed.step);
@@ -506,9 +522,9 @@ impl Desk {
 }
 
 /// The octets of a document that a partner writes.
-fn write(document: &Document) -> Result<String> {
+fn write(catalogue: &Catalogue, document: &Document) -> Result<String> {
     match document {
-        Document::Result(result) => Ok(write_result(result)),
+        Document::Result(result) => Ok(write_result(catalogue, result)),
         Document::Notice(notice) => Ok(write_notice(notice)),
         Document::Customs(notice) => Ok(write_customs_notice(notice)),
         _ => anyhow::bail!("partners do not write {}", role::code_of(document)),
@@ -540,17 +556,17 @@ struct Taken {
 }
 
 /// The document of a message, its first payload, as far as it can be read.
-pub(super) fn read_first(message: &Message) -> Option<Document> {
-    read(&message.header.action, &message.payloads.first()?.body)
+pub(super) fn read_first(catalogue: &Catalogue, message: &Message, now: Timestamp) -> Option<Document> {
+    read(catalogue, &message.header.action, &message.payloads.first()?.body, now)
 }
 
-fn read_again(received: &Received) -> Option<Document> {
-    read(&received.action, received.text.as_deref()?.as_bytes())
+fn read_again(catalogue: &Catalogue, received: &Received) -> Option<Document> {
+    read(catalogue, &received.action, received.text.as_deref()?.as_bytes(), received.time)
 }
 
-fn read(action: &str, octets: &[u8]) -> Option<Document> {
-    let code = document_type_of_code(action)?.document_code();
-    read_document(&code, octets).ok()
+fn read(catalogue: &Catalogue, action: &str, octets: &[u8], at: Timestamp) -> Option<Document> {
+    let code = catalogue.of_code(action)?.code.clone();
+    read_document(catalogue, &code, octets, at).ok()
 }
 
 /// The journal entry of a message.

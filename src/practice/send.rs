@@ -18,7 +18,7 @@ use super::command::{load, now};
 use super::journal::{Ending, Entry, Journal, Received};
 use super::partner::{Letter, Partner};
 use super::question::Question;
-use crate::codec::schema::document_type_of_root;
+use crate::codec::catalogue::Catalogue;
 use crate::codec::xml::{XmlLimits, XmlTree};
 use crate::model::{
     ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, SyncReplyMode, Timestamp,
@@ -113,7 +113,7 @@ impl SendArgs {
         let mut enclosed = Vec::with_capacity(self.files.len());
         let mut payloads = Vec::with_capacity(self.files.len());
         for file in &self.files {
-            let (told, payload) = enclose(file, &settings.identity.domain)?;
+            let (told, payload) = enclose(&settings.catalogue, file, &settings.identity.domain)?;
             enclosed.push(told);
             payloads.push(payload);
         }
@@ -240,12 +240,12 @@ impl Received {
 }
 
 /// A file as a payload, and what is said of it.
-fn enclose(file: &Path, domain: &str) -> Result<(Enclosed, Payload)> {
+fn enclose(catalogue: &Catalogue, file: &Path, domain: &str) -> Result<(Enclosed, Payload)> {
     let octets = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let body = Bytes::from(octets);
     let name = file.file_name().and_then(|name| name.to_str()).context("a file name that is text")?;
     let content_id = ContentId::new(format!("{name}@{domain}"))?;
-    let (code, number) = identify(&body).unzip();
+    let (code, number) = identify(catalogue, &body).unzip();
     let role = code.as_ref().map(|code| role_of_document_code(code).into());
     let media_type: &str = if code.is_some() { "application/xml" } else { media_type_of(file) };
     let digest = Digest::of(&body);
@@ -256,11 +256,11 @@ fn enclose(file: &Path, domain: &str) -> Result<(Enclosed, Payload)> {
 }
 
 /// The code and number of a document of the gateway, read from its root without checking anything else.
-fn identify(octets: &Bytes) -> Option<(DocumentCode, Option<String>)> {
+fn identify(catalogue: &Catalogue, octets: &Bytes) -> Option<(DocumentCode, Option<String>)> {
     let tree = XmlTree::parse(octets.clone(), &XmlLimits::DOCUMENT).ok()?;
     let root = tree.root();
     let (namespace, local) = root.name();
-    let code = document_type_of_root(namespace, local)?.document_code();
+    let code = catalogue.of_root(namespace, local)?.code.clone();
     let number = root.child(namespace, "ID").map(|id| id.text().trim().to_owned());
     Some((code, number.filter(|number| !number.is_empty())))
 }
@@ -289,7 +289,8 @@ mod tests {
             let directory = tempfile::tempdir().expect("makes a directory");
             let file = directory.path().join(name);
             std::fs::write(&file, content).expect("writes");
-            let (enclosed, payload) = enclose(&file, "broker.example").expect("is enclosed");
+            let (enclosed, payload) =
+                enclose(Catalogue::built_in(), &file, "broker.example").expect("is enclosed");
             assert_eq!(enclosed.code.as_ref().map(DocumentCode::as_str), code, "{name}");
             assert_eq!(enclosed.number.as_deref(), number, "{name}");
             assert_eq!(&*payload.media_type, media_type, "{name}");

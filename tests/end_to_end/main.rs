@@ -8,6 +8,7 @@ mod activation;
 mod configuration;
 mod connection;
 mod correspondent;
+mod eighteenth;
 mod failed_store;
 mod forgery;
 mod inside;

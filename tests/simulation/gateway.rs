@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::codec::envelope::{decode_fault, encode_fault};
 use gwanmun::engine::{
     Action, Arrival, Context, Event, Own, Pending, Places, Ready, Refused, Reply, decide, needs,
@@ -190,7 +191,7 @@ impl World {
         let wire = Wire { content_type: &content_type, body: &body, peer: Some(certificate(from)) };
         match open(&wire, &site.trust, received_at) {
             Ok(verified) => {
-                let documents = read_documents(&verified);
+                let documents = read_documents(Catalogue::built_in(), &verified, received_at);
                 Event::Arrived(Box::new(Arrival {
                     verified,
                     documents,

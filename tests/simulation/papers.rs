@@ -1,6 +1,7 @@
 //! The documents that partners write, with the codec's own writers.
 
 use bytes::Bytes;
+use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::codec::document::{
     read_document, write_application, write_customs_notice, write_declaration, write_notice, write_result,
 };
@@ -97,7 +98,7 @@ pub(crate) fn result(of: &str, number: &str, application: &str, outcome: Outcome
         remarks: None,
         items: Vec::new(),
     };
-    document(of, number, write_result(&result))
+    document(of, number, write_result(Catalogue::built_in(), &result))
 }
 
 pub(crate) fn notice(number: &str, application: &str, kind: NoticeKind, now: Timestamp) -> Payload {
@@ -134,5 +135,7 @@ pub(crate) fn customs_notice(
 
 /// What a handed-on message is about.
 pub(crate) fn read(action: &str, payload: &Payload) -> Result<Document, String> {
-    read_document(&code(action), &payload.body).map_err(|findings| format!("{findings:?}"))
+    let at = "2009-12-01T10:00:00+09:00".parse().expect("an instant");
+    read_document(Catalogue::built_in(), &code(action), &payload.body, at)
+        .map_err(|findings| format!("{findings:?}"))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use gwanmun::codec::schema::document_type_of_code;
+use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::routing::{Known, RuleFiles, RuleSet};
 
 /// The rule set.
@@ -13,7 +13,7 @@ pub(crate) fn rule_set() -> Arc<RuleSet> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-import");
     let mut files = BTreeMap::new();
     read(&root, "", &mut files);
-    let codes = |list: &str, code: &str| list != "document" || document_type_of_code(code).is_some();
+    let codes = |list: &str, code: &str| list != "document" || Catalogue::built_in().knows(list, code);
     let known = Known { codes: &codes, registry: None };
     let (rules, _) =
         RuleSet::load(&RuleFiles(files), &known).expect("the rules that are shipped have no fault");

@@ -119,7 +119,7 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
         Some(rules) => rules.canonicalize().with_context(|| format!("cannot find {}", rules.display()))?,
         None => worked_rules(directory)?,
     };
-    let cast = cast(rule_set(&rules)?.as_ref());
+    let cast = cast(rule_set(&rules, None)?.as_ref());
     let names = std::iter::once("gateway").chain(cast.iter().map(|actor| actor.name.as_str()));
     let practice = PracticeOptions {
         parties: names.map(str::to_owned).collect(),
@@ -534,15 +534,16 @@ mod tests {
             let text = fs::read_to_string(file).expect("is there");
             assert!(!text.contains('@') || text.contains("@broker.practice"), "{}", file.display());
             assert!(text.contains(&second.declaration), "{}", file.display());
-            let root = crate::codec::schema::document_types()
-                .iter()
-                .find(|document| text.contains(&format!("xmlns=\"{}\"", document.namespace)));
-            let tree = crate::codec::xml::XmlTree::parse(
-                text.clone().into(),
-                &crate::codec::xml::XmlLimits::DOCUMENT,
+            let catalogue = crate::codec::catalogue::Catalogue::built_in();
+            let code = crate::codec::document::document_code_of_root(catalogue, text.as_bytes());
+            let at = "2009-12-01T10:00:00+09:00".parse().expect("is an instant");
+            let read = crate::codec::document::read_document(
+                catalogue,
+                &code.expect("is ours"),
+                text.as_bytes(),
+                at,
             );
-            let findings = root.expect("is ours").findings(text.as_bytes(), &tree.expect("is XML"));
-            assert_eq!(findings, [], "{}", file.display());
+            assert_eq!(read.err(), None, "{}", file.display());
         }
     }
 }

@@ -14,9 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 use openssl::x509::X509;
 
 use self::report::{InspectReport, SchemaVerdict};
-use super::rules::rule_set;
+use super::rules::{catalogue, now, rule_set};
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{document_code_of_root, read_document};
-use crate::codec::schema::document_type_of_code;
 use crate::model::{Document, EbxmlError, Message, PartyKey, Timestamp, document_code_of_role};
 use crate::msh::{AgePolicy, check_arrival};
 use crate::routing::{EnvelopeQuery, RuleSet};
@@ -69,6 +69,9 @@ pub struct InspectArgs {
     /// Tell how it would be routed by this rule directory
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// A directory of documents and codes, as `[documents]` of the settings names one
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// Write the octets that were digested into this directory
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
@@ -114,9 +117,10 @@ impl InspectArgs {
             trust_message_certificate: self.trust_message_certificate,
             at: self.at,
         });
-        let documents = documents(&inspection);
+        let added = self.documents.as_deref();
+        let documents = documents(&inspection, &*catalogue(added)?);
         let routing = match &self.rules {
-            Some(directory) => Some(routed(&inspection, rule_set(directory)?.as_ref(), &documents)),
+            Some(directory) => Some(routed(&inspection, rule_set(directory, added)?.as_ref(), &documents)),
             None => None,
         };
         if let Some(directory) = &self.write {
@@ -163,19 +167,20 @@ struct InspectedDocument {
     document: Option<Document>,
 }
 
-fn documents(inspection: &Inspection) -> Vec<InspectedDocument> {
-    inspection.parts.iter().skip(1).map(document).collect()
+fn documents(inspection: &Inspection, catalogue: &Catalogue) -> Vec<InspectedDocument> {
+    let at = inspection.looked_at.as_ref().map_or_else(now, |(_, at)| *at);
+    inspection.parts.iter().skip(1).map(|part| document(catalogue, part, at)).collect()
 }
 
-fn document(part: &InspectedPart) -> InspectedDocument {
+fn document(catalogue: &Catalogue, part: &InspectedPart, at: Timestamp) -> InspectedDocument {
     let of_role = part.role.as_deref().and_then(document_code_of_role);
-    let Some(code) = of_role.or_else(|| document_code_of_root(&part.body)) else {
+    let Some(code) = of_role.or_else(|| document_code_of_root(catalogue, &part.body)) else {
         return InspectedDocument { verdict: SchemaVerdict::Attachment, document: None };
     };
-    if document_type_of_code(code.as_str()).is_none() {
+    if catalogue.of_code(code.as_str()).is_none() {
         return InspectedDocument { verdict: SchemaVerdict::Unknown { code }, document: None };
     }
-    match read_document(&code, &part.body) {
+    match read_document(catalogue, &code, &part.body, at) {
         Ok(document) => {
             InspectedDocument { verdict: SchemaVerdict::Valid { code }, document: Some(document) }
         }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{Source, instant, now, read_declaration_octets};
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::document_code_of_root;
 use crate::model::{Declaration, Timestamp};
 use crate::routing::{PlanChange, RuleSet, TextChange};
@@ -47,6 +48,9 @@ pub(super) struct DiffArgs {
     /// Exit 1 when some declaration would be treated differently
     #[arg(long)]
     fail_on_change: bool,
+    /// A directory of documents and codes, as `[documents]` of the settings names one
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// For machines
     #[arg(long)]
     json: bool,
@@ -61,7 +65,8 @@ struct Candidate {
 
 impl DiffArgs {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<()> {
-        let [old, new] = [&self.old, &self.new].map(|directory| Source::of(directory, self.json));
+        let [old, new] = [&self.old, &self.new]
+            .map(|directory| Source::of(directory, self.documents.as_deref(), self.json));
         let (old_files, new_files) = (old.files()?, new.files()?);
         let (old_rules, new_rules) = (old.rules(&old_files, out)?, new.rules(&new_files, out)?);
         let text = old_rules.text_changes(&old_files, &new_rules, &new_files);
@@ -75,7 +80,7 @@ impl DiffArgs {
         }
         let at = self.at.unwrap_or_else(now);
         let passed_over = match &self.corpus {
-            Some(directory) => self.read_corpus(directory, at, &mut candidates, out)?,
+            Some(directory) => self.read_corpus(&*new.catalogue()?, directory, at, &mut candidates, out)?,
             None => 0,
         };
         let compared: Vec<_> = candidates
@@ -119,6 +124,7 @@ impl DiffArgs {
     /// Adds the declarations of a directory; gives how many documents are none.
     fn read_corpus(
         &self,
+        catalogue: &Catalogue,
         directory: &Path,
         at: Timestamp,
         candidates: &mut Vec<Candidate>,
@@ -130,13 +136,13 @@ impl DiffArgs {
         for file in files {
             let name = file.display().to_string();
             let octets = fs::read(&file).with_context(|| format!("cannot read {name}"))?;
-            if document_code_of_root(&octets).is_none_or(|code| code.as_str() != "GOVCBR929") {
+            if document_code_of_root(catalogue, &octets).is_none_or(|code| code.as_str() != "GOVCBR929") {
                 passed_over += 1;
                 continue;
             }
             // Findings are for people; for machines the count is in the error.
             let told: &mut dyn Write = if self.json { &mut std::io::sink() } else { out };
-            match read_declaration_octets(&file, &octets, told) {
+            match read_declaration_octets(catalogue, &file, &octets, at, told) {
                 Ok(declaration) => candidates.push(Candidate { name, declaration, at }),
                 Err(_) => unread += 1,
             }

@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::{Source, instant, now};
-use crate::codec::code_lists::code_list;
+use crate::codec::catalogue::Catalogue;
 use crate::model::{CountryCode, HsCode, Timestamp, UsageCode};
 use crate::routing::{LookupQuery, LookupRow};
 
@@ -40,6 +40,7 @@ pub(super) struct LookupArgs {
 impl LookupArgs {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<()> {
         let rules = self.source.rules(&self.source.files()?, out)?;
+        let catalogue = self.source.catalogue()?;
         let query = LookupQuery {
             hs: self.hs,
             origin: self.origin,
@@ -69,8 +70,8 @@ impl LookupArgs {
         ]);
         for row in &rows {
             table.add_row([
-                format!("{} {}", row.law, named("law", row.law.as_str())),
-                format!("{} {}", row.agency, named("agency", row.agency.as_str())),
+                format!("{} {}", row.law, named(&catalogue, "law", row.law.as_str())),
+                format!("{} {}", row.agency, named(&catalogue, "agency", row.agency.as_str())),
                 row.application.to_string(),
                 row.result.to_string(),
                 row.rule.to_string(),
@@ -83,8 +84,8 @@ impl LookupArgs {
 }
 
 /// What a code means, where the code lists say so.
-fn named(list: &str, code: &str) -> &'static str {
-    code_list(list).and_then(|list| list.meaning(code)).unwrap_or_default()
+fn named<'a>(catalogue: &'a Catalogue, list: &str, code: &str) -> &'a str {
+    catalogue.code_lists().get(list).and_then(|list| list.meaning(code)).unwrap_or_default()
 }
 
 fn when(row: &LookupRow) -> String {

@@ -16,8 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{Table, presets};
 use serde_json::json;
 
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{document_code_of_root, read_document};
-use crate::config::{knows_code, read_rules};
+use crate::config::{ConfigFault, read_catalogue, read_rules};
 use crate::model::{Declaration, DeclarationLine, Document, HsCode, Timestamp};
 use crate::routing::{Explanation, Known, RuleFault, RuleFiles, RuleSet, RuleSeverity};
 
@@ -113,6 +114,9 @@ struct Source {
     /// The rule directory
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// A directory of documents and codes, as `[documents]` of the settings names one
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// For machines
     #[arg(long)]
     json: bool,
@@ -145,7 +149,8 @@ impl CheckArgs {
     fn run(&self, out: &mut dyn Write) -> Result<()> {
         let source = &self.source;
         let files = source.files()?;
-        let (rules, mut faults) = match source.load(&files) {
+        let catalogue = source.catalogue()?;
+        let (rules, mut faults) = match source.load(&files, &catalogue) {
             Ok((rules, warnings)) => (Some(rules), warnings),
             Err(faults) => (None, faults),
         };
@@ -158,7 +163,9 @@ impl CheckArgs {
         let gaps = match (&rules, &self.official) {
             (Some(rules), Some(list)) => {
                 let octets = fs::read(list).with_context(|| format!("cannot read {}", list.display()))?;
-                rules.gaps(&list.display().to_string(), &octets, &KNOWN, at)
+                let codes = |list: &str, code: &str| catalogue.knows(list, code);
+                let known = Known { codes: &codes, registry: None };
+                rules.gaps(&list.display().to_string(), &octets, &known, at)
             }
             _ => Vec::new(),
         };
@@ -190,11 +197,12 @@ impl CheckArgs {
 impl ExplainArgs {
     fn run(&self, out: &mut dyn Write) -> Result<()> {
         let rules = self.source.rules(&self.source.files()?, out)?;
+        let at = self.at.unwrap_or_else(now);
         let declaration = match &self.doc {
-            Some(file) => read_declaration(file, out)?,
+            Some(file) => read_declaration(&*self.source.catalogue()?, file, at, out)?,
             None => in_short(&self.line),
         };
-        let explanation = rules.explain(&declaration, self.at.unwrap_or_else(now));
+        let explanation = rules.explain(&declaration, at);
         if self.source.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?;
             return Ok(());
@@ -237,39 +245,51 @@ impl TestArgs {
     }
 }
 
+/// The documents and codes that the program carries, and those of a directory.
+///
+/// # Errors
+/// With every mistake of the directory.
+pub(super) fn catalogue(directory: Option<&Path>) -> Result<Arc<Catalogue>> {
+    read_catalogue(directory).map_err(|faults| told(&faults))
+}
+
 /// The rule set in a directory.
 ///
 /// # Errors
 /// With every mistake of the directory.
-pub(super) fn rule_set(directory: &Path) -> Result<Arc<RuleSet>> {
-    let source = Source::of(directory, false);
+pub(super) fn rule_set(directory: &Path, documents: Option<&Path>) -> Result<Arc<RuleSet>> {
+    let source = Source::of(directory, documents, false);
     let mut told = Vec::new();
     let rules = source.files().and_then(|files| source.rules(&files, &mut told));
     rules.with_context(|| String::from_utf8_lossy(&told).into_owned())
 }
 
-/// What a rule directory is held against where no partners are known.
-const KNOWN: Known<'_> = Known { codes: &knows_code, registry: None };
-
 impl Source {
-    fn of(directory: &Path, json: bool) -> Self {
-        Self { directory: directory.to_owned(), json }
+    fn of(directory: &Path, documents: Option<&Path>, json: bool) -> Self {
+        Self { directory: directory.to_owned(), documents: documents.map(Path::to_owned), json }
     }
 
     fn files(&self) -> Result<RuleFiles> {
-        read_rules(&self.directory).map_err(|faults| {
-            let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!(told.join("\n"))
-        })
+        read_rules(&self.directory).map_err(|faults| told(&faults))
     }
 
-    fn load(&self, files: &RuleFiles) -> Result<(Arc<RuleSet>, Vec<RuleFault>), Vec<RuleFault>> {
-        RuleSet::load(files, &KNOWN)
+    fn catalogue(&self) -> Result<Arc<Catalogue>> {
+        catalogue(self.documents.as_deref())
+    }
+
+    /// The rule set and its warnings, held against documents and codes: no partners are known here.
+    fn load(
+        &self,
+        files: &RuleFiles,
+        catalogue: &Catalogue,
+    ) -> Result<(Arc<RuleSet>, Vec<RuleFault>), Vec<RuleFault>> {
+        let codes = |list: &str, code: &str| catalogue.knows(list, code);
+        RuleSet::load(files, &Known { codes: &codes, registry: None })
     }
 
     /// The rule set, without its warnings; its errors are told.
     fn rules(&self, files: &RuleFiles, out: &mut dyn Write) -> Result<Arc<RuleSet>> {
-        match self.load(files) {
+        match self.load(files, &*self.catalogue()?) {
             Ok((rules, _)) => Ok(rules),
             Err(faults) if self.json => {
                 writeln!(out, "{:#}", json!({ "faults": faults }))?;
@@ -293,6 +313,12 @@ impl Source {
     fn inside(&self, text: &str) -> String {
         self.directory.join(text).display().to_string()
     }
+}
+
+/// Mistakes of files, one a line.
+fn told(faults: &[ConfigFault]) -> anyhow::Error {
+    let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(told.join("\n"))
 }
 
 impl FromStr for ShortLine {
@@ -334,17 +360,28 @@ fn in_short(lines: &[ShortLine]) -> Declaration {
 }
 
 /// The declaration in a file; what is wrong with it is told.
-fn read_declaration(file: &Path, out: &mut dyn Write) -> Result<Declaration> {
+fn read_declaration(
+    catalogue: &Catalogue,
+    file: &Path,
+    at: Timestamp,
+    out: &mut dyn Write,
+) -> Result<Declaration> {
     let octets = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    read_declaration_octets(file, &octets, out)
+    read_declaration_octets(catalogue, file, &octets, at, out)
 }
 
 /// The declaration that a file holds; what is wrong with it is told.
-fn read_declaration_octets(file: &Path, octets: &[u8], out: &mut dyn Write) -> Result<Declaration> {
+fn read_declaration_octets(
+    catalogue: &Catalogue,
+    file: &Path,
+    octets: &[u8],
+    at: Timestamp,
+    out: &mut dyn Write,
+) -> Result<Declaration> {
     let name = file.display();
-    let code = document_code_of_root(octets)
+    let code = document_code_of_root(catalogue, octets)
         .with_context(|| format!("{name} is no business document: its root element is not known"))?;
-    match read_document(&code, octets) {
+    match read_document(catalogue, &code, octets, at) {
         Ok(Document::Declaration(declaration)) => Ok(declaration),
         Ok(_) => bail!("{name} is a {code}, not an import declaration"),
         Err(findings) => {
@@ -414,7 +451,7 @@ pub(super) fn instant(text: &str) -> Result<Timestamp> {
     Ok(text.parse()?)
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     #[expect(
         clippy::disallowed_methods,
         reason = "the command is its own shell: without --at it asks as of now"

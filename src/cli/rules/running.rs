@@ -100,7 +100,7 @@ impl ActivateArgs {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<()> {
         let directory = Path::new(&self.set);
         let (rules, body) = if directory.is_dir() {
-            let source = Source::of(directory, self.asking.json);
+            let source = Source::of(directory, None, self.asking.json);
             let rules = source.rules(&source.files()?, out)?;
             (None, Bytes::copy_from_slice(rules.archive()))
         } else {

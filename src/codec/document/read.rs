@@ -20,7 +20,7 @@ type Read<T> = Result<T, Finding>;
 
 /// The value of a document without findings.
 pub(super) fn document(document_type: &DocumentType, root: Element<'_>) -> Read<Document> {
-    let code = document_type.document_code();
+    let code = document_type.code.clone();
     match document_type.family {
         DocumentFamily::Declaration => declaration(root).map(Document::Declaration),
         DocumentFamily::Application => application(code, root).map(Document::Application),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::schema::document_types;
+use crate::codec::catalogue::Catalogue;
 use crate::model::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
     NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline, RequirementRow, ResultDocument,
@@ -12,7 +12,8 @@ use crate::model::{
 
 fn read(code: &str, document: &str) -> Result<Document, Vec<String>> {
     let told = |findings: Vec<Finding>| findings.iter().map(ToString::to_string).collect();
-    read_document(&code.parse().expect("is a code"), document.as_bytes()).map_err(told)
+    read_document(Catalogue::built_in(), &code.parse().expect("is a code"), document.as_bytes(), noon())
+        .map_err(told)
 }
 
 fn check(written: &str, code: &str, value: Document) {
@@ -114,10 +115,10 @@ proptest! {
 
 #[test]
 fn results_of_every_kind_read_back() {
-    let results = document_types().iter().filter(|document| document.family == DocumentFamily::Result);
+    let results = Catalogue::built_in().types().filter(|document| document.family == DocumentFamily::Result);
     for document in results {
         let full = ResultDocument {
-            code: document.document_code(),
+            code: document.code.clone(),
             number: "20091202142000123".into(),
             issued_at: time("2009-12-02T05:20:00.250Z"),
             application: Some("X01-20091201-0001".into()),
@@ -152,7 +153,11 @@ fn results_of_every_kind_read_back() {
             ..full.clone()
         };
         for result in [full, bare] {
-            check(&write_result(&result), document.code, Document::Result(result));
+            check(
+                &write_result(Catalogue::built_in(), &result),
+                document.code.as_str(),
+                Document::Result(result),
+            );
         }
     }
 }
@@ -204,7 +209,7 @@ fn notices_of_customs_read_back() {
     check_notice("GOVCBR5EN", None, Some("Selected by mistake"));
     check_notice("GOVCBR5FK", Some("08"), Some("The weight does not agree with the manifest"));
     check_notice("GOVCBR5BG", Some("06"), None);
-    let customs = document_types().iter().filter(|document| document.family == DocumentFamily::Customs);
+    let customs = Catalogue::built_in().types().filter(|document| document.family == DocumentFamily::Customs);
     assert_eq!(customs.count(), 9, "every notice of customs stands above");
 }
 
@@ -257,11 +262,11 @@ fn declarations_read_back() {
 fn applications_of_every_kind_read_back() {
     let item = |sequence| ApplicationItem { sequence, hs: "0203291000".parse().expect("is a code") };
     let applications =
-        document_types().iter().filter(|document| document.family == DocumentFamily::Application);
+        Catalogue::built_in().types().filter(|document| document.family == DocumentFamily::Application);
     for document in applications {
         for function in ["9", "5", "4", "1"] {
             let application = ApplicationDocument {
-                code: document.document_code(),
+                code: document.code.clone(),
                 number: "X03-20091201-0001".into(),
                 function: function.into(),
                 reason: (function == "1").then(|| "The goods go back".into()),
@@ -269,7 +274,7 @@ fn applications_of_every_kind_read_back() {
                 attachments: vec!["photo@broker.example".parse().expect("is a Content-ID")],
             };
             let written = write_application(&application, "1208143211", noon());
-            check(&written, document.code, Document::Application(application));
+            check(&written, document.code.as_str(), Document::Application(application));
         }
     }
 }
@@ -277,7 +282,12 @@ fn applications_of_every_kind_read_back() {
 #[test]
 fn what_is_no_document_of_the_kind_is_one_finding() {
     fn check(code: &str, document: &str, rule: &str) {
-        let findings = read_document(&code.parse().expect("is a code"), document.as_bytes());
+        let findings = read_document(
+            Catalogue::built_in(),
+            &code.parse().expect("is a code"),
+            document.as_bytes(),
+            noon(),
+        );
         let rules: Vec<String> = findings.err().unwrap_or_default().into_iter().map(|f| f.rule).collect();
         assert_eq!(rules, [rule], "{code} {document}");
     }
@@ -292,11 +302,14 @@ fn what_is_no_document_of_the_kind_is_one_finding() {
     check("GOVCBR929", &"<a>".repeat(XmlLimits::DOCUMENT.depth_max + 1), "structure:limit");
     let own = "urn:swgw:doc:StatusReport:1";
     assert_eq!(
-        document_code_of_root(report.as_bytes()).as_ref().map(DocumentCode::as_str),
+        document_code_of_root(Catalogue::built_in(), report.as_bytes()).as_ref().map(DocumentCode::as_str),
         Some("GOVCBRXS2")
     );
-    assert_eq!(document_code_of_root(format!("<Response xmlns='{own}2'/>").as_bytes()), None);
-    assert_eq!(document_code_of_root(b"%PDF-1.4"), None);
+    assert_eq!(
+        document_code_of_root(Catalogue::built_in(), format!("<Response xmlns='{own}2'/>").as_bytes()),
+        None
+    );
+    assert_eq!(document_code_of_root(Catalogue::built_in(), b"%PDF-1.4"), None);
 }
 
 #[test]
@@ -319,7 +332,12 @@ fn findings_on_one_line_come_in_document_order() {
     report.applications[1].agency = "no agency".into();
     report.case = "".into();
     let written = write_status_report(&report).replace('\n', "");
-    let read = read_document(&"GOVCBRXS2".parse().expect("is a code"), written.as_bytes());
+    let read = read_document(
+        Catalogue::built_in(),
+        &"GOVCBRXS2".parse().expect("is a code"),
+        written.as_bytes(),
+        noon(),
+    );
     let paths: Vec<String> = read.err().unwrap_or_default().into_iter().map(|finding| finding.path).collect();
     assert_eq!(
         paths,
@@ -341,7 +359,7 @@ fn a_document_of_nothing_but_faults_tells_a_hundred() {
 fn a_cancellation_of_every_form_is_valid_and_holds_the_items_to_cancel() {
     let item = |sequence| ApplicationItem { sequence, hs: "0203291000".parse().expect("is a code") };
     let applications =
-        document_types().iter().filter(|document| document.family == DocumentFamily::Application);
+        Catalogue::built_in().types().filter(|document| document.family == DocumentFamily::Application);
     for document in applications {
         let application = ApplicationDocument {
             code: document.document_code(),

@@ -8,8 +8,8 @@
 use std::fmt::Display;
 
 use super::read::{NOTICE_STATUSES, collapsed};
-use crate::codec::code_lists::code_list;
-use crate::codec::schema::{DocumentType, document_type_of_code};
+use crate::codec::catalogue::Catalogue;
+use crate::codec::schema::DocumentType;
 use crate::codec::xml::XmlWriter;
 use crate::model::{
     ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationChange, DeclarationLine,
@@ -60,13 +60,13 @@ pub fn write_system_notice(notice: &SystemNotice) -> String {
     })
 }
 
-/// A result (FS7, X51 to X67). Its agency is called `Agency`; quantities are in kilograms.
+/// A result of this catalogue (FS7, X51 to X67, and others). Its agency is called `Agency`; quantities are in kilograms.
 ///
 /// # Panics
 /// When its code is that of no result.
 #[must_use]
-pub fn write_result(result: &ResultDocument) -> String {
-    DocumentWriter::write(result.code.as_str(), |out| {
+pub fn write_result(catalogue: &Catalogue, result: &ResultDocument) -> String {
+    DocumentWriter::of(catalogue, result.code.as_str(), |out| {
         out.leaf("ID", &result.number);
         out.leaf("IssueDateTime", result.issued_at);
         out.element("Status", |out| out.leaf("NameCode", result.outcome.as_str()));
@@ -323,7 +323,13 @@ struct DocumentWriter {
 impl DocumentWriter {
     /// The document with this code; `content` follows its TypeCode.
     fn write(code: &str, content: impl FnOnce(&mut Self)) -> String {
-        let DocumentType { namespace, root, .. } = document_type_of_code(code)
+        Self::of(Catalogue::built_in(), code, content)
+    }
+
+    /// The same, for a document that only this catalogue may know.
+    fn of(catalogue: &Catalogue, code: &str, content: impl FnOnce(&mut Self)) -> String {
+        let DocumentType { namespace, root, .. } = catalogue
+            .of_code(code)
             .expect("a value has the code of a document that is read here: the reader gives no other");
         let mut out = Self { xml: XmlWriter::document(), depth: 1 };
         out.xml.open(root).attribute("xmlns", namespace);
@@ -374,7 +380,7 @@ impl DocumentWriter {
 
     /// Goods that only their HS code is known of.
     fn commodity(&mut self, hs: HsCode) {
-        let listed = code_list("hs").and_then(|list| list.meaning(hs.as_str()));
+        let listed = Catalogue::built_in().code_lists().get("hs").and_then(|list| list.meaning(hs.as_str()));
         self.element("Commodity", |out| {
             let name = listed.and_then(|name| cut(name, NAME_CHARS_MAX));
             out.leaf("CargoDescription", name.unwrap_or_else(|| format!("Goods of {hs}")));

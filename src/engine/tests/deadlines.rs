@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::cases::{answer, from_customs, lodged, notice};
 use super::world::*;
 use crate::case::SLACK;
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::read_document;
 use crate::model::*;
 
@@ -34,7 +35,8 @@ fn reports(world: &World, to: &str) -> Vec<(String, String)> {
     let reports = deliveries.iter().filter(|d| d.destination.as_str() == to && &*d.action == "GOVCBRXS2");
     let read = reports.map(|delivery| {
         let PartSource::Made(text) = &delivery.parts[0].source else { panic!("we make reports ourselves") };
-        let read = read_document(&code("GOVCBRXS2"), text.as_bytes()).expect("it is valid");
+        let read = read_document(Catalogue::built_in(), &code("GOVCBRXS2"), text.as_bytes(), at("01T10:00"));
+        let read = read.expect("it is valid");
         let Document::StatusReport(report) = read else { panic!("it is a status report") };
         let term = report.deadline.as_ref().map(|deadline| deadline.term.to_string()).unwrap_or_default();
         if to != BROKER {

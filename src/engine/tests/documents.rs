@@ -3,6 +3,7 @@
 use super::super::*;
 use super::cases::{application, declaration, lodging};
 use super::world::*;
+use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{write_application, write_declaration};
 use crate::model::*;
 use crate::security::Verified;
@@ -22,7 +23,11 @@ fn check(payloads: &[(&str, &str, Option<&str>)], expected: &[&str]) {
         }
     };
     message.payloads = payloads.iter().enumerate().map(payload).collect();
-    let documents = read_documents(&Verified::for_tests(message, party(BROKER), true));
+    let documents = read_documents(
+        Catalogue::built_in(),
+        &Verified::for_tests(message, party(BROKER), true),
+        Timestamp::from_millis(1_259_629_200_000),
+    );
     let told: Vec<_> = documents
         .parts()
         .iter()
