@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::codec::document::{document_code_of_root, read_document, schema_findings};
 use gwanmun::codec::schema::DocumentFamily;
+use gwanmun::codec::xml::{XmlLimits, XmlTree};
 use gwanmun::model::{
     ApplicationDocument, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport, Timestamp,
 };
@@ -56,8 +57,61 @@ fn valid_samples_read_to_their_values() {
     assert_eq!(expected, BTreeMap::new(), "samples that are missing or do not read");
 }
 
+/// Domain brief, 2: sixteen application forms and seventeen results, and 4: what else is exchanged.
+#[test]
+fn there_are_thirty_three_requirement_documents_and_those_around_them() {
+    let of = |family| Catalogue::built_in().types().filter(move |found| found.family == family).count();
+    assert_eq!((of(DocumentFamily::Application), of(DocumentFamily::Result)), (16, 17));
+    for code in [
+        "929", "R20", "R99", "RBG", "RBH", "5GZ", "5GV", "5EM", "5EN", "023", "R21", "5FE", "5FK", "5BF",
+        "5BG", "INF", "XS2",
+    ] {
+        assert!(Catalogue::built_in().of_code(&format!("GOVCBR{code}")).is_some(), "{code}");
+    }
+}
+
+/// Every type and group says what it means, every field of an agency's own part also where it comes from, and every
+/// code list that is named is there.
+#[test]
+fn every_type_of_every_schema_is_documented() {
+    const XS: &str = "http://www.w3.org/2001/XMLSchema";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let mut types = 0;
+    for path in entries(&root).into_iter().filter(|path| path.extension().is_some_and(|e| e == "xsd")) {
+        let octets = fs::read(&path).expect("a schema can be read").into();
+        let tree = XmlTree::parse(octets, &XmlLimits::DOCUMENT).expect("a schema is well-formed");
+        for element in tree.root().descendants() {
+            let name = element.attribute("", "name").unwrap_or_default();
+            let words = element
+                .child(XS, "annotation")
+                .and_then(|note| note.child(XS, "documentation"))
+                .map(|note| note.text().trim().to_owned())
+                .unwrap_or_default();
+            let place = format!("{}:{}: {name}", path.display(), element.line());
+            if ["simpleType", "complexType", "group"].iter().any(|kind| element.is(XS, kind))
+                && !name.is_empty()
+            {
+                types += 1;
+                assert!(words.chars().count() > 10, "{place}: {words:?}");
+            }
+            let holder = element.parent().and_then(|sequence| sequence.parent());
+            let own = holder.is_some_and(|holder| holder.attribute("", "name") == Some("DetailType"));
+            if own && element.is(XS, "element") {
+                let origin =
+                    ["Published.", "Reconstructed.", "Ours."].iter().any(|word| words.contains(word));
+                assert!(words.chars().count() > 10 && origin, "{place}: {words:?}");
+            }
+            if element.is(XS, "appinfo") && element.attribute("", "source") == Some("urn:swgw:code-list") {
+                let list = element.text().trim().to_owned();
+                assert!(Catalogue::built_in().code_lists().get(&list).is_some(), "{place}: {list}");
+            }
+        }
+    }
+    assert!(types > 150, "{types} types");
+}
+
 /// What each valid sample says, by its path without `.xml`.
-const VALUES: [(&str, &str); 43] = [
+const VALUES: [(&str, &str); 62] = [
     ("023/cleared", "GOVCBR023 20091203150000090 2009-12-03T06:00:00Z for 1234509000017X: 13, -"),
     ("023/selected", "GOVCBR023 20091201104000091 2009-12-01T01:30:00Z for 1234509000017X: 19, -"),
     (
@@ -143,6 +197,55 @@ const VALUES: [(&str, &str); 43] = [
     ("X04/pollack", "GOVCBRX04 X04-20091201-0001 9; 1 0303670000"),
     ("X06/instruments", "GOVCBRX06 X06-20091201-0001 9; 1 9018909011"),
     ("X11/toasters", "GOVCBRX11 X11-20091201-0001 9; 1 8516791000"),
+    ("X07/implants", "GOVCBRX07 X07-20091201-0001 9; 1 9021290000"),
+    ("X08/vaccine", "GOVCBRX08 X08-20091201-0001 9; 1 3002300000"),
+    ("X09/helmets", "GOVCBRX09 X09-20091201-0001 9; 1 6506100000"),
+    ("X10/detergent", "GOVCBRX10 X10-20091201-0001 9; 1 3402200000"),
+    ("X12/dolls", "GOVCBRX12 X12-20091201-0001 9; 1 9503003919"),
+    ("X14/babies-garments", "GOVCBRX14 X14-20091201-0001 9; 1 6111200000"),
+    ("X15/leather-coats", "GOVCBRX15 X15-20091201-0001 9; 1 4203101000"),
+    ("X16/titanium-dioxide", "GOVCBRX16 X16-20091201-0001 9; 1 3206110000"),
+    ("X17/refrigerant", "GOVCBRX17 X17-20091201-0001 9; 1 2903450000"),
+    (
+        "X57/implants",
+        "GOVCBRX57 20091203113000057 2009-12-03T02:30:00Z for X07-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
+    (
+        "X58/vaccine",
+        "GOVCBRX58 20091203113000058 2009-12-03T02:30:00Z for X08-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
+    (
+        "X59/helmets",
+        "GOVCBRX59 20091203113000059 2009-12-03T02:30:00Z for X09-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
+    (
+        "X60/detergent",
+        "GOVCBRX60 20091203113000060 2009-12-03T02:30:00Z for X10-20091201-0001 of 1208143211: rejected until -, The test report is of another product; 1 rejected - The test report is of another product",
+    ),
+    (
+        "X62/dolls",
+        "GOVCBRX62 20091203113000062 2009-12-03T02:30:00Z for X12-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
+    (
+        "X63/television-sets",
+        "GOVCBRX63 20091203113000063 2009-12-03T02:30:00Z for X11-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
+    (
+        "X64/babies-garments",
+        "GOVCBRX64 20091203113000064 2009-12-03T02:30:00Z for X14-20091201-0001 of 1208143211: approved_conditional until -, The label of each garment is to be seen before sale; 1 approved_conditional - -",
+    ),
+    (
+        "X65/leather-coats",
+        "GOVCBRX65 20091203113000065 2009-12-03T02:30:00Z for X15-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
+    (
+        "X66/titanium-dioxide",
+        "GOVCBRX66 20091203113000066 2009-12-03T02:30:00Z for X16-20091201-0001 of 1208143211: not_applicable until -, -; 1 not_applicable - -",
+    ),
+    (
+        "X67/refrigerant",
+        "GOVCBRX67 20091203113000067 2009-12-03T02:30:00Z for X17-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved - -",
+    ),
     (
         "X51/approved",
         "GOVCBRX51 20091202142000123 2009-12-02T05:20:00Z for X01-20091201-0001 of 1208143211: approved until 2010-12-01T14:59:59Z, -; 1 approved 1200 -",

@@ -362,7 +362,7 @@ fn a_cancellation_of_every_form_is_valid_and_holds_the_items_to_cancel() {
         Catalogue::built_in().types().filter(|document| document.family == DocumentFamily::Application);
     for document in applications {
         let application = ApplicationDocument {
-            code: document.document_code(),
+            code: document.code.clone(),
             number: "X03-20091201-0001".into(),
             function: "9".into(),
             reason: None,
@@ -380,7 +380,7 @@ fn a_cancellation_of_every_form_is_valid_and_holds_the_items_to_cancel() {
             attachments: Vec::new(),
             ..application
         };
-        check(&cancellation, document.code, Document::Application(expected));
+        check(&cancellation, document.code.as_str(), Document::Application(expected));
     }
     let terms = CancellationTerms { issued_at: noon(), reason: "-", items: &[] };
     assert!(write_cancellation(b"%PDF", terms).is_err());

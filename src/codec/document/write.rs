@@ -276,8 +276,13 @@ pub fn write_application(application: &ApplicationDocument, applicant: &str, iss
                 out.element("GoodsMeasure", |out| out.leaf("NetNetWeightMeasure", 1));
                 out.element("DetailContents", |out| {
                     let of_agency = DETAILS.iter().find(|(document, _)| *document == code);
-                    for (name, value) in of_agency.map_or(&[][..], |(_, fields)| *fields) {
-                        out.leaf(name, value);
+                    for detail in of_agency.map_or(&[][..], |(_, details)| *details) {
+                        match detail {
+                            Leaf(name, value) => out.leaf(name, value),
+                            Element(name, within) => out.element(name, |out| {
+                                within.iter().for_each(|(name, value)| out.leaf(name, value));
+                            }),
+                        }
                     }
                 });
             });
@@ -285,18 +290,118 @@ pub fn write_application(application: &ApplicationDocument, applicant: &str, iss
     })
 }
 
+/// An element of an agency's part: a text, or elements with texts in it.
+enum Detail {
+    Leaf(&'static str, &'static str),
+    Element(&'static str, &'static [(&'static str, &'static str)]),
+}
+
+use Detail::{Element, Leaf};
+
 /// What each agency's part of an item must have.
-const DETAILS: [(&str, &[(&str, &str)]); 7] = [
-    ("GOVCBRFR2", &[("BSEIndicator", "false")]),
+const DETAILS: [(&str, &[Detail]); 16] = [
+    ("GOVCBRFR2", &[Leaf("BSEIndicator", "false")]),
     (
         "GOVCBRX01",
-        &[("ProductClassCode", "PROCESSED"), ("PurposeCode", "SALE"), ("KoreanLabelIndicator", "true")],
+        &[
+            Leaf("ProductClassCode", "PROCESSED"),
+            Leaf("PurposeCode", "SALE"),
+            Leaf("KoreanLabelIndicator", "true"),
+        ],
     ),
-    ("GOVCBRX02", &[("BotanicalName", "Plant"), ("PlantPartCode", "WHOLE"), ("ProductionCountryCode", "CN")]),
-    ("GOVCBRX03", &[("SpeciesName", "Animal"), ("ConditionCode", "FROZEN")]),
-    ("GOVCBRX04", &[("SpeciesName", "Fish"), ("ConditionCode", "FROZEN"), ("PurposeCode", "SALE")]),
-    ("GOVCBRX06", &[("LicenceID", "1"), ("DeviceClassCode", "1"), ("ModelName", "Device")]),
-    ("GOVCBRX11", &[("CertificateID", "1"), ("ModelName", "Appliance")]),
+    (
+        "GOVCBRX02",
+        &[
+            Leaf("BotanicalName", "Plant"),
+            Leaf("PlantPartCode", "WHOLE"),
+            Leaf("ProductionCountryCode", "CN"),
+        ],
+    ),
+    ("GOVCBRX03", &[Leaf("SpeciesName", "Animal"), Leaf("ConditionCode", "FROZEN")]),
+    (
+        "GOVCBRX04",
+        &[Leaf("SpeciesName", "Fish"), Leaf("ConditionCode", "FROZEN"), Leaf("PurposeCode", "SALE")],
+    ),
+    ("GOVCBRX06", &[Leaf("LicenceID", "1"), Leaf("DeviceClassCode", "1"), Leaf("ModelName", "Device")]),
+    (
+        "GOVCBRX07",
+        &[
+            Leaf("LicenceID", "1"),
+            Leaf("DeviceClassCode", "1"),
+            Leaf("DentalKindCode", "INSTRUMENT"),
+            Leaf("ModelName", "Device"),
+        ],
+    ),
+    (
+        "GOVCBRX08",
+        &[
+            Leaf("LicenceID", "1"),
+            Leaf("TargetSpeciesName", "Animal"),
+            Element("ActiveIngredient", &[("Name", "Ingredient")]),
+            Leaf("GMPIndicator", "true"),
+        ],
+    ),
+    (
+        "GOVCBRX09",
+        &[
+            Leaf("CertificationKindCode", "CERTIFICATION"),
+            Leaf("CertificateID", "1"),
+            Leaf("ModelName", "Product"),
+        ],
+    ),
+    (
+        "GOVCBRX10",
+        &[Leaf("CertificateID", "1"), Leaf("ProductClassCode", "OTHER"), Leaf("ModelName", "Product")],
+    ),
+    ("GOVCBRX11", &[Leaf("CertificateID", "1"), Leaf("ModelName", "Appliance")]),
+    (
+        "GOVCBRX12",
+        &[
+            Leaf("CertificateID", "1"),
+            Leaf("ModelName", "Toy"),
+            Leaf("AgeGroupCode", "FROM_3"),
+            Leaf("SmallPartsIndicator", "false"),
+            Leaf("MagnetIndicator", "false"),
+        ],
+    ),
+    (
+        "GOVCBRX14",
+        &[
+            Leaf("CertificateID", "1"),
+            Leaf("ModelName", "Garment"),
+            Element("Fibre", &[("Name", "Cotton"), ("ContentPercent", "100")]),
+            Leaf("InfantIndicator", "false"),
+        ],
+    ),
+    (
+        "GOVCBRX15",
+        &[Leaf("CertificateID", "1"), Leaf("ModelName", "Garment"), Leaf("MaterialCode", "LEATHER")],
+    ),
+    (
+        "GOVCBRX16",
+        &[
+            Element(
+                "Substance",
+                &[
+                    ("CASID", "7732-18-5"),
+                    ("Name", "Water"),
+                    ("ContentPercent", "100"),
+                    ("ClassificationCode", "EXISTING"),
+                ],
+            ),
+            Leaf("UsePurposeText", "Use"),
+        ],
+    ),
+    (
+        "GOVCBRX17",
+        &[
+            Leaf("PermitID", "1"),
+            Leaf("SubstanceName", "Substance"),
+            Leaf("AnnexGroupCode", "C1"),
+            Leaf("PotentialNumeric", "0.055"),
+            Leaf("SubstanceUseCode", "REFRIGERANT"),
+        ],
+    ),
 ];
 
 /// What an agency that a value does not name is called.
