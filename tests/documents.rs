@@ -11,7 +11,8 @@ use gwanmun::codec::document::{document_code_of_root, read_document, schema_find
 use gwanmun::codec::schema::DocumentFamily;
 use gwanmun::codec::xml::{XmlLimits, XmlTree};
 use gwanmun::model::{
-    ApplicationDocument, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport, Timestamp,
+    ApplicationDocument, Asked, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport,
+    Timestamp,
 };
 
 #[test]
@@ -111,7 +112,7 @@ fn every_type_of_every_schema_is_documented() {
 }
 
 /// What each valid sample says, by its path without `.xml`.
-const VALUES: [(&str, &str); 62] = [
+const VALUES: [(&str, &str); 65] = [
     ("023/cleared", "GOVCBR023 20091203150000090 2009-12-03T06:00:00Z for 1234509000017X: 13, -"),
     ("023/selected", "GOVCBR023 20091201104000091 2009-12-01T01:30:00Z for 1234509000017X: 19, -"),
     (
@@ -286,6 +287,12 @@ const VALUES: [(&str, &str); 62] = [
         "INF/works",
         "INF-1259629202000-7 2009-12-01T01:00:02Z: Works on Sunday, 02:00 to 04:00: messages are answered 503",
     ),
+    ("XS1/goods", "Q-1259629202002 2009-12-01T01:00:02Z: requirements of 1211901000 CN SALE"),
+    ("XS1/status", "Q-1259629202000 2009-12-01T01:00:02Z: status of 1234509000017X"),
+    (
+        "XS3/goods",
+        "7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd 2009-12-01T01:00:03Z to Q-1259629202002; 05 KFDA GOVCBRX01 GOVCBRX51 food-produce usage is not RD",
+    ),
     (
         "XS2/all-collected",
         "case-1.1.1.all-collected 2009-12-01T01:00:02Z for 1234509000017X in case-1.1: all_collected favourable; KFDA GOVCBRX01 X01-20091201-0001 created -; NPQS GOVCBRX02 - blocked Send GOVCBRX02 in the same conversation",
@@ -389,7 +396,32 @@ fn gist(document: &Document) -> String {
             let StatusReport { number, issued_at, declaration, case, revision, event, outcome, .. } = report;
             let outcome = shown(outcome.as_ref());
             let rows = rows.collect::<String>();
+            let declaration = shown(declaration.as_ref());
             format!("{number} {issued_at} for {declaration} in {case}.{revision}: {event} {outcome}{rows}")
+        }
+        Document::Query(query) => {
+            let asks = match &query.asks {
+                Asked::Status(key) => format!("status of {key}"),
+                Asked::Requirements { hs, origin, usage, .. } => {
+                    format!("requirements of {hs} {} {}", shown(*origin), shown(usage.as_ref()))
+                }
+                Asked::Redelivery(message_id) => format!("again {message_id}"),
+                Asked::Statistics(month) => format!("statistics of {}", shown(*month)),
+            };
+            format!("{} {}: {asks}", query.number, query.issued_at)
+        }
+        Document::QueryAnswer(answer) => {
+            let rows = answer.requirements.iter().map(|row| {
+                let (agency, application, result) = (&row.agency, &row.application, &row.result);
+                format!(
+                    "; {} {agency} {application} {result} {} {}",
+                    row.law,
+                    row.rule,
+                    row.conditions.join(", ")
+                )
+            });
+            let rows = rows.collect::<String>();
+            format!("{} {} to {}{rows}", answer.number, answer.issued_at, answer.query)
         }
         Document::SystemNotice(notice) => {
             format!("{} {}: {}", notice.number, notice.issued_at, notice.text)

@@ -27,7 +27,7 @@ pub use join::settle;
 pub use lapse::{lapse, next_lapse};
 pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};
 pub use notice::{NoticeEffect, apply_notice};
-pub use report::{ReportEvent, status_report, status_report_for_agency};
+pub use report::{ReportEvent, status_answer, status_report, status_report_for_agency, status_rows};
 pub use result::{IncomingResult, ResultEffect, apply_result, open_result_only};
 pub use version::{ReplaceFault, Version, replace, version_named};
 pub use withdrawal::{WithdrawalFault, cancel, withdraw};

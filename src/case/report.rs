@@ -85,14 +85,42 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
     Some(StatusReport {
         number: number.into(),
         issued_at: at,
-        declaration,
+        declaration: Some(declaration),
         case: case.id.clone().into(),
         revision: case.revision,
         event: name.into(),
         outcome,
+        state: None,
+        customs_status: None,
         deadline,
         applications: case.applications.iter().map(row).collect(),
+        timeline: Vec::new(),
     })
+}
+
+/// Where a case stands, for a party that asks; without its timeline.
+#[must_use]
+pub fn status_answer(case: &Case, number: String, at: Timestamp) -> StatusReport {
+    StatusReport {
+        number: number.into(),
+        issued_at: at,
+        declaration: case.declaration.clone(),
+        case: case.id.clone().into(),
+        revision: case.revision,
+        event: "status".into(),
+        outcome: None,
+        state: Some(case.state.as_str().into()),
+        customs_status: case.customs_status.clone(),
+        deadline: None,
+        applications: case.applications.iter().map(row).collect(),
+        timeline: Vec::new(),
+    }
+}
+
+/// The rows of some applications.
+#[must_use]
+pub fn status_rows(case: &Case, of: impl Fn(&Application) -> bool) -> Vec<StatusReportRow> {
+    case.applications.iter().filter(|application| of(application)).map(row).collect()
 }
 
 /// The same as far as it concerns one agency: its own application of this place.

@@ -8,6 +8,7 @@
 //! steers something: the octets are passed on as received (ruling 2).
 
 mod cancellation;
+mod query;
 mod read;
 mod structure;
 mod write;
@@ -22,6 +23,7 @@ use crate::ffi::FINDINGS_MAX;
 use crate::model::{Document, DocumentCode, Finding, Timestamp};
 
 pub use cancellation::{CancellationTerms, write_cancellation};
+pub use query::{write_query, write_query_answer};
 pub use write::{
     write_application, write_change, write_customs_notice, write_declaration, write_notice, write_result,
     write_status_report, write_system_notice,

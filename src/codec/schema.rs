@@ -61,13 +61,17 @@ pub enum DocumentFamily {
     StatusReport,
     /// Service notice of the gateway's operator (INF).
     SystemNotice,
+    /// Query of a partner (XS1).
+    Query,
+    /// Answer of the gateway to a query that is about no case (XS3).
+    QueryAnswer,
     /// Pre-validation errors (R20), made by the gateway.
     ValidationReport,
 }
 
 impl DocumentFamily {
     /// Each family and its word in the catalogue.
-    pub(super) const WORDS: [(&str, Self); 9] = [
+    pub(super) const WORDS: [(&str, Self); 11] = [
         ("declaration", Self::Declaration),
         ("application", Self::Application),
         ("result", Self::Result),
@@ -76,6 +80,8 @@ impl DocumentFamily {
         ("customs", Self::Customs),
         ("status-report", Self::StatusReport),
         ("system-notice", Self::SystemNotice),
+        ("query", Self::Query),
+        ("query-answer", Self::QueryAnswer),
         ("validation-report", Self::ValidationReport),
     ];
 

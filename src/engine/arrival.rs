@@ -5,7 +5,9 @@ use super::decide::{Desk, Inbound};
 use super::event::Arrival;
 use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
-use super::{customs as customs_notice, enclose, ids, lodge, notice, refuse, result, signal, withdraw};
+use super::{
+    customs as customs_notice, enclose, ids, lodge, notice, query, refuse, result, signal, withdraw,
+};
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
     PartyKey, Sealed, StoredMessage, SyncReplyMode,
@@ -86,6 +88,7 @@ fn fresh(inbound: &Inbound<'_>) -> Step {
         Pipeline::Notice => notice::notice(inbound, rule),
         Pipeline::CustomsNotice => customs_notice::notice(inbound, rule),
         Pipeline::Withdraw => withdraw::withdraw(inbound, rule),
+        Pipeline::Query => query::query(inbound),
     };
     match decided {
         Ok(step) => step,

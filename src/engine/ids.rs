@@ -35,6 +35,11 @@ pub(super) fn report(case: &CaseId, number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["report", case.as_str(), number, to.as_str()])
 }
 
+/// The answer to a query: once per query.
+pub(super) fn answer_to_query(key: &MessageKey, number: &str) -> DeliveryId {
+    delivery(&["query", key.sender.as_str(), key.message_id.as_str(), number])
+}
+
 /// A service notice: once per number and destination.
 pub(super) fn notice(number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["notice", number, to.as_str()])

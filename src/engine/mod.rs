@@ -31,6 +31,7 @@ mod needs;
 mod notice;
 mod owe;
 mod prompt;
+mod query;
 mod refuse;
 mod replace;
 mod result;

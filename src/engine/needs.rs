@@ -3,10 +3,11 @@
 use super::event::{Arrival, Context, Event, Refused};
 use super::{ids, refuse, service, signal};
 use crate::model::{
-    AttemptOutcome, Document, MessageHeader, MessageKey, MessageKind, SignalAction, SyncReplyMode,
+    Asked, AttemptOutcome, Dimension, Document, MessageHeader, MessageKey, MessageKind, Month, SignalAction,
+    Statistics, SyncReplyMode,
 };
 use crate::routing::Pipeline;
-use crate::store::{CorrelationKey, DeliveryLocator, Needs};
+use crate::store::{CorrelationKey, DeliveryLocator, Needs, Opened};
 
 /// The records that the event needs.
 #[must_use]
@@ -63,7 +64,23 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     let header = &message.header;
     let agreement = context.registry.agreement(arrival.verified.cpa_id());
     let by_itself = agreement.is_some_and(|agreement| agreement.sync_reply_mode == SyncReplyMode::None);
+    let asked = rule.filter(|rule| rule.pipeline == Pipeline::Query).and_then(|_| asked(arrival));
     Needs {
+        wanted: match asked {
+            Some(Asked::Redelivery(message_id)) => Some(DeliveryLocator::Sent {
+                destination: key.sender.clone(),
+                message_id: message_id.clone(),
+            }),
+            _ => None,
+        },
+        named: match asked {
+            Some(Asked::Status(key)) => Some(key.clone()),
+            _ => None,
+        },
+        statistics: match asked {
+            Some(Asked::Statistics(month)) => own_statistics(arrival, context, *month),
+            _ => None,
+        },
         delivery: Some(DeliveryLocator::Id(ids::answer_to(&key))),
         refusal: by_itself.then(|| refuse::id_by_content(&key.sender, message)),
         acknowledged: signal::piggybacked(message).map(|acknowledgment| DeliveryLocator::Sent {
@@ -76,6 +93,27 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
         message: Some(key),
         ..Needs::default()
     }
+}
+
+/// What a query asks.
+fn asked(arrival: &Arrival) -> Option<&Asked> {
+    match arrival.documents.subject() {
+        Some((_, Document::Query(query))) => Some(&query.asks),
+        _ => None,
+    }
+}
+
+/// The sender's own applications of a month, or of the running one, by agency and document.
+fn own_statistics(
+    arrival: &Arrival,
+    context: &Context<'_>,
+    month: Option<Month>,
+) -> Option<(Opened, Statistics)> {
+    let zone = context.rules.time_zone();
+    let month = month.unwrap_or_else(|| Month::of(arrival.received_at, zone));
+    let (from, until) = month.span(zone)?;
+    let opened = Opened { from, until, submitter: Some(arrival.verified.party().clone()) };
+    Some((opened, Statistics::new(vec![Dimension::Agency, Dimension::Document], zone.clone())))
 }
 
 fn keys_of_case(

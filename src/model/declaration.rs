@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::application::{NoticeKind, Outcome};
 use super::decimal::Decimal;
-use super::{ContentId, CountryCode, DocumentCode, HsCode, LawCode, Timestamp, UsageCode};
+use super::{
+    ContentId, CountryCode, DocumentCode, HsCode, LawCode, Query, QueryAnswer, Timestamp, UsageCode,
+};
 
 /// A business document of a kind that the gateway reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,10 @@ pub enum Document {
     StatusReport(StatusReport),
     /// INF.
     SystemNotice(SystemNotice),
+    /// XS1.
+    Query(Query),
+    /// XS3.
+    QueryAnswer(QueryAnswer),
 }
 
 /// Import declaration (929).
@@ -241,21 +247,41 @@ pub struct StatusReport {
     pub number: Arc<str>,
     /// When it was made.
     pub issued_at: Timestamp,
-    /// Declaration number.
-    pub declaration: Arc<str>,
+    /// Declaration number; a result that nobody asked for has none.
+    pub declaration: Option<Arc<str>>,
     /// Case id.
     pub case: Arc<str>,
     /// Revision of the case.
     pub revision: u32,
-    /// Event: `lodged`, `first_result`, `all_collected`, `reopened`, `reminder`, `overdue`.
+    /// Event: `lodged`, `first_result`, `all_collected`, `reopened`, `reminder`, `overdue`, `status`.
     pub event: Arc<str>,
     /// `favourable` or `unfavourable`, for `all_collected`.
     pub outcome: Option<Arc<str>>,
+    /// State of the case, in answer to a query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Arc<str>>,
+    /// Last status or reason that customs told, in answer to a query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customs_status: Option<Arc<str>>,
     /// The deadline that a `reminder` or `overdue` is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<ReportedDeadline>,
     /// One row for each application: agency, document code, number, state, remarks.
     pub applications: Vec<StatusReportRow>,
+    /// What happened, oldest first, in answer to a query.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<ReportedEvent>,
+}
+
+/// Something that happened to a case, in a [`StatusReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedEvent {
+    /// When.
+    pub at: Timestamp,
+    /// Event code, such as `application.result`.
+    pub event: Arc<str>,
+    /// What happened, in words.
+    pub text: Arc<str>,
 }
 
 /// The deadline that a [`StatusReport`] is about.

@@ -17,6 +17,7 @@ mod ids;
 mod manifest;
 mod message;
 mod party;
+mod query;
 mod signal;
 mod statistics;
 mod status;
@@ -38,8 +39,8 @@ pub use deadline::{Allowance, Duty, LateAction, Term, Watch};
 pub use decimal::Decimal;
 pub use declaration::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
-    Document, NotApplicable, NoticeDocument, ReportedDeadline, RequirementRow, ResultDocument, ResultItem,
-    StatusReport, StatusReportRow, SystemNotice,
+    Document, NotApplicable, NoticeDocument, ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument,
+    ResultItem, StatusReport, StatusReportRow, SystemNotice,
 };
 pub use delivery::{
     AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,
@@ -53,6 +54,7 @@ pub use ids::{
 pub use manifest::{Manifest, Reference, document_code_of_role, role_of_document_code};
 pub use message::{Message, MessageKind, Payload};
 pub use party::{Fingerprint, Party, PartyId, PartyKey, PartyKind, Registry, Role};
+pub use query::{Asked, Query, QueryAnswer, RequirementAnswer};
 pub use signal::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,
 };

@@ -6,6 +6,7 @@
 //! floor.
 
 mod command;
+mod inquiry;
 mod journal;
 mod mailbox;
 mod node;

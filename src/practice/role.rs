@@ -76,8 +76,8 @@ pub fn owed(play: &Play, document: &Document, text: &str) -> Vec<Owed> {
             vec![once(play.customs_delay, Saying::Accepted(declaration.number.clone()))]
         }
         (Role::Customs, Document::StatusReport(report)) if &*report.event == "all_collected" => {
+            let Some(number) = report.declaration.clone() else { return Vec::new() };
             let favourable = report.outcome.as_deref() == Some("favourable");
-            let number = report.declaration.clone();
             let saying = if favourable { Saying::Cleared(number) } else { Saying::Pending(number) };
             vec![once(play.customs_delay, saying)]
         }
@@ -220,6 +220,8 @@ pub fn gist(document: &Document) -> String {
             None => report.event.to_string(),
         },
         Document::SystemNotice(notice) => notice.text.to_string(),
+        Document::Query(query) => format!("query {}", query.number),
+        Document::QueryAnswer(answer) => format!("answer to {}", answer.query),
     }
 }
 
@@ -227,12 +229,16 @@ pub fn gist(document: &Document) -> String {
 #[must_use]
 pub fn about(document: &Document) -> Option<Arc<str>> {
     match document {
-        Document::Declaration(_) | Document::Application(_) | Document::SystemNotice(_) => None,
+        Document::Declaration(_)
+        | Document::Application(_)
+        | Document::SystemNotice(_)
+        | Document::Query(_) => None,
         Document::Result(result) => result.application.clone(),
         Document::Notice(notice) => notice.application.clone(),
         Document::Change(change) => Some(change.declaration.clone()),
         Document::Customs(notice) => Some(notice.declaration.clone()),
-        Document::StatusReport(report) => Some(report.declaration.clone()),
+        Document::StatusReport(report) => report.declaration.clone(),
+        Document::QueryAnswer(answer) => Some(answer.query.clone()),
     }
 }
 
@@ -248,6 +254,8 @@ pub fn number_of(document: &Document) -> Arc<str> {
         Document::Customs(notice) => &notice.number,
         Document::StatusReport(report) => &report.number,
         Document::SystemNotice(notice) => &notice.number,
+        Document::Query(query) => &query.number,
+        Document::QueryAnswer(answer) => &answer.number,
     }
     .clone()
 }
@@ -264,6 +272,8 @@ pub fn code_of(document: &Document) -> DocumentCode {
         Document::Customs(notice) => notice.code.clone(),
         Document::StatusReport(_) => code("GOVCBRXS2"),
         Document::SystemNotice(_) => code("GOVCBRINF"),
+        Document::Query(_) => code("GOVCBRXS1"),
+        Document::QueryAnswer(_) => code("GOVCBRXS3"),
     }
 }
 
@@ -375,12 +385,15 @@ mod tests {
             Document::StatusReport(StatusReport {
                 number: "r1".into(),
                 issued_at: came(),
-                declaration: "1234509000017X".into(),
+                declaration: Some("1234509000017X".into()),
                 case: "case".into(),
                 revision: 1,
                 event: event.into(),
                 outcome: outcome.map(Into::into),
+                state: None,
+                customs_status: None,
                 deadline: None,
+                timeline: Vec::new(),
                 applications: Vec::new(),
             })
         };

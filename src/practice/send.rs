@@ -15,13 +15,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::command::{load, now};
+use super::inquiry::{goods, inquire, month};
 use super::journal::{Ending, Entry, Journal, Received};
 use super::partner::{Letter, Partner};
 use super::question::Question;
 use crate::codec::catalogue::Catalogue;
 use crate::codec::xml::{XmlLimits, XmlTree};
 use crate::model::{
-    ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, SyncReplyMode, Timestamp,
+    Asked, ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, SyncReplyMode, Timestamp,
     role_of_document_code,
 };
 
@@ -33,7 +34,7 @@ pub struct SendArgs {
     #[arg(long, value_name = "PARTY.toml")]
     config: PathBuf,
     /// Documents, the declaration first, then applications and what is attached to them
-    #[arg(required_unless_present_any = ["ping", "status"], value_name = "FILE")]
+    #[arg(required_unless_present = "question", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Send nothing: ask whether the gateway is there, under every agreement with it
     #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
@@ -41,6 +42,18 @@ pub struct SendArgs {
     /// Send nothing: ask what has become of a message
     #[arg(long, group = "question", value_name = "MESSAGE_ID", conflicts_with_all = ["files", "wait"])]
     status: Option<MessageId>,
+    /// Ask where a case stands and how it got there, by any key that leads to it
+    #[arg(long, group = "question", value_name = "KEY", conflicts_with_all = ["files", "wait"])]
+    query: Option<Arc<str>>,
+    /// Ask which laws, agencies and documents goods need: HS code, then origin and usage if they are known
+    #[arg(long, group = "question", value_name = "GOODS", conflicts_with_all = ["files", "wait"], value_parser = goods)]
+    requirements: Option<Asked>,
+    /// Ask for figures of our own applications of a month, such as 2026-11, or of the running one: now
+    #[arg(long, group = "question", value_name = "MONTH", conflicts_with_all = ["files", "wait"], value_parser = month)]
+    statistics: Option<Asked>,
+    /// Have a message that the gateway sent to us come again, as it was
+    #[arg(long, group = "question", value_name = "MESSAGE_ID", conflicts_with_all = ["files", "wait"])]
+    again: Option<MessageId>,
     /// ConversationId; the number of the first document without
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
@@ -62,11 +75,18 @@ AttachedDocument. An application sent later goes with --conversation and the dec
 
 Exit code 1 when the gateway refuses, gives no receipt, or, with --wait, no decision of customs comes in time.
 
+--query, --requirements and --statistics send a query (GOVCBRXS1) and print the answer that comes to the partner's
+listener. Only a party of a case hears of it; an agency of its own applications alone.
+
 The answer to --status is Processed (accepted), Received (kept, but refused or in quarantine), NotRecognized (never
 came from us, or is forgotten) or UnAuthorized.
 
 Examples:
   gwanmun send --config broker.toml examples/929.xml examples/X01.xml examples/X02.xml --wait
+  gwanmun send --config broker.toml --query 1234526464251X
+  gwanmun send --config broker.toml --requirements '1211901000 CN SALE'
+  gwanmun send --config broker.toml --statistics now
+  gwanmun send --config broker.toml --again 7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd@sw.example
   gwanmun send --config broker.toml --ping
   gwanmun send --config broker.toml --status 6xk2@broker.practice";
 
@@ -101,6 +121,11 @@ impl SendArgs {
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         let partner = Partner::new(load(&self.config)?)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asks = self.query.clone().map(Asked::Status);
+        let asks = asks.or_else(|| self.requirements.clone()).or_else(|| self.statistics.clone());
+        if let Some(asks) = asks.or_else(|| self.again.clone().map(Asked::Redelivery)) {
+            return runtime.block_on(inquire(&partner, asks, self.patience, self.json, out));
+        }
         let asked = self.status.clone().map(Question::Status).or(self.ping.then_some(Question::Ping));
         match asked {
             Some(question) => runtime.block_on(question.ask(&partner, self.json, out)),

@@ -111,6 +111,8 @@ pub enum Pipeline {
     CustomsNotice,
     /// The withdrawal of a declaration.
     Withdraw,
+    /// A question of a partner.
+    Query,
 }
 
 impl Pipeline {
@@ -122,6 +124,7 @@ impl Pipeline {
             "notice" => Self::Notice,
             "customs-notice" => Self::CustomsNotice,
             "withdraw" => Self::Withdraw,
+            "query" => Self::Query,
             _ => return None,
         })
     }

@@ -477,7 +477,7 @@ fn envelopes(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> 
         let pipeline = then.required("pipeline", faults).and_then(|(text, place)| {
             let pipeline = Pipeline::of_text(text);
             if pipeline.is_none() {
-                let remedy = "write lodge, application, result, notice, customs-notice or withdraw";
+                let remedy = "write lodge, application, result, notice, customs-notice, withdraw or query";
                 faults.error(&place, format!("there is no pipeline {text:?}"), remedy);
             }
             pipeline

@@ -1,10 +1,12 @@
 //! How a [`View`] is put together from single records, the same way in every home.
 
-use crate::model::{Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Sealed, StoredMessage};
+use crate::model::{
+    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Sealed, StoredMessage, TimelineEntry,
+};
 
 use super::{
-    Acknowledged, CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, StoreError,
-    Versioned, View,
+    Acknowledged, CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, Opened,
+    StoreError, Versioned, View,
 };
 
 /// Reading one record by its key, as of one instant.
@@ -17,7 +19,18 @@ pub(super) trait Rows {
     fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError>;
     fn delivery(&self, locator: &DeliveryLocator) -> Result<Option<Versioned<Delivery>>, StoreError>;
     fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError>;
+    /// Cases that a text leads to, newest first.
+    fn named(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
+    /// The newest entries about a case, oldest first; damaged ones are left out.
+    fn timeline(&self, case: &CaseId, limit: usize) -> Result<Vec<TimelineEntry>, StoreError>;
+    /// The cases of a span; damaged ones are left out.
+    fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError>;
 }
+
+/// Cases that one question loads at most.
+const NAMED_MAX: usize = 8;
+/// Entries of a timeline that it loads at most.
+const TIMELINE_MAX: usize = 500;
 
 /// Loads what is needed.
 pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> {
@@ -40,6 +53,21 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
             Err(StoreError::Damaged(_)) => None,
             found => found?,
         };
+    }
+    if let Some(locator) = &needs.wanted {
+        view.wanted = rows.delivery(locator)?;
+    }
+    if let Some(text) = &needs.named {
+        for id in rows.named(text, NAMED_MAX)? {
+            if let Some(case) = rows.case(&id)? {
+                view.named.push((case.value, rows.timeline(&id, TIMELINE_MAX)?));
+            }
+        }
+    }
+    if let Some((opened, statistics)) = &needs.statistics {
+        let mut statistics = statistics.clone();
+        rows.each_case(opened, &mut |case| statistics.add(&case))?;
+        view.statistics = Some(statistics);
     }
     for key in &needs.case {
         if let Some(case) = rows.correlated(key)? {

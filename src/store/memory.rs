@@ -202,16 +202,11 @@ impl Store for MemoryStore {
     }
 
     fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
-        let mut named = self.lock().rows.named(text);
-        named.truncate(limit);
-        Ok(named)
+        self.lock().rows.named(text, limit)
     }
 
     fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {
-        let inner = self.lock();
-        let read = inner.rows.cases.iter().filter_map(|(id, row)| row.record.decode::<Case>(id).ok());
-        read.filter(|case| opened.takes(case)).for_each(visit);
-        Ok(())
+        self.lock().rows.each_case(opened, visit)
     }
 
     fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, Sealed,
-    StoredMessage, Timestamp,
+    StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::audit::Link;
@@ -16,7 +16,7 @@ use super::payload::{Blob, verified};
 use super::prepare::{Prepared, PreparedDelivery, PreparedSealed};
 use super::record::{Encoded, Envelope};
 use super::{
-    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Octets, StoreError, Versioned,
+    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Octets, Opened, StoreError, Versioned,
 };
 
 /// The records, and the maps that find them.
@@ -193,17 +193,6 @@ impl Tables {
         id.and_then(|id| CaseId::new(id).ok())
     }
 
-    /// Cases that a text leads to as a key of any kind, newest first.
-    pub(super) fn named(&self, text: &str) -> Vec<CaseId> {
-        let named =
-            self.correlations.iter().filter(|([_, _, key], _)| key == text).map(|(_, id)| id.as_str());
-        let ids: BTreeSet<&str> = named.chain([text]).collect();
-        let mut rows: Vec<_> =
-            ids.into_iter().filter_map(|id| Some((self.cases.get(id)?.number, id))).collect();
-        rows.sort_unstable_by(|a, b| b.cmp(a));
-        rows.into_iter().filter_map(|(_, id)| CaseId::new(id).ok()).collect()
-    }
-
     pub(super) fn head(&self) -> AuditHead {
         self.head.unwrap_or(AuditHead::EMPTY)
     }
@@ -277,6 +266,30 @@ impl Rows for Tables {
             Ok(Versioned { value: row.record.decode(id.as_str())?, version: row.record.version })
         })
         .transpose()
+    }
+
+    fn named(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        let named =
+            self.correlations.iter().filter(|([_, _, key], _)| key == text).map(|(_, id)| id.as_str());
+        let ids: BTreeSet<&str> = named.chain([text]).collect();
+        let mut rows: Vec<_> =
+            ids.into_iter().filter_map(|id| Some((self.cases.get(id)?.number, id))).collect();
+        rows.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(rows.into_iter().filter_map(|(_, id)| CaseId::new(id).ok()).take(limit).collect())
+    }
+
+    fn timeline(&self, case: &CaseId, limit: usize) -> Result<Vec<TimelineEntry>, StoreError> {
+        let read = self.audit.iter().rev().filter_map(|link| link.decode().ok());
+        let about = read.map(|entry| entry.entry).filter(|entry| entry.case.as_ref() == Some(case));
+        let mut newest: Vec<_> = about.take(limit).collect();
+        newest.reverse();
+        Ok(newest)
+    }
+
+    fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {
+        let read = self.cases.iter().filter_map(|(id, row)| row.record.decode::<Case>(id).ok());
+        read.filter(|case| opened.takes(case)).for_each(visit);
+        Ok(())
     }
 
     fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {

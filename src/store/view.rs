@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Sealed,
-    StoredMessage,
+    Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Sealed, Statistics,
+    StoredMessage, TimelineEntry,
 };
+
+use super::Opened;
 
 /// What an event needs to be decided. The default needs nothing.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,12 @@ pub struct Needs {
     pub refusal: Option<DeliveryId>,
     /// The delivery that a message acknowledges beside what it says for itself.
     pub acknowledged: Option<DeliveryLocator>,
+    /// The delivery that a partner wants once more.
+    pub wanted: Option<DeliveryLocator>,
+    /// A text that cases are asked for by, as a key of any kind: the newest ones, with what happened to them.
+    pub named: Option<Arc<str>>,
+    /// Statistics that cases of a span are to be added to.
+    pub statistics: Option<(Opened, Statistics)>,
 }
 
 /// A key that leads to a case.
@@ -147,6 +155,12 @@ pub struct View {
     pub refusal: Option<Versioned<Delivery>>,
     /// The delivery that is acknowledged.
     pub acknowledged: Option<Acknowledged>,
+    /// The delivery that is wanted.
+    pub wanted: Option<Versioned<Delivery>>,
+    /// Cases of that name, newest first, each with the newest entries of its timeline, oldest first.
+    pub named: Vec<(Case, Vec<TimelineEntry>)>,
+    /// The statistics, with those cases.
+    pub statistics: Option<Statistics>,
 }
 
 /// A record and the version to name when writing it back.

@@ -189,6 +189,10 @@ event_codes! {
     DeliveryReceiptRefused = "delivery.receipt-refused",
         cause "it is unsigned, or names other digests than those we sent",
         remedy "ask the partner which message it acknowledged; the delivery is retried";
+    /// A partner asked something and is answered.
+    QueryAnswered = "query.answered",
+        cause "a query (GOVCBRXS1) about a case, goods or figures",
+        remedy "none; when frequent, ask the partner what it is watching";
     /// A delivery that had ended is sent anew, as it is stored.
     DeliveryAgain = "delivery.again",
         cause "its destination or an operator asked for it",

@@ -78,7 +78,8 @@ impl World {
                 }
             }
             (Who::Customs, Document::StatusReport(report)) if is_favourable(&report) => {
-                self.rule(1_000, 60_000, &report.declaration, "GOVCBR023", Some("13"));
+                let declaration = report.declaration.as_deref().unwrap_or_default();
+                self.rule(1_000, 60_000, declaration, "GOVCBR023", Some("13"));
             }
             (Who::Broker, Document::StatusReport(report)) => self.send_what_is_missing(message, &report),
             (_, Document::Application(application)) => self.work_on(who, message, &application.number),

@@ -327,7 +327,8 @@ impl Actor {
     fn actions(&self, cast: &[Self]) -> (Vec<String>, Vec<String>) {
         let verification = |code: &str| format!("RequirementVerification {code}");
         let clearance = |code: &str| format!("ImportClearance {code}");
-        let reports = || ["GOVCBRXS2", "GOVCBRINF"].map(|code| format!("Status {code}"));
+        let reports = || ["GOVCBRXS2", "GOVCBRXS3", "GOVCBRINF"].map(|code| format!("Status {code}"));
+        let query = || "Status GOVCBRXS1".to_owned();
         let forms = || cast.iter().flat_map(|actor| &actor.forms);
         let distinct = |actions: BTreeSet<String>| actions.into_iter();
         let results = || distinct(forms().map(|(_, result)| verification(result)).collect());
@@ -337,18 +338,19 @@ impl Actor {
         match self.kind {
             DECLARANT => {
                 let applications = forms().map(|(application, _)| verification(application)).collect();
-                let sends = declarations().chain(distinct(applications)).collect();
+                let sends = declarations().chain(distinct(applications)).chain([query()]).collect();
                 notices.extend(results().chain(customs).chain(reports()));
                 (sends, notices)
             }
             CUSTOMS => {
                 let takes = declarations().chain(results()).chain(reports());
-                (customs.to_vec(), takes.collect())
+                (customs.into_iter().chain([query()]).collect(), takes.collect())
             }
             _ => {
                 let own = || self.forms.iter();
                 notices.extend(distinct(own().map(|(_, result)| verification(result)).collect()));
                 let takes = distinct(own().map(|(application, _)| verification(application)).collect());
+                notices.push(query());
                 (notices, takes.chain(reports()).collect())
             }
         }

@@ -7,16 +7,17 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::query;
 use crate::codec::schema::{DocumentFamily, DocumentType};
 use crate::codec::xml::Element;
 use crate::model::{
     ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
     DeclarationLine, Document, DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome,
-    ReportedDeadline, RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow,
-    SystemNotice,
+    ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument, ResultItem, StatusReport,
+    StatusReportRow, SystemNotice,
 };
 
-type Read<T> = Result<T, Finding>;
+pub(super) type Read<T> = Result<T, Finding>;
 
 /// The value of a document without findings.
 pub(super) fn document(document_type: &DocumentType, root: Element<'_>) -> Read<Document> {
@@ -30,6 +31,8 @@ pub(super) fn document(document_type: &DocumentType, root: Element<'_>) -> Read<
         DocumentFamily::Customs => customs(code, root).map(Document::Customs),
         DocumentFamily::StatusReport => status_report(root).map(Document::StatusReport),
         DocumentFamily::SystemNotice => system_notice(root).map(Document::SystemNotice),
+        DocumentFamily::Query => query::query(root).map(Document::Query),
+        DocumentFamily::QueryAnswer => query::query_answer(root).map(Document::QueryAnswer),
         DocumentFamily::ValidationReport => Err(fault(root, "it is written here and read by nobody")),
     }
 }
@@ -212,16 +215,26 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
             at: needed(deadline, "ExpirationDateTime")?,
         })
     };
+    let event = |event| -> Read<ReportedEvent> {
+        Ok(ReportedEvent {
+            at: needed(event, "DateTime")?,
+            event: text(event, "EventName")?,
+            text: text(event, "Text")?,
+        })
+    };
     Ok(StatusReport {
         number: text(root, "ID")?,
         issued_at: needed(root, "IssueDateTime")?,
-        declaration: text(root, "Declaration/ID")?,
+        declaration: text_at(root, "Declaration/ID"),
         case: text(root, "CaseID")?,
         revision: needed(root, "RevisionNumeric")?,
         event: text(root, "EventCode")?,
         outcome: text_at(root, "OutcomeCode"),
+        state: text_at(root, "StateCode"),
+        customs_status: text_at(root, "CustomsStatusCode"),
         deadline: at(root, "Deadline").map(deadline).transpose()?,
         applications: children(root, "Application").map(row).collect::<Read<_>>()?,
+        timeline: children(root, "Event").map(event).collect::<Read<_>>()?,
     })
 }
 
@@ -268,12 +281,12 @@ const OUTCOMES: [Outcome; 7] = [
 ];
 
 /// A value that must be there.
-fn needed<T: FromStr<Err: Display>>(parent: Element<'_>, path: &str) -> Read<T> {
+pub(super) fn needed<T: FromStr<Err: Display>>(parent: Element<'_>, path: &str) -> Read<T> {
     value(child(parent, path)?)
 }
 
 /// A value that may be missing.
-fn optional<T: FromStr<Err: Display>>(parent: Element<'_>, path: &str) -> Read<Option<T>> {
+pub(super) fn optional<T: FromStr<Err: Display>>(parent: Element<'_>, path: &str) -> Read<Option<T>> {
     at(parent, path).map(value).transpose()
 }
 
@@ -282,15 +295,15 @@ fn value<T: FromStr<Err: Display>>(element: Element<'_>) -> Read<T> {
 }
 
 /// A text that must be there.
-fn text(parent: Element<'_>, path: &str) -> Read<Arc<str>> {
+pub(super) fn text(parent: Element<'_>, path: &str) -> Read<Arc<str>> {
     child(parent, path).map(|element| token(element).into())
 }
 
-fn child<'a>(parent: Element<'a>, path: &str) -> Read<Element<'a>> {
+pub(super) fn child<'a>(parent: Element<'a>, path: &str) -> Read<Element<'a>> {
     at(parent, path).ok_or_else(|| fault(parent, &format!("{path} is missing")))
 }
 
-fn fault(element: Element<'_>, message: &str) -> Finding {
+pub(super) fn fault(element: Element<'_>, message: &str) -> Finding {
     Finding {
         line: element.line(),
         path: element.path(),
@@ -300,7 +313,7 @@ fn fault(element: Element<'_>, message: &str) -> Finding {
 }
 
 /// The first element at this path of names, all in the namespace of `parent`.
-fn at<'a>(parent: Element<'a>, path: &str) -> Option<Element<'a>> {
+pub(super) fn at<'a>(parent: Element<'a>, path: &str) -> Option<Element<'a>> {
     path.split('/').try_fold(parent, |element, name| children(element, name).next())
 }
 

@@ -38,6 +38,8 @@ pub(super) fn check(family: DocumentFamily, root: Element<'_>, findings: &mut Ve
         | DocumentFamily::Customs
         | DocumentFamily::StatusReport
         | DocumentFamily::SystemNotice
+        | DocumentFamily::Query
+        | DocumentFamily::QueryAnswer
         | DocumentFamily::ValidationReport => {}
     }
     found.retain(|one| findings.iter().all(|finding| finding.path != one.path));

@@ -6,8 +6,8 @@ use super::*;
 use crate::codec::catalogue::Catalogue;
 use crate::model::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
-    NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline, RequirementRow, ResultDocument,
-    ResultItem, StatusReport, StatusReportRow, Timestamp,
+    NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline, ReportedEvent, RequirementRow,
+    ResultDocument, ResultItem, StatusReport, StatusReportRow, Timestamp,
 };
 
 fn read(code: &str, document: &str) -> Result<Document, Vec<String>> {
@@ -41,12 +41,15 @@ fn report() -> StatusReport {
     StatusReport {
         number: "1234509000017X-1-1-all-collected".into(),
         issued_at: noon(),
-        declaration: "1234509000017X".into(),
+        declaration: Some("1234509000017X".into()),
         case: "case-1".into(),
         revision: 1,
         event: "all_collected".into(),
         outcome: Some("favourable".into()),
+        state: None,
+        customs_status: None,
         deadline: None,
+        timeline: Vec::new(),
         applications: vec![
             row("KFDA", Some("X01-20091201-0001"), "approved_conditional", None),
             row("NPQS", None, "blocked", Some("Send <GOVCBRX02> & more in the same conversation")),
@@ -98,7 +101,16 @@ fn status_reports_read_back() {
         deadline: Some(ReportedDeadline { number: None, ..deadline }),
         ..reminder.clone()
     };
-    for report in [report(), lodged, reminder, overdue] {
+    let event = ReportedEvent { at: noon(), event: "customs.notice".into(), text: "GOVCBR023 13".into() };
+    let status = StatusReport {
+        event: "status".into(),
+        declaration: None,
+        state: Some("result_only".into()),
+        customs_status: Some("13".into()),
+        timeline: vec![event],
+        ..lodged.clone()
+    };
+    for report in [report(), lodged, reminder, overdue, status] {
         check(&write_status_report(&report), "GOVCBRXS2", Document::StatusReport(report));
     }
 }

@@ -22,11 +22,15 @@ pub fn write_status_report(report: &StatusReport) -> String {
     DocumentWriter::write("GOVCBRXS2", |out| {
         out.leaf("ID", &report.number);
         out.leaf("IssueDateTime", report.issued_at);
-        out.element("Declaration", |out| out.leaf("ID", &report.declaration));
+        if let Some(declaration) = &report.declaration {
+            out.element("Declaration", |out| out.leaf("ID", declaration));
+        }
         out.leaf("CaseID", &report.case);
         out.leaf("RevisionNumeric", report.revision);
         out.leaf("EventCode", &report.event);
         out.optional("OutcomeCode", report.outcome.as_ref());
+        out.optional("StateCode", report.state.as_ref());
+        out.optional("CustomsStatusCode", report.customs_status.as_ref());
         if let Some(deadline) = &report.deadline {
             out.element("Deadline", |out| {
                 out.leaf("AgencyCode", &deadline.agency);
@@ -45,6 +49,13 @@ pub fn write_status_report(report: &StatusReport) -> String {
                 out.optional("DecideByDateTime", row.decide_by);
                 out.optional("OverdueSinceDateTime", row.overdue_since);
                 out.text("Remarks", row.remarks.as_deref());
+            });
+        }
+        for event in &report.timeline {
+            out.element("Event", |out| {
+                out.leaf("DateTime", event.at);
+                out.leaf("EventName", &event.event);
+                out.text("Text", Some(&event.text));
             });
         }
     })
@@ -420,14 +431,14 @@ const TEXT_CHARS_MAX: usize = 1000;
 const NAME_CHARS_MAX: usize = 100;
 
 /// Writes one document, an element a line, indented as people do.
-struct DocumentWriter {
+pub(super) struct DocumentWriter {
     xml: XmlWriter,
     depth: usize,
 }
 
 impl DocumentWriter {
     /// The document with this code; `content` follows its TypeCode.
-    fn write(code: &str, content: impl FnOnce(&mut Self)) -> String {
+    pub(super) fn write(code: &str, content: impl FnOnce(&mut Self)) -> String {
         Self::of(Catalogue::built_in(), code, content)
     }
 
@@ -444,7 +455,7 @@ impl DocumentWriter {
         out.xml.finish()
     }
 
-    fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
+    pub(super) fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
         self.new_line();
         self.xml.open(name);
         self.depth += 1;
@@ -454,19 +465,19 @@ impl DocumentWriter {
         self.xml.close(name);
     }
 
-    fn leaf(&mut self, name: &str, value: impl Display) {
+    pub(super) fn leaf(&mut self, name: &str, value: impl Display) {
         self.new_line();
         self.xml.leaf(name, &value.to_string());
     }
 
-    fn optional(&mut self, name: &str, value: Option<impl Display>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.leaf(name, value);
         }
     }
 
     /// A text for people.
-    fn text(&mut self, name: &str, text: Option<&str>) {
+    pub(super) fn text(&mut self, name: &str, text: Option<&str>) {
         self.optional(name, text.and_then(|text| cut(text, TEXT_CHARS_MAX)));
     }
 

@@ -12,6 +12,7 @@ mod histories;
 mod mailbox;
 mod operators;
 mod prompt;
+mod queries;
 mod refusals;
 mod rules;
 mod services;

@@ -58,6 +58,9 @@ then = { pipeline = "notice", relay = ["applicant"] }
 [envelope.withdrawal]
 match = { service = "ImportClearance", action = ["GOVCBR5BF"], from_role = "Declarant" }
 then = { pipeline = "withdraw", relay = ["customs"] }
+[envelope.query]
+match = { service = "Status", action = ["GOVCBRXS1"] }
+then = { pipeline = "query" }
 [envelope.customs-notice]
 match = { service = "ImportClearance", action = ["GOVCBR023", "GOVCBR5BG", "GOVCBR5FK", "GOVCBR5GZ", "GOVCBRR21"], from_role = "Customs" }
 then = { pipeline = "customs-notice", relay = ["applicant"] }

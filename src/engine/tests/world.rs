@@ -497,7 +497,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
                 "GOVCBRRBH",
             ],
         ),
-        ("Status", vec!["GOVCBRXS2", "GOVCBRINF"]),
+        ("Status", vec!["GOVCBRXS1", "GOVCBRXS2", "GOVCBRXS3", "GOVCBRINF"]),
     ];
     let bind = |direction| {
         let services = services.clone();
@@ -557,5 +557,7 @@ fn code_of(document: &Document) -> DocumentCode {
         Document::Customs(document) => document.code.clone(),
         Document::StatusReport(_) => code("GOVCBRXS2"),
         Document::SystemNotice(_) => code("GOVCBRINF"),
+        Document::Query(_) => code("GOVCBRXS1"),
+        Document::QueryAnswer(_) => code("GOVCBRXS3"),
     }
 }

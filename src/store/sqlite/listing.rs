@@ -62,27 +62,51 @@ pub(super) fn named_cases(
     Ok(reading.all(sql, params![text, limit_of(limit)], read)?.into_iter().flatten().collect())
 }
 
+/// The cases of a span, after this instant and number; gives where the next look goes on, when there is more.
+pub(super) fn some_cases(
+    reading: &Reading<'_>,
+    opened: &Opened,
+    (from, after): (i64, i64),
+    visit: &mut dyn FnMut(Case),
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let sql = "SELECT version, form, checksum, record, id, opened_at, number FROM cases \
+               WHERE (opened_at, number) > (?1, ?2) AND opened_at < ?3 AND (?4 IS NULL OR submitter = ?4) \
+               ORDER BY opened_at, number LIMIT ?5";
+    let read =
+        |row: &Row<'_>| (read_encoded(row, 0), read_text(row, 4), read_number(row, 5), read_number(row, 6));
+    let submitter = opened.submitter.as_ref().map(PartyKey::as_str);
+    let values = params![from, after, opened.until.as_millis(), submitter, limit_of(CHUNK)];
+    let rows = reading.all(sql, values, read)?;
+    let cases = rows.iter().filter_map(|(record, id, ..)| record.decode::<Case>(id).ok());
+    cases.filter(|case| opened.takes(case)).for_each(visit);
+    Ok(rows.last().and_then(|(.., opened_at, number)| Some(((*opened_at)?, (*number)?))))
+}
+
 /// A chunk of cases in each look, so that no look holds the log back for long.
 pub(super) fn each_case(
     readers: &Readers,
     opened: &Opened,
     visit: &mut dyn FnMut(Case),
 ) -> Result<(), StoreError> {
-    let sql = "SELECT version, form, checksum, record, id, opened_at, number FROM cases \
-               WHERE (opened_at, number) > (?1, ?2) AND opened_at < ?3 ORDER BY opened_at, number LIMIT ?4";
-    let (mut from, mut after) = (opened.from.as_millis(), i64::MIN);
-    loop {
-        let read = |row: &Row<'_>| {
-            (read_encoded(row, 0), read_text(row, 4), read_number(row, 5), read_number(row, 6))
-        };
-        let rows = readers.read(|reading| {
-            reading.all(sql, params![from, after, opened.until.as_millis(), limit_of(CHUNK)], read)
-        })?;
-        let Some((.., Some(opened_at), Some(number))) = rows.last() else { return Ok(()) };
-        (from, after) = (*opened_at, *number);
-        let cases = rows.iter().filter_map(|(record, id, ..)| record.decode::<Case>(id).ok());
-        cases.filter(|case| opened.takes(case)).for_each(&mut *visit);
+    let mut next = Some((opened.from.as_millis(), i64::MIN));
+    while let Some(from) = next {
+        next = readers.read(|reading| some_cases(reading, opened, from, visit))?;
     }
+    Ok(())
+}
+
+/// The newest entries about a case, oldest first.
+pub(super) fn newest_of_timeline(
+    reading: &Reading<'_>,
+    case: &CaseId,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE case_id = ? \
+               ORDER BY number DESC LIMIT ?";
+    let links = reading.all(sql, params![case.as_str(), limit_of(limit)], read_link)?;
+    let mut entries = decoded(links)?.items;
+    entries.reverse();
+    Ok(entries)
 }
 
 /// Cases in one look.

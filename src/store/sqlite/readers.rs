@@ -7,13 +7,14 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
-use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, Sealed, StoredMessage};
+use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, Sealed, StoredMessage, TimelineEntry};
 
 use super::super::lookup::Rows;
 use super::super::payload::{PayloadFiles, verified};
 use super::super::record::{Encoded, Envelope, correlation_sum};
-use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, StoreError, Versioned};
+use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, Opened, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
+use super::listing;
 use super::schema::Layout;
 use super::{engine_error, tune};
 
@@ -189,6 +190,23 @@ impl Rows for Reading<'_> {
         found
             .map(|(record, id)| Ok(Versioned { value: record.decode(&id)?, version: record.version }))
             .transpose()
+    }
+
+    fn named(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        listing::named_cases(self, text, limit)
+    }
+
+    fn timeline(&self, case: &CaseId, limit: usize) -> Result<Vec<TimelineEntry>, StoreError> {
+        let entries = listing::newest_of_timeline(self, case, limit)?;
+        Ok(entries.into_iter().map(|entry| entry.entry).collect())
+    }
+
+    fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {
+        let mut next = Some((opened.from.as_millis(), i64::MIN));
+        while let Some(from) = next {
+            next = listing::some_cases(self, opened, from, visit)?;
+        }
+        Ok(())
     }
 
     fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {

@@ -91,7 +91,10 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
             sealed: true,
             parts_of_delivery: true,
             refusal: Some(delivery_id(100)),
-            acknowledged: Some(locator),
+            acknowledged: Some(locator.clone()),
+            wanted: Some(locator),
+            named: Some("declaration-100".into()),
+            statistics: None,
         };
         let view = store.load(&needs).expect("readable");
         let message = view.message.expect("the message");
@@ -102,6 +105,11 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
         assert_eq!(
             view.acknowledged,
             Some(Acknowledged { delivery: found.clone(), sealed: Some(octets.clone()) })
+        );
+        assert_eq!(view.wanted, Some(found.clone()));
+        assert_eq!(
+            view.named.iter().map(|(case, timeline)| (&case.id, timeline.len())).collect::<Vec<_>>(),
+            [(&case_id(100), 1)]
         );
         assert_eq!(view.refusal, Some(found));
         assert_eq!(view.sealed.as_ref(), Some(&octets));

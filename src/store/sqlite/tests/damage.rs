@@ -33,8 +33,7 @@ fn needs(number: u32) -> Needs {
         versions: false,
         sealed: true,
         parts_of_delivery: true,
-        refusal: None,
-        acknowledged: None,
+        ..Needs::default()
     }
 }
 
