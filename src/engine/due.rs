@@ -13,7 +13,9 @@ use crate::model::{
     Agreement, AttemptOutcome, ContentId, Delivery, DeliveryPurpose, DeliveryState, Digest, MessageKey, Part,
     PartSource, Payload, Presence, Timestamp,
 };
-use crate::msh::{Ending, Posting, begin_attempt, compose, end_without_receipt, note_failed_attempt};
+use crate::msh::{
+    Ending, Posting, begin_attempt, compose, end_without_receipt, longest_wait, note_failed_attempt,
+};
 use crate::security::payload_of;
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
@@ -130,7 +132,15 @@ impl Step {
 
 fn is_due(desk: Desk<'_>, delivery: &Delivery) -> bool {
     let scheduled = matches!(delivery.state, DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment);
-    scheduled && delivery.due <= desk.now
+    scheduled && (delivery.due <= desk.now || is_stalled(desk, delivery))
+}
+
+/// A delivery that is due further ahead than any schedule of ours was planned before the clock was set back: its time
+/// has come (P9). What waits in a mailbox is due at its end.
+fn is_stalled(desk: Desk<'_>, delivery: &Delivery) -> bool {
+    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+    let wait = agreement.map(|agreement| longest_wait(agreement.reliability.retry_interval));
+    !delivery.mailbox && wait.is_some_and(|wait| delivery.due > desk.now.plus(wait))
 }
 
 /// Whether the delivery completes by a receipt, posted or collected: a signal gets none, nor does a message that asked for none.

@@ -132,7 +132,9 @@ impl Sender {
         // One instant for both questions: what falls due between two would be neither taken nor waited for.
         let looked_at = now();
         let looked = compute(&self.shared, move |shared, _| {
-            let due = shared.store.due(&destination, looked_at, limit)?;
+            let beyond = looked_at.plus(shared.longest_wait(&destination));
+            let mut due = shared.store.stalled(&destination, beyond, limit)?;
+            due.extend(shared.store.due(&destination, looked_at, limit - due.len())?);
             let next = if due.is_empty() { shared.store.next_due(&destination)? } else { Some(looked_at) };
             Ok::<_, StoreError>((due, next))
         });

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
@@ -14,6 +15,7 @@ use crate::codec::catalogue::Catalogue;
 use crate::config::{Loaded, Settings};
 use crate::engine::{Context, Own, Places};
 use crate::model::{PartyKey, Timestamp};
+use crate::msh::longest_wait;
 use crate::routing::RuleSet;
 use crate::security::{OpenLimits, SigningKeys, Trust};
 use crate::store::{Store, StoreError};
@@ -95,6 +97,15 @@ impl Shared {
     /// Something to this destination may be due. A destination without a sender gets one.
     pub(super) fn wake(&self, destination: &PartyKey) {
         self.lane(destination).bell.notify_one();
+    }
+
+    /// The longest wait that a delivery to this destination is ever given.
+    pub(super) fn longest_wait(&self, destination: &PartyKey) -> Duration {
+        let in_force = self.in_force.load();
+        let agreements = in_force.trust.registry.agreements().filter(|a| a.partner == *destination);
+        let waits = agreements.map(|agreement| longest_wait(agreement.reliability.retry_interval));
+        // Without an agreement nothing is attempted, and nothing is in a hurry.
+        waits.max().unwrap_or(Duration::MAX)
     }
 
     /// Holds places for what a step makes; none once the gateway stops.

@@ -20,6 +20,6 @@ pub use inbound::{AgePolicy, check_arrival, check_next_msh, wants_acknowledgment
 pub use outbound::{
     CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt, set_out,
 };
-pub use retry::resend_at;
+pub use retry::{longest_wait, resend_at};
 pub use service::{ping, pong, status_of, status_request, status_response};
 pub use window::Window;

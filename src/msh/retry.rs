@@ -18,6 +18,13 @@ pub fn resend_at(delivery: &DeliveryId, attempt: u32, now: Timestamp, retry_inte
     now.plus(retry_interval + jitter)
 }
 
+/// The longest wait that [`resend_at`] gives. What is due further ahead than that was planned by a clock that has been set
+/// back since (P9).
+#[must_use]
+pub fn longest_wait(retry_interval: Duration) -> Duration {
+    retry_interval + retry_interval / JITTER_DIVISOR
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

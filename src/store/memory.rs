@@ -171,6 +171,27 @@ impl Store for MemoryStore {
             .collect()
     }
 
+    fn stalled(
+        &self,
+        destination: &PartyKey,
+        beyond: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let inner = self.lock();
+        let due = inner.rows.due.get(destination).into_iter().flatten().rev();
+        let mut stalled = Vec::new();
+        for (due, _, id) in due.take_while(|(due, ..)| *due > beyond) {
+            if stalled.len() < limit
+                && !inner.unreadable.contains(id)
+                && let Some(row) = inner.rows.delivery(&DeliveryLocator::Id(id.clone()))?
+                && !row.value.mailbox
+            {
+                stalled.push(DueDelivery { id: id.clone(), due: *due, attempts: row.value.attempts });
+            }
+        }
+        Ok(stalled)
+    }
+
     fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.lock().due(destination).next().map(|(due, ..)| *due))
     }

@@ -68,6 +68,19 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<DueDelivery>, StoreError>;
 
+    /// Deliveries to a destination that are to be posted, and are due later than `beyond`, latest first. Asked with an
+    /// instant that no schedule gives, these were planned by a clock that has been set back since (P9). What waits in a
+    /// mailbox is none of them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn stalled(
+        &self,
+        destination: &PartyKey,
+        beyond: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError>;
+
     /// When the next delivery to a destination is due.
     ///
     /// # Errors

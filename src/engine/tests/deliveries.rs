@@ -1,5 +1,7 @@
 //! Deliveries: certain, repeated with the same octets, ended in time; receipts that prove something and others.
 
+use std::time::Duration;
+
 use super::super::*;
 use super::cases::{answer, lodged, lodging};
 use super::world::*;
@@ -302,4 +304,30 @@ fn each_addressee_gets_its_document_with_the_attachments_that_are_its_own() {
     assert_eq!(carried(CUSTOMS, "GOVCBR929"), ["0.lodging@BR123450000001", "invoice"]);
     assert_eq!(carried(AGENCIES[0].1, "GOVCBRX01"), ["1.lodging@BR123450000001", "label", "both"]);
     assert_eq!(carried(AGENCIES[1].1, "GOVCBRX02"), ["2.lodging@BR123450000001", "both"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_stalls_nothing_p9() {
+    let mut world = World::new();
+    // Made by a clock that is an hour fast.
+    world.pass(3600);
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1, 2]);
+    world.post(&posted);
+    world.now = world.now.minus(Duration::from_secs(3600));
+    assert!(world.deliveries().iter().all(|delivery| delivery.due > world.now.plus(Duration::from_secs(66))));
+    world.deliver_stalled();
+    assert!(world.deliveries().iter().all(|delivery| delivery.state == DeliveryState::Delivered));
+    // A wait that the schedule gives is waited for.
+    world.unreachable.push(party(BROKER));
+    let accepted = super::cases::notice(&world, 0, "n0", NoticeKind::Accepted);
+    world.post(&accepted);
+    world.deliver();
+    let waiting = |world: &World| {
+        let deliveries = world.deliveries();
+        deliveries.into_iter().find(|delivery| delivery.state == DeliveryState::AwaitingAcknowledgment)
+    };
+    let before = waiting(&world).expect("it is to be sent again");
+    world.deliver_stalled();
+    assert_eq!(waiting(&world), Some(before));
+    world.check_laws();
 }

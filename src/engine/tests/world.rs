@@ -232,6 +232,18 @@ impl World {
         }
     }
 
+    /// Gives every destination what a clock that was set back has left behind.
+    pub(super) fn deliver_stalled(&mut self) {
+        for party in self.registry.parties().map(|party| party.key.clone()).collect::<Vec<_>>() {
+            let beyond = self.now.plus(Duration::from_secs(66));
+            for due in self.store.stalled(&party, beyond, 1000).expect("the store reads") {
+                self.drive(&Event::Due(due.id));
+                let transmission = self.sent.last().expect("what is stalled is sent").clone();
+                self.answer_to(transmission);
+            }
+        }
+    }
+
     /// Does what time has brought due.
     pub(super) fn keep_agenda(&mut self) {
         for scheduled in self.store.scheduled_cases(1000).expect("the store reads") {

@@ -29,15 +29,29 @@ pub(super) fn due(
 ) -> Result<Vec<DueDelivery>, StoreError> {
     let sql = "SELECT id, due, attempts FROM delivery WHERE destination = ? AND due <= ? \
                ORDER BY due, number LIMIT ?";
-    let read = |row: &Row<'_>| {
-        Some(DueDelivery {
-            id: DeliveryId::new(read_text(row, 0)).ok()?,
-            due: Timestamp::from_millis(read_number(row, 1)?),
-            attempts: u32::try_from(read_number(row, 2)?).ok()?,
-        })
-    };
-    let rows = reading.all(sql, params![destination.as_str(), now.as_millis(), limit_of(limit)], read)?;
+    let rows = reading.all(sql, params![destination.as_str(), now.as_millis(), limit_of(limit)], read_due)?;
     Ok(rows.into_iter().flatten().collect())
+}
+
+/// What is to be posted and due later than `beyond`, latest first; few rows are ever looked at.
+pub(super) fn stalled(
+    reading: &Reading<'_>,
+    destination: &PartyKey,
+    beyond: Timestamp,
+    limit: usize,
+) -> Result<Vec<DueDelivery>, StoreError> {
+    let sql = "SELECT id, due, attempts FROM delivery WHERE destination = ? AND due > ? \
+               AND json_extract(record, '$.mailbox') IS NULL ORDER BY due DESC, number DESC LIMIT ?";
+    let values = params![destination.as_str(), beyond.as_millis(), limit_of(limit)];
+    Ok(reading.all(sql, values, read_due)?.into_iter().flatten().collect())
+}
+
+fn read_due(row: &Row<'_>) -> Option<DueDelivery> {
+    Some(DueDelivery {
+        id: DeliveryId::new(read_text(row, 0)).ok()?,
+        due: Timestamp::from_millis(read_number(row, 1)?),
+        attempts: u32::try_from(read_number(row, 2)?).ok()?,
+    })
 }
 
 /// Cases that are scheduled. A row whose name is damaged is left to the scrub.

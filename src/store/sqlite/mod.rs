@@ -272,6 +272,19 @@ impl Store for SqliteStore {
         Ok(found.into_iter().filter(|due| !unreadable.contains(&due.id)).take(limit).collect())
     }
 
+    fn stalled(
+        &self,
+        destination: &PartyKey,
+        beyond: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let unreadable = self.unreadable();
+        let found = self
+            .readers
+            .read(|reading| listing::stalled(reading, destination, beyond, limit + unreadable.len()))?;
+        Ok(found.into_iter().filter(|due| !unreadable.contains(&due.id)).take(limit).collect())
+    }
+
     fn next_due(&self, destination: &PartyKey) -> Result<Option<Timestamp>, StoreError> {
         let unreadable = self.unreadable();
         let ever = Timestamp::from_millis(i64::MAX);

@@ -271,6 +271,17 @@ fn what_is_due_comes_in_order_and_leaves_when_it_ends(store: &dyn Store) {
     let first = store.due(&party("due"), at(99), 1).expect("readable").remove(0);
     assert_eq!((first.due, first.attempts), (at(31), 1));
     assert_eq!(due(Timestamp::EPOCH, 10), []);
+
+    let stalled = |beyond, limit| -> Vec<_> {
+        let stalled = store.stalled(&party("due"), at(beyond), limit).expect("readable");
+        stalled.into_iter().map(|due| due.id).collect()
+    };
+    let mut kept = delivery(704, "due");
+    (kept.due, kept.mailbox) = (at(9_000), true);
+    assert_eq!(commit(store, makes(kept)), Ok(()));
+    assert_eq!(stalled(30, 10), [701, 700].map(delivery_id), "latest first, and nothing out of a mailbox");
+    assert_eq!(stalled(30, 1), [delivery_id(701)]);
+    assert_eq!(stalled(40, 10), []);
     assert_eq!(store.due(&party("somebody else"), at(99), 10).expect("readable"), []);
 }
 
