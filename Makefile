@@ -9,7 +9,7 @@ DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build demo serve test simulate lint bench clean
+.PHONY: help deps test-deps build demo demo-full serve test simulate lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ build: deps ## the release binary
 demo: build ## one declaration from lodging to clearance, with real processes on loopback
 	@rm -rf $(DEMO_DIR)
 	target/release/gwanmun demo --directory $(DEMO_DIR)
+
+demo-full: build ## twenty whole cases at once, with a process for each of seventeen agencies
+	@rm -rf $(DEMO_DIR)-full
+	target/release/gwanmun demo --rules routing-rules/kr-agencies --cases tests/samples/cases --deadline 5m --directory $(DEMO_DIR)-full
 
 serve: build ## gateway and practice partners, left running
 	target/release/gwanmun demo --keep --directory $(SERVE_DIR)

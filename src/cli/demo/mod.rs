@@ -7,6 +7,7 @@
 mod follow;
 mod processes;
 mod timeline;
+mod whole;
 mod world;
 
 use std::ffi::OsStr;
@@ -21,11 +22,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::KeyAlgorithm;
-use crate::model::Timestamp;
+use crate::model::{CaseState, Timestamp};
 use crate::transport::LocalClient;
 use follow::{Follower, Lodged, milestones};
 use processes::Processes;
-use world::{Examples, World, WorldOptions};
+use world::{World, WorldOptions};
 
 /// Play one declaration from lodging to clearance, with real processes on this machine
 #[derive(Clone, Debug, clap::Args)]
@@ -40,6 +41,9 @@ pub struct DemoArgs {
     /// The rule directory whose agencies are played; without one that of the worked example
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
+    /// Play the whole cases of this directory instead of the worked example, all at once
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["keep", "prepare"])]
+    cases: Option<PathBuf>,
     /// Only make the practice world in --directory and describe it as JSON; start nothing
     #[arg(long, requires = "directory", conflicts_with = "keep")]
     prepare: bool,
@@ -64,8 +68,13 @@ three agencies want to see; follows it until customs has cleared the goods; prin
 
 Exit code 0 only if the case really got there.
 
+With --rules the agencies of another rule directory are played, and with --cases whole cases: directories with a
+case.toml that says where the case must end, the declaration 929.xml and its applications, each with what its agency
+shall do behind SIM: in a remark. The deadline is for all of them.
+
 Example:
   gwanmun demo
+  gwanmun demo --rules routing-rules/kr-agencies --cases tests/samples/cases
   gwanmun demo --keep --directory var/serve";
 
 impl DemoArgs {
@@ -124,10 +133,20 @@ impl DemoArgs {
             world.partners.len(),
             world.directory.display()
         ));
+        let until = Instant::now() + self.deadline;
+        if let Some(directory) = &self.cases {
+            let ended = whole::play(world, whole::read(directory)?, until, &progress).await?;
+            progress.end();
+            return if self.json {
+                Ok(writeln!(out, "{}", serde_json::to_string_pretty(&ended)?)?)
+            } else {
+                whole::tell(&ended, out)
+            };
+        }
         let examples = world::examples(world, now())?;
         progress.wait_for("lodging");
         let receipt =
-            timeout(self.deadline, lodge(world, &examples)).await.context("no receipt in time")??;
+            timeout(self.deadline, lodge(world, &examples.files)).await.context("no receipt in time")??;
         let id = receipt["message_id"].as_str().unwrap_or_default();
         progress.tell(&format!(
             "declaration {} is lodged and acknowledged, MessageId {id}",
@@ -137,7 +156,6 @@ impl DemoArgs {
         ensure!(!applications.is_empty(), "the lodging had no applications: {receipt}");
         let mut follower = Follower::new(world, milestones(&examples.declaration, &applications));
         progress.steps(follower.len());
-        let until = Instant::now() + self.deadline;
         while let Some(next) = follower.next() {
             progress.wait_for(&format!("waiting until {}", next.told));
             if Instant::now() > until {
@@ -150,7 +168,7 @@ impl DemoArgs {
             sleep(LOOK_EVERY).await;
         }
         progress.wait_for("asking the gateway");
-        let account = timeline::ask(world, &examples.declaration, until).await?;
+        let account = timeline::ask(world, &examples.declaration, CaseState::Cleared, until).await?;
         progress.end();
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&account.to_json(world))?)?;
@@ -191,10 +209,10 @@ async fn start(world: &World, processes: &mut Processes) -> Result<()> {
     timeout(START_PATIENCE, ready).await.context("the gateway is not ready in time")?
 }
 
-/// Lodges the examples as the broker, with the ordinary command, and returns its receipt.
-async fn lodge(world: &World, examples: &Examples) -> Result<Value> {
+/// Lodges documents as the broker, with the ordinary command, and returns its receipt.
+async fn lodge(world: &World, files: &[PathBuf]) -> Result<Value> {
     let mut command = tokio::process::Command::new(std::env::current_exe()?);
-    command.args(["send", "--json", "--config"]).arg(&world.partner("broker")?.config).args(&examples.files);
+    command.args(["send", "--json", "--config"]).arg(&world.partner("broker")?.config).args(files);
     let output = command.kill_on_drop(true).output().await?;
     if !output.status.success() {
         bail!("the lodging failed: {}", String::from_utf8_lossy(&output.stderr).trim());

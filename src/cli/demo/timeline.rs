@@ -1,6 +1,7 @@
 //! What the gateway says of the case at the end: that it is cleared, what happened, and which rules asked for it.
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{Table, presets};
@@ -20,11 +21,16 @@ pub(super) struct Account {
     timeline: Vec<TimelineEntry>,
 }
 
-/// Asks the gateway about the case of a declaration until it is cleared and nothing about it is owed to anybody.
+/// Asks the gateway about the case of a declaration until it is in this state and nothing about it is owed to anybody.
 ///
 /// # Errors
 /// When it does not get there by `until`, or the gateway does not answer.
-pub(super) async fn ask(world: &World, declaration: &str, until: Instant) -> Result<Account> {
+pub(super) async fn ask(
+    world: &World,
+    declaration: &str,
+    state: CaseState,
+    until: Instant,
+) -> Result<Account> {
     let client = LocalClient::new(&world.socket);
     let cases: Vec<CaseSummary> = get(&client, "/cases").await?;
     let found = cases.into_iter().find(|case| case.declaration.as_deref() == Some(declaration));
@@ -33,7 +39,7 @@ pub(super) async fn ask(world: &World, declaration: &str, until: Instant) -> Res
         let case: Case = get(&client, &format!("/cases/{id}")).await?;
         let timeline = get(&client, &format!("/cases/{id}/timeline")).await?;
         let account = Account { case, timeline };
-        if account.case.state == CaseState::Cleared && account.owed() == 0 {
+        if account.case.state == state && account.owed() == 0 {
             return Ok(account);
         }
         if Instant::now() > until {
@@ -51,6 +57,16 @@ async fn get<T: serde::de::DeserializeOwned>(client: &LocalClient, path: &str) -
 }
 
 impl Account {
+    /// The case.
+    pub(super) const fn case(&self) -> &Case {
+        &self.case
+    }
+
+    /// From its opening to the last entry of its record.
+    pub(super) fn took(&self) -> Duration {
+        self.timeline.last().map_or(Duration::ZERO, |last| last.at.since(self.case.opened_at))
+    }
+
     /// How many messages about the case were made and not yet acknowledged.
     fn owed(&self) -> usize {
         let count = |event: EventCode| self.timeline.iter().filter(|e| &*e.event == event.code()).count();
