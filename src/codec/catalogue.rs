@@ -1,9 +1,9 @@
 //! The catalogue: every kind of business document that is known, with its schema, and the code lists.
 //!
 //! It is data. The program carries the files of `schemas/`; an operator's directory may add to them while the program
-//! stays as it is: a row in `documents.csv` and a schema make a document, a row in `code-lists/<name>.csv` makes a code
-//! (domain brief, 1: the list of agencies grows). Such a directory is taken whole or not at all, with every mistake of
-//! it told; its schemas are compiled before the catalogue is one.
+//! stays as it is: a row in `documents.csv` and a schema make a document, a row in `code-lists/<name>.csv` makes a code,
+//! one in `checks.csv` a check (domain brief, 1: the list of agencies grows). Such a directory is taken whole or not at
+//! all, with every mistake of it told; its schemas are compiled before the catalogue is one.
 //!
 //! A document belongs to a family, and the family says how it is read: no reader knows a form by its name. What a
 //! family is read from must be in the schema, and is checked here.
@@ -14,6 +14,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
+use super::checks::{self, Check};
 use super::code_lists::{self, CodeLists};
 use super::csv::{Cell, rows};
 use super::schema::{Basis, Compiled, DocumentFamily, DocumentType, EMBEDDED, envelope_schema};
@@ -27,6 +28,7 @@ pub struct Catalogue {
     by_code: BTreeMap<String, usize>,
     by_namespace: BTreeMap<String, usize>,
     lists: CodeLists,
+    checks: Vec<Check>,
 }
 
 /// One mistake in a file of the catalogue.
@@ -80,8 +82,10 @@ impl Catalogue {
             let mut lists = CodeLists::default();
             add_code_lists(&mut lists, &EMBEDDED, &mut faults);
             let types = document_types(&EMBEDDED, &EMBEDDED, &mut faults);
+            let checks = checks::read(CHECKS, &EMBEDDED[CHECKS], &mut faults);
             assert!(faults.is_empty(), "embedded files have no fault; a test reads them: {faults:?}");
-            Arc::new(Catalogue::of(types.into_iter().map(|(_, found)| Arc::new(found)).collect(), lists))
+            let types = types.into_iter().map(|(_, found)| Arc::new(found)).collect();
+            Arc::new(Catalogue::of(types, lists, checks))
         });
         &BUILT_IN
     }
@@ -108,8 +112,27 @@ impl Catalogue {
         for (row, added) in &added {
             check_added(row, added, built_in, &lists, &mut faults);
         }
+        let mut all_checks = built_in.checks.clone();
+        if let Some(octets) = files.get(CHECKS) {
+            let more = checks::read(CHECKS, octets, &mut faults);
+            let known = |code: &&str| {
+                built_in.of_code(code).is_some()
+                    || added.iter().any(|(_, added)| added.code.as_str() == *code)
+            };
+            for code in more.iter().flat_map(Check::codes).filter(|code| !known(code)) {
+                let message = format!("there is no document {code}");
+                faults.push(CatalogueFault::new(
+                    CHECKS,
+                    (1, 1),
+                    message,
+                    "name documents, or families of them",
+                ));
+            }
+            all_checks.extend(more);
+        }
         for name in files.keys() {
             let used = name == DOCUMENTS
+                || name == CHECKS
                 || name == code_lists::INDEX
                 || (name.starts_with(code_lists::CODES) && name.ends_with(".csv"))
                 || added.iter().any(|(_, added)| added.compiled.entry() == name);
@@ -125,15 +148,15 @@ impl Catalogue {
         }
         let mut types = built_in.types.clone();
         types.extend(added.into_iter().map(|(_, added)| Arc::new(added)));
-        Ok(Self::of(types, lists))
+        Ok(Self::of(types, lists, all_checks))
     }
 
-    fn of(mut types: Vec<Arc<DocumentType>>, lists: CodeLists) -> Self {
+    fn of(mut types: Vec<Arc<DocumentType>>, lists: CodeLists, checks: Vec<Check>) -> Self {
         types.sort_by(|a, b| (a.family, &a.code).cmp(&(b.family, &b.code)));
         let places = || types.iter().enumerate();
         let by_code = places().map(|(at, found)| (found.code.to_string(), at)).collect();
         let by_namespace = places().map(|(at, found)| (found.namespace.clone(), at)).collect();
-        Self { types, by_code, by_namespace, lists }
+        Self { types, by_code, by_namespace, lists, checks }
     }
 
     /// Every kind of document, in order of family and code.
@@ -152,6 +175,11 @@ impl Catalogue {
     pub fn of_root(&self, namespace: &str, local: &str) -> Option<&DocumentType> {
         let found = self.by_namespace.get(namespace).map(|at| &*self.types[*at]);
         found.filter(|found| found.root == local)
+    }
+
+    /// What documents owe beyond their schemas and the codes in them.
+    pub(super) fn checks(&self) -> &[Check] {
+        &self.checks
     }
 
     /// The code lists.
@@ -356,6 +384,8 @@ fn is_name(text: &str) -> bool {
 const COLUMNS: [&str; 8] = ["code", "family", "root", "name", "answers", "standard", "basis", "title"];
 /// The file of the kinds of documents.
 const DOCUMENTS: &str = "documents.csv";
+/// The file of what documents owe beyond their schemas.
+const CHECKS: &str = "checks.csv";
 /// How a schema is called after the name of its document.
 const SCHEMA: &str = "-1.xsd";
 

@@ -366,6 +366,25 @@ mod tests {
         check("REB", "1999-01-01", None);
     }
 
+    /// A document of 2009 may use what counted then and nothing that came later.
+    #[test]
+    fn the_codes_of_the_program_have_their_days() {
+        fn check(list: &str, code: &str, on: &str, accepted: bool) {
+            let found = refusal(Catalogue::built_in().code_lists(), list, code, on);
+            assert_eq!(found.is_none(), accepted, "{list} {code} {on}: {found:?}");
+        }
+        check("country", "AN", "2010-12-14", true);
+        check("country", "AN", "2010-12-15", false);
+        check("country", "SS", "2011-07-08", false);
+        check("country", "SS", "2011-07-09", true);
+        check("currency", "EEK", "2010-12-31", true);
+        check("currency", "EEK", "2011-01-01", false);
+        check("incoterm", "DPU", "2009-12-01", false);
+        check("law", "88", "2015-06-04", true);
+        check("office", "020", "2009-12-01", true);
+        check("office", "999", "2009-12-01", false);
+    }
+
     #[test]
     fn mistakes_in_a_list_are_told_with_their_places() {
         let mut lists = CodeLists::default();
@@ -395,7 +414,8 @@ mod tests {
             assert!(list.codes_count() > 0, "{}", list.name);
         }
         let list = |name| Catalogue::built_in().code_lists().get(name).expect("is there");
-        assert_eq!(list("country").codes_count(), 249);
+        let now = list("country").codes.values().filter(|code| code.counts_on(day("2020-01-01"))).count();
+        assert_eq!((list("country").codes_count(), now), (250, 249));
         assert_eq!(list("hs").codes.keys().filter(|code| code.len() == 2).count(), 96);
     }
 

@@ -10,12 +10,12 @@
 mod cancellation;
 mod query;
 mod read;
-mod structure;
 mod write;
 
 use bytes::Bytes;
 
 use super::catalogue::Catalogue;
+use super::checks;
 use super::code_lists::day_of;
 use super::schema::{DocumentFamily, DocumentType};
 use super::xml::{Element, NodeId, XmlError, XmlLimits, XmlTree};
@@ -25,8 +25,8 @@ use crate::model::{Document, DocumentCode, Finding, Timestamp};
 pub use cancellation::{CancellationTerms, write_cancellation};
 pub use query::{write_query, write_query_answer};
 pub use write::{
-    write_application, write_change, write_customs_notice, write_declaration, write_notice, write_result,
-    write_status_report, write_system_notice,
+    RefusedDocument, write_application, write_change, write_customs_notice, write_declaration, write_notice,
+    write_result, write_status_report, write_system_notice, write_validation_report,
 };
 
 /// Reads a document of the kind that `code` names, which came at this instant: codes are those of its day.
@@ -52,7 +52,7 @@ pub fn read_document(
         return Err(vec![of_root(catalogue, document_type, root)]);
     }
     let mut findings = document_type.findings(octets, &tree, catalogue.code_lists(), day_of(at));
-    structure::check(document_type.family, root, &mut findings);
+    checks::check(catalogue.checks(), document_type, root, &mut findings);
     if findings.is_empty() {
         return read::document(document_type, root).map_err(|finding| vec![finding]);
     }
@@ -68,6 +68,21 @@ pub fn document_code_of_root(catalogue: &Catalogue, octets: &[u8]) -> Option<Doc
     let (namespace, local) = tree.root().name();
     catalogue.of_root(namespace, local).map(|document_type| document_type.code.clone())
 }
+
+/// The number that a document calls itself by, as far as it can be read and reported.
+#[must_use]
+pub fn number_of_root(octets: &[u8]) -> Option<String> {
+    let tree = parse(octets).ok()?;
+    let number = read::text_at(tree.root(), "ID")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'/');
+    let shaped = (1..=NUMBER_CHARS_MAX).contains(&number.len())
+        && number.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && number.bytes().all(plain);
+    shaped.then(|| number.to_string())
+}
+
+/// Characters of the number of a document (`DocumentNumberType` of `common-1.xsd`).
+const NUMBER_CHARS_MAX: usize = 64;
 
 /// Everything in which a document that came at this instant breaks its schema, and every code that it may not use; for
 /// documents that are written here and read by nobody.

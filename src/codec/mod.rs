@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub mod catalogue;
+mod checks;
 pub mod code_lists;
 mod csv;
 pub mod document;

@@ -2,7 +2,7 @@
 //! may do it in parallel (rulings 1, 2; P8).
 
 use crate::codec::catalogue::Catalogue;
-use crate::codec::document::{document_code_of_root, read_document};
+use crate::codec::document::{document_code_of_root, number_of_root, read_document};
 use crate::model::{
     Document, DocumentCode, EbxmlError, ErrorCode, Finding, Message, MessageKind, Payload, Timestamp,
     document_code_of_role,
@@ -28,8 +28,15 @@ pub enum PartContent {
         /// What it says.
         document: Box<Document>,
     },
-    /// A document that breaks its schema or a code list.
-    Faulty(Vec<Finding>),
+    /// A document that breaks its schema, a code list or a check.
+    Faulty {
+        /// Its code.
+        code: DocumentCode,
+        /// Its own number, as far as it could be read.
+        number: Option<String>,
+        /// Everything that is wrong with it, in document order.
+        findings: Vec<Finding>,
+    },
     /// By its role a document of a kind that no schema here knows.
     Unknown(DocumentCode),
     /// Anything else; passed on unread.
@@ -66,7 +73,10 @@ fn read_part(
     }
     match read_document(catalogue, &code, &payload.body, at) {
         Ok(document) => PartContent::Document { code, document: Box::new(document) },
-        Err(findings) => PartContent::Faulty(findings),
+        Err(findings) => {
+            let number = number_of_root(&payload.body);
+            PartContent::Faulty { code, number, findings }
+        }
     }
 }
 
@@ -107,7 +117,7 @@ impl Documents {
     pub(super) fn errors(&self, message: &Message) -> Vec<EbxmlError> {
         let parts = message.payloads.iter().zip(&self.parts);
         let errors = parts.filter_map(|(payload, content)| match content {
-            PartContent::Faulty(findings) => Some(
+            PartContent::Faulty { findings, .. } => Some(
                 findings
                     .iter()
                     .map(|finding| EbxmlError::new(ErrorCode::OtherXml, at(payload), finding.to_string())),

@@ -45,6 +45,11 @@ pub(super) fn notice(number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["notice", number, to.as_str()])
 }
 
+/// What is wrong with the documents of a refused message.
+pub(super) fn validation_report(key: &MessageKey) -> DeliveryId {
+    delivery(&["validation-report", key.sender.as_str(), key.message_id.as_str()])
+}
+
 /// The notice that a delivery failed.
 pub(super) fn failure_of(id: &DeliveryId) -> DeliveryId {
     delivery(&["failure", id.as_str()])
@@ -58,6 +63,12 @@ pub(super) fn message_id(id: &DeliveryId, domain: &str) -> MessageId {
 /// The Content-ID of the one document that a delivery of our own carries.
 pub(super) fn content_id(id: &DeliveryId, domain: &str) -> ContentId {
     ContentId::new(format!("{id}.document@{domain}")).expect("a derived id and a host name are plain text")
+}
+
+/// The Content-ID of one of several documents that a delivery of our own carries.
+pub(super) fn content_id_of(id: &DeliveryId, place: usize, domain: &str) -> ContentId {
+    ContentId::new(format!("{id}.document.{place}@{domain}"))
+        .expect("a derived id and a host name are plain text")
 }
 
 fn delivery(parts: &[&str]) -> DeliveryId {

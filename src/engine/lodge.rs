@@ -157,7 +157,7 @@ impl<'a> Submission<'a> {
                     format!("document code {code} is not known here"),
                 )),
                 // Arrival has refused faulty documents before.
-                PartContent::Faulty(_) => {}
+                PartContent::Faulty { .. } => {}
             }
         }
         errors.extend(submission.missing_attachments(message));

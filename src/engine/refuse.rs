@@ -4,13 +4,16 @@
 use super::arrival::{kept, signal_delivery};
 use super::audit::{About as _, entry};
 use super::decide::{Desk, Inbound};
+use super::documents::PartContent;
 use super::event::Refused;
 use super::ids;
+use super::owe::Owed;
 use super::step::{Draft, Octets, Reply, ReplyDraft, Step};
+use crate::codec::document::{RefusedDocument, write_validation_report};
 use crate::codec::envelope::{FaultCode, SoapFault};
 use crate::model::{
-    Agreement, Delivery, DeliveryId, Digest, EbxmlError, ErrorCode, Message, MessageHeader, PartyKey,
-    SyncReplyMode,
+    Agreement, Delivery, DeliveryId, DeliveryPurpose, Digest, DocumentCode, EbxmlError, ErrorCode, Message,
+    MessageHeader, Part, PartSource, PartyKey, SyncReplyMode, role_of_document_code,
 };
 use crate::msh::message_error;
 use crate::security::RefusalAnswer;
@@ -18,7 +21,7 @@ use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
 /// A verified message that is not acceptable: its MessageError is kept as its answer, and nothing else of it is
-/// used.
+/// used. What is wrong with its documents is owed besides, as a document (R20) where that is agreed.
 pub(super) fn stored(inbound: &Inbound<'_>, errors: Vec<EbxmlError>) -> Step {
     let Inbound { desk, arrival, agreement, key } = *inbound;
     let header = &arrival.verified.message().header;
@@ -29,8 +32,65 @@ pub(super) fn stored(inbound: &Inbound<'_>, errors: Vec<EbxmlError>) -> Step {
     step.audit.push(entry(desk.now, EventCode::MessageRefused, &reason).of_message(key));
     step.message = Some(kept(inbound, None, false, &reason));
     step.answer_with(inbound, answer, true);
+    step.report_findings(inbound);
     step
 }
+
+impl Step {
+    /// An R20 for each faulty document of the message, in one delivery that leaves with the refusal: a MessageError is
+    /// for the message service, and the broker's own software wants each position as data.
+    fn report_findings(&mut self, inbound: &Inbound<'_>) {
+        let Inbound { desk, arrival, key, .. } = *inbound;
+        let message = arrival.verified.message();
+        let header = &message.header;
+        let (registry, service) = (desk.context.registry, &header.service.value);
+        if registry.agreement_to_send(&key.sender, service, VALIDATION_REPORT).is_none() {
+            return;
+        }
+        let (id, domain) = (ids::validation_report(key), &desk.context.own.domain);
+        let code = DocumentCode::new(VALIDATION_REPORT).expect("the code is plain text");
+        let parts = message.payloads.iter().zip(arrival.documents.parts());
+        let faulty = parts.filter_map(|(payload, content)| match content {
+            PartContent::Faulty { code, number, findings } => {
+                let (number, content_id) = (number.as_deref(), &payload.content_id);
+                Some(RefusedDocument { number, code, content_id, findings })
+            }
+            _ => None,
+        });
+        let parts: Vec<_> = (1..)
+            .zip(faulty)
+            .map(|(place, refused)| {
+                let text = write_validation_report(&format!("{id}.{place}"), desk.now, refused);
+                Part {
+                    content_id: ids::content_id_of(&id, place, domain),
+                    media_type: "application/xml".into(),
+                    role: Some(role_of_document_code(&code).into()),
+                    source: PartSource::Made(text.into()),
+                }
+            })
+            .collect();
+        if parts.is_empty() {
+            return;
+        }
+        self.owe(
+            desk,
+            Owed {
+                id,
+                case: None,
+                purpose: DeliveryPurpose::ValidationReport,
+                to: &key.sender,
+                cpa_id: Some(&inbound.agreement.cpa_id),
+                conversation_id: header.conversation_id.clone(),
+                ref_to_message_id: Some(header.data.message_id.clone()),
+                service,
+                action: VALIDATION_REPORT,
+                parts,
+            },
+        );
+    }
+}
+
+const VALIDATION_REPORT: &str = "GOVCBRR20";
 
 /// Other content under a key that is taken: refused with an alarm; its key stays with the first message.
 pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ValueError;
 
 /// A decimal number with at most three fraction digits, as weights, values and quantities have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(try_from = "String", into = "String")]
 pub struct Decimal(i64);
 
@@ -17,6 +17,12 @@ impl Decimal {
     #[must_use]
     pub const fn thousandths(self) -> i64 {
         self.0
+    }
+
+    /// The sum; none when it is too large.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
     }
 }
 

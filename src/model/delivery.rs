@@ -87,6 +87,8 @@ pub enum DeliveryPurpose {
     StatusReport,
     /// A service notice of the operator.
     Announcement,
+    /// What is wrong with a document that was refused (R20), to whoever sent it.
+    ValidationReport,
     /// A signal that travels by itself (asynchronous Acknowledgment or MessageError).
     Signal,
 }

@@ -141,7 +141,8 @@ pub struct Finding {
     pub line: u32,
     /// Path of the element, such as `/Declaration/GovernmentAgencyGoodsItem[2]/Commodity`.
     pub path: String,
-    /// Stable id of the rule that it breaks: `xsd:<code>`, `code-list:<list>`, `structure:<what>`.
+    /// Stable id of the rule that it breaks: `xsd:<code>`, `code-list:<list>`,
+    /// `structure:<what>`, `check:<what>`.
     pub rule: String,
     /// A plain sentence.
     pub message: String,

@@ -339,11 +339,12 @@ impl Actor {
             DECLARANT => {
                 let applications = forms().map(|(application, _)| verification(application)).collect();
                 let sends = declarations().chain(distinct(applications)).chain([query()]).collect();
-                notices.extend(results().chain(customs).chain(reports()));
+                let findings = [clearance(FINDINGS), verification(FINDINGS)];
+                notices.extend(results().chain(customs).chain(findings).chain(reports()));
                 (sends, notices)
             }
             CUSTOMS => {
-                let takes = declarations().chain(results()).chain(reports());
+                let takes = declarations().chain(results()).chain([clearance(FINDINGS)]).chain(reports());
                 (customs.into_iter().chain([query()]).collect(), takes.collect())
             }
             _ => {
@@ -351,7 +352,7 @@ impl Actor {
                 notices.extend(distinct(own().map(|(_, result)| verification(result)).collect()));
                 let takes = distinct(own().map(|(application, _)| verification(application)).collect());
                 notices.push(query());
-                (notices, takes.chain(reports()).collect())
+                (notices, takes.chain([verification(FINDINGS)]).chain(reports()).collect())
             }
         }
     }
@@ -425,6 +426,8 @@ const DECLARANT: &str = "declarant";
 const CUSTOMS: &str = "customs";
 /// The agency that has its signals posted separately, as a partner without synchronous replies does.
 const SIGNALS_APART: &str = "NPQS";
+/// What is wrong with a refused document, for whoever sent it.
+const FINDINGS: &str = "GOVCBRR20";
 const CUSTOMS_NOTICES: [&str; 9] = [
     "GOVCBRR99",
     "GOVCBRR21",

@@ -13,7 +13,8 @@ use crate::codec::schema::DocumentType;
 use crate::codec::xml::XmlWriter;
 use crate::model::{
     ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationChange, DeclarationLine,
-    HsCode, NoticeDocument, NoticeKind, ResultDocument, StatusReport, SystemNotice, Timestamp,
+    DocumentCode, Finding, HsCode, NoticeDocument, NoticeKind, ResultDocument, StatusReport, SystemNotice,
+    Timestamp,
 };
 
 /// XS2, from the gateway to broker and customs.
@@ -68,6 +69,43 @@ pub fn write_system_notice(notice: &SystemNotice) -> String {
         out.leaf("ID", &notice.number);
         out.leaf("IssueDateTime", notice.issued_at);
         out.additional_information(Some(&notice.text));
+    })
+}
+
+/// A document that was refused, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedDocument<'a> {
+    /// Its own number, as far as it could be read.
+    pub number: Option<&'a str>,
+    /// Its code.
+    pub code: &'a DocumentCode,
+    /// The part of the message that it was.
+    pub content_id: &'a ContentId,
+    /// Everything that is wrong with it; one at least.
+    pub findings: &'a [Finding],
+}
+
+/// R20, from the gateway to whoever sent the document: each finding with its position.
+#[must_use]
+pub fn write_validation_report(number: &str, issued_at: Timestamp, refused: RefusedDocument<'_>) -> String {
+    DocumentWriter::write("GOVCBRR20", |out| {
+        out.leaf("ID", number);
+        out.leaf("IssueDateTime", issued_at);
+        out.element("RefusedDocument", |out| {
+            out.optional("ID", refused.number);
+            out.leaf("TypeCode", refused.code);
+            out.leaf("ContentID", refused.content_id);
+        });
+        for (sequence, finding) in (1..).zip(refused.findings) {
+            let Finding { line, path, rule, message } = finding;
+            out.element("Error", |out| {
+                out.leaf("SequenceNumeric", sequence);
+                out.optional("LineNumeric", Some(line).filter(|line| (1..=LINES_MAX).contains(*line)));
+                out.text("Location", Some(path.as_str()));
+                out.leaf("ValidationCode", rule);
+                out.text("Description", Some(message.as_str()));
+            });
+        }
     })
 }
 
@@ -425,6 +463,8 @@ const INSPECTION: &str = "Inspection";
 const ERROR: &str = "Refused by the agency's own checks";
 const REASON: &str = "No reason given";
 const KILOGRAM: &str = "KGM";
+/// The last line that a report can name (`CountType` of `common-1.xsd`).
+const LINES_MAX: u32 = 999_999;
 /// Characters of a remark (`TextType` of `common-1.xsd`).
 const TEXT_CHARS_MAX: usize = 1000;
 /// Characters of a name (`NameType` of `common-1.xsd`).

@@ -33,7 +33,9 @@ fn check(payloads: &[(&str, &str, Option<&str>)], expected: &[&str]) {
         .iter()
         .map(|part| match part {
             PartContent::Document { code, .. } => code.to_string(),
-            PartContent::Faulty(findings) => findings.first().map_or("", |f| f.rule.as_str()).to_owned(),
+            PartContent::Faulty { findings, .. } => {
+                findings.first().map_or("", |f| f.rule.as_str()).to_owned()
+            }
             PartContent::Unknown(code) => format!("unknown {code}"),
             PartContent::Attachment => "attachment".to_owned(),
         })

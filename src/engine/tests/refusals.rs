@@ -3,6 +3,8 @@
 use super::super::*;
 use super::cases::{application, declaration, lodged, lodging};
 use super::world::*;
+use crate::codec::catalogue::Catalogue;
+use crate::codec::document::schema_findings;
 use crate::codec::envelope::{FaultCode, SoapFault};
 use crate::model::*;
 use crate::security::{Refusal, RefusalAnswer, RefusalCause};
@@ -54,8 +56,10 @@ fn what_a_lodging_may_not_be() {
     );
 }
 
+/// A refusal tells findings twice: as errors to the message service, and as a document (R20) to whoever wrote the
+/// refused one, once, in the commit of the refusal (P1, P3).
 #[test]
-fn every_finding_of_a_document_goes_back() {
+fn every_finding_of_a_document_goes_back_as_errors_and_as_a_document() {
     let mut world = World::new();
     let finding = |line| Finding {
         line,
@@ -64,11 +68,33 @@ fn every_finding_of_a_document_goes_back() {
         message: "expected 14 characters".to_owned(),
     };
     let posted = lodging(&world, BROKER, "bad", DECLARATION, &[0]);
-    let posted =
-        posted.read_as(vec![PartContent::Faulty((1..=3).map(finding).collect()), PartContent::Attachment]);
-    let reason = refused(&mut world, &posted);
+    let faulty = PartContent::Faulty {
+        code: DocumentCode::new("GOVCBR929").expect("a code"),
+        number: Some("1234509".to_owned()),
+        findings: (1..=3).map(finding).collect(),
+    };
+    let posted = posted.read_as(vec![faulty, PartContent::Attachment]);
+    let first = world.post(&posted);
+    assert!(matches!(first, Some(Reply::Message(_))), "{first:?}");
+    let stored = world.stored(&posted).expect("it is kept");
     let told = "OtherXml: line 1: /Declaration/ID: expected 14 characters [xsd:pattern] (and 2 more)";
-    assert_eq!(reason, told);
+    assert_eq!((stored.accepted, &*stored.reason, world.cases()), (false, told, 0));
+    assert_eq!(world.post(&posted), first, "a repeat gets the same octets");
+    assert_eq!(world.owed(), [(BROKER.to_owned(), "GOVCBRR20".to_owned())], "and no second report");
+    let delivery = &world.deliveries()[0];
+    let header = &posted.message.header;
+    assert_eq!(delivery.ref_to_message_id.as_ref(), Some(&header.data.message_id));
+    assert_eq!(delivery.conversation_id, header.conversation_id);
+    let [Part { source: PartSource::Made(report), .. }] = &*delivery.parts else {
+        panic!("one document: {:?}", delivery.parts);
+    };
+    let catalogue = Catalogue::built_in();
+    let kind = catalogue.of_code("GOVCBRR20").expect("is known");
+    let findings = schema_findings(catalogue, kind, report.as_bytes(), world.now).expect("is XML");
+    assert_eq!(findings, [], "{report}");
+    assert_eq!(report.matches("<LineNumeric>").count(), 3);
+    assert!(report.contains("<ID>1234509</ID>") && report.contains("<Location>/Declaration/ID</Location>"));
+    world.check_laws();
 }
 
 #[test]

@@ -491,6 +491,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
                 "GOVCBR5BG",
                 "GOVCBR5FK",
                 "GOVCBR5GZ",
+                "GOVCBRR20",
                 "GOVCBRR21",
                 "GOVCBRX01",
                 "GOVCBRX02",
