@@ -10,20 +10,12 @@ pub fn settle(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
         return Vec::new();
     }
     let before = case.events.len();
-    let required = || case.applications.iter().filter(|application| application.required);
-    if required().next().is_none() {
-        case.state = CaseState::Ready;
+    let state = stand(case);
+    if required(case).next().is_none() {
+        case.state = state;
         return Vec::new();
     }
-    let answered = required().any(|application| !application.outcomes.is_empty());
-    let collected = required().all(is_collected);
-    let favourable = required().all(is_favourable);
-    let state = match (collected, favourable) {
-        (false, _) => CaseState::Collecting,
-        (true, true) => CaseState::Ready,
-        (true, false) => CaseState::Blocked,
-    };
-    if answered
+    if required(case).any(|application| !application.outcomes.is_empty())
         && !case.events.iter().any(|e| e.revision == case.revision && e.kind == EventKind::FirstResult)
     {
         emit(case, EventKind::FirstResult, at);
@@ -32,11 +24,36 @@ pub fn settle(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
         case.round += 1;
         emit(case, EventKind::Reopened, at);
     }
-    if collected && !is_reported(case) {
-        emit(case, EventKind::AllCollected { favourable }, at);
+    if state != CaseState::Collecting && !is_reported(case) {
+        emit(case, EventKind::AllCollected { favourable: state == CaseState::Ready }, at);
     }
     case.state = state;
     case.events.split_at(before).1.to_vec()
+}
+
+/// Counts the rows of a new revision: what was collected before it and is not any more is reopened in its first
+/// round, and its events are all told anew (ruling 18).
+pub fn settle_amended(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
+    let before = case.events.len();
+    let was = std::mem::replace(&mut case.state, CaseState::Collecting);
+    if matches!(was, CaseState::Ready | CaseState::Blocked) && stand(case) == CaseState::Collecting {
+        emit(case, EventKind::Reopened, at);
+    }
+    settle(case, at);
+    case.events.split_at(before).1.to_vec()
+}
+
+/// Where the required applications say that the case stands.
+fn stand(case: &Case) -> CaseState {
+    match (required(case).all(is_collected), required(case).all(is_favourable)) {
+        (false, _) => CaseState::Collecting,
+        (true, true) => CaseState::Ready,
+        (true, false) => CaseState::Blocked,
+    }
+}
+
+fn required(case: &Case) -> impl Iterator<Item = &Application> {
+    case.applications.iter().filter(|application| application.required)
 }
 
 fn emit(case: &mut Case, kind: EventKind, at: Timestamp) {

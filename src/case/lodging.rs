@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Application, ApplicationDocument, ApplicationState, Case, CaseId, CaseState, ConversationId,
+    Application, ApplicationDocument, ApplicationState, Case, CaseId, CaseState, ConversationId, Declaration,
     DocumentCode, MessageId, MessageKey, ReceivedPart, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
@@ -19,8 +19,8 @@ pub struct Lodging {
     pub conversation_id: ConversationId,
     /// Acceptance time: the instant that the rules were applied at.
     pub at: Timestamp,
-    /// Declaration number.
-    pub declaration: Arc<str>,
+    /// The declaration.
+    pub declared: Declaration,
     /// MessageId under which customs gets the declaration.
     pub declared_as: Option<MessageId>,
     /// What the rules ask for.
@@ -75,10 +75,10 @@ pub enum EncloseFault {
 /// Opens a case with its expected set: every planned application is blocked until its document is enclosed.
 #[must_use]
 pub fn lodge(lodging: Lodging) -> Case {
-    let Lodging { id, key, conversation_id, at, declaration, declared_as, plan } = lodging;
+    let Lodging { id, key, conversation_id, at, declared, declared_as, plan } = lodging;
     Case {
         id,
-        declaration: Some(declaration),
+        declaration: Some(declared.number.clone()),
         submitter: Some(key.sender.clone()),
         opened_by: key,
         conversation_id,
@@ -97,6 +97,8 @@ pub fn lodge(lodging: Lodging) -> Case {
         ended_at: None,
         due: None,
         withdrawal: None,
+        declared: Some(declared),
+        amendments: Vec::new(),
     }
 }
 
@@ -111,7 +113,9 @@ pub fn enclose(case: &mut Case, enclosed: Enclosed<'_>) -> Result<Place, Enclose
     if numbered.is_some_and(|a| a.state != ApplicationState::Error || a.document != document.code) {
         return Err(EncloseFault::KnownNumber(document.number.clone()));
     }
-    let missing = best(case, document, |a| a.state == ApplicationState::Blocked);
+    let missing = best(case, document, |a| {
+        a.state == ApplicationState::Blocked && a.number.is_none() && a.released_in.is_none()
+    });
     let refused = best(case, document, |a| {
         a.state == ApplicationState::Error
             && (numbered.is_none() || a.number.as_ref() == Some(&document.number))
@@ -145,7 +149,7 @@ fn best(case: &Case, document: &ApplicationDocument, is: impl Fn(&Application) -
     candidates.max_by_key(|(index, a)| (shared(a), std::cmp::Reverse(*index))).map(|(index, _)| index)
 }
 
-fn planned(planned: PlannedApplication) -> Application {
+pub(super) fn planned(planned: PlannedApplication) -> Application {
     Application {
         items: planned.items,
         laws: planned.laws,

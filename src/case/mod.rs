@@ -5,6 +5,7 @@
 //!
 //! Does not know messages, agreements or deliveries: `engine` puts the answers together.
 
+mod amendment;
 mod application;
 mod customs;
 mod deadline;
@@ -20,10 +21,11 @@ mod withdrawal;
 #[cfg(test)]
 mod tests;
 
+pub use amendment::{Amendment, LinesToPlan, Release, amend, lines_to_plan};
 pub use application::{DeliveryEnd, end_of_delivery, shown_state};
 pub use customs::{CustomsEffect, apply_customs_notice};
 pub use deadline::{Late, SLACK, act, next_duty, note_stages, watch_change};
-pub use join::settle;
+pub use join::{settle, settle_amended};
 pub use lapse::{lapse, next_lapse};
 pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};
 pub use notice::{NoticeEffect, apply_notice};

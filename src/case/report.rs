@@ -13,6 +13,8 @@ pub enum ReportEvent {
     Lodged,
     /// A join event.
     Join(EventKind),
+    /// The broker's amendment took force: a new revision.
+    Amended,
     /// The broker's withdrawal took force.
     Withdrawn,
     /// An approval lapsed, in a case that was not collected anyway.
@@ -49,6 +51,7 @@ impl ReportEvent {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Lodged => "lodged",
+            Self::Amended => "amended",
             Self::Withdrawn => "withdrawn",
             Self::Lapsed => "lapsed",
             Self::Join(EventKind::FirstResult) => "first_result",
@@ -156,13 +159,17 @@ fn row(application: &Application) -> StatusReportRow {
         state: application.state.as_str().into(),
         decide_by: application.decide_by,
         overdue_since: application.overdue_since(),
-        remarks: remedy(application.state).map(Into::into),
+        remarks: remedy(application).map(Into::into),
     }
 }
 
 /// What the submitter should do about it.
-const fn remedy(state: ApplicationState) -> Option<&'static str> {
-    match state {
+fn remedy(application: &Application) -> Option<&'static str> {
+    match application.state {
+        _ if application.released_in.is_some() => Some("the amended declaration does not need it any more"),
+        ApplicationState::Blocked if application.number.is_some() => Some(
+            "the amended declaration needs a new version: send one with FunctionCode 5 under the same number",
+        ),
         ApplicationState::Blocked => {
             Some("the document is required and was not enclosed: send it in the conversation of the lodging")
         }

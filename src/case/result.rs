@@ -62,7 +62,7 @@ pub fn apply_result(
         return ResultEffect::FormerVersion;
     }
     let unknown = document.items.iter().map(|item| item.sequence);
-    let unknown: Vec<u16> = unknown.filter(|sequence| !application.items.contains(sequence)).collect();
+    let unknown: Vec<u16> = unknown.filter(|item| !application.has_had(*item)).collect();
     if !unknown.is_empty() {
         return ResultEffect::UnknownItems(unknown);
     }
@@ -115,6 +115,8 @@ pub fn open_result_only(
         ended_at: None,
         due: None,
         withdrawal: None,
+        declared: None,
+        amendments: Vec::new(),
     }
 }
 
@@ -177,7 +179,8 @@ pub(super) fn conclude(application: &mut Application, otherwise: ApplicationStat
 
 fn decide_item(application: &mut Application, sequence: u16, outcome: ItemOutcome) {
     let known = application.outcomes.get(&sequence);
-    if known.is_none_or(|known| known.issued_at <= outcome.issued_at) {
+    if application.items.contains(&sequence) && known.is_none_or(|known| known.issued_at <= outcome.issued_at)
+    {
         application.outcomes.insert(sequence, outcome);
     }
 }

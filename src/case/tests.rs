@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{
     AgencyCode, Application, ApplicationDocument, ApplicationItem, ApplicationState, Case, CaseState,
-    ConversationId, CustomsNotice, Delivery, DeliveryPurpose, DeliveryState, Digest, DocumentCode, EventKind,
-    JoinEvent, MessageId, MessageKey, NoticeDocument, NoticeKind, Outcome, PartyKey, ReceivedPart,
-    ResultDocument, ResultItem, RuleId, Service, Timestamp,
+    ConversationId, CustomsNotice, Declaration, Delivery, DeliveryPurpose, DeliveryState, Digest,
+    DocumentCode, EventKind, JoinEvent, MessageId, MessageKey, NoticeDocument, NoticeKind, Outcome, PartyKey,
+    ReceivedPart, ResultDocument, ResultItem, RuleId, Service, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -54,7 +54,16 @@ fn lodged(applications: Vec<PlannedApplication>) -> Case {
         key: key("BR", "lodging"),
         conversation_id: ConversationId::new("submission").expect("a conversation"),
         at: at(0),
-        declaration: "1234509000017X".into(),
+        declared: Declaration {
+            number: "1234509000017X".into(),
+            function: "9".into(),
+            importer: None,
+            export_from: None,
+            cargo: None,
+            bills: Vec::new(),
+            lines: Vec::new(),
+            attachments: Vec::new(),
+        },
         declared_as: None,
         plan: Plan { rule_set: Digest::of(b"rules"), rows: Vec::new(), applications, trace: Vec::new() },
     });

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
 use crate::codec::catalogue::Catalogue;
-use crate::model::{Application, Case, CaseSummary, TimelineEntry, Withdrawal};
+use crate::model::{Amended, Application, Case, CaseSummary, TimelineEntry, Withdrawal};
 
 /// Cases of a running gateway
 #[derive(Debug, clap::Args)]
@@ -138,6 +138,9 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "submitter    {}", or_none(case.submitter.as_ref().map(|party| names.of(party))))?;
     writeln!(out, "state        {} (revision {})", case.state.as_str(), case.revision)?;
     writeln!(out, "opened       {}", case.opened_at)?;
+    for (revision, Amended { number, at, .. }) in (2..).zip(&case.amendments) {
+        writeln!(out, "amended      {at} by {}: revision {revision}", plain(number))?;
+    }
     if let Some(Withdrawal { number, reason, at, .. }) = &case.withdrawal {
         let meaning = Catalogue::built_in()
             .code_lists()
@@ -155,7 +158,11 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
             application.number.as_deref().unwrap_or("-").to_owned(),
             state_of(application),
             (application.former.len() + 1).to_string(),
-            if application.required { "required" } else { "voluntary" }.to_owned(),
+            match (application.required, application.released_in) {
+                (_, Some(revision)) => format!("not since revision {revision}"),
+                (true, None) => "required".to_owned(),
+                (false, None) => "voluntary".to_owned(),
+            },
             application.items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             application.decide_by.map(|at| at.to_string()).unwrap_or_default(),
             application.overdue_since().map(|at| format!("since {at}")).unwrap_or_default(),

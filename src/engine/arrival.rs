@@ -6,7 +6,7 @@ use super::event::Arrival;
 use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
 use super::{
-    customs as customs_notice, enclose, ids, lodge, notice, query, refuse, result, signal, withdraw,
+    amend, customs as customs_notice, enclose, ids, lodge, notice, query, refuse, result, signal, withdraw,
 };
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
@@ -87,6 +87,7 @@ fn fresh(inbound: &Inbound<'_>) -> Step {
         Pipeline::Result => result::result(inbound, rule),
         Pipeline::Notice => notice::notice(inbound, rule),
         Pipeline::CustomsNotice => customs_notice::notice(inbound, rule),
+        Pipeline::Amend => amend::amend(inbound, rule),
         Pipeline::Withdraw => withdraw::withdraw(inbound, rule),
         Pipeline::Query => query::query(inbound),
     };

@@ -10,7 +10,7 @@ use super::ids;
 
 use super::owe::{Owed, about_case, received};
 use super::step::Step;
-use crate::case;
+use crate::case::{self, Release};
 use crate::model::{
     Application, ApplicationDocument, Cancellation, Case, DeliveryId, DeliveryPurpose, ErrorCode, MessageKey,
     Part, PartSource, Payload, Timestamp, role_of_document_code,
@@ -62,8 +62,7 @@ pub(super) struct Cause<'a> {
 }
 
 impl Step {
-    /// Asks the agency of an application to cancel it, in a document made from the application. One whose document
-    /// the gateway does not know cannot be asked for: an operator has to.
+    /// Asks the agency of an application to cancel it.
     pub(super) fn ask_to_cancel(
         &mut self,
         inbound: &Inbound<'_>,
@@ -71,8 +70,23 @@ impl Step {
         index: usize,
         cause: &Cause<'_>,
     ) -> Option<CorrelationKey> {
+        let cancellation = self.demand(inbound, case, index, &[], cause)?;
+        case::cancel(&mut case.applications[index], cancellation).ok()?;
+        key_of_cancellation(&case.applications[index])
+    }
+
+    /// Owes an agency the request to cancel its application, or these items of it, in a document made from the
+    /// application. Where the gateway does not know the document an operator has to ask.
+    fn demand(
+        &mut self,
+        inbound: &Inbound<'_>,
+        case: &Case,
+        index: usize,
+        items: &[u16],
+        cause: &Cause<'_>,
+    ) -> Option<Cancellation> {
         let desk = inbound.desk;
-        let application = &mut case.applications[index];
+        let application = &case.applications[index];
         let number = application.number.clone().unwrap_or_default();
         let Some(of) = application.source.clone() else {
             let text = format!("{} must be asked to cancel {number} by hand", application.agency);
@@ -81,28 +95,46 @@ impl Step {
             return None;
         };
         let id = ids::cancellation(cause.key, &number);
-        let source = PartSource::Cancellation {
-            of,
-            asked_by: cause.key.clone(),
-            issued_at: cause.issued_at,
-            reason: cause.reason.into(),
-            items: application.items.clone(),
-        };
         let part = Part {
             content_id: ids::content_id(&id, &desk.context.own.domain),
             media_type: "application/xml".into(),
             role: Some(role_of_document_code(&application.document).into()),
-            source,
+            source: PartSource::Cancellation {
+                of,
+                asked_by: cause.key.clone(),
+                issued_at: cause.issued_at,
+                reason: cause.reason.into(),
+                items: items.to_vec(),
+            },
         };
-        let cancellation = Cancellation {
+        self.owe_cancellation(inbound, case, index, id.clone(), vec![part]);
+        Some(Cancellation {
             message_id: desk.context.own.message_id(&id),
             requested_at: desk.now,
             reason: Some(cause.reason.into()),
             refused: false,
-        };
-        case::cancel(application, cancellation).ok()?;
-        self.owe_cancellation(inbound, case, index, id, vec![part]);
-        key_of_cancellation(&case.applications[index])
+        })
+    }
+
+    /// Tells an agency what an amendment takes from its application: all of it, or items.
+    pub(super) fn release(
+        &mut self,
+        inbound: &Inbound<'_>,
+        case: &mut Case,
+        release: &Release,
+        cause: &Cause<'_>,
+    ) -> Option<CorrelationKey> {
+        let items = if release.whole { &[][..] } else { &release.items };
+        let cancellation = self.demand(inbound, case, release.index, items, cause)?;
+        let key = CorrelationKey::Sent(cancellation.message_id.clone());
+        let application = &mut case.applications[release.index];
+        if release.whole {
+            application.cancellation = Some(cancellation);
+        } else {
+            // What the agency says about items that are gone changes nothing.
+            application.former.push(cancellation.message_id);
+        }
+        Some(key)
     }
 
     fn owe_cancellation(

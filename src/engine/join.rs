@@ -29,7 +29,10 @@ impl Step {
                     let how = if favourable { "favourable" } else { "unfavourable" };
                     (EventCode::CaseAllCollected, format!("every required result is in: {how}"))
                 }
-                EventKind::Reopened => (EventCode::CaseReopened, format!("round {} begins", event.round)),
+                EventKind::Reopened => {
+                    let text = format!("revision {}, round {} begins", event.revision, event.round);
+                    (EventCode::CaseReopened, text)
+                }
                 // Told to those whom its profile names.
                 EventKind::Overdue { .. } => continue,
             };

@@ -38,7 +38,7 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         key: inbound.key.clone(),
         conversation_id: message.header.conversation_id.clone(),
         at: desk.now,
-        declaration: declaration.number.clone(),
+        declared: declaration.clone(),
         declared_as: declared.as_ref().map(|(_, id)| desk.context.own.message_id(id)),
         plan,
     });
@@ -160,21 +160,10 @@ impl<'a> Submission<'a> {
                 PartContent::Faulty { .. } => {}
             }
         }
-        errors.extend(submission.missing_attachments(message));
+        let documents = submission.applications.iter().map(|(p, d)| (*p, d.attachments.as_slice()));
+        let documents = std::iter::once((payload, declaration.attachments.as_slice())).chain(documents);
+        errors.extend(missing_attachments(message, documents));
         if errors.is_empty() { Ok(submission) } else { Err(Decline::Refuse(errors)) }
-    }
-
-    /// An error for each attachment that a document names and the message does not hold.
-    fn missing_attachments(&self, message: &Message) -> Vec<EbxmlError> {
-        let own = self.declaration.attachments.iter().map(|id| (self.payload, id));
-        let others = self.applications.iter().flat_map(|(p, d)| d.attachments.iter().map(|id| (*p, id)));
-        let missing =
-            own.chain(others).filter(|(_, id)| message.payloads.iter().all(|p| p.content_id != **id));
-        let told = missing.map(|(payload, id)| {
-            let text = format!("the document names attachment {id}, which the message does not hold");
-            EbxmlError::new(ErrorCode::MimeProblem, at(payload), text)
-        });
-        told.collect()
     }
 
     /// The declaration, the attachments that it names, and those that no document names (ruling 1).
@@ -193,6 +182,20 @@ impl<'a> Submission<'a> {
         parts.extend(own.map(|payload| received(inbound.key, payload)));
         parts
     }
+}
+
+/// An error for each attachment that a document names and the message does not hold.
+pub(super) fn missing_attachments<'a>(
+    message: &Message,
+    documents: impl Iterator<Item = (&'a Payload, &'a [ContentId])>,
+) -> Vec<EbxmlError> {
+    let named = documents.flat_map(|(payload, attachments)| attachments.iter().map(move |id| (payload, id)));
+    let missing = named.filter(|(_, id)| message.payloads.iter().all(|payload| payload.content_id != **id));
+    let told = missing.map(|(payload, id)| {
+        let text = format!("the document names attachment {id}, which the message does not hold");
+        EbxmlError::new(ErrorCode::MimeProblem, at(payload), text)
+    });
+    told.collect()
 }
 
 /// The document that the message is about, and its payload.

@@ -9,6 +9,7 @@
 //! clock, draw a random number, open a file or a socket, or keep anything between two events.
 
 mod again;
+mod amend;
 mod announce;
 mod arrival;
 mod audit;

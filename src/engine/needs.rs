@@ -147,6 +147,14 @@ fn keys_of_case(
         (Pipeline::Notice, Some(Document::Notice(document))) => {
             sent.into_iter().chain(application(&document.application)).chain([conversation]).collect()
         }
+        (Pipeline::Amend, Some(Document::Change(document))) => {
+            let applications = arrival.documents.documents().filter_map(|(_, document)| match document {
+                Document::Application(application) => Some(application.number.clone()),
+                _ => None,
+            });
+            let declaration = CorrelationKey::Declaration(document.declaration.clone());
+            std::iter::once(declaration).chain(applications.map(CorrelationKey::Application)).collect()
+        }
         (Pipeline::Withdraw, Some(Document::Change(document))) => {
             vec![CorrelationKey::Declaration(document.declaration.clone())]
         }

@@ -8,7 +8,7 @@ use super::enclose::{id_of_application, keys_of_application, owe_application};
 use super::join::Cause;
 use super::owe::received;
 use crate::case;
-use crate::model::{ApplicationDocument, Case, ErrorCode, Payload, ReceivedPart};
+use crate::model::{ApplicationDocument, Case, EbxmlError, ErrorCode, Payload, ReceivedPart};
 use crate::store::{CaseWrite, CorrelationKey, Versioned};
 
 pub(super) fn replace(
@@ -19,22 +19,33 @@ pub(super) fn replace(
 ) -> Decided {
     let desk = inbound.desk;
     let mut changed = stored.value.clone();
-    let sent_as = desk.context.own.message_id(&id_of_application(inbound, payload));
-    let index = case::replace(&mut changed, document, &sent_as, source_of(inbound, payload))
-        .map_err(|fault| Decline::refuse(ErrorCode::Inconsistent, at(payload), fault.to_string()))?;
+    let place =
+        renew(inbound, &mut changed, payload, document).map_err(|error| Decline::Refuse(vec![error]))?;
     let events = case::settle(&mut changed, desk.now);
     let mut step = accept(inbound, Some(&changed.id));
     let target = desk.context.rules.agency_of_document(&document.code);
     let cpa_id = target.and_then(|target| target.cpa_id);
     let message = inbound.arrival.verified.message();
     let parts = message.payloads.iter().map(|payload| received(inbound.key, payload)).collect();
-    let how = "it replaces the version before";
-    owe_application(&mut step, inbound, &changed, (index, how), cpa_id.as_ref(), (payload, document), parts);
+    owe_application(&mut step, inbound, &changed, place, cpa_id.as_ref(), (payload, document), parts);
     step.tell_join(desk, &changed, &events, Cause::Message(inbound.key));
     let mut correlations = vec![CorrelationKey::Received(inbound.key.clone())];
-    correlations.extend(keys_of_application(&changed.applications[index]));
+    correlations.extend(keys_of_application(&changed.applications[place.0]));
     step.case = Some(CaseWrite { case: changed, based_on: Some(stored.version), correlations });
     Ok(step)
+}
+
+/// Replaces an application of the case; says which, and in words how.
+pub(super) fn renew(
+    inbound: &Inbound<'_>,
+    case: &mut Case,
+    payload: &Payload,
+    document: &ApplicationDocument,
+) -> Result<(usize, &'static str), EbxmlError> {
+    let sent_as = inbound.desk.context.own.message_id(&id_of_application(inbound, payload));
+    let index = case::replace(case, document, &sent_as, source_of(inbound, payload))
+        .map_err(|fault| EbxmlError::new(ErrorCode::Inconsistent, at(payload), fault.to_string()))?;
+    Ok((index, "it replaces the version before"))
 }
 
 /// Where a document came.

@@ -56,6 +56,12 @@ pub struct Application {
     /// MessageIds of the versions that the agency got before `sent_as`, oldest first (ruling 22).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<MessageId>,
+    /// Items that an amendment took away: what is still said about them is kept and changes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_items: Vec<u16>,
+    /// The revision from which on no row asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_in: Option<u32>,
     /// The newest request to cancel it; final only when the agency confirms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation: Option<Cancellation>,
@@ -97,6 +103,8 @@ impl Application {
             notices: Vec::new(),
             source: None,
             former: Vec::new(),
+            former_items: Vec::new(),
+            released_in: None,
             cancellation: None,
             owed_at: None,
             watch: None,
@@ -113,10 +121,18 @@ impl Application {
     /// Whether its agency has it, or is to get it, and has not decided.
     #[must_use]
     pub const fn is_outstanding(&self) -> bool {
-        !matches!(
-            self.state,
-            ApplicationState::Blocked | ApplicationState::Error | ApplicationState::Decided(_)
-        )
+        match self.state {
+            // Its agency has the version before.
+            ApplicationState::Blocked => !self.former.is_empty(),
+            ApplicationState::Error | ApplicationState::Decided(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it has or had this item.
+    #[must_use]
+    pub fn has_had(&self, item: u16) -> bool {
+        self.items.contains(&item) || self.former_items.contains(&item)
     }
 
     /// Whether the agency was asked to cancel it, and has not refused to.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgencyCode, Application, CaseId, ConversationId, DeliveryId, Digest, DocumentCode, LawCode, MessageId,
-    MessageKey, PartyKey, RuleId, Timestamp,
+    AgencyCode, Application, CaseId, ConversationId, Declaration, DeliveryId, Digest, DocumentCode, LawCode,
+    MessageId, MessageKey, PartyKey, RuleId, Timestamp,
 };
 
 /// One declaration and all its applications. Also holds a result that nobody asked for (`declaration` absent).
@@ -58,6 +58,23 @@ pub struct Case {
     /// Its withdrawal, when the broker has withdrawn it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<Withdrawal>,
+    /// The declaration as it counts now; absent in a result-only record, and in cases of the version before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declaration>,
+    /// Its amendments, in order: the first made revision 2.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amendments: Vec<Amended>,
+}
+
+/// An amendment that took force (5FE).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amended {
+    /// The message that it came in.
+    pub key: MessageKey,
+    /// The broker's number of it.
+    pub number: Arc<str>,
+    /// When it took force: when we accepted it (ruling 21).
+    pub at: Timestamp,
 }
 
 /// What a broker said when he withdrew a declaration (5BF).
@@ -142,6 +159,14 @@ pub struct PlannedRow {
     /// Why it needs no application, such as a not-applicable row or an approval that is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Arc<str>>,
+    /// Whether the join counts it: not so when it is for after clearance (ruling 12).
+    #[serde(default = "counts")]
+    pub counts: bool,
+}
+
+/// Rows of the version before all counted as their application did.
+const fn counts() -> bool {
+    true
 }
 
 /// What the matcher found for one line.

@@ -185,7 +185,7 @@ pub enum PartSource {
         issued_at: Timestamp,
         /// Why, in the words that the broker gave.
         reason: Arc<str>,
-        /// The items to cancel.
+        /// The items to cancel; none are all.
         items: Vec<u16>,
     },
 }

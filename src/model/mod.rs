@@ -32,7 +32,8 @@ pub use application::{
     ReceivedPart, ReceivedResult, Timing,
 };
 pub use case::{
-    Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry, Withdrawal,
+    Amended, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry,
+    Withdrawal,
 };
 pub use codes::{AgencyCode, CountryCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
 pub use deadline::{Allowance, Duty, LateAction, Term, Watch};

@@ -113,6 +113,8 @@ pub enum Pipeline {
     Withdraw,
     /// A question of a partner.
     Query,
+    /// The amendment of a declaration.
+    Amend,
 }
 
 impl Pipeline {
@@ -125,6 +127,7 @@ impl Pipeline {
             "customs-notice" => Self::CustomsNotice,
             "withdraw" => Self::Withdraw,
             "query" => Self::Query,
+            "amend" => Self::Amend,
             _ => return None,
         })
     }
@@ -174,6 +177,20 @@ pub struct AgencyForms<'a> {
     pub cpa_id: Option<&'a CpaId>,
     /// Application documents, each with the result that answers it.
     pub forms: BTreeSet<(&'a DocumentCode, &'a DocumentCode)>,
+}
+
+/// Which fields of a declaration, beside HS code, origin and usage, some row of a set looks at. One that none looks
+/// at is no matched field: its amendment touches nothing (ruling 21).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LooksAt {
+    /// Value of a line.
+    pub value: bool,
+    /// Net weight of a line.
+    pub weight: bool,
+    /// The importer.
+    pub importer: bool,
+    /// Country of export.
+    pub export_from: bool,
 }
 
 /// What a declaration needs.

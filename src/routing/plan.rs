@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::load::{Met, RuleSet};
 use super::table::Requirement;
-use super::{Pipeline, Plan, PlannedApplication};
+use super::{LooksAt, Pipeline, Plan, PlannedApplication};
 use crate::model::{
     AgencyCode, Allowance, Declaration, DeclarationLine, DocumentCode, PlannedRow, RuleTrace, Timestamp,
     Timing, Watch,
@@ -21,6 +21,7 @@ impl RuleSet {
     pub fn plan(&self, declaration: &Declaration, at: Timestamp) -> Plan {
         let mut rows = Vec::new();
         let mut trace = Vec::new();
+        let ignored = self.ignored_timings();
         let mut merged: BTreeMap<(&AgencyCode, &DocumentCode), Vec<(u16, &Requirement)>> = BTreeMap::new();
         for line in &declaration.lines {
             let met = self.meet(declaration, line, at);
@@ -36,6 +37,7 @@ impl RuleSet {
                     document: hit.application.clone(),
                     rule: hit.id.clone(),
                     removed,
+                    counts: !ignored.contains(&hit.timing),
                 });
             }
             trace.push(RuleTrace {
@@ -60,8 +62,7 @@ impl RuleSet {
         at: Timestamp,
     ) -> Option<PlannedApplication> {
         let target = &self.base.agencies.get(agency)?.value;
-        let ignored =
-            self.join(Pipeline::Lodge).map_or(&[Timing::After][..], |join| join.ignore_timing.as_slice());
+        let ignored = self.ignored_timings();
         let items: BTreeSet<u16> = rows.iter().map(|(line, _)| *line).collect();
         let laws: BTreeSet<_> = rows.iter().map(|(_, row)| row.law.clone()).collect();
         let rules: BTreeSet<_> = rows.iter().map(|(_, row)| row.id.clone()).collect();
@@ -116,6 +117,24 @@ impl RuleSet {
     #[must_use]
     pub fn working_time(&self, start: Timestamp, allowance: Allowance, per_mille: u16) -> Option<Timestamp> {
         self.base.calendar.share(start, allowance, per_mille)
+    }
+
+    /// Rows with these timings do not count.
+    fn ignored_timings(&self) -> &[Timing] {
+        self.join(Pipeline::Lodge).map_or(&[Timing::After][..], |join| join.ignore_timing.as_slice())
+    }
+
+    /// Which fields some row looks at.
+    #[must_use]
+    pub fn looks_at(&self) -> LooksAt {
+        let requirements = self.requirements.iter().map(|row| &row.when);
+        let all = requirements.chain(self.exceptions.iter().map(|row| &row.when));
+        all.fold(LooksAt::default(), |looks_at, when| LooksAt {
+            value: looks_at.value || !when.value.is_any(),
+            weight: looks_at.weight || !when.weight.is_any(),
+            importer: looks_at.importer || !when.importer.is_any(),
+            export_from: looks_at.export_from || !when.export_from.is_any(),
+        })
     }
 
     fn deadlines(&self, profile: &str, at: Timestamp) -> Option<(Arc<str>, Deadlines)> {

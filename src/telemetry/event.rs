@@ -129,6 +129,10 @@ event_codes! {
     DeadlineEscalated = "deadline.escalated",
         cause "a deadline has passed under a profile that escalates",
         remedy "whoever is named in the line looks at the case and asks the agency";
+    /// A broker amended a declaration.
+    CaseAmended = "case.amended",
+        cause "the broker's amendment (5FE) was accepted: a new revision",
+        remedy "none; agencies whose rows changed were told, what is missing is in the line";
     /// A broker withdrew a declaration.
     CaseWithdrawn = "case.withdrawn",
         cause "the broker's withdrawal (5BF) was accepted",

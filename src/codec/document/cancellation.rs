@@ -17,7 +17,7 @@ pub struct CancellationTerms<'a> {
     pub issued_at: Timestamp,
     /// Why, in words.
     pub reason: &'a str,
-    /// The items to cancel, by their number.
+    /// The items to cancel, by their number; none are all.
     pub items: &'a [u16],
 }
 
@@ -29,6 +29,9 @@ pub fn write_cancellation(application: &[u8], terms: CancellationTerms<'_>) -> R
     let tree = parse(application).map_err(|error| finding_of_xml(&error).to_string())?;
     let root = tree.root();
     let (namespace, local) = root.name();
+    if !root.children().any(|child| is_item_of(child, terms.items)) {
+        return Err("the application has none of the items to cancel".to_owned());
+    }
     let mut xml = XmlWriter::document();
     xml.open(local).attribute("xmlns", namespace);
     let items = root.children().filter(|child| is_item_of(*child, terms.items)).count();
@@ -55,7 +58,7 @@ const ITEM: &str = "LPCO";
 
 fn is_item_of(element: Element<'_>, items: &[u16]) -> bool {
     let number = text_at(element, "SequenceNumeric").and_then(|number| number.parse().ok());
-    element.name().1 == ITEM && number.is_some_and(|number| items.contains(&number))
+    element.name().1 == ITEM && (items.is_empty() || number.is_some_and(|number| items.contains(&number)))
 }
 
 fn leaf(xml: &mut XmlWriter, name: &str, text: &str) {

@@ -330,7 +330,7 @@ fn contradictions_steer_nothing_and_call_an_operator() {
         })),
     }]);
     check(unknown, "a notice about nothing");
-    check(w.message(BROKER, "x6", "ImportClearance", "GOVCBR5FE", vec![]), "no envelope rule");
+    check(w.message(BROKER, "x6", "ImportClearance", "GOVCBR023", vec![]), "no envelope rule");
     world.check_laws();
 }
 

@@ -61,12 +61,12 @@ fn notice(world: &World, agency: usize, id: &str, kind: NoticeKind) -> Posted {
     world.message(AGENCIES[agency].1, id, "RequirementVerification", action, vec![document])
 }
 
-fn states(world: &World) -> Vec<&'static str> {
+pub(super) fn states(world: &World) -> Vec<&'static str> {
     world.case().applications.iter().map(|application| application.state.as_str()).collect()
 }
 
 /// What the refusal of a message says.
-fn refusal(posted: &Posted, world: &mut World) -> String {
+pub(super) fn refusal(posted: &Posted, world: &mut World) -> String {
     assert!(matches!(world.post(posted), Some(Reply::Message(_) | Reply::Empty)), "it is answered");
     let stored = world.stored(posted).expect("it is kept with its refusal");
     assert!(!stored.accepted && !stored.quarantined);

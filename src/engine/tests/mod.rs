@@ -3,6 +3,7 @@
 //! The world here has the real engine and the real in-memory store. Partners are plain functions; what goes over
 //! the wire is sealed for real, and what comes in is taken as verified.
 
+mod amendments;
 mod cases;
 mod changes;
 mod deadlines;

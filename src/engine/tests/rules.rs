@@ -13,9 +13,18 @@ pub(super) static KEYS: LazyLock<SigningKeys> = LazyLock::new(|| {
     SigningKeys::new(vec![Identity::new("everybody", SignatureAlgorithm::EcdsaSha256).signing_key()])
 });
 
-/// Medicinal herbs need three agencies; nothing else needs any.
+/// Medicinal herbs need three agencies, nuts two, potatoes one; nothing else needs any.
 pub(super) fn rules(registry: &Registry) -> Arc<RuleSet> {
-    let files = [("ruleset.toml", RULESET), ("requirements.csv", REQUIREMENTS)];
+    of_table(registry, REQUIREMENTS)
+}
+
+/// Later rules: nuts need three agencies, herbs two.
+pub(super) fn later_rules(registry: &Registry) -> Arc<RuleSet> {
+    of_table(registry, LATER)
+}
+
+fn of_table(registry: &Registry, requirements: &str) -> Arc<RuleSet> {
+    let files = [("ruleset.toml", RULESET), ("requirements.csv", requirements)];
     let files = files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
     let known = Known { codes: &|_, _| true, registry: Some(registry) };
     match RuleSet::load(&RuleFiles(BTreeMap::from(files)), &known) {
@@ -55,6 +64,9 @@ then = { pipeline = "result", relay = ["applicant", "customs"] }
 [envelope.agency-notice]
 match = { service = "RequirementVerification", action = ["GOVCBRRBG", "GOVCBRRBH"], from_role = "Agency" }
 then = { pipeline = "notice", relay = ["applicant"] }
+[envelope.amendment]
+match = { service = "ImportClearance", action = ["GOVCBR5FE"], from_role = "Declarant" }
+then = { pipeline = "amend", relay = ["customs"] }
 [envelope.withdrawal]
 match = { service = "ImportClearance", action = ["GOVCBR5BF"], from_role = "Declarant" }
 then = { pipeline = "withdraw", relay = ["customs"] }
@@ -68,7 +80,14 @@ then = { pipeline = "customs-notice", relay = ["applicant"] }
 
 const REQUIREMENTS: &str = "\
 id,from,until,hs,class,origin,usage,law,agency,application,result,timing,profile,note
-food,,,1211,,,,05,KFDA,GOVCBRX01,GOVCBRX51,1,,
-plant,,,1211,,,,12,NPQS,GOVCBRX02,GOVCBRX52,1,,
+food,,,1211;0801;0701,,,,05,KFDA,GOVCBRX01,GOVCBRX51,1,,
+plant,,,1211;0801,,,,12,NPQS,GOVCBRX02,GOVCBRX52,1,,
 animal,,,1211,,,,13,NVRQS,GOVCBRX03,GOVCBRX53,1,,
+";
+
+const LATER: &str = "\
+id,from,until,hs,class,origin,usage,law,agency,application,result,timing,profile,note
+food,,,1211;0801;0701,,,,05,KFDA,GOVCBRX01,GOVCBRX51,1,,
+plant,,,1211;0801,,,,12,NPQS,GOVCBRX02,GOVCBRX52,1,,
+animal,,,0801,,,,13,NVRQS,GOVCBRX03,GOVCBRX53,1,,
 ";

@@ -29,7 +29,7 @@ pub(super) struct World {
     pub(super) store: MemoryStore,
     pub(super) registry: Registry,
     pub(super) now: Timestamp,
-    rules: Arc<RuleSet>,
+    pub(super) rules: Arc<RuleSet>,
     own: Own,
     /// Every transmission: destination, Action, octets.
     /// Places at every destination, for deliveries that leave with the commit that makes them.

@@ -122,6 +122,8 @@ pub(in crate::store) fn case(number: u32) -> Case {
         ended_at: None,
         due: None,
         withdrawal: None,
+        declared: None,
+        amendments: Vec::new(),
     }
 }
 

@@ -28,6 +28,15 @@ enum What {
     Result { outcomes: BTreeMap<u16, &'static str>, valid_until: Option<i64> },
 }
 
+/// A result as an agency issues it; no items are all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) issued: i64,
+    pub(super) whole: &'static str,
+    pub(super) items: BTreeMap<u16, &'static str>,
+    pub(super) valid_until: Option<i64>,
+}
+
 /// Which message of ours an answer names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -43,16 +52,25 @@ pub(super) enum Named {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Application {
+    pub(super) agency: usize,
     /// Whether a rule asks for it.
     required: bool,
     pub(super) items: BTreeSet<u16>,
+    /// Items that an amendment took away.
+    gone: BTreeSet<u16>,
     /// The agency has been sent so many versions of its document.
     pub(super) versions: u32,
+    /// An amendment asks for another version, which has not come.
+    pub(super) outdated: bool,
+    /// The agency was told of items that an amendment took away.
+    told_of_items: bool,
     /// The newest version has been acknowledged.
-    pub(super) acknowledged: bool,
+    acknowledged: bool,
     /// When the newest version was sent, in the order of events.
     sent: usize,
     said: Vec<Said>,
+    /// Since when an item is another one, in the order of events: what was said before is about the old one.
+    anew: BTreeMap<u16, usize>,
     /// Items whose approval is over, with the order of the approval that was.
     lapsed: BTreeMap<u16, usize>,
     /// Whether its agency was asked to cancel it, and whether it refused to.
@@ -63,6 +81,7 @@ pub(super) struct Application {
 const WORST_FIRST: [&str; 7] =
     ["rejected", "revoked", "lapsed", "cancelled", "approved_conditional", "approved", "not_applicable"];
 const FAVOURABLE: [&str; 3] = ["approved", "approved_conditional", "not_applicable"];
+const APPROVALS: [&str; 2] = ["approved", "approved_conditional"];
 /// Final for the application, and not collected for the join (ruling 20).
 const NOT_COLLECTED: [&str; 2] = ["revoked", "lapsed"];
 
@@ -74,10 +93,12 @@ impl Application {
     }
 
     fn decision(&self, item: u16) -> Option<(&Said, &'static str)> {
-        let mentions = self.said.iter().filter_map(|said| match &said.what {
-            What::Result { outcomes, .. } => outcomes.get(&item).map(|outcome| (said, *outcome)),
-            What::Notice(_) => None,
-        });
+        let since = self.anew.get(&item).copied().unwrap_or_default();
+        let mentions =
+            self.said.iter().filter(|said| said.order > since).filter_map(|said| match &said.what {
+                What::Result { outcomes, .. } => outcomes.get(&item).map(|outcome| (said, *outcome)),
+                What::Notice(_) => None,
+            });
         mentions.max_by_key(|(said, _)| (said.issued, said.order))
     }
 
@@ -98,7 +119,7 @@ impl Application {
         if let Some(outcome) = self.decided() {
             return outcome;
         }
-        if self.versions == 0 {
+        if self.versions == 0 || self.outdated {
             return "blocked";
         }
         let notices = self.said.iter().filter_map(|said| match said.what {
@@ -118,24 +139,50 @@ impl Application {
 
     /// Whether an answer that names this is about a version that was replaced (ruling 22).
     fn is_old(&self, named: Named) -> bool {
+        let has_others = self.versions > 1 || self.outdated || self.told_of_items;
         match named {
             Named::Newest | Named::Cancellation => false,
             Named::Older => true,
-            Named::Nothing => self.versions > 1 && !self.acknowledged,
+            Named::Nothing => has_others && (self.outdated || !self.acknowledged),
         }
     }
 
     fn send(&mut self, order: usize) {
         self.versions += 1;
         self.acknowledged = false;
+        self.outdated = false;
         self.sent = order;
     }
+
+    /// Of these items those that the agency is told of when they go: all that it has not decided, and else those
+    /// that it has approved (ruling 23).
+    fn to_let_go(&self, items: &BTreeSet<u16>) -> BTreeSet<u16> {
+        match (self.is_outstanding(), self.cancellation) {
+            (true, Some(false)) => BTreeSet::new(),
+            (true, _) => items.clone(),
+            (false, _) => self.approved(items),
+        }
+    }
+
+    fn approved(&self, items: &BTreeSet<u16>) -> BTreeSet<u16> {
+        let outcomes = self.outcomes();
+        let approved = |item: &u16| outcomes.get(item).is_some_and(|outcome| APPROVALS.contains(outcome));
+        items.iter().copied().filter(approved).collect()
+    }
 }
+
+/// Lines of a declaration: what they are of.
+pub(super) type Lines = BTreeMap<u16, &'static str>;
+/// Which agencies goods need.
+pub(super) type Rules = fn(&str) -> &'static [usize];
 
 /// One declaration.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     pub(super) applications: Vec<Application>,
+    pub(super) lines: Lines,
+    /// The expected set: line and agency.
+    rows: BTreeSet<(u16, usize)>,
     /// How it ended.
     end: Option<&'static str>,
     pub(super) state: &'static str,
@@ -145,50 +192,84 @@ pub(super) struct Model {
     pub(super) told: Vec<(u32, u32, String)>,
     /// How many results were passed on, to each of customs and broker.
     pub(super) relayed: usize,
+    /// How many documents each agency was sent, requests to cancel among them.
+    pub(super) sent: BTreeMap<usize, usize>,
     order: usize,
+    /// An amendment is taken, and its rows are not counted yet.
+    is_amending: bool,
 }
 
 impl Model {
-    /// A lodging that asks for these items of each agency; `enclosed` of them have their document.
-    pub(super) fn lodged(required: &[BTreeSet<u16>], enclosed: &[bool]) -> Self {
-        let applications = required.iter().zip(enclosed).map(|(items, enclosed)| Application {
-            required: true,
-            items: items.clone(),
-            versions: u32::from(*enclosed),
-            ..Application::default()
-        });
+    /// A lodging of these lines.
+    pub(super) fn lodged(lines: &Lines, rules: Rules) -> Self {
         let mut model = Self {
-            applications: applications.collect(),
+            applications: Vec::new(),
+            lines: lines.clone(),
+            rows: BTreeSet::new(),
             end: None,
             state: "collecting",
             revision: 1,
             round: 1,
             told: Vec::new(),
             relayed: 0,
+            sent: BTreeMap::new(),
             order: 0,
+            is_amending: false,
         };
+        for (line, goods) in lines {
+            model.rows.extend(rules(goods).iter().map(|agency| (*line, *agency)));
+        }
+        model.add_what_is_missing();
         model.count();
         model
     }
 
-    /// Counts the rows, and reports what is new.
-    fn count(&mut self) {
-        if self.end.is_some() {
-            return;
+    /// The application of an agency that counts, if one does.
+    pub(super) fn current(&self, agency: usize) -> Option<usize> {
+        self.applications.iter().position(|a| a.agency == agency && a.required)
+    }
+
+    fn items(&self, agency: usize) -> BTreeSet<u16> {
+        self.rows.iter().filter(|(_, of)| *of == agency).map(|(line, _)| *line).collect()
+    }
+
+    fn add_what_is_missing(&mut self) {
+        for agency in 0..3 {
+            let items = self.items(agency);
+            if !items.is_empty() && self.current(agency).is_none() {
+                self.applications.push(Application {
+                    agency,
+                    required: true,
+                    items,
+                    ..Application::default()
+                });
+            }
         }
-        let required: Vec<_> = self.applications.iter().filter(|a| a.required).collect();
-        if required.is_empty() {
-            self.state = "ready";
-            return;
-        }
-        let decided: Vec<_> = required.iter().map(|a| a.decided()).collect();
+    }
+
+    fn stands(&self) -> &'static str {
+        let required = self.applications.iter().filter(|a| a.required);
+        let decided: Vec<_> = required.map(Application::decided).collect();
         let collected = decided.iter().all(|d| d.is_some_and(|d| !NOT_COLLECTED.contains(&d)));
         let favourable = decided.iter().flatten().all(|d| FAVOURABLE.contains(d));
-        let now = match (collected, favourable) {
+        match (collected, favourable) {
             (false, _) => "collecting",
             (true, true) => "ready",
             (true, false) => "blocked",
-        };
+        }
+    }
+
+    /// Counts the rows, and reports what is new.
+    fn count(&mut self) {
+        if self.end.is_some() || self.is_amending {
+            return;
+        }
+        let now = self.stands();
+        let required: Vec<_> = self.applications.iter().filter(|a| a.required).collect();
+        if required.is_empty() {
+            self.state = now;
+            return;
+        }
         if required.iter().any(|a| !a.outcomes().is_empty())
             && !self.told.iter().any(|(revision, _, event)| *revision == self.revision && event == "first")
         {
@@ -198,12 +279,12 @@ impl Model {
             self.round += 1;
             self.tell("reopened");
         }
-        let reported = self
-            .told
-            .iter()
-            .any(|(a, b, event)| (*a, *b) == (self.revision, self.round) && event.starts_with("all"));
-        if collected && !reported {
-            self.tell(if favourable { "all favourable" } else { "all unfavourable" });
+        let this = (self.revision, self.round);
+        let reported = self.told.iter().any(|(a, b, event)| (*a, *b) == this && event.starts_with("all"));
+        match now {
+            "ready" if !reported => self.tell("all favourable"),
+            "blocked" if !reported => self.tell("all unfavourable"),
+            _ => {}
         }
         self.state = now;
     }
@@ -216,6 +297,10 @@ impl Model {
     fn next(&mut self) -> usize {
         self.order += 1;
         self.order
+    }
+
+    fn sends(&mut self, at: usize) {
+        *self.sent.entry(self.applications[at].agency).or_default() += 1;
     }
 
     /// A notice: `state` is what it says, or none when it is for information.
@@ -234,42 +319,38 @@ impl Model {
         self.count();
     }
 
-    /// A result. No items: all of them.
-    pub(super) fn result(
-        &mut self,
-        at: usize,
-        named: Named,
-        issued: i64,
-        whole: &'static str,
-        items: &BTreeMap<u16, &'static str>,
-        valid_until: Option<i64>,
-    ) -> Verdict {
+    pub(super) fn result(&mut self, at: usize, named: Named, answer: &Answer) -> Verdict {
         let order = self.next();
         let application = &mut self.applications[at];
         let is_old = application.is_old(named);
-        if !is_old && items.keys().any(|item| !application.items.contains(item)) {
+        let had = |item: &u16| application.items.contains(item) || application.gone.contains(item);
+        if !is_old && !answer.items.keys().all(had) {
             return Verdict::Refused;
         }
         self.relayed += 1;
         if !is_old {
-            let mut outcomes = items.clone();
-            if items.is_empty() {
-                outcomes = application.items.iter().map(|item| (*item, whole)).collect();
+            let mut outcomes = answer.items.clone();
+            if outcomes.is_empty() {
+                outcomes = application.items.iter().map(|item| (*item, answer.whole)).collect();
             }
-            application.said.push(Said { issued, order, what: What::Result { outcomes, valid_until } });
+            outcomes.retain(|item, _| application.items.contains(item));
+            let what = What::Result { outcomes, valid_until: answer.valid_until };
+            application.said.push(Said { issued: answer.issued, order, what });
         }
         self.count();
         Verdict::Accepted
     }
 
-    /// The document of an application that was missing.
-    pub(super) fn late(&mut self, at: usize) -> Verdict {
+    /// The document of an application that was missing, or that its agency refused.
+    pub(super) fn original(&mut self, at: usize) -> Verdict {
         let order = self.next();
         let application = &mut self.applications[at];
-        if self.end.is_some() || !["blocked", "error"].contains(&application.state()) {
+        let is_wanted = application.versions == 0 && application.required || application.state() == "error";
+        if self.end.is_some() || !is_wanted {
             return Verdict::Refused;
         }
         application.send(order);
+        self.sends(at);
         self.count();
         Verdict::Accepted
     }
@@ -283,6 +364,8 @@ impl Model {
         }
         application.send(order);
         application.cancellation = None;
+        self.sends(at);
+        self.count();
         Verdict::Accepted
     }
 
@@ -294,7 +377,78 @@ impl Model {
             return Verdict::Refused;
         }
         application.cancellation = Some(false);
+        self.sends(at);
         Verdict::Accepted
+    }
+
+    /// The declaration as it is from now on. Documents that come with it are told afterwards, before
+    /// [`Model::amended`].
+    pub(super) fn amend(&mut self, lines: &Lines, rules: Rules) -> Verdict {
+        let order = self.next();
+        if self.end.is_some() {
+            return Verdict::Refused;
+        }
+        let before = self.rows.clone();
+        let is_same = |line: &u16| self.lines.get(line) == lines.get(line);
+        self.rows.retain(|(line, _)| lines.contains_key(line) && is_same(line));
+        for (line, goods) in lines.iter().filter(|(line, _)| !is_same(line)) {
+            self.rows.extend(rules(goods).iter().map(|agency| (*line, *agency)));
+        }
+        let changed: BTreeSet<u16> = lines.keys().copied().filter(|line| !is_same(line)).collect();
+        self.lines = lines.clone();
+        self.revision += 1;
+        self.round = 1;
+        self.is_amending = true;
+        for at in 0..self.applications.len() {
+            let agency = self.applications[at].agency;
+            let wanted = self.items(agency);
+            let application = &mut self.applications[at];
+            if !application.required {
+                continue;
+            }
+            let was: BTreeSet<u16> =
+                before.iter().filter(|(_, of)| *of == agency).map(|(line, _)| *line).collect();
+            if wanted.is_empty() {
+                application.required = false;
+                if !application.to_let_go(&application.items).is_empty() {
+                    application.cancellation = Some(false);
+                    self.sends(at);
+                }
+                continue;
+            }
+            let touched: BTreeSet<u16> =
+                wanted.iter().copied().filter(|item| changed.contains(item) || !was.contains(item)).collect();
+            let gone: BTreeSet<u16> = was.difference(&wanted).copied().collect();
+            let mut let_go = application.to_let_go(&gone);
+            let held = application.approved(&gone);
+            application.gone.extend(&gone);
+            application.items = wanted;
+            if !touched.is_empty() {
+                application.outdated = application.versions > 0;
+                application.anew.extend(touched.into_iter().map(|item| (item, order)));
+                continue;
+            }
+            if application.outdated {
+                // A new version will tell; if none is needed any more, only approvals are let go.
+                let_go = if application.decided().is_some() { held } else { BTreeSet::new() };
+            }
+            if !let_go.is_empty() {
+                application.told_of_items = true;
+                self.sends(at);
+            }
+        }
+        self.add_what_is_missing();
+        Verdict::Accepted
+    }
+
+    /// Counts the rows of the new revision.
+    pub(super) fn amended(&mut self) {
+        self.is_amending = false;
+        let was = std::mem::replace(&mut self.state, "collecting");
+        if was != "collecting" && self.stands() == "collecting" {
+            self.tell("reopened");
+        }
+        self.count();
     }
 
     pub(super) fn withdraw(&mut self) -> Verdict {
@@ -302,8 +456,12 @@ impl Model {
         if self.end.is_some() {
             return Verdict::Refused;
         }
-        for application in self.applications.iter_mut().filter(|a| a.is_outstanding()) {
-            application.cancellation = Some(false);
+        for at in 0..self.applications.len() {
+            let application = &mut self.applications[at];
+            if application.is_outstanding() && application.cancellation != Some(false) {
+                application.cancellation = Some(false);
+                self.sends(at);
+            }
         }
         self.finish("withdrawn");
         Verdict::Accepted
@@ -316,7 +474,7 @@ impl Model {
         }
     }
 
-    /// Customs says that it is over.
+    /// It is over.
     pub(super) fn finish(&mut self, end: &'static str) {
         self.next();
         let end = *self.end.get_or_insert(end);

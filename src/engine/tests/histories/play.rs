@@ -1,13 +1,16 @@
 //! One history: drawn from a seed, told to the world and to the model, compared after every event.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::super::{Event, Reply, decide, needs};
 use super::super::cases::result;
+use super::super::rules;
 use super::super::world::*;
-use super::model::{Model, Named, Verdict};
+use super::model::{Answer, Lines, Model, Named, Rules, Verdict};
 use crate::model::*;
+use crate::routing::RuleSet;
 
 /// A move of an application or a case, from one state to another.
 pub(super) type Move = (&'static str, &'static str, &'static str);
@@ -58,6 +61,8 @@ pub(super) struct Player {
     chance: Chance,
     world: World,
     model: Model,
+    /// What the rules ask for now.
+    rules: Rules,
     /// When the case was lodged: issue times are minutes after it.
     start: Timestamp,
     /// What was posted, to be posted again.
@@ -70,28 +75,33 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// A lodging of one or two lines, with some of its documents missing.
+    /// A lodging of one to three lines, with some of its documents missing.
     pub(super) fn new(seed: u64) -> Self {
         let mut chance = Chance(seed);
         let mut world = World::new();
-        let items: BTreeSet<u16> = (1..=1 + u16::from(chance.one_in(2))).collect();
-        let enclosed: Vec<bool> = AGENCIES.iter().map(|_| !chance.one_in(5)).collect();
-        let mut documents = vec![declaration(&items)];
-        for agency in (0..AGENCIES.len()).filter(|agency| enclosed[*agency]) {
-            documents.push(Document::Application(application(agency, &items, "9")));
+        let lines: Lines = (1..=3).filter_map(|line| Some((line, chance.of(&GOODS)?))).collect();
+        let lines = if lines.is_empty() { Lines::from([(1, HERBS)]) } else { lines };
+        let mut model = Model::lodged(&lines, needs_at_first);
+        let mut documents = vec![declaration(&lines, "9")];
+        for at in 0..model.applications.len() {
+            if !chance.one_in(5) {
+                documents.push(Document::Application(application(&model, at, "9")));
+                assert_eq!(model.original(at), Verdict::Accepted);
+            }
         }
         let lodging = world.message(BROKER, "lodging", "ImportClearance", "GOVCBR929", documents);
         assert!(matches!(world.post(&lodging), Some(Reply::Message(_))), "seed {seed}");
         let start = world.now;
-        let model = Model::lodged(&AGENCIES.map(|_| items.clone()), &enclosed);
+        let history = vec![format!("{lines:?}, enclosed {:?}", model.sent)];
         let mut player = Self {
             seed,
             chance,
             world,
             model,
+            rules: needs_at_first,
             start,
             posted: vec![lodging],
-            history: vec![format!("{} line(s), enclosed {enclosed:?}", items.len())],
+            history,
             moves: BTreeSet::new(),
             before: ("", Vec::new()),
             next: 0,
@@ -110,26 +120,32 @@ impl Player {
         self.compare();
         self.world.check_laws();
         let owed = self.world.owed();
+        let count = |to: &str, kind: &str| {
+            owed.iter().filter(|(party, action)| party == to && action.starts_with(kind)).count()
+        };
         for to in [CUSTOMS, BROKER] {
-            let relayed = owed.iter().filter(|(party, action)| party == to && action.contains("X5")).count();
-            assert_eq!(relayed, self.model.relayed, "results relayed to {to}\n{}", self.told());
+            assert_eq!(count(to, "GOVCBRX5"), self.model.relayed, "results to {to}\n{}", self.told());
+        }
+        for (agency, (name, to, _)) in AGENCIES.into_iter().enumerate() {
+            let sent = self.model.sent.get(&agency).copied().unwrap_or_default();
+            assert_eq!(count(to, "GOVCBRX0"), sent, "documents to {name}\n{}", self.told());
         }
         self.moves
     }
 
     fn event(&mut self) {
         self.next += 1;
-        let agency = self.chance.below(AGENCIES.len());
-        match self.chance.below(24) {
-            0..=4 => self.notice(agency),
-            5..=12 => self.result(agency),
+        match self.chance.below(26) {
+            0..=4 => self.notice(),
+            5..=12 => self.result(),
             13 => self.again(),
-            14 => self.late(agency),
-            15 | 16 => self.further(agency, "5"),
-            17 => self.further(agency, "1"),
+            14 => self.of_application("9"),
+            15 | 16 => self.of_application("5"),
+            17 => self.of_application("1"),
             18 => self.withdraw(),
             19 => self.customs(),
             20 | 21 => self.clock(),
+            22..=24 => self.amend(),
             _ => {
                 self.history.push("everything is delivered".into());
                 self.world.deliver();
@@ -138,34 +154,43 @@ impl Player {
         }
     }
 
-    fn notice(&mut self, agency: usize) {
+    /// An application that the case has, if it has any.
+    fn any(&mut self) -> Option<usize> {
+        let all = self.model.applications.len();
+        (all > 0).then(|| self.chance.below(all))
+    }
+
+    fn notice(&mut self) {
+        let Some(at) = self.any() else { return };
         let (kind, state) = self.chance.of(&NOTICES);
         let issued = self.issued();
-        let Some((named, sent)) = self.named(agency) else { return };
-        self.history.push(format!("{agency} notice {kind:?} at {issued} about {named:?}"));
+        let Some((named, sent)) = self.named(at) else { return };
+        self.history.push(format!("{at} notice {kind:?} at {issued} about {named:?}"));
         let action = if kind == NoticeKind::Error { "GOVCBRRBG" } else { "GOVCBRRBH" };
         let document = Document::Notice(NoticeDocument {
             code: code(action),
             number: self.id().into(),
             issued_at: self.at(issued),
-            application: Some(number(agency).into()),
+            application: Some(number(at).into()),
             notice: kind,
             acceptance_number: None,
             deadline: None,
             remarks: None,
         });
-        let posted = self.of_agency(agency, action, document, sent);
-        self.model.notice(agency, named, state, issued);
+        let posted = self.of_agency(at, action, document, sent);
+        self.model.notice(at, named, state, issued);
         self.post(posted, Verdict::Accepted);
     }
 
-    fn result(&mut self, agency: usize) {
+    fn result(&mut self) {
+        let Some(at) = self.any() else { return };
+        let agency = self.model.applications[at].agency;
         let issued = self.issued();
-        let Some((named, sent)) = self.named(agency) else { return };
+        let Some((named, sent)) = self.named(at) else { return };
         let whole = self.chance.of(&OUTCOMES);
         let mut items: BTreeMap<u16, Outcome> = BTreeMap::new();
         if self.chance.one_in(3) {
-            let last = if self.chance.one_in(8) { 9 } else { 2 };
+            let last = if self.chance.one_in(8) { 9 } else { 3 };
             for item in 1..=last {
                 if self.chance.one_in(2) {
                     items.insert(item, self.chance.of(&OUTCOMES));
@@ -175,8 +200,8 @@ impl Player {
         let until = self.chance.one_in(3).then(|| issued + 30);
         let name = self.id();
         self.history
-            .push(format!("{agency} result {whole:?} {items:?} at {issued} until {until:?} about {named:?}"));
-        let mut document = result(agency, &name, Some(&number(agency)), whole);
+            .push(format!("{at} result {whole:?} {items:?} at {issued} until {until:?} about {named:?}"));
+        let mut document = result(agency, &name, Some(&number(at)), whole);
         document.issued_at = self.at(issued);
         document.valid_until = until.map(|minute| self.at(minute));
         document.items = items
@@ -190,13 +215,14 @@ impl Player {
             })
             .collect();
         let action = document.code.to_string();
-        let posted = self.of_agency(agency, &action, Document::Result(document), sent);
+        let posted = self.of_agency(at, &action, Document::Result(document), sent);
         let items = items.into_iter().map(|(item, outcome)| (item, outcome.as_str())).collect();
-        let verdict = self.model.result(agency, named, issued, whole.as_str(), &items, until);
+        let answer = Answer { issued, whole: whole.as_str(), items, valid_until: until };
+        let verdict = self.model.result(at, named, &answer);
         self.post(posted, verdict);
     }
 
-    /// A message once more, or a known document under a new MessageId.
+    /// A message once more, or a result that was taken under a new MessageId.
     fn again(&mut self) {
         let posted = self.chance.below(self.posted.len());
         let posted = self.posted[posted].clone();
@@ -204,7 +230,9 @@ impl Player {
         let before = (self.world.case(), self.world.owed().len());
         if self.chance.one_in(2) {
             self.world.post(&posted);
-        } else if matches!(posted.documents.parts(), [part] if is_result(part)) {
+        } else if self.world.stored(&posted).is_some_and(|stored| stored.accepted)
+            && matches!(posted.documents.parts(), [part] if is_result(part))
+        {
             let id = MessageId::new(format!("again-{}@agency", self.next)).expect("a MessageId");
             self.world.post(&posted.with(|message| message.header.data.message_id = id));
         }
@@ -212,21 +240,77 @@ impl Player {
         assert!(before == after, "a repeat changed something\n{}", self.told());
     }
 
-    fn late(&mut self, agency: usize) {
-        self.history.push(format!("{agency} the missing document"));
-        let document = application(agency, &self.model.applications[agency].items, "9");
-        let verdict = self.model.late(agency);
+    /// The broker sends a document for an application: the original, a new version, a cancellation.
+    fn of_application(&mut self, function: &str) {
+        let Some(at) = self.any() else { return };
+        self.history.push(format!("{at} FunctionCode {function}"));
+        let document = application(&self.model, at, function);
+        let verdict = match function {
+            "9" => self.model.original(at),
+            "1" => self.model.cancel(at),
+            _ => self.model.replace(at),
+        };
+        // An original that nobody waits for is a voluntary application under a number that is taken.
         self.of_broker(document, verdict);
     }
 
-    fn further(&mut self, agency: usize, function: &str) {
-        self.history.push(format!("{agency} FunctionCode {function}"));
-        let document = application(agency, &self.model.applications[agency].items, function);
-        let verdict = match function {
-            "1" => self.model.cancel(agency),
-            _ => self.model.replace(agency),
-        };
-        self.of_broker(document, verdict);
+    /// An amendment, with some of the documents that it makes necessary, and now and then one that it does not.
+    fn amend(&mut self) {
+        let mut lines = self.model.lines.clone();
+        for line in 1..=3 {
+            match (self.chance.below(3), self.chance.of(&GOODS)) {
+                (0, Some(goods)) => drop(lines.insert(line, goods)),
+                (0, None) if lines.len() > 1 => drop(lines.remove(&line)),
+                _ => {}
+            }
+        }
+        if self.chance.one_in(4) {
+            let (first, later) = &*RULES;
+            (self.rules, self.world.rules) = if self.chance.one_in(2) {
+                (needs_later as Rules, later.clone())
+            } else {
+                (needs_at_first as Rules, first.clone())
+            };
+        }
+        let sequence = if self.chance.one_in(12) { 7 } else { self.model.revision };
+        self.history.push(format!("amendment {sequence} to {lines:?}"));
+        let mut amended = self.model.clone();
+        let mut verdict = amended.amend(&lines, self.rules);
+        let mut documents = vec![
+            Document::Change(DeclarationChange {
+                code: code("GOVCBR5FE"),
+                number: self.id().into(),
+                issued_at: self.world.now,
+                declaration: DECLARATION.into(),
+                sequence: Some(sequence),
+                reason: None,
+                text: Some("Found when the goods were carried in".into()),
+            }),
+            declaration(&lines, "5"),
+        ];
+        for at in 0..amended.applications.len() {
+            let (is_missing, is_outdated) =
+                (amended.applications[at].versions == 0, amended.applications[at].outdated);
+            let wanted = amended.current(amended.applications[at].agency) == Some(at);
+            if !wanted
+                || self.chance.one_in(if is_missing || is_outdated { 3 } else { 1 }) && !self.chance.one_in(9)
+            {
+                continue;
+            }
+            let function = if is_missing { "9" } else { "5" };
+            self.history.push(format!("  with {at} FunctionCode {function}"));
+            documents.push(Document::Application(application(&amended, at, function)));
+            let placed = if is_missing { amended.original(at) } else { amended.replace(at) };
+            verdict = if placed == Verdict::Refused { placed } else { verdict };
+        }
+        let is_next = sequence == self.model.revision;
+        if verdict == Verdict::Accepted && is_next {
+            amended.amended();
+            self.model = amended;
+        }
+        let verdict = if is_next { verdict } else { Verdict::Refused };
+        let posted = self.world.message(BROKER, &self.id(), "ImportClearance", "GOVCBR5FE", documents);
+        self.post(posted, verdict);
     }
 
     fn withdraw(&mut self) {
@@ -293,23 +377,28 @@ impl Player {
     }
 
     /// What the agency answers: which message of ours, and under which name.
-    fn named(&mut self, agency: usize) -> Option<(Named, Option<MessageId>)> {
+    fn named(&mut self, at: usize) -> Option<(Named, Option<MessageId>)> {
         let case = self.world.case();
-        let application = &case.applications[agency];
-        let current = application.sent_as.clone()?;
+        let application = &case.applications[at];
+        if self.model.applications[at].versions == 0 {
+            return None;
+        }
         let cancellation = application.cancellation.as_ref().map(|c| c.message_id.clone());
         let former = application.former.first().cloned();
         Some(match (self.chance.below(6), former, cancellation) {
             (0, ..) => (Named::Nothing, None),
             (1, Some(former), _) => (Named::Older, Some(former)),
             (2, _, Some(cancellation)) => (Named::Cancellation, Some(cancellation)),
-            _ => (Named::Newest, Some(current)),
+            _ => match application.sent_as.clone() {
+                Some(current) => (Named::Newest, Some(current)),
+                None => (Named::Nothing, None),
+            },
         })
     }
 
-    fn of_agency(&self, agency: usize, action: &str, document: Document, sent: Option<MessageId>) -> Posted {
+    fn of_agency(&self, at: usize, action: &str, document: Document, sent: Option<MessageId>) -> Posted {
         let posted = self.world.message(
-            AGENCIES[agency].1,
+            AGENCIES[self.model.applications[at].agency].1,
             &self.id(),
             "RequirementVerification",
             action,
@@ -406,14 +495,47 @@ fn is_result(part: &super::super::super::PartContent) -> bool {
     matches!(part, super::super::super::PartContent::Document { document, .. } if matches!(**document, Document::Result(_)))
 }
 
-fn number(agency: usize) -> String {
-    format!("APP-{agency}")
+/// An application is called by its place in the case.
+fn number(at: usize) -> String {
+    format!("APP-{at}")
 }
 
-fn declaration(items: &BTreeSet<u16>) -> Document {
-    let line = |item: &u16| DeclarationLine {
-        sequence: *item,
-        hs: "1211901000".parse().expect("an HS code"),
+const HERBS: &str = "1211901000";
+const NUTS: &str = "0801110000";
+const POTATOES: &str = "0701100000";
+const SCREWS: &str = "7318150000";
+/// What a line may be of, or that it is not there.
+const GOODS: [Option<&str>; 5] = [Some(HERBS), Some(NUTS), Some(POTATOES), Some(SCREWS), None];
+
+/// The rules that the world begins with.
+fn needs_at_first(goods: &str) -> &'static [usize] {
+    match goods {
+        HERBS => &[0, 1, 2],
+        NUTS => &[0, 1],
+        POTATOES => &[0],
+        _ => &[],
+    }
+}
+
+/// The rules that are in force at times.
+fn needs_later(goods: &str) -> &'static [usize] {
+    match goods {
+        HERBS => &[0, 1],
+        NUTS => &[0, 1, 2],
+        POTATOES => &[0],
+        _ => &[],
+    }
+}
+
+static RULES: LazyLock<(Arc<RuleSet>, Arc<RuleSet>)> = LazyLock::new(|| {
+    let registry = World::new().registry;
+    (rules::rules(&registry), rules::later_rules(&registry))
+});
+
+fn declaration(lines: &Lines, function: &str) -> Document {
+    let line = |(sequence, hs): (&u16, &&str)| DeclarationLine {
+        sequence: *sequence,
+        hs: hs.parse().expect("an HS code"),
         origin: "CN".parse().ok(),
         usage: None,
         value: None,
@@ -423,24 +545,26 @@ fn declaration(items: &BTreeSet<u16>) -> Document {
     };
     Document::Declaration(Declaration {
         number: DECLARATION.into(),
-        function: "9".into(),
+        function: function.into(),
         importer: None,
         export_from: None,
         cargo: None,
         bills: Vec::new(),
-        lines: items.iter().map(line).collect(),
+        lines: lines.iter().map(line).collect(),
         attachments: Vec::new(),
     })
 }
 
-fn application(agency: usize, items: &BTreeSet<u16>, function: &str) -> ApplicationDocument {
-    let hs = "1211901000".parse().expect("an HS code");
+/// A document for the application with this place in the case.
+fn application(model: &Model, at: usize, function: &str) -> ApplicationDocument {
+    let hs = HERBS.parse().expect("an HS code");
+    let application = &model.applications[at];
     ApplicationDocument {
-        code: code(&format!("GOVCBRX0{}", AGENCIES[agency].2)),
-        number: number(agency).into(),
+        code: code(&format!("GOVCBRX0{}", AGENCIES[application.agency].2)),
+        number: number(at).into(),
         function: function.into(),
         reason: None,
-        items: items.iter().map(|item| ApplicationItem { sequence: *item, hs }).collect(),
+        items: application.items.iter().map(|item| ApplicationItem { sequence: *item, hs }).collect(),
         attachments: Vec::new(),
     }
 }
