@@ -201,6 +201,29 @@ pub enum ApplicationState {
 }
 
 impl ApplicationState {
+    /// Every state, in the order of docs/states.md.
+    pub const ALL: [Self; 19] = [
+        Self::Blocked,
+        Self::Created,
+        Self::Sent,
+        Self::Delivered,
+        Self::Undeliverable,
+        Self::Error,
+        Self::Accepted,
+        Self::UnderReview,
+        Self::DocumentsRequested,
+        Self::SupplementRequested,
+        Self::InspectionOrdered,
+        Self::FeeRequested,
+        Self::Decided(Outcome::Approved),
+        Self::Decided(Outcome::ApprovedConditional),
+        Self::Decided(Outcome::NotApplicable),
+        Self::Decided(Outcome::Rejected),
+        Self::Decided(Outcome::Cancelled),
+        Self::Decided(Outcome::Revoked),
+        Self::Decided(Outcome::Lapsed),
+    ];
+
     /// Whether the applicant owes the agency an answer.
     #[must_use]
     pub const fn awaits_answer(self) -> bool {

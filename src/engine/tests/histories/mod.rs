@@ -24,5 +24,45 @@ fn the_engine_and_a_plain_model_agree_over_generated_histories() {
     for seed in first..first + setting("CASE_HISTORIES", HISTORIES) {
         moves.extend(Player::new(seed).play());
     }
-    assert!(moves.len() > 50, "the histories reach little: {moves:?}");
+    for (of, heading) in [("application", "Moves of an application"), ("case", "Moves of a case")] {
+        let found: BTreeSet<_> = moves
+            .iter()
+            .filter(|(kind, ..)| *kind == of)
+            .map(|(_, from, to)| (group(of, from), group(of, to)))
+            .collect();
+        let unnamed: Vec<_> = found.difference(&documented(heading)).copied().collect();
+        assert_eq!(unnamed, [], "{heading} that docs/states.md does not name");
+    }
+}
+
+/// The moves that docs/states.md names.
+fn documented(heading: &str) -> BTreeSet<(&'static str, &'static str)> {
+    const STATES: &str = include_str!("../../../../docs/states.md");
+    let (_, after) = STATES.split_once(heading).expect("the table has its sentence");
+    let rows =
+        after.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    rows.skip(2)
+        .flat_map(|row| {
+            let mut cells = row.split('|').skip(1).map(str::trim);
+            let from = cells.next().unwrap_or_default();
+            cells.next().unwrap_or_default().split(", ").map(move |to| (from, to))
+        })
+        .collect()
+}
+
+/// A state as the tables of moves call it.
+fn group(of: &str, state: &'static str) -> &'static str {
+    match (of, state) {
+        ("case", state) | (_, state @ ("blocked" | "created" | "error")) => state,
+        (
+            _,
+            "accepted"
+            | "under_review"
+            | "documents_requested"
+            | "supplement_requested"
+            | "inspection_ordered"
+            | "fee_requested",
+        ) => "interim",
+        _ => "final",
+    }
 }
