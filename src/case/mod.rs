@@ -15,6 +15,7 @@ mod lodging;
 mod notice;
 mod report;
 mod result;
+mod stamp;
 mod version;
 mod withdrawal;
 
@@ -31,5 +32,6 @@ pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};
 pub use notice::{NoticeEffect, apply_notice};
 pub use report::{ReportEvent, status_answer, status_report, status_report_for_agency, status_rows};
 pub use result::{IncomingResult, ResultEffect, apply_result, open_result_only};
+pub use stamp::version_of;
 pub use version::{ReplaceFault, Version, replace, version_named};
 pub use withdrawal::{WithdrawalFault, cancel, withdraw};

@@ -7,6 +7,7 @@ mod credentials;
 pub mod delivery;
 pub mod demo;
 pub mod events;
+pub mod inbox;
 pub mod inspect;
 pub mod keys;
 pub mod message;

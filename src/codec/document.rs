@@ -25,8 +25,9 @@ use crate::model::{Document, DocumentCode, Finding, Timestamp};
 pub use cancellation::{CancellationTerms, write_cancellation};
 pub use query::{write_query, write_query_answer};
 pub use write::{
-    RefusedDocument, write_application, write_change, write_customs_notice, write_declaration, write_notice,
-    write_result, write_status_report, write_system_notice, write_validation_report,
+    RefusedDocument, Signatory, write_application, write_change, write_customs_notice, write_declaration,
+    write_notice, write_notice_by, write_result, write_result_by, write_status_report, write_system_notice,
+    write_validation_report,
 };
 
 /// Reads a document of the kind that `code` names, which came at this instant: codes are those of its day.

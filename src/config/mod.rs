@@ -4,23 +4,27 @@
 //! is no set, so a reload with one leaves what is in force alone.
 
 mod fault;
+mod officer;
 mod partners;
 mod party;
 mod reader;
 mod rules;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::catalogue::Catalogue;
+use crate::model::PartyKey;
 use crate::routing::RuleSet;
 use crate::security::{KeyRing, SigningKeys};
 use crate::transport::TlsContext;
 
 pub use fault::{ConfigFault, SettingsRefused};
+pub use officer::{OfficerSettings, load_officer};
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
 pub use rules::{read_catalogue, read_rules};
@@ -44,6 +48,8 @@ pub struct Loaded {
     pub signing: SigningKeys,
     /// What its partners sign with.
     pub keys: KeyRing,
+    /// What it signs with in the name of hosted agencies.
+    pub hosted: BTreeMap<PartyKey, SigningKeys>,
 }
 
 impl fmt::Debug for Loaded {
@@ -77,7 +83,8 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     if let Some(signing) = &signing {
         check_algorithms(&settings, &partners, signing, faults);
     }
-    check_mailboxes(path, &settings, &partners, faults);
+    check_api(path, &settings, &partners, faults);
+    let hosted = hosted_keys(&settings, &partners, faults);
     // With a mistake among the partners, what rules say of them could not be judged; nor of documents with one there.
     let registry = faults.is_empty().then_some(&partners.registry);
     let catalogue = rules::catalogue(settings.documents.as_deref(), faults)?;
@@ -90,6 +97,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         rules: rules?,
         settings,
         partners,
+        hosted,
     })
 }
 
@@ -132,13 +140,46 @@ fn check_algorithms(settings: &Settings, partners: &Partners, signing: &SigningK
     }
 }
 
-/// A mailbox that nobody can reach keeps what it holds until that expires.
-fn check_mailboxes(path: &Path, settings: &Settings, partners: &Partners, faults: &mut Faults) {
+/// What lies in a mailbox or an inbox that nobody can reach stays there.
+fn check_api(path: &Path, settings: &Settings, partners: &Partners, faults: &mut Faults) {
     let collects = partners.registry.agreements().find(|agreement| agreement.endpoint.is_none());
     if let (Some(agreement), None) = (collects, settings.listen.api) {
-        let message = format!("agreement {} has a mailbox, and [listen] api is missing", agreement.cpa_id);
-        faults.add(path, (1, 1), message, "add the address where mailboxes are collected from".to_owned());
+        let what = if agreement.hosted { "an inbox" } else { "a mailbox" };
+        let message = format!("agreement {} has {what}, and [listen] api is missing", agreement.cpa_id);
+        faults.add(path, (1, 1), message, "add the address of the API that leads to it".to_owned());
     }
+}
+
+/// The keys of hosted agencies; each that cannot be used, or is of a kind that its agreements do not accept, is told.
+fn hosted_keys(
+    settings: &Settings,
+    partners: &Partners,
+    faults: &mut Faults,
+) -> BTreeMap<PartyKey, SigningKeys> {
+    let mut hosted = BTreeMap::new();
+    for (party, files) in &partners.hosted {
+        match SigningKeys::load(&[(&files.certificate, &files.key)]) {
+            Ok(keys) => {
+                let agreements =
+                    partners.registry.agreements().filter(|agreement| agreement.partner == *party);
+                for agreement in agreements {
+                    let accepted = &agreement.signature.accepted;
+                    if !keys.keys().any(|key| accepted.contains(&key.algorithm())) {
+                        let message =
+                            format!("agreement {} does not accept what {party} signs with", agreement.cpa_id);
+                        let remedy = "add its algorithm to accepted_algorithms".to_owned();
+                        faults.add(&settings.partners, (1, 1), message, remedy);
+                    }
+                }
+                hosted.insert(party.clone(), keys);
+            }
+            Err(error) => {
+                let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
+                faults.add(&settings.partners, (1, 1), format!("[hosted] of {party}: {error}"), remedy);
+            }
+        }
+    }
+    hosted
 }
 
 /// Where operators reach the gateway of these settings, without reading anything else.

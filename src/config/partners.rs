@@ -12,11 +12,11 @@ use openssl::x509::X509;
 
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
-use super::settings::{BOX_NUMBER_TYPE, Identity, SERVICE_TYPE, plain};
+use super::settings::{BOX_NUMBER_TYPE, Identity, SERVICE_TYPE, SigningFiles, plain, signing_files};
 use crate::model::{
-    ActionBinding, Agreement, CpaId, Digest, Direction, Fingerprint, Party, PartyId, PartyKey, PartyKind,
-    Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
-    ValueError,
+    ActionBinding, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole, Party, PartyId,
+    PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms,
+    SyncReplyMode, Timestamp, ValueError,
 };
 
 /// Partner files in a directory.
@@ -29,6 +29,8 @@ pub struct Partners {
     pub registry: Registry,
     /// DER octets of the certificates that partners sign with.
     pub signing_certificates: Vec<(PartyKey, Vec<u8>)>,
+    /// What we sign with in the name of each hosted agency.
+    pub hosted: Vec<(PartyKey, SigningFiles)>,
 }
 
 /// What is taken, by what, and where that was said.
@@ -67,8 +69,8 @@ impl Partners {
     ) -> Self {
         let mut reading = Reading::new(own);
         let section = root.table("gateway", faults);
-        let gateway = reading.party(path, section, Some(PartyKind::SingleWindow), faults);
-        reading.agreements(path, root, gateway, faults);
+        let gateway = reading.party(path, section, Some(PartyKind::SingleWindow), None, faults);
+        reading.agreements(path, root, gateway, false, faults);
         reading.finish()
     }
 }
@@ -79,6 +81,8 @@ struct Reading<'a> {
     parties: Vec<Party>,
     agreements: Vec<Agreement>,
     signing_certificates: Vec<(PartyKey, Vec<u8>)>,
+    hosted: Vec<(PartyKey, SigningFiles)>,
+    officers: Vec<Officer>,
 }
 
 impl<'a> Reading<'a> {
@@ -90,13 +94,22 @@ impl<'a> Reading<'a> {
             certificates: Claims(BTreeMap::new()),
             agreements: Claims(BTreeMap::new()),
         };
-        Self { own, claimed, parties: Vec::new(), agreements: Vec::new(), signing_certificates: Vec::new() }
+        Self {
+            own,
+            claimed,
+            parties: Vec::new(),
+            agreements: Vec::new(),
+            signing_certificates: Vec::new(),
+            hosted: Vec::new(),
+            officers: Vec::new(),
+        }
     }
 
     fn finish(self) -> Partners {
         Partners {
-            registry: Registry::new(self.parties, self.agreements),
+            registry: Registry::new(self.parties, self.agreements).with_officers(self.officers),
             signing_certificates: self.signing_certificates,
+            hosted: self.hosted,
         }
     }
 
@@ -106,19 +119,72 @@ impl<'a> Reading<'a> {
         let mut root = Section::root(&file, &table);
         let mut section = root.table("party", faults);
         let kind = section.required("kind", party_kind, faults);
-        let party = self.party(path, section, kind, faults);
-        self.agreements(path, &mut root, party, faults);
+        let hosted = root.has("hosted").then(|| signing_files(root.table("hosted", faults), faults));
+        if hosted.is_some() && kind.is_some_and(|kind| kind != PartyKind::Agency) {
+            section.add("only an agency can be hosted".to_owned(), "write kind = \"agency\"", faults);
+        }
+        let party = self.party(path, section, kind, hosted.as_ref().map(Option::as_ref), faults);
+        self.officers(path, &mut root, party.as_ref(), hosted.is_some(), faults);
+        if let (Some(party), Some(Some(files))) = (&party, &hosted) {
+            self.hosted.push((party.key.clone(), files.clone()));
+        }
+        self.agreements(path, &mut root, party, hosted.is_some(), faults);
         root.finish(faults);
     }
 
+    /// Who works in the inbox of a hosted agency.
+    fn officers(
+        &mut self,
+        path: &Path,
+        root: &mut Section<'_>,
+        party: Option<&Party>,
+        hosted: bool,
+        faults: &mut Faults,
+    ) {
+        let sections = root.tables("officer", faults);
+        if hosted && sections.is_empty() {
+            root.add("nobody works in its inbox".to_owned(), "add an [[officer]]", faults);
+        }
+        for mut section in sections {
+            let name = section.required("name", plain, faults);
+            let role = section.required("role", officer_role, faults);
+            let place = section.place();
+            let certificates = certificates("tls_certificates", &mut section, faults);
+            if !hosted {
+                section.add(
+                    "an officer, and the agency is not hosted".to_owned(),
+                    "add [hosted], or take it away",
+                    faults,
+                );
+            }
+            section.finish(faults);
+            let (Some(name), Some(role), Some(party)) = (name, role, party) else { continue };
+            let by = path.display().to_string();
+            let tls_certificates: Vec<_> = certificates.iter().map(|der| Digest::of(der)).collect();
+            for certificate in &tls_certificates {
+                if let Some(what) = self.claimed.certificates.claim("certificate", *certificate, &by) {
+                    faults.add(path, place, what, "a certificate is registered once".to_owned());
+                }
+            }
+            self.officers.push(Officer { name, role, agency: party.key.clone(), tls_certificates });
+        }
+    }
+
     /// The agreements of a file with the party that it names.
-    fn agreements(&mut self, path: &Path, root: &mut Section<'_>, party: Option<Party>, faults: &mut Faults) {
+    fn agreements(
+        &mut self,
+        path: &Path,
+        root: &mut Section<'_>,
+        party: Option<Party>,
+        hosted: bool,
+        faults: &mut Faults,
+    ) {
         let sections = root.tables("agreement", faults);
         if sections.is_empty() {
             root.add("there is no [[agreement]]".to_owned(), "add what is agreed with the partner", faults);
         }
         for section in sections {
-            self.agreement(path, section, party.as_ref(), faults);
+            self.agreement(path, section, party.as_ref(), hosted, faults);
         }
         self.parties.extend(party);
     }
@@ -128,6 +194,7 @@ impl<'a> Reading<'a> {
         path: &Path,
         mut section: Section<'_>,
         kind: Option<PartyKind>,
+        hosted: Option<Option<&SigningFiles>>,
         faults: &mut Faults,
     ) -> Option<Party> {
         let key = section.required("key", |text| PartyKey::new(text), faults);
@@ -135,15 +202,17 @@ impl<'a> Reading<'a> {
         let name = section.required("name", plain, faults);
         let business_number = section.optional("business_number", plain, faults);
         let place = section.place();
-        let mut certificates = |key: &'static str, section: &mut Section<'_>| {
-            let files = section.files(key, faults);
-            if files.is_empty() {
-                section.add(format!("{key} names no certificate"), "name at least one PEM file", faults);
+        // Of a hosted agency one certificate says everything: nobody connects in its name, and we sign with its key.
+        let (tls, signing) = match hosted {
+            Some(files) => {
+                let own = files.map_or_else(Vec::new, |files| certificates_of(&files.certificate, faults));
+                (own.clone(), own)
             }
-            files.iter().flat_map(|file| certificates_of(file, faults)).collect::<Vec<_>>()
+            None => (
+                certificates("tls_certificates", &mut section, faults),
+                certificates("signing_certificates", &mut section, faults),
+            ),
         };
-        let tls = certificates("tls_certificates", &mut section);
-        let signing = certificates("signing_certificates", &mut section);
         section.finish(faults);
         let (key, name) = (key?, name?);
         let party = Party {
@@ -182,6 +251,7 @@ impl<'a> Reading<'a> {
         path: &Path,
         mut section: Section<'_>,
         party: Option<&Party>,
+        hosted: bool,
         faults: &mut Faults,
     ) {
         let cpa_id = section.required("cpa_id", |text| CpaId::new(text), faults);
@@ -190,6 +260,12 @@ impl<'a> Reading<'a> {
         let collects = section.flag("mailbox", false, faults);
         let endpoint = section.optional("endpoint", endpoint, faults);
         match (section.has("endpoint"), collects) {
+            (false, false) if hosted => {}
+            (true, _) | (_, true) if hosted => section.add(
+                "a hosted agency is reached in its inbox".to_owned(),
+                "take endpoint and mailbox away",
+                faults,
+            ),
             (false, false) => section.add(
                 "there is neither an endpoint nor a mailbox".to_owned(),
                 "add endpoint, or mailbox = true for a partner without a server",
@@ -220,7 +296,7 @@ impl<'a> Reading<'a> {
             section.add("our role is not known".to_owned(), "add own_role, or [gateway] role", faults);
         }
         section.finish(faults);
-        let way = endpoint.is_some() || collects;
+        let way = endpoint.is_some() || collects || hosted;
         let (Some(cpa_id), Some(partner_role), Some(own_role), Some(party), true) =
             (cpa_id, partner_role, own_role, party, way)
         else {
@@ -242,6 +318,7 @@ impl<'a> Reading<'a> {
             start,
             end,
             endpoint,
+            hosted,
             actions,
             sync_reply_mode: sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly),
             reliability,
@@ -261,6 +338,15 @@ impl<K: Ord> Claims<K> {
         self.0.entry(key).or_insert_with(|| by.to_owned());
         taken
     }
+}
+
+/// DER octets of the certificates under a key, at least one.
+fn certificates(key: &'static str, section: &mut Section<'_>, faults: &mut Faults) -> Vec<Vec<u8>> {
+    let files = section.files(key, faults);
+    if files.is_empty() {
+        section.add(format!("{key} names no certificate"), "name at least one PEM file", faults);
+    }
+    files.iter().flat_map(|file| certificates_of(file, faults)).collect()
 }
 
 fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
@@ -334,6 +420,11 @@ fn party_kind(text: &str) -> Result<PartyKind, ValueError> {
     let words =
         [("declarant", PartyKind::Declarant), ("agency", PartyKind::Agency), ("customs", PartyKind::Customs)];
     word(text, "declarant, agency or customs", &words)
+}
+
+fn officer_role(text: &str) -> Result<OfficerRole, ValueError> {
+    let words = [OfficerRole::Viewer, OfficerRole::Officer, OfficerRole::Supervisor];
+    word(text, "viewer, officer or supervisor", &words.map(|role| (role.as_str(), role)))
 }
 
 fn presence(text: &str) -> Result<Presence, ValueError> {

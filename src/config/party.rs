@@ -123,6 +123,6 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
     })
 }
 
-fn api_endpoint(text: &str) -> Result<Endpoint, ValueError> {
+pub(super) fn api_endpoint(text: &str) -> Result<Endpoint, ValueError> {
     text.parse().map_err(|_| ValueError::new("a URL such as https://host:8444", text))
 }

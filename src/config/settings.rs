@@ -157,12 +157,13 @@ pub(super) fn signing(root: &mut Section<'_>, faults: &mut Faults) -> Vec<Signin
     if sections.is_empty() {
         root.add("there is no [[signing]] key".to_owned(), "add one with certificate and key", faults);
     }
-    let read = |mut section: Section<'_>| {
-        let (certificate, key) = (section.file("certificate", faults), section.file("key", faults));
-        section.finish(faults);
-        Some(SigningFiles { certificate: certificate?, key: key? })
-    };
-    sections.into_iter().filter_map(read).collect()
+    sections.into_iter().filter_map(|section| signing_files(section, faults)).collect()
+}
+
+pub(super) fn signing_files(mut section: Section<'_>, faults: &mut Faults) -> Option<SigningFiles> {
+    let (certificate, key) = (section.file("certificate", faults), section.file("key", faults));
+    section.finish(faults);
+    Some(SigningFiles { certificate: certificate?, key: key? })
 }
 
 fn engine(mut section: Section<'_>, faults: &mut Faults) -> Engine {

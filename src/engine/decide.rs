@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{again, announce, arrival, deadline, due, mailbox, refuse, signal};
+use super::{again, announce, arrival, deadline, due, mailbox, officer, refuse, signal};
 use crate::model::{Agreement, MessageKey, MessageKind, Timestamp};
 use crate::store::View;
 
@@ -28,6 +28,7 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
         Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
         Event::CaseDue(_) => deadline::case_due(desk),
+        Event::Acted { arrival, act } => officer::acted(desk, arrival, act),
         Event::Fetched { by, .. } => mailbox::fetched(desk, by),
         Event::Confirmed { by, receipt, .. } => mailbox::confirmed(desk, by, receipt.as_deref()),
         Event::Again { by, reason, .. } => again::asked_for(desk, by, reason),

@@ -17,7 +17,7 @@ use crate::msh::{
     Ending, Posting, begin_attempt, compose, end_without_receipt, longest_wait, note_failed_attempt,
 };
 use crate::security::payload_of;
-use crate::store::Versioned;
+use crate::store::{Versioned, View};
 use crate::telemetry::EventCode;
 
 pub(super) fn due(desk: Desk<'_>) -> Step {
@@ -50,9 +50,18 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     step
 }
 
+/// What a delivery carries, given the view that was loaded for it with its parts.
+///
+/// # Errors
+/// Why a part cannot be read, in words.
+pub fn parts_of(view: &View) -> Result<Vec<Payload>, String> {
+    let stored = view.delivery.as_ref().ok_or_else(|| "there is no such delivery".to_owned())?;
+    payloads(view, &stored.value)
+}
+
 /// The octets of a delivery that has none yet.
 pub(super) fn made(desk: Desk<'_>, delivery: &Delivery, agreement: &Agreement) -> Result<Octets, String> {
-    let payloads = payloads(desk, delivery)?;
+    let payloads = payloads(desk.view, delivery)?;
     Ok(Octets::Made(Box::new(draft(delivery, agreement, payloads))))
 }
 
@@ -173,9 +182,9 @@ pub(super) fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Pa
 }
 
 /// The payloads of a delivery, octet for octet as they were accepted (P6); why not, when a part is damaged (P12).
-fn payloads(desk: Desk<'_>, delivery: &Delivery) -> Result<Vec<Payload>, String> {
+fn payloads(view: &View, delivery: &Delivery) -> Result<Vec<Payload>, String> {
     let body = |message: &MessageKey, content_id: &ContentId, digest: &Digest| {
-        let octets = desk.view.bodies.get(message).ok_or_else(|| format!("message {message} is missing"))?;
+        let octets = view.bodies.get(message).ok_or_else(|| format!("message {message} is missing"))?;
         let body = payload_of(&octets.content_type, &octets.body, content_id, digest);
         body.map_err(|fault| format!("part {content_id} of message {message}: {fault}"))
     };

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    AttemptOutcome, CaseId, DeliveryId, MessageId, MessageKey, PartyId, PartyKey, PartyRef, Registry, Role,
-    Timestamp,
+    AttemptOutcome, CaseId, DeliveryId, MessageId, MessageKey, OfficerAct, PartyId, PartyKey, PartyRef,
+    Registry, Role, Timestamp,
 };
 use crate::msh::AgePolicy;
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -69,6 +69,13 @@ pub enum Event {
         by: PartyKey,
         /// The signal that it gives as its receipt.
         receipt: Option<Box<Arrival>>,
+    },
+    /// An officer of a hosted agency acts; the message is what the agency says by it.
+    Acted {
+        /// The message.
+        arrival: Box<Arrival>,
+        /// Who acts, and on what.
+        act: OfficerAct,
     },
 }
 

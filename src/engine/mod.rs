@@ -30,6 +30,7 @@ mod mailbox;
 mod naming;
 mod needs;
 mod notice;
+mod officer;
 mod owe;
 mod prompt;
 mod query;
@@ -46,8 +47,10 @@ mod tests;
 
 pub use decide::decide;
 pub use documents::{Documents, PartContent, read_documents};
+pub use due::parts_of;
 pub use event::{Announcement, Arrival, Context, Event, Own, Refused};
 pub use mailbox::owes_signed_receipt;
 pub use needs::needs;
+pub use officer::{compose_act, needs_of_act};
 pub use prompt::Places;
 pub use step::{Action, Heard, How, Pending, Ready, Reply, Says, SealedStep, Step, Told};

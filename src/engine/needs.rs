@@ -17,6 +17,7 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             MessageKind::User => of_user_message(arrival, context),
             MessageKind::Signal(action) => of_signal(arrival, action),
         },
+        Event::Acted { arrival, .. } => of_user_message(arrival, context),
         Event::Refused(refused) => of_refused(refused),
         Event::Due(id) => Needs {
             delivery: Some(DeliveryLocator::Id(id.clone())),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::audit::{About as _, entry};
+use super::audit::{self, About as _, entry};
 use super::decide::{Desk, Inbound};
 use super::enclose::conversation_of;
 use super::ids;
@@ -56,6 +56,10 @@ impl Step {
             entry(desk.now, EventCode::DeliveryCreated, format!("{action} is owed to {to}"))
         };
         self.audit.push(entry.of_delivery(&delivery));
+        if delivery.state == DeliveryState::Delivered {
+            let told = audit::entry(desk.now, EventCode::DeliveryDelivered, &delivery.reason);
+            self.audit.push(told.of_delivery(&delivery));
+        }
         self.deliveries.push(DeliveryDraft { delivery, based_on: None, octets });
     }
 

@@ -111,6 +111,8 @@ pub struct Told {
     pub how: How,
     /// What there is to say about it.
     pub text: String,
+    /// The version that what was acted on has now.
+    pub version: Option<String>,
 }
 
 /// How an act went.
@@ -122,6 +124,8 @@ pub enum How {
     Nothing,
     /// There was; it is over.
     Gone,
+    /// It is not for whoever acts.
+    Forbidden,
     /// It does not go with how things stand.
     Conflict,
     /// The act as it is cannot be taken.
@@ -132,7 +136,11 @@ impl Told {
     /// An outcome in words.
     #[must_use]
     pub fn new(how: How, text: impl Into<String>) -> Self {
-        Self { how, text: text.into() }
+        Self { how, text: text.into(), version: None }
+    }
+
+    pub(super) fn at_version(self, version: Option<String>) -> Self {
+        Self { version, ..self }
     }
 }
 

@@ -75,10 +75,10 @@ fn text(query: &mut Query, name: &str, chars_max: usize) -> Result<Arc<str>, Una
 
 async fn act(shared: &Arc<Shared>, event: Event) -> Response {
     match drive(shared, event).await.map(|released| released.reply) {
-        Ok(Some(Reply::Told(Told { how: How::Done, text }))) => {
+        Ok(Some(Reply::Told(Told { how: How::Done, text, .. }))) => {
             json_response(StatusCode::OK, &json!({ "told": text }))
         }
-        Ok(Some(Reply::Told(Told { how: How::Nothing, text }))) => refused(StatusCode::NOT_FOUND, &text),
+        Ok(Some(Reply::Told(Told { how: How::Nothing, text, .. }))) => refused(StatusCode::NOT_FOUND, &text),
         Ok(Some(Reply::Told(Told { text, .. }))) => refused(StatusCode::CONFLICT, &text),
         Ok(_) => Response::empty(StatusCode::NOT_FOUND),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),

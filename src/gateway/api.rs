@@ -1,6 +1,7 @@
-//! The listener for partners that work with a client of ours and not with an MSH: JSON over mutual TLS.
+//! The listener for those who work with a client of ours and not with an MSH: JSON over mutual TLS. Parties without a
+//! server collect from their mailbox, officers of hosted agencies work in the inbox.
 //!
-//! Who calls is the registered party whose certificate the connection proved, asked anew for each request (S15). What
+//! Who calls is the registered party, or the officer, whose certificate the connection proved, asked anew for each request (S15). What
 //! an act comes to is decided in the core; here it becomes a status and a line of JSON.
 
 use std::future::pending;
@@ -10,9 +11,10 @@ use serde_json::json;
 
 use super::admin::{json_response, on_a_thread};
 use super::driver::drive;
-use super::mailbox;
 use super::receive::{answer, overloaded, turned_away};
 use super::shared::Shared;
+use super::show::decoded;
+use super::{inbox, mailbox};
 use crate::engine::{Event, How, Told};
 use crate::model::{Digest, PartyKey};
 use crate::transport::{Method, Request, Response, StatusCode};
@@ -21,19 +23,36 @@ use crate::transport::{Method, Request, Response, StatusCode};
 pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response {
     let certificate = request.peer.certificate_der_sha256().map(Digest);
     let in_force = shared.in_force.load_full();
-    let party = certificate.and_then(|certificate| in_force.trust.registry.party_by_tls(&certificate));
-    let Some(by) = party.map(|party| party.key.clone()) else {
-        return Response::empty(StatusCode::FORBIDDEN);
-    };
+    let registry = &in_force.trust.registry;
+    let party = certificate.and_then(|certificate| registry.party_by_tls(&certificate));
+    let officer = certificate.and_then(|certificate| registry.officer_by_tls(&certificate));
     let path = request.path.clone();
-    let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match (&request.method, steps.as_slice()) {
-        (&Method::GET, ["mailbox"]) => {
-            on_a_thread(move || mailbox::list(&shared, &by, request.query.as_deref())).await
+    let steps: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    match (steps.as_slice(), party, officer) {
+        (["mailbox", steps @ ..], Some(party), _) => {
+            let by = party.key.clone();
+            match (&request.method, steps) {
+                (&Method::GET, []) => {
+                    on_a_thread(move || mailbox::list(&shared, &by, request.query.as_deref())).await
+                }
+                (&Method::GET, [id]) => mailbox::fetch(shared, by, id).await,
+                (&Method::POST, [id, "confirm"]) => mailbox::confirm(shared, by, id, request).await,
+                _ => Response::empty(StatusCode::NOT_FOUND),
+            }
         }
-        (&Method::GET, ["mailbox", id]) => mailbox::fetch(shared, by, id).await,
-        (&Method::POST, ["mailbox", id, "confirm"]) => mailbox::confirm(shared, by, id, request).await,
-        _ => Response::empty(StatusCode::NOT_FOUND),
+        (["inbox", steps @ ..], _, Some(officer)) => {
+            let by = officer.clone();
+            match (&request.method, steps) {
+                (&Method::GET, _) => {
+                    let steps: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
+                    on_a_thread(move || inbox::look(&shared, &by, &steps, request.query.as_deref())).await
+                }
+                (&Method::POST, [number]) => inbox::act(shared, by, number, &request).await,
+                _ => Response::empty(StatusCode::NOT_FOUND),
+            }
+        }
+        _ => Response::empty(StatusCode::FORBIDDEN),
     }
 }
 
@@ -69,11 +88,15 @@ pub(super) fn told(told: &Told) -> Response {
     let status = match told.how {
         How::Done => StatusCode::OK,
         How::Nothing => StatusCode::NOT_FOUND,
+        How::Forbidden => StatusCode::FORBIDDEN,
         How::Gone => StatusCode::GONE,
         How::Conflict => StatusCode::CONFLICT,
         How::Refused => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    json_response(status, &json!({ "done": told.how == How::Done, "says": told.text }))
+    json_response(
+        status,
+        &json!({ "done": told.how == How::Done, "says": told.text, "version": told.version }),
+    )
 }
 
 /// There is nothing of that name for this party.

@@ -1,5 +1,6 @@
 //! What every task of the gateway shares: the store, what is in force, the clock, and the caps on work in hand.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,12 +33,14 @@ pub(super) struct InForce {
     /// Which rules count when; an activation replaces it alone.
     pub(super) schedule: ArcSwap<Schedule>,
     pub(super) keys: SigningKeys,
+    /// Those of hosted agencies.
+    pub(super) hosted: BTreeMap<PartyKey, SigningKeys>,
 }
 
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
     pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
-        let Loaded { settings, partners, catalogue, tls, signing, keys, .. } = loaded;
+        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, .. } = loaded;
         let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
@@ -48,7 +51,7 @@ impl InForce {
         };
         let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
         let schedule = ArcSwap::from_pointee(schedule);
-        (Self { settings, own, trust, catalogue, schedule, keys: signing }, tls)
+        (Self { settings, own, trust, catalogue, schedule, keys: signing, hosted }, tls)
     }
 
     /// The pure core's surroundings, under the rules that count.

@@ -75,7 +75,11 @@ impl From<StoreError> for Unanswered {
 }
 
 fn cases(shared: &Shared, query: &mut Query) -> Answered {
-    let filter = CaseFilter { state: query.take("state")?, submitter: query.take("submitter")? };
+    let filter = CaseFilter {
+        state: query.take("state")?,
+        submitter: query.take("submitter")?,
+        agency: query.take("agency")?,
+    };
     Ok(list(shared.store.cases(&filter, query.limit()?)?))
 }
 
@@ -177,7 +181,7 @@ impl Query {
         read.map(Some).map_err(|error| Unanswered::Wrong(format!("{name} {text:?}: {error}")))
     }
 
-    fn flag(&mut self, name: &str) -> Result<Option<bool>, Unanswered> {
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Unanswered> {
         let Some(text) = self.0.remove(name) else { return Ok(None) };
         let flag =
             text.parse().map_err(|_| Unanswered::Wrong(format!("{name} {text:?}: write true or false")));

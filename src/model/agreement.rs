@@ -28,6 +28,8 @@ pub struct Agreement {
     pub end: Option<Timestamp>,
     /// The URL that messages to the partner are posted to; without one the partner collects them from its mailbox.
     pub endpoint: Option<Arc<str>>,
+    /// The partner has no system: what is owed to it is in its inbox here, where its officers work.
+    pub hosted: bool,
     /// Which Service and Action may go in which direction.
     pub actions: Vec<ActionBinding>,
     /// What travels back on the same connection (ebMS 2.0, 4.3).
@@ -59,6 +61,26 @@ impl Agreement {
     #[must_use]
     pub fn partner(&self) -> PartyRef {
         PartyRef { ids: self.partner_ids.clone(), role: Some(self.partner_role.clone()) }
+    }
+
+    /// The same agreement as the partner has it.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        let mirrored = |binding: &ActionBinding| ActionBinding {
+            direction: match binding.direction {
+                Direction::Send => Direction::Receive,
+                Direction::Receive => Direction::Send,
+            },
+            ..binding.clone()
+        };
+        Self {
+            partner_ids: self.own_ids.clone(),
+            partner_role: self.own_role.clone(),
+            own_ids: self.partner_ids.clone(),
+            own_role: self.partner_role.clone(),
+            actions: self.actions.iter().map(mirrored).collect(),
+            ..self.clone()
+        }
     }
 
     /// Whether some Action of this Service may go in this direction.

@@ -71,6 +71,9 @@ pub struct Application {
     /// The watch over its deadlines; none when it is voluntary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
+    /// Who acted on it last, when its agency is hosted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub officer: Option<Arc<str>>,
 }
 
 impl Application {
@@ -101,6 +104,7 @@ impl Application {
             outcomes: BTreeMap::new(),
             results: Vec::new(),
             notices: Vec::new(),
+            officer: None,
             source: None,
             former: Vec::new(),
             former_items: Vec::new(),

@@ -3,6 +3,7 @@
 //! Constructors check once and return [`ValueError`]; past them nothing is checked twice. Nothing here
 //! performs I/O, reads a clock or draws a random number: every floor above may use it.
 
+mod act;
 mod agreement;
 mod application;
 mod case;
@@ -23,6 +24,7 @@ mod statistics;
 mod status;
 mod time;
 
+pub use act::{Act, OfficerAct};
 pub use agreement::{
     ActionBinding, Agreement, Direction, Presence, Reliability, SignatureAlgorithm, SignatureTerms,
     SyncReplyMode,
@@ -54,7 +56,7 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Reference, document_code_of_role, role_of_document_code};
 pub use message::{Message, MessageKind, Payload};
-pub use party::{Fingerprint, Party, PartyId, PartyKey, PartyKind, Registry, Role};
+pub use party::{Fingerprint, Officer, OfficerRole, Party, PartyId, PartyKey, PartyKind, Registry, Role};
 pub use query::{Asked, Query, QueryAnswer, RequirementAnswer};
 pub use signal::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,

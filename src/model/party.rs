@@ -80,6 +80,43 @@ impl Party {
     }
 }
 
+/// Somebody who works for a hosted agency in its inbox (domain brief, 5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Officer {
+    /// The name that the audit record and documents have.
+    pub name: Arc<str>,
+    /// What the officer may do.
+    pub role: OfficerRole,
+    /// The hosted agency.
+    pub agency: PartyKey,
+    /// TLS certificates the officer may come with.
+    pub tls_certificates: Vec<Fingerprint>,
+}
+
+/// What an officer may do, each one also what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfficerRole {
+    /// Looks.
+    Viewer,
+    /// Acts on what nobody else has taken.
+    Officer,
+    /// Acts on everything, and on what is decided.
+    Supervisor,
+}
+
+impl OfficerRole {
+    /// The name in settings and in the audit record.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Officer => "officer",
+            Self::Supervisor => "supervisor",
+        }
+    }
+}
+
 /// The parties and agreements in force. Read-only: a reload builds another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
@@ -87,6 +124,7 @@ pub struct Registry {
     agreements: BTreeMap<CpaId, Agreement>,
     by_id: BTreeMap<PartyId, PartyKey>,
     by_tls: BTreeMap<Fingerprint, PartyKey>,
+    officers: BTreeMap<Fingerprint, Officer>,
 }
 
 impl Registry {
@@ -111,6 +149,23 @@ impl Registry {
             registry.agreements.entry(agreement.cpa_id.clone()).or_insert(agreement);
         }
         registry
+    }
+
+    /// The same registry with the officers of its hosted agencies.
+    #[must_use]
+    pub fn with_officers(mut self, officers: impl IntoIterator<Item = Officer>) -> Self {
+        for officer in officers {
+            for certificate in &officer.tls_certificates {
+                self.officers.entry(*certificate).or_insert_with(|| officer.clone());
+            }
+        }
+        self
+    }
+
+    /// The officer who owns this TLS client certificate.
+    #[must_use]
+    pub fn officer_by_tls(&self, certificate: &Fingerprint) -> Option<&Officer> {
+        self.officers.get(certificate)
     }
 
     /// The party with this box number.

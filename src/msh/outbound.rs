@@ -61,10 +61,15 @@ pub fn begin_attempt(mut delivery: Delivery, agreement: &Agreement, now: Timesta
     Ending::Attempt(delivery)
 }
 
-/// A new delivery, or one that begins anew, on the way that its agreement has: posted at once, or kept in the mailbox.
+/// A new delivery, or one that begins anew, on the way that its agreement has: posted at once, kept in the mailbox, or,
+/// for a hosted agency, delivered by the very commit: its inbox is here, and nothing could be in doubt (P4).
 #[must_use]
 pub fn set_out(delivery: Delivery, agreement: &Agreement, now: Timestamp) -> Delivery {
     let delivery = Delivery { state: DeliveryState::Pending, due: now, attempts: 0, ..delivery };
+    if agreement.hosted {
+        let reason = "it is in the inbox of its destination".to_owned();
+        return Delivery { state: DeliveryState::Delivered, reason, ..delivery };
+    }
     if delivery.mailbox || agreement.endpoint.is_none() { keep_in_mailbox(delivery) } else { delivery }
 }
 
@@ -121,6 +126,7 @@ mod tests {
             start: None,
             end: None,
             endpoint: Some("https://partner.example/ebms".into()),
+            hosted: false,
             actions: Vec::new(),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,
             reliability: Reliability {

@@ -426,23 +426,26 @@ fn agencies(
         let profile = section.text("profile", faults).map(|(text, place)| (text.to_owned(), place));
         section.finish(faults);
         match (&mode, &cpa) {
-            (Some(("system", _)), None) => {
+            (Some(("system" | "hosted", _)), None) => {
                 faults.error(&place, format!("{name} has no agreement"), "add cpa = …");
             }
-            (Some(("hosted", place)), _) => {
-                let message = format!("{name} has no inbox: hosted agencies are not served");
-                faults.error(place, message, "write mode = \"system\" and the CPAId of its agreement");
-            }
-            (Some(("system", _)) | None, _) => {}
+            (Some(("system" | "hosted", _)) | None, _) => {}
             (Some((text, place)), _) => {
-                faults.error(place, format!("mode {text:?} is not known"), "write system");
+                faults.error(place, format!("mode {text:?} is not known"), "write system or hosted");
             }
         }
         let cpa_id = cpa.and_then(|(text, place)| {
             let cpa_id = CpaId::new(text).ok()?;
             let fault = known.registry.zip(party.as_ref()).and_then(|(registry, party)| {
+                let hosted = mode.as_ref().is_some_and(|(mode, _)| *mode == "hosted");
                 match registry.agreement(&cpa_id) {
-                    Some(agreement) if agreement.partner == *party => None,
+                    Some(agreement) if agreement.partner == *party && agreement.hosted == hosted => None,
+                    Some(agreement) if agreement.partner == *party && hosted => {
+                        Some("is an agreement with an agency that has a system")
+                    }
+                    Some(agreement) if agreement.partner == *party => {
+                        Some("is an agreement with an agency that is hosted")
+                    }
                     Some(_) => Some("is an agreement with another party"),
                     None => Some("is no agreement that is registered"),
                 }

@@ -162,7 +162,6 @@ fn every_mistake_is_told_with_its_place() {
     toml("[0.5, 0.8, 1.0]", "[5.0]", (21, 71), "no list of shares");
     toml("notify:applicant", "approve:applicant", (21, 99), "is no action");
     toml("mode = \"system\"", "mode = \"magic\"", (25, 64), "is not known");
-    toml("mode = \"system\"", "mode = \"hosted\"", (25, 64), "KFDA has no inbox");
     toml("[\"0201..0210\", \"1601..1602\"]", "[]", (18, 1), "the class meat names no goods");
     toml("[\"0201..0210\", \"1601..1602\"]", "[\"!0201\"]", (18, 1), "the class meat names no goods");
     toml("\"0201..0210\"", "\"7701\"", (18, 9), "is not in the HS table");

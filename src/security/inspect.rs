@@ -254,6 +254,7 @@ fn agreement_for(message: &Message, partner: &PartyKey) -> Agreement {
         start: None,
         end: None,
         endpoint: None,
+        hosted: false,
         actions: vec![ActionBinding {
             direction: Direction::Receive,
             service: header.service.value.clone(),

@@ -138,6 +138,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         start: Some(instant("2024-01-01T00:00:00Z")),
         end: Some(instant("2025-01-01T00:00:00Z")),
         endpoint: Some("https://localhost/ebms".into()),
+        hosted: false,
         actions: vec![binding(Direction::Receive)],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
         reliability: Reliability {

@@ -18,6 +18,8 @@ pub struct CaseFilter {
     pub state: Option<CaseState>,
     /// Lodged by this party.
     pub submitter: Option<PartyKey>,
+    /// With an application for this party.
+    pub agency: Option<PartyKey>,
 }
 
 /// Which received messages to list, newest first. The default lists all.
@@ -48,6 +50,11 @@ impl CaseFilter {
     pub(super) fn takes(&self, case: &Case) -> bool {
         self.state.is_none_or(|state| case.state == state)
             && self.submitter.as_ref().is_none_or(|party| case.submitter.as_ref() == Some(party))
+            && self.agency.as_ref().is_none_or(|party| {
+                case.applications
+                    .iter()
+                    .any(|application| application.party == *party && application.number.is_some())
+            })
     }
 }
 

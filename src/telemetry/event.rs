@@ -161,6 +161,10 @@ event_codes! {
     ApplicationLapsed = "application.lapsed",
         cause "the validity that the agency gave it has passed",
         remedy "none; a newer result of the agency approves it again";
+    /// An officer of a hosted agency acted on an application.
+    OfficerActed = "officer.acted",
+        cause "an officer worked in the inbox of an agency without a system",
+        remedy "none; the line names the officer, the application and the act";
     /// A result came that no application of ours asked for.
     ResultUnasked = "result.unasked",
         cause "the application reached the agency on another way",

@@ -11,6 +11,7 @@ mod correspondent;
 mod eighteenth;
 mod failed_store;
 mod forgery;
+mod hosted;
 mod inside;
 mod mailbox;
 mod process;

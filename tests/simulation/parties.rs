@@ -215,6 +215,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         start: None,
         end: None,
         endpoint: Some(format!("https://{}.example/ebms", with.name()).into()),
+        hosted: false,
         actions: with.bindings().into_iter().map(binding).collect(),
         sync_reply_mode: terms.sync_reply_mode,
         reliability: Reliability {

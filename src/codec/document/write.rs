@@ -109,17 +109,35 @@ pub fn write_validation_report(number: &str, issued_at: Timestamp, refused: Refu
     })
 }
 
-/// A result of this catalogue (FS7, X51 to X67, and others). Its agency is called `Agency`; quantities are in kilograms.
+/// The agency that answers, and its officer.
+#[derive(Clone, Copy, Debug)]
+pub struct Signatory<'a> {
+    /// Name of the agency.
+    pub agency: &'a str,
+    /// Name of the officer.
+    pub officer: Option<&'a str>,
+}
+
+/// A result of an agency that is called `Agency`; see [`write_result_by`].
 ///
 /// # Panics
 /// When its code is that of no result.
 #[must_use]
 pub fn write_result(catalogue: &Catalogue, result: &ResultDocument) -> String {
+    write_result_by(catalogue, result, Signatory { agency: AGENCY, officer: None })
+}
+
+/// A result of this catalogue (FS7, X51 to X67, and others); quantities are in kilograms.
+///
+/// # Panics
+/// When its code is that of no result.
+#[must_use]
+pub fn write_result_by(catalogue: &Catalogue, result: &ResultDocument, by: Signatory<'_>) -> String {
     DocumentWriter::of(catalogue, result.code.as_str(), |out| {
         out.leaf("ID", &result.number);
         out.leaf("IssueDateTime", result.issued_at);
         out.element("Status", |out| out.leaf("NameCode", result.outcome.as_str()));
-        out.element("Authenticator", |out| out.leaf("Name", AGENCY));
+        out.authenticator(by);
         out.additional_information(result.remarks.as_deref());
         out.element("Declaration", |out| {
             out.optional("ID", result.application.as_ref());
@@ -140,13 +158,22 @@ pub fn write_result(catalogue: &Catalogue, result: &ResultDocument) -> String {
     })
 }
 
-/// A notice of an agency, which is called `Agency`: RBG for an error, else RBH. An error without remarks
-/// says that it is one. The application must be named, or the schema refuses it.
+/// A notice of an agency that is called `Agency`; see [`write_notice_by`].
 ///
 /// # Panics
 /// When its code is that of no notice.
 #[must_use]
 pub fn write_notice(notice: &NoticeDocument) -> String {
+    write_notice_by(notice, Signatory { agency: AGENCY, officer: None })
+}
+
+/// A notice of an agency: RBG for an error, else RBH. An error without remarks
+/// says that it is one. The application must be named, or the schema refuses it.
+///
+/// # Panics
+/// When its code is that of no notice.
+#[must_use]
+pub fn write_notice_by(notice: &NoticeDocument, by: Signatory<'_>) -> String {
     let status = NOTICE_STATUSES.iter().find(|(_, kind)| *kind == notice.notice).map(|(code, _)| *code);
     DocumentWriter::write(notice.code.as_str(), |out| {
         out.leaf("ID", &notice.number);
@@ -155,7 +182,7 @@ pub fn write_notice(notice: &NoticeDocument) -> String {
             out.element("Status", |out| out.leaf("NameCode", status));
             out.optional("ExpirationDateTime", notice.deadline);
         }
-        out.element("Authenticator", |out| out.leaf("Name", AGENCY));
+        out.authenticator(by);
         out.element("Declaration", |out| {
             out.optional("ID", notice.application.as_ref());
             out.optional("FunctionalReferenceID", notice.acceptance_number.as_ref());
@@ -519,6 +546,15 @@ impl DocumentWriter {
     /// A text for people.
     pub(super) fn text(&mut self, name: &str, text: Option<&str>) {
         self.optional(name, text.and_then(|text| cut(text, TEXT_CHARS_MAX)));
+    }
+
+    fn authenticator(&mut self, by: Signatory<'_>) {
+        self.element("Authenticator", |out| {
+            out.leaf("Name", cut(by.agency, NAME_CHARS_MAX).unwrap_or_else(|| AGENCY.to_owned()));
+            if let Some(officer) = by.officer.and_then(|officer| cut(officer, NAME_CHARS_MAX)) {
+                out.element("Officer", |out| out.leaf("Name", officer));
+            }
+        });
     }
 
     fn additional_information(&mut self, text: Option<&str>) {

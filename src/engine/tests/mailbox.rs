@@ -32,7 +32,7 @@ fn fetch(world: &mut World, id: &DeliveryId, by: &str) -> Reply {
 fn confirm(world: &mut World, id: &DeliveryId, by: &str, receipt: Option<Arrival>) -> (How, String) {
     let event = Event::Confirmed { delivery: id.clone(), by: party(by), receipt: receipt.map(Box::new) };
     match world.drive(&event).expect("whoever confirms is answered") {
-        Reply::Told(Told { how, text }) => (how, text),
+        Reply::Told(Told { how, text, .. }) => (how, text),
         other => panic!("{other:?}"),
     }
 }

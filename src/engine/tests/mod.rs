@@ -11,6 +11,7 @@ mod deliveries;
 mod documents;
 mod histories;
 mod mailbox;
+mod officer;
 mod operators;
 mod prompt;
 mod queries;

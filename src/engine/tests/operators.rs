@@ -19,7 +19,7 @@ fn again(world: &mut World, id: &DeliveryId) -> Result<String, String> {
 
 fn told(reply: Option<Reply>) -> Result<String, String> {
     match reply {
-        Some(Reply::Told(Told { how: How::Done, text })) => Ok(text),
+        Some(Reply::Told(Told { how: How::Done, text, .. })) => Ok(text),
         Some(Reply::Told(Told { text, .. })) => Err(text),
         other => panic!("an act is answered, not with {other:?}"),
     }

@@ -354,7 +354,7 @@ pub(super) struct Posted {
 }
 
 impl Posted {
-    fn of(sender: PartyKey, mut message: Message, documents: Documents) -> Self {
+    pub(super) fn of(sender: PartyKey, mut message: Message, documents: Documents) -> Self {
         let sealed = seal(&message, KEYS.key(SignatureAlgorithm::EcdsaSha256)).expect("it can be sealed");
         message.references = sealed.references;
         Self { sender, message, documents, content_type: sealed.content_type, body: sealed.body }
@@ -533,6 +533,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         start: None,
         end: None,
         endpoint: Some("https://partner.example/ebms".into()),
+        hosted: false,
         actions: bind(Direction::Send).chain(bind(Direction::Receive)).collect(),
         sync_reply_mode,
         reliability: Reliability {

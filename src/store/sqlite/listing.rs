@@ -134,6 +134,9 @@ pub(super) fn cases(
     let mut query = Query::new("SELECT version, form, checksum, record, id FROM cases");
     query.equal("state", filter.state.map(|state| state.as_str()));
     query.equal("submitter", filter.submitter.as_ref().map(PartyKey::as_str));
+    // An application has its conversation with its agency, which leads to its case.
+    let of_agency = "id IN (SELECT case_id FROM correlation WHERE kind = 'conversation' AND party = ?)";
+    query.condition(of_agency, filter.agency.as_ref().map(PartyKey::as_str));
     let listing: Listing<Case> = query.records(reading, "number DESC", limit, |row| read_text(row, 4))?;
     Ok(Listing { items: listing.items.iter().map(summary).collect(), damaged: listing.damaged })
 }
@@ -229,9 +232,14 @@ impl Query {
 
     /// Adds a condition when there is a value for it.
     fn equal<T: Into<Wanted>>(&mut self, column: &str, value: Option<T>) {
+        self.condition(&format!("{column} = ?"), value);
+    }
+
+    /// The same, with a condition that names the value by its question mark.
+    fn condition<T: Into<Wanted>>(&mut self, condition: &str, value: Option<T>) {
         if let Some(value) = value {
             let word = if self.values.is_empty() { "WHERE" } else { "AND" };
-            self.sql.push_str(&format!(" {word} {column} = ?"));
+            self.sql.push_str(&format!(" {word} {condition}"));
             self.values.push(value.into().0);
         }
     }
