@@ -1,5 +1,6 @@
 //! The listener for those who work with a client of ours and not with an MSH: JSON over mutual TLS. Parties without a
-//! server collect from their mailbox, officers of hosted agencies work in the inbox.
+//! server collect from their mailbox, officers of hosted agencies work in the inbox, and any party may ask what would come
+//! of a message.
 //!
 //! Who calls is the registered party, or the officer, whose certificate the connection proved, asked anew for each request (S15). What
 //! an act comes to is decided in the core; here it becomes a status and a line of JSON.
@@ -14,7 +15,7 @@ use super::driver::drive;
 use super::receive::{answer, overloaded, turned_away};
 use super::shared::Shared;
 use super::show::decoded;
-use super::{inbox, mailbox};
+use super::{foretell, inbox, mailbox};
 use crate::engine::{Event, How, Told};
 use crate::model::{Digest, PartyKey};
 use crate::transport::{Method, Request, Response, StatusCode};
@@ -41,6 +42,7 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response {
                 _ => Response::empty(StatusCode::NOT_FOUND),
             }
         }
+        (["check"], Some(_), _) if request.method == Method::POST => foretell::check(shared, request).await,
         (["inbox", steps @ ..], _, Some(officer)) => {
             let by = officer.clone();
             match (&request.method, steps) {

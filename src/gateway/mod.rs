@@ -13,6 +13,7 @@ mod api;
 mod check;
 mod command;
 mod driver;
+mod foretell;
 mod inbox;
 mod lanes;
 mod mailbox;

@@ -5,6 +5,7 @@
 //! [`Script`] say; [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same
 //! floor.
 
+mod check;
 mod command;
 mod inquiry;
 mod journal;

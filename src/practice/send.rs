@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::check::check;
 use super::command::{load, now};
 use super::inquiry::{goods, inquire, month};
 use super::journal::{Ending, Entry, Journal, Received};
@@ -57,6 +58,9 @@ pub struct SendArgs {
     /// ConversationId; the number of the first document without
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
+    /// Lodge nothing: have the gateway check the documents, and say what would come of them
+    #[arg(long, conflicts_with = "wait")]
+    check: bool,
     /// Print what comes of it, until customs has decided
     #[arg(long)]
     wait: bool,
@@ -73,7 +77,12 @@ XML files whose root is a document of the gateway are documents; other files are
 attachment is NAME@DOMAIN, with the file's name and the domain in PARTY.toml; a document names it in its
 AttachedDocument. An application sent later goes with --conversation and the declaration's number.
 
-Exit code 1 when the gateway refuses, gives no receipt, or, with --wait, no decision of customs comes in time.
+With --check the gateway takes the documents all the way to its decision and keeps nothing: it answers with every finding
+(schema, code lists, cross-field rules, numbers that are taken), or with where each document would go and what is still
+missing. PARTY.toml then has [api] endpoint.
+
+Exit code 1 when the gateway refuses, or with --check would refuse, gives no receipt, or, with --wait, no decision of
+customs comes in time.
 
 --query, --requirements and --statistics send a query (GOVCBRXS1) and print the answer that comes to the partner's
 listener. Only a party of a case hears of it; an agency of its own applications alone.
@@ -87,6 +96,7 @@ Examples:
   gwanmun send --config broker.toml --requirements '1211901000 CN SALE'
   gwanmun send --config broker.toml --statistics now
   gwanmun send --config broker.toml --again 7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd@sw.example
+  gwanmun send --config broker.toml --check examples/929.xml examples/X01.xml
   gwanmun send --config broker.toml --ping
   gwanmun send --config broker.toml --status 6xk2@broker.practice";
 
@@ -166,6 +176,9 @@ impl SendArgs {
             "agreement {} has its receipts posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
             agreement.cpa_id
         );
+        if self.check {
+            return check(partner, &outgoing.sealed, self.json, out).await;
+        }
         let journal = Journal::path_in(&settings.directory);
         let (_, before) = Journal::entries_from(&journal, 0)?;
         let (_no_signals, signals) = mpsc::channel(1);

@@ -10,6 +10,7 @@ mod connection;
 mod correspondent;
 mod eighteenth;
 mod failed_store;
+mod foretold;
 mod forgery;
 mod hosted;
 mod inside;

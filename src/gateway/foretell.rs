@@ -1,0 +1,40 @@
+//! A partner asks what would come of a message: it takes the road of a POST up to its decision, and nothing is kept.
+
+use std::sync::Arc;
+
+use super::admin::json_response;
+use super::driver::{DriveError, compute};
+use super::receive::{Received, content_type, overloaded, turned_away};
+use super::shared::{InForce, Shared, now};
+use crate::engine::{Foretold, foretell, needs};
+use crate::model::Digest;
+use crate::transport::{Request, Response, StatusCode};
+
+/// What would come of the message in this request.
+pub(super) async fn check(shared: Arc<Shared>, request: Request) -> Response {
+    let peer = request.peer.certificate_der_sha256().map(Digest);
+    let (Some(content_type), Some(peer)) = (content_type(&request), peer) else {
+        return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    };
+    let Ok(_permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
+        return overloaded(&shared, "as many messages are in hand as may be");
+    };
+    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
+    let foretold = compute(&shared, move |shared, in_force| decided(shared, in_force, received)).await;
+    match foretold.and_then(|foretold| foretold) {
+        Ok(foretold) => json_response(StatusCode::OK, &foretold),
+        Err(error) => {
+            let answer = turned_away(&shared, &error);
+            answer.unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
+        }
+    }
+}
+
+fn decided(shared: &Shared, in_force: &InForce, received: Received) -> Result<Foretold, DriveError> {
+    let event = received.open(in_force);
+    let now = now();
+    let schedule = in_force.schedule.load();
+    let context = in_force.context(schedule.rules(now));
+    let view = shared.store.load(&needs(&event, &context))?;
+    Ok(foretell(now, &event, &view, &context))
+}
