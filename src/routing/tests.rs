@@ -293,13 +293,13 @@ fn every_mistake_is_told_with_its_place() {
     toml(
         "[join.import-case]",
         "[join.other]\npipeline = \"lodge\"\n[join.import-case]",
-        (53, 7),
+        on("[join.import-case]", 7),
         "other is for the same cases as import-case",
     );
     toml(
         "pipeline = \"lodge\", also_to = [\"customs\"]",
         "pipeline = \"application\"",
-        (53, 7),
+        on("[join.import-case]", 7),
         "no envelope rule leads to the join import-case",
     );
 
