@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use play::Player;
 
 /// How many histories `make test` plays.
-const HISTORIES: u64 = 150;
+const HISTORIES: u64 = 500;
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a whole number"))

@@ -132,6 +132,11 @@ impl Application {
         }
     }
 
+    /// No rule asks for it any more, and its document never came.
+    pub(super) fn would_be_voluntary(&self) -> bool {
+        self.versions == 0 && !self.required
+    }
+
     /// Its agency has it and has not decided.
     fn is_outstanding(&self) -> bool {
         self.decided().is_none() && self.versions > 0 && self.state() != "error"

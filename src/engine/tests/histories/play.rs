@@ -243,6 +243,10 @@ impl Player {
     /// The broker sends a document for an application: the original, a new version, a cancellation.
     fn of_application(&mut self, function: &str) {
         let Some(at) = self.any() else { return };
+        // What no rule asks for any more, and never came, would be a voluntary application: the model has none.
+        if function == "9" && self.model.applications[at].would_be_voluntary() {
+            return;
+        }
         self.history.push(format!("{at} FunctionCode {function}"));
         let document = application(&self.model, at, function);
         let verdict = match function {
