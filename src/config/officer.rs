@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::fault::{ConfigFault, Faults};
-use super::party::api_endpoint;
+use super::party::{api_endpoint, with_usable_tls};
 use super::reader::{Section, TomlFile};
 use super::settings::tls;
-use crate::transport::{Endpoint, TlsContext, TlsFiles};
+use crate::transport::{Endpoint, TlsFiles};
 
 /// Everything that `OFFICER.toml` says.
 #[derive(Clone, Debug)]
@@ -24,16 +24,7 @@ pub struct OfficerSettings {
 pub fn load_officer(path: &Path) -> Result<OfficerSettings, Vec<ConfigFault>> {
     let mut faults = Faults::default();
     let settings = read(path, &mut faults);
-    if let Some(settings) = &settings
-        && let Err(error) = TlsContext::load(&settings.tls)
-    {
-        let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
-        faults.add(path, (1, 1), format!("[tls] {error}"), remedy);
-    }
-    match (settings, faults.into_list()) {
-        (Some(settings), faults) if faults.is_empty() => Ok(settings),
-        (_, faults) => Err(faults),
-    }
+    with_usable_tls(path, settings, |settings| &settings.tls, faults)
 }
 
 fn read(path: &Path, faults: &mut Faults) -> Option<OfficerSettings> {

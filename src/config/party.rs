@@ -70,8 +70,18 @@ impl PartySettings {
 pub fn load_party(path: &Path) -> Result<PartySettings, Vec<ConfigFault>> {
     let mut faults = Faults::default();
     let settings = read(path, &mut faults);
+    with_usable_tls(path, settings, |settings| &settings.tls, faults)
+}
+
+/// Settings without a mistake, whose certificate and key can be used together.
+pub(super) fn with_usable_tls<S>(
+    path: &Path,
+    settings: Option<S>,
+    tls: impl Fn(&S) -> &TlsFiles,
+    mut faults: Faults,
+) -> Result<S, Vec<ConfigFault>> {
     if let Some(settings) = &settings
-        && let Err(error) = TlsContext::load(&settings.tls)
+        && let Err(error) = TlsContext::load(tls(settings))
     {
         let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
         faults.add(path, (1, 1), format!("[tls] {error}"), remedy);
