@@ -107,7 +107,7 @@ pub fn amend(case: &mut Case, amendment: Amendment<'_>) -> Vec<Release> {
     let mut released = Vec::new();
     for index in 0..case.applications.len() {
         let application = &mut case.applications[index];
-        if application.rules.is_empty() || application.released_in.is_some() {
+        if !application.is_planned() {
             continue;
         }
         let key = (application.agency.clone(), application.document.clone());

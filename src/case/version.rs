@@ -69,8 +69,10 @@ pub fn replace(
     let index = numbered.ok_or_else(|| ReplaceFault::UnknownNumber(number()))?;
     let required: BTreeSet<u16> = {
         let application = &case.applications[index];
+        // Another application may have taken its place: rows ask for that one.
         let asks = |row: &&PlannedRow| {
-            row.removed.is_none()
+            application.is_planned()
+                && row.removed.is_none()
                 && (&row.agency, &row.document) == (&application.agency, &application.document)
         };
         case.expected.iter().filter(asks).map(|row| row.line).collect()

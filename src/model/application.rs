@@ -122,6 +122,12 @@ impl Application {
         self.watch.as_ref().and_then(|watch| watch.overdue).filter(|_| !is_final)
     }
 
+    /// Rows of the expected set may ask for it: it is neither voluntary nor let go of by an amendment.
+    #[must_use]
+    pub const fn is_planned(&self) -> bool {
+        !self.rules.is_empty() && self.released_in.is_none()
+    }
+
     /// Whether its agency has it, or is to get it, and has not decided.
     #[must_use]
     pub const fn is_outstanding(&self) -> bool {
