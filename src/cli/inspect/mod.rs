@@ -123,14 +123,14 @@ impl InspectArgs {
             Some(directory) => Some(routed(&inspection, rule_set(directory, added)?.as_ref(), &documents)),
             None => None,
         };
-        if let Some(directory) = &self.write {
-            write_digested(directory, inspection.signature.as_ref())?;
-        }
         let report = InspectReport::of(&captured, &inspection, documents, arrival(&inspection), routing);
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
         } else {
             report.tell(out)?;
+        }
+        if let Some(directory) = &self.write {
+            write_digested(directory, inspection.signature.as_ref())?;
         }
         ensure!(report.accepted, "the message would be refused");
         Ok(())
