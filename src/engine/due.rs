@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::ending;
+use super::mailbox;
 use super::signal;
 use super::step::{DeliveryDraft, Draft, Octets, Step};
 use crate::case::DeliveryEnd;
@@ -79,7 +80,15 @@ fn kept(desk: Desk<'_>, delivery: Delivery, stored: &Versioned<Delivery>) -> Ste
 
 /// A delivery that cannot be sealed waits for an operator, unless somebody sealed it meanwhile.
 pub(super) fn unsealable(desk: Desk<'_>, reason: &str) -> Step {
-    match desk.view.delivery.as_ref().filter(|stored| is_due(desk, &stored.value) && !stored.value.sealed) {
+    // What waits in a mailbox is asked for before its time.
+    let is_asked_for = |delivery: &Delivery| {
+        is_due(desk, delivery) || delivery.mailbox && delivery.state == DeliveryState::Pending
+    };
+    let stored = desk.view.delivery.as_ref();
+    match stored.filter(|stored| is_asked_for(&stored.value) && !stored.value.sealed) {
+        Some(stored) if stored.value.mailbox => {
+            mailbox::given_up(desk, stored, format!("it cannot be sealed: {reason}"))
+        }
         Some(stored) => quarantined(desk, stored, format!("it cannot be sealed: {reason}")),
         None => Step::default(),
     }

@@ -139,7 +139,7 @@ fn is_over(delivery: &Delivery) -> String {
 }
 
 /// It cannot be made: an operator has to look, and whoever fetches hears so.
-fn given_up(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {
+pub(super) fn given_up(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {
     let mut step = quarantined(desk, stored, reason);
     step.reply = ready(Told::new(How::Conflict, "it cannot be given out as it is; an operator was told"));
     step

@@ -5,14 +5,13 @@
 //! Who calls is the registered party, or the officer, whose certificate the connection proved, asked anew for each request (S15). What
 //! an act comes to is decided in the core; here it becomes a status and a line of JSON.
 
-use std::future::pending;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::admin::{json_response, on_a_thread};
-use super::driver::drive;
-use super::receive::{answer, overloaded, turned_away};
+use super::driver::{drive, drive_delivery};
+use super::receive::{answer, in_hand, turned_away};
 use super::shared::Shared;
 use super::show::decoded;
 use super::{foretell, inbox, mailbox};
@@ -60,29 +59,24 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response {
 
 /// Has an act decided and committed, in a task of its own; only then is it answered (P1).
 pub(super) async fn act(shared: Arc<Shared>, event: Event) -> Response {
-    let Ok(permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
-        return overloaded(&shared, "as many messages are in hand as may be");
-    };
-    if *shared.draining.borrow() || shared.store.health().disk_low {
-        return overloaded(&shared, "the disk is low, or the gateway is stopping");
-    }
-    let task = tokio::spawn(async move {
-        let response = match drive(&shared, event).await {
+    let acting = Arc::clone(&shared);
+    let work = async move {
+        let driven = match &event {
+            Event::Fetched { delivery, .. } => {
+                let delivery = delivery.clone();
+                drive_delivery(&acting, event, delivery).await
+            }
+            _ => drive(&acting, event).await,
+        };
+        match driven {
             Ok(released) => {
-                let reply = released.reply.map(|reply| answer(&shared, reply));
+                let reply = released.reply.map(|reply| answer(&acting, reply));
                 Some(reply.unwrap_or_else(|| Response::empty(StatusCode::ACCEPTED)))
             }
-            Err(error) => turned_away(&shared, &error),
-        };
-        drop(permit);
-        response
-    });
-    match task.await {
-        Ok(Some(response)) => response,
-        // The store has failed: the connection ends with the process (P10).
-        Ok(None) => pending().await,
-        Err(_) => Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
-    }
+            Err(error) => turned_away(&acting, &error),
+        }
+    };
+    in_hand(&shared, work).await
 }
 
 /// What came of an act, as a status and in words.

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::lanes::{Held, Transmission};
 use super::shared::{InForce, Shared, now};
 use crate::engine::{Action, Event, Ready, Reply, SealedStep, decide, needs};
-use crate::model::TimelineEntry;
+use crate::model::{DeliveryId, TimelineEntry};
 use crate::security::SealError;
 use crate::store::{Batch, CommitError, Committed, StoreError};
 use crate::telemetry::EventCode;
@@ -88,6 +88,29 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released
         return Ok(released);
     }
     Err(DriveError::Busy)
+}
+
+/// As [`drive`], for an event of one delivery. As it is, one that cannot be read or sealed can never leave: it is
+/// given up, and an operator hears of it (P9, P12, S24).
+///
+/// # Errors
+/// [`DriveError`].
+pub(super) async fn drive_delivery(
+    shared: &Arc<Shared>,
+    event: Event,
+    delivery: DeliveryId,
+) -> Result<Released, DriveError> {
+    match drive(shared, event).await {
+        Err(
+            error @ (DriveError::Unsealable(_)
+            | DriveError::Unreadable(StoreError::Damaged(_))
+            | DriveError::Panicked),
+        ) => {
+            let reason = error.to_string();
+            drive(shared, Event::Unsealable { delivery, reason }).await
+        }
+        driven => driven,
+    }
 }
 
 /// Runs dear work on a thread of its own, as many at once as there are processors.

@@ -68,15 +68,24 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
     let Some(content_type) = content_type(&request) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
+    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
+    let taking = Arc::clone(&shared);
+    in_hand(&shared, async move { take(&taking, received).await }).await
+}
+
+/// Has something taken in a task of its own, when there is room for it; none is no answer.
+pub(super) async fn in_hand(
+    shared: &Shared,
+    work: impl Future<Output = Option<Response>> + Send + 'static,
+) -> Response {
     let Ok(permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
-        return overloaded(&shared, "as many messages are in hand as may be");
+        return overloaded(shared, "as many messages are in hand as may be");
     };
     if *shared.draining.borrow() || shared.store.health().disk_low {
-        return overloaded(&shared, "the disk is low, or the gateway is stopping");
+        return overloaded(shared, "the disk is low, or the gateway is stopping");
     }
-    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
     let task = tokio::spawn(async move {
-        let response = take(&shared, received).await;
+        let response = work.await;
         drop(permit);
         response
     });

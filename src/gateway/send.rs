@@ -13,7 +13,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::driver::{DriveError, compute, drive};
+use super::driver::{DriveError, compute, drive, drive_delivery};
 use super::lanes::{Lane, Transmission};
 use super::receive::Received;
 use super::shared::{Shared, now};
@@ -200,18 +200,7 @@ impl Sender {
 
 /// A delivery whose time has come: decided, transmitted, and what came of it decided again.
 async fn attempt(shared: &Arc<Shared>, delivery: DeliveryId) -> Left {
-    let released = match drive(shared, Event::Due(delivery.clone())).await {
-        // As it is it can never be sent, and it would come due for ever (P9, P12, S24).
-        Err(
-            error @ (DriveError::Unsealable(_)
-            | DriveError::Unreadable(StoreError::Damaged(_))
-            | DriveError::Panicked),
-        ) => {
-            let reason = error.to_string();
-            drive(shared, Event::Unsealable { delivery, reason }).await
-        }
-        driven => driven,
-    };
+    let released = drive_delivery(shared, Event::Due(delivery.clone()), delivery).await;
     let transmission = match released {
         Ok(released) => released.transmission,
         Err(error) => return undecided(&error),

@@ -167,3 +167,19 @@ fn who_takes_a_server_down_collects_from_then_on() {
     assert!(matches!(fetch(&mut world, &delivery.id, agency), Reply::Message(_)));
     world.check_laws();
 }
+
+/// P12, S24: an operator hears of it once, and whoever fetches hears that it will not come.
+#[test]
+fn what_can_never_be_sealed_is_given_up_when_it_is_fetched() {
+    let mut world = without_servers();
+    let id = waiting(&mut world).id;
+    let event = Event::Unsealable { delivery: id.clone(), reason: "there is no key".to_owned() };
+    let told = world.drive(&event).expect("whoever fetches is answered");
+    assert!(matches!(&told, Reply::Told(Told { how: How::Conflict, .. })), "{told:?}");
+    let given_up = world.delivery(&id);
+    assert_eq!(given_up.state, DeliveryState::Quarantined);
+    assert!(given_up.reason.contains("there is no key"), "{}", given_up.reason);
+    let later = fetch(&mut world, &id, AGENCIES[0].1);
+    assert!(matches!(later, Reply::Told(Told { how: How::Gone, .. })), "{later:?}");
+    world.check_laws();
+}
