@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Application, ApplicationDocument, ApplicationState, Case, CaseId, CaseState, ConversationId, Declaration,
-    DocumentCode, MessageId, MessageKey, ReceivedPart, Timestamp,
+    DocumentCode, MessageId, MessageKey, Realm, ReceivedPart, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -13,6 +13,8 @@ use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 pub struct Lodging {
     /// Our name for the case.
     pub id: CaseId,
+    /// Whether it is a rehearsal.
+    pub realm: Realm,
     /// The lodging message.
     pub key: MessageKey,
     /// Its ConversationId.
@@ -75,9 +77,10 @@ pub enum EncloseFault {
 /// Opens a case with its expected set: every planned application is blocked until its document is enclosed.
 #[must_use]
 pub fn lodge(lodging: Lodging) -> Case {
-    let Lodging { id, key, conversation_id, at, declared, declared_as, plan } = lodging;
+    let Lodging { id, realm, key, conversation_id, at, declared, declared_as, plan } = lodging;
     Case {
         id,
+        realm,
         declaration: Some(declared.number.clone()),
         submitter: Some(key.sender.clone()),
         opened_by: key,

@@ -87,6 +87,7 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
     }
     Some(StatusReport {
         number: number.into(),
+        realm: case.realm,
         issued_at: at,
         declaration: Some(declaration),
         case: case.id.clone().into(),
@@ -106,6 +107,7 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
 pub fn status_answer(case: &Case, number: String, at: Timestamp) -> StatusReport {
     StatusReport {
         number: number.into(),
+        realm: case.realm,
         issued_at: at,
         declaration: case.declaration.clone(),
         case: case.id.clone().into(),

@@ -3,7 +3,7 @@
 use super::version::Version;
 use crate::model::{
     AgencyCode, Application, ApplicationState, Case, CaseId, CaseState, ConversationId, Digest, ItemOutcome,
-    MessageKey, Outcome, PartyKey, ReceivedResult, ResultDocument, Timestamp,
+    MessageKey, Outcome, PartyKey, Realm, ReceivedResult, ResultDocument, Timestamp,
 };
 
 /// A result and how it came.
@@ -96,6 +96,7 @@ pub fn open_result_only(
     record(&mut application, incoming);
     Case {
         id,
+        realm: Realm::Production,
         declaration: None,
         submitter,
         opened_by: incoming.key.clone(),

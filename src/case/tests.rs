@@ -9,7 +9,7 @@ use crate::model::{
     AgencyCode, Application, ApplicationDocument, ApplicationItem, ApplicationState, Case, CaseState,
     ConversationId, CustomsNotice, Declaration, Delivery, DeliveryPurpose, DeliveryState, Digest,
     DocumentCode, EventKind, JoinEvent, MessageId, MessageKey, NoticeDocument, NoticeKind, Outcome, PartyKey,
-    ReceivedPart, ResultDocument, ResultItem, RuleId, Service, Timestamp,
+    Realm, ReceivedPart, ResultDocument, ResultItem, RuleId, Service, Timestamp,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -51,6 +51,7 @@ fn planned(agency: &str, number: u8, items: &[u16], required: bool) -> PlannedAp
 fn lodged(applications: Vec<PlannedApplication>) -> Case {
     let mut case = lodge(Lodging {
         id: "case".parse().expect("a case id"),
+        realm: Realm::Production,
         key: key("BR", "lodging"),
         conversation_id: ConversationId::new("submission").expect("a conversation"),
         at: at(0),
@@ -330,6 +331,7 @@ fn a_silent_agency_shows_what_its_delivery_says() {
 fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
     Delivery {
         id: "delivery".parse().expect("a delivery id"),
+        realm: Realm::Production,
         case: None,
         purpose: DeliveryPurpose::Application { index: 0 },
         destination: PartyKey::new("AG-KFDA").expect("a party"),

@@ -29,6 +29,9 @@ enum CaseCommand {
         /// How many
         #[arg(long, default_value_t = 50)]
         limit: usize,
+        /// Rehearsals, and nothing of production
+        #[arg(long)]
+        practice: bool,
         #[command(flatten)]
         asking: Asking,
     },
@@ -38,6 +41,9 @@ enum CaseCommand {
         /// Any key that leads to it: case id; number of the declaration, an application, an acceptance, a result, an
         /// approval, the cargo or a bill; ConversationId or MessageId
         key: String,
+        /// A rehearsal, and nothing of production
+        #[arg(long)]
+        practice: bool,
         #[command(flatten)]
         asking: Asking,
     },
@@ -47,9 +53,17 @@ enum CaseCommand {
         /// Any key that leads to it: case id; number of the declaration, an application, an acceptance, a result, an
         /// approval, the cargo or a bill; ConversationId or MessageId
         key: String,
+        /// A rehearsal, and nothing of production
+        #[arg(long)]
+        practice: bool,
         #[command(flatten)]
         asking: Asking,
     },
+}
+
+/// The path of a question about a case of production, or of practice.
+fn in_realm(path: &str, practice: bool) -> String {
+    with_query(path, &[("practice", practice.then(|| "true".to_owned()))])
 }
 
 impl CaseArgs {
@@ -59,11 +73,12 @@ impl CaseArgs {
     /// When no gateway answers, or it knows no such case.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         match &self.command {
-            CaseCommand::List { state, submitter, limit, asking } => {
+            CaseCommand::List { state, submitter, limit, practice, asking } => {
                 let parameters = [
                     ("state", state.clone()),
                     ("submitter", party(asking, submitter.as_ref())?),
                     ("limit", Some(limit.to_string())),
+                    ("practice", practice.then(|| "true".to_owned())),
                 ];
                 let (cases, value) = ask_for::<Vec<CaseSummary>>(asking, &with_query("/cases", &parameters))?;
                 if asking.json {
@@ -90,20 +105,24 @@ impl CaseArgs {
                     )
                 )?;
             }
-            CaseCommand::Show { key, asking } => {
-                let (case, value) = ask_for::<Case>(asking, &format!("/cases/{}", escaped(key)))?;
+            CaseCommand::Show { key, practice, asking } => {
+                let path = in_realm(&format!("/cases/{}", escaped(key)), *practice);
+                let (case, value) = ask_for::<Case>(asking, &path)?;
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
                 show(&case, &Names::ask(asking)?, out)?;
             }
-            CaseCommand::Timeline { key, asking } => {
-                let path = format!("/cases/{}/timeline", escaped(key));
+            CaseCommand::Timeline { key, practice, asking } => {
+                let path = in_realm(&format!("/cases/{}/timeline", escaped(key)), *practice);
                 let (entries, value) = ask_for::<Vec<TimelineEntry>>(asking, &path)?;
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }
                 let names = Names::ask(asking)?;
+                if *practice {
+                    writeln!(out, "practice: a rehearsal, without effect")?;
+                }
                 let rows = entries.into_iter().map(|entry| {
                     [
                         entry.at.to_string(),
@@ -134,6 +153,9 @@ fn state_of(application: &Application) -> String {
 fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     writeln!(out, "case         {}", case.id)?;
+    if case.realm.is_practice() {
+        writeln!(out, "practice     a rehearsal, without effect; it is counted nowhere")?;
+    }
     writeln!(out, "declaration  {}", plain(case.declaration.as_deref().unwrap_or("-")))?;
     writeln!(out, "submitter    {}", or_none(case.submitter.as_ref().map(|party| names.of(party))))?;
     writeln!(out, "state        {} (revision {})", case.state.as_str(), case.revision)?;

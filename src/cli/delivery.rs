@@ -115,6 +115,9 @@ impl DeliveryArgs {
 fn show(delivery: &Delivery, names: &Names, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "delivery        {}", delivery.id)?;
     writeln!(out, "destination     {}", names.of(&delivery.destination))?;
+    if delivery.realm.is_practice() {
+        writeln!(out, "practice        a rehearsal, without effect")?;
+    }
     writeln!(out, "state           {} {}", delivery.state.as_str(), plain(&delivery.reason))?;
     writeln!(out, "attempts        {}, next event {}", delivery.attempts, delivery.due)?;
     if delivery.again > 0 {

@@ -29,6 +29,9 @@ pub struct StatsArgs {
     /// Only those of this party, by name or box number
     #[arg(long, value_name = "PARTY")]
     submitter: Option<String>,
+    /// Rehearsals, and nothing of production
+    #[arg(long)]
+    practice: bool,
     #[command(flatten)]
     asking: Asking,
 }
@@ -59,6 +62,7 @@ impl StatsArgs {
             ("month", self.month.map(|month| month.to_string())),
             ("by", Some(self.by.iter().map(word).collect::<Vec<_>>().join(","))),
             ("submitter", party(asking, self.submitter.as_ref())?),
+            ("practice", self.practice.then(|| "true".to_owned())),
         ];
         let (answer, value) = ask_for::<Answer>(asking, &with_query("/statistics", &parameters))?;
         if asking.json {

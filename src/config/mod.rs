@@ -7,6 +7,7 @@ mod fault;
 mod officer;
 mod partners;
 mod party;
+mod practice;
 mod reader;
 mod rules;
 mod settings;
@@ -89,6 +90,9 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     let registry = faults.is_empty().then_some(&partners.registry);
     let catalogue = rules::catalogue(settings.documents.as_deref(), faults)?;
     let rules = rules::load(&settings.rules, &catalogue, registry, faults);
+    if let Some(rules) = rules.as_ref().filter(|_| faults.is_empty()) {
+        practice::check(&settings.partners, &partners.registry, rules, faults);
+    }
     Some(Loaded {
         tls: tls.ok()?,
         signing: signing?,

@@ -14,9 +14,9 @@ use super::fault::Faults;
 use super::reader::{Section, TomlFile};
 use super::settings::{BOX_NUMBER_TYPE, Identity, SERVICE_TYPE, SigningFiles, plain, signing_files};
 use crate::model::{
-    ActionBinding, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole, Party, PartyId,
-    PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms,
-    SyncReplyMode, Timestamp, ValueError,
+    ActionBinding, AgencyCode, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole, Party,
+    PartyId, PartyKey, PartyKind, Plays, Presence, Registry, Reliability, Role, SignatureAlgorithm,
+    SignatureTerms, SyncReplyMode, Timestamp, ValueError,
 };
 
 /// Partner files in a directory.
@@ -43,6 +43,7 @@ struct Claimed {
     ids: Claims<PartyId>,
     certificates: Claims<Fingerprint>,
     agreements: Claims<CpaId>,
+    parts: Claims<Arc<str>>,
 }
 
 impl Partners {
@@ -93,6 +94,7 @@ impl<'a> Reading<'a> {
             ids: Claims(own.ids.iter().map(|id| (id.clone(), "this node".to_owned())).collect()),
             certificates: Claims(BTreeMap::new()),
             agreements: Claims(BTreeMap::new()),
+            parts: Claims(BTreeMap::new()),
         };
         Self {
             own,
@@ -201,6 +203,7 @@ impl<'a> Reading<'a> {
         let kind_of_id = section.optional("type", plain, faults).unwrap_or_else(|| BOX_NUMBER_TYPE.into());
         let name = section.required("name", plain, faults);
         let business_number = section.optional("business_number", plain, faults);
+        let plays = self.plays(path, &mut section, kind, hosted.is_some(), faults);
         let place = section.place();
         // Of a hosted agency one certificate says everything: nobody connects in its name, and we sign with its key.
         let (tls, signing) = match hosted {
@@ -223,6 +226,7 @@ impl<'a> Reading<'a> {
             name: name.clone(),
             kind: kind?,
             business_number,
+            plays: plays?,
         };
         let by = path.display().to_string();
         let mut twice = |what: Option<String>| {
@@ -246,6 +250,50 @@ impl<'a> Reading<'a> {
         Some(party)
     }
 
+    /// What a party plays in practice: `customs`, agencies by their codes, or `*` for all that nobody else plays.
+    /// `None` when it is told wrongly.
+    fn plays(
+        &mut self,
+        path: &Path,
+        section: &mut Section<'_>,
+        kind: Option<PartyKind>,
+        hosted: bool,
+        faults: &mut Faults,
+    ) -> Option<Option<Plays>> {
+        if !section.has("plays") {
+            return Some(None);
+        }
+        let place = section.place();
+        let parts = section.list("plays", plain, faults);
+        let by = path.display().to_string();
+        for part in &parts {
+            if let Some(what) = self.claimed.parts.claim("part in practice", part.clone(), &by) {
+                faults.add(path, place, what, "one party plays it".to_owned());
+            }
+        }
+        let only = |word: &str| matches!(&parts[..], [only] if **only == *word);
+        let wrong = match kind? {
+            _ if hosted => "a hosted agency plays nothing: its officers work in production",
+            PartyKind::Declarant | PartyKind::SingleWindow => "only an agency and customs play something",
+            PartyKind::Customs if only(CUSTOMS) => return Some(Some(Plays::Customs)),
+            PartyKind::Customs => "customs plays customs, and nothing else",
+            PartyKind::Agency if only(OTHERS) => return Some(Some(Plays::OtherAgencies)),
+            PartyKind::Agency => {
+                let agencies = parts.iter().filter(|part| ![OTHERS, CUSTOMS].contains(&&***part));
+                let agencies: Result<Vec<_>, _> =
+                    agencies.map(|part| AgencyCode::new(part.clone())).collect();
+                match agencies {
+                    Ok(agencies) if agencies.len() == parts.len() && !parts.is_empty() => {
+                        return Some(Some(Plays::Agencies(agencies)));
+                    }
+                    _ => "plays is neither a list of agency codes nor \"*\" alone",
+                }
+            }
+        };
+        section.add(wrong.to_owned(), "see docs/operations.md, Practice", faults);
+        None
+    }
+
     fn agreement(
         &mut self,
         path: &Path,
@@ -258,6 +306,10 @@ impl<'a> Reading<'a> {
         let partner_role = section.required("partner_role", |text| Role::new(text), faults);
         let own_role = section.optional("own_role", |text| Role::new(text), faults);
         let collects = section.flag("mailbox", false, faults);
+        let practice = section.flag("practice", false, faults);
+        if let Some(party) = party {
+            check_practice(&section, party, practice, faults);
+        }
         let endpoint = section.optional("endpoint", endpoint, faults);
         match (section.has("endpoint"), collects) {
             (false, false) if hosted => {}
@@ -319,6 +371,7 @@ impl<'a> Reading<'a> {
             end,
             endpoint,
             hosted,
+            practice,
             actions,
             sync_reply_mode: sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly),
             reliability,
@@ -339,6 +392,29 @@ impl<K: Ord> Claims<K> {
         taken
     }
 }
+
+/// A party that plays something takes part in nothing else; and no other agency or customs takes part in practice.
+fn check_practice(section: &Section<'_>, party: &Party, practice: bool, faults: &mut Faults) {
+    let is_played_with = matches!(party.kind, PartyKind::Agency | PartyKind::Customs);
+    match (party.plays.is_some(), practice) {
+        (true, false) => section.add(
+            "a production agreement, and the party plays in practice".to_owned(),
+            "write practice = true, or take [party] plays away",
+            faults,
+        ),
+        (false, true) if is_played_with => section.add(
+            "an agreement for practice, and the party plays nothing in it".to_owned(),
+            "add [party] plays, or take practice away",
+            faults,
+        ),
+        _ => {}
+    }
+}
+
+/// What customs plays.
+const CUSTOMS: &str = "customs";
+/// Every agency that nobody else plays.
+const OTHERS: &str = "*";
 
 /// DER octets of the certificates under a key, at least one.
 fn certificates(key: &'static str, section: &mut Section<'_>, faults: &mut Faults) -> Vec<Vec<u8>> {

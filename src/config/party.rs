@@ -14,7 +14,7 @@ use super::reader::{Section, TomlFile};
 use super::rules;
 use super::settings::{Identity, SigningFiles, address, documents, identity, signing, tls, url_path};
 use crate::codec::catalogue::Catalogue;
-use crate::model::{Agreement, Direction, Party, PartyKind, ValueError};
+use crate::model::{Agreement, Direction, Party, PartyKind, Realm, ValueError};
 use crate::transport::{Endpoint, TlsContext, TlsFiles};
 
 /// Everything that `PARTY.toml` says. Paths are relative to the file until they are read.
@@ -38,9 +38,19 @@ pub struct PartySettings {
     pub partners: Partners,
     /// Every kind of document, and the code lists.
     pub catalogue: Arc<Catalogue>,
+    /// The realm that it speaks in: production, unless everything that is agreed with it is for practice, or it
+    /// [rehearses](Self::in_practice).
+    pub realm: Realm,
 }
 
 impl PartySettings {
+    /// The same, to rehearse; `None` when no agreement is for practice.
+    #[must_use]
+    pub fn in_practice(self) -> Option<Self> {
+        let practice = self.partners.registry.agreements().any(|agreement| agreement.practice);
+        practice.then_some(Self { realm: Realm::Practice, ..self })
+    }
+
     /// The gateway at the other end.
     #[must_use]
     pub fn gateway(&self) -> &Party {
@@ -51,13 +61,15 @@ impl PartySettings {
     /// The agreement under which this partner sends a Service and Action to the gateway.
     #[must_use]
     pub fn agreement_to_send(&self, service: &str, action: &str) -> Option<&Agreement> {
-        self.partners.registry.agreement_to_send(&self.gateway().key, service, action)
+        self.partners.registry.agreement_to_send(self.realm, &self.gateway().key, service, action)
     }
 
     /// The Service under which this partner sends an Action, where it is agreed.
     #[must_use]
     pub fn service_of(&self, action: &str) -> Option<Arc<str>> {
-        let bindings = self.partners.registry.agreements().flat_map(|agreement| &agreement.actions);
+        let registry = &self.partners.registry;
+        let agreements = registry.agreements().filter(|agreement| registry.serves(agreement, self.realm));
+        let bindings = agreements.flat_map(|agreement| &agreement.actions);
         let mut sent = bindings.filter(|b| b.direction == Direction::Send && *b.action == *action);
         sent.next().map(|binding| binding.service.clone())
     }
@@ -120,6 +132,8 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
     let identity = identity?;
     let partners = Partners::of_party_file(path, &mut root, &identity, faults);
     root.finish(faults);
+    let is_production = |agreement: &Agreement| !agreement.practice;
+    let produces = partners.registry.agreements().any(is_production);
     Some(PartySettings {
         identity,
         listen,
@@ -130,6 +144,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<PartySettings> {
         api,
         partners,
         catalogue: catalogue?,
+        realm: if produces { Realm::Production } else { Realm::Practice },
     })
 }
 

@@ -370,3 +370,94 @@ fn a_party_file_is_the_same_agreement_from_the_other_side() {
         ["[journal] directory is missing", "unknown key directory (string)", "our role is not known"]
     );
 }
+
+/// A partner file by who it is, with keys of `[party]` and of its agreement that are particular to it.
+fn partner(name: &str, kind: &str, party: &str, agreement: &str) -> String {
+    let role = if kind == "customs" { "Customs" } else { "Agency" };
+    format!(
+        "[party]\nkey = \"{name}\"\nname = \"{name}\"\nkind = \"{kind}\"\n{party}\n\
+         tls_certificates = [\"../{name}.pem\"]\nsigning_certificates = [\"../{name}.pem\"]\n\
+         [[agreement]]\ncpa_id = \"sw-{name}\"\npartner_role = \"{role}\"\nmailbox = true\n{agreement}\n\
+         send = [\"RequirementVerification GOVCBRX01\"]\nown_algorithm = \"ecdsa-sha256\"\n"
+    )
+}
+
+#[test]
+fn practice_is_played_by_parties_of_its_own_and_everything_is_played() {
+    let world = world();
+    for name in ["customs", "player", "stage"] {
+        fs::write(world.path().join(format!("{name}.pem")), certificate(name).0).expect("writes");
+    }
+    let settings = SETTINGS.replace("admin =", "api = \"127.0.0.1:9444\"\nadmin =");
+    fs::write(world.path().join("gwanmun.toml"), settings).expect("writes");
+    let players = [
+        ("customs", partner("customs", "customs", "", "")),
+        ("player", partner("player", "agency", "plays = [\"*\"]", "practice = true")),
+        ("stage", partner("stage", "customs", "plays = [\"customs\"]", "practice = true")),
+    ];
+    let lay_out = || {
+        for (name, text) in &players {
+            fs::write(world.path().join(format!("partners/{name}.toml")), text).expect("writes");
+        }
+        fs::write(world.path().join("partners/kfda.toml"), KFDA).expect("writes");
+    };
+    let check = |name: &str, from: &str, to: &str, expected: &[&str]| {
+        lay_out();
+        let path = world.path().join(format!("partners/{name}.toml"));
+        let text = fs::read_to_string(&path).expect("is there");
+        assert!(text.contains(from), "{name} has {from}");
+        fs::write(&path, text.replacen(from, to, 1)).expect("writes");
+        assert_eq!(told(&world), expected, "{name}: {from} -> {to}");
+    };
+    check("player", "plays", "plays", &[]);
+    check(
+        "player",
+        "practice = true",
+        "",
+        &["partners/player.toml:8:1: a production agreement, and the party plays in practice"],
+    );
+    check(
+        "kfda",
+        "retries = 5",
+        "practice = true",
+        &["partners/kfda.toml:9:1: an agreement for practice, and the party plays nothing in it"],
+    );
+    check("player", "\"*\"", "\"NPQS\"", &["partners:1:1: nobody plays agency KFDA in practice"]);
+    check("player", "\"*\"", "\"KFDA\"", &[]);
+    check(
+        "player",
+        "[\"*\"]",
+        "[]",
+        &["partners/player.toml:1:1: plays is neither a list of agency codes nor \"*\" alone"],
+    );
+    check(
+        "player",
+        "[\"*\"]",
+        "[\"KFDA\", \"*\"]",
+        &["partners/player.toml:1:1: plays is neither a list of agency codes nor \"*\" alone"],
+    );
+    check(
+        "stage",
+        "\"customs\"]",
+        "\"KFDA\"]",
+        &["partners/stage.toml:1:1: customs plays customs, and nothing else"],
+    );
+    check(
+        "customs",
+        "\n\n",
+        "\nplays = [\"customs\"]\n",
+        &[
+            "partners/customs.toml:8:1: a production agreement, and the party plays in practice",
+            "partners/stage.toml:1:1: this part in practice is already that of {customs}",
+        ]
+        .map(|text| {
+            let path = world.path().join("partners/customs.toml").display().to_string();
+            text.replace("{customs}", &path.replace(&format!("{}/", world.path().display()), ""))
+        })
+        .each_ref()
+        .map(String::as_str),
+    );
+    lay_out();
+    fs::remove_file(world.path().join("partners/stage.toml")).expect("is there");
+    assert_eq!(told(&world), ["partners:1:1: agreement sw-player is for practice, and nobody plays customs"]);
+}

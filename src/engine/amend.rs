@@ -10,7 +10,7 @@ use super::documents::{PartContent, at};
 use super::enclose::{how_placed, keys_of_application, number_is_taken, owe_application, place};
 use super::ids;
 use super::join::Cause;
-use super::lodge::{missing_attachments, subject};
+use super::lodge::{missing_attachments, original, subject};
 use super::owe::{Owed, about_case, customs, received};
 use super::replace::renew;
 use super::step::Step;
@@ -18,7 +18,7 @@ use super::withdraw::own_case;
 use crate::case::{self, Amendment, ReportEvent, WithdrawalFault};
 use crate::model::{
     Amended, ApplicationDocument, ApplicationState, Case, ConversationId, Declaration, DeclarationChange,
-    DeliveryPurpose, Document, EbxmlError, ErrorCode, Payload,
+    DeliveryPurpose, Document, EbxmlError, ErrorCode, Payload, Realm,
 };
 use crate::routing::{Addressee, EnvelopeRule};
 use crate::store::{CaseWrite, CorrelationKey};
@@ -41,6 +41,7 @@ pub(super) fn amend(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         return refuse(format!("the next amendment of this declaration has SequenceNumeric {next}"));
     }
     let mut changed = stored.value.clone();
+    let realm = desk.realm();
     let lines = case::lines_to_plan(&changed, enclosed.declaration, desk.context.rules.looks_at());
     let mut planned = enclosed.declaration.clone();
     planned.lines.retain(|line| lines.planned.contains(&line.sequence));
@@ -48,7 +49,7 @@ pub(super) fn amend(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         &mut changed,
         Amendment {
             declaration: enclosed.declaration,
-            plan: desk.context.rules.plan(&planned, desk.now),
+            plan: desk.plan(&planned).map_err(|fault| fault.refuse(payload))?,
             lines,
             amended: Amended { key: inbound.key.clone(), number: change.number.clone(), at: desk.now },
         },
@@ -57,7 +58,10 @@ pub(super) fn amend(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     let mut errors = Vec::new();
     for (payload, document) in &enclosed.applications {
         let found = match &*document.function {
-            "9" => place(inbound, &mut changed, payload, document).map(|p| (p.index(), how_placed(p))),
+            function if original(realm, payload, function).is_ok() => {
+                place(inbound, &mut changed, payload, document).map(|p| (p.index(), how_placed(p)))
+            }
+            Realm::TEST => Err(wrong(payload, "FunctionCode 53, test, in an amendment that is no practice")),
             _ => renew(inbound, &mut changed, payload, document),
         };
         match found {
@@ -88,7 +92,7 @@ pub(super) fn amend(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     }
     let message = inbound.arrival.verified.message();
     for (place, payload, document) in placed {
-        let target = desk.context.rules.agency_of_document(&document.code);
+        let target = desk.agency_of_document(&document.code);
         let cpa_id = target.and_then(|target| target.cpa_id);
         let named = message.payloads.iter().filter(|p| document.attachments.contains(&p.content_id));
         let parts = std::iter::once(payload).chain(named);

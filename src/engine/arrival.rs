@@ -6,7 +6,8 @@ use super::event::Arrival;
 use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
 use super::{
-    amend, customs as customs_notice, enclose, ids, lodge, notice, query, refuse, result, signal, withdraw,
+    amend, customs as customs_notice, enclose, ids, lodge, notice, practice, query, refuse, result, signal,
+    withdraw,
 };
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
@@ -78,10 +79,11 @@ fn fresh(inbound: &Inbound<'_>) -> Step {
         let (service, action) = (&message.header.service.value, &message.header.action);
         return quarantine(inbound, &format!("no envelope rule knows {service} {action} from this sender"));
     };
-    if needs_customs(rule) && customs(desk).is_none() {
+    let admitted = practice::admit(inbound);
+    if admitted.is_ok() && needs_customs(rule) && customs(desk).is_none() {
         return Step::unavailable(desk, arrival, "no party is registered as customs");
     }
-    let decided = match rule.pipeline {
+    let decided = admitted.and_then(|()| match rule.pipeline {
         Pipeline::Lodge => lodge::lodge(inbound, rule),
         Pipeline::Application => enclose::late_application(inbound),
         Pipeline::Result => result::result(inbound, rule),
@@ -90,7 +92,7 @@ fn fresh(inbound: &Inbound<'_>) -> Step {
         Pipeline::Amend => amend::amend(inbound, rule),
         Pipeline::Withdraw => withdraw::withdraw(inbound, rule),
         Pipeline::Query => query::query(inbound),
-    };
+    });
     match decided {
         Ok(step) => step,
         Err(Decline::Refuse(errors)) => refuse::stored(inbound, errors),
@@ -136,6 +138,7 @@ pub(super) fn kept(
     let message = arrival.verified.message();
     let record = StoredMessage {
         key: inbound.key.clone(),
+        realm: inbound.desk.realm(),
         header: message.header.clone(),
         received_at: arrival.received_at,
         content_digest: message.content_digest(),
@@ -260,6 +263,7 @@ pub(super) fn signal_delivery(
     let header = &signal.header;
     let delivery = Delivery {
         id,
+        realm: desk.realm(),
         case: None,
         purpose: DeliveryPurpose::Signal,
         destination,

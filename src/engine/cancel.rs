@@ -151,7 +151,7 @@ impl Step {
         let text = format!("{agency} is asked to cancel {} {number}", application.document);
         let told = entry(desk.now, EventCode::ApplicationCancellation, text);
         self.audit.push(about_case(told, inbound, &case.id));
-        let target = desk.context.rules.agency_of_document(&application.document);
+        let target = desk.agency_of_document(&application.document);
         self.owe(
             desk,
             Owed {

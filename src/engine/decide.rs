@@ -3,7 +3,7 @@
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
 use super::{again, announce, arrival, deadline, due, mailbox, officer, refuse, signal};
-use crate::model::{Agreement, MessageKey, MessageKind, Timestamp};
+use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
 use crate::store::View;
 
 /// What is on the desk while an event is decided.
@@ -12,6 +12,13 @@ pub(super) struct Desk<'a> {
     pub(super) now: Timestamp,
     pub(super) view: &'a View,
     pub(super) context: &'a Context<'a>,
+}
+
+impl Desk<'_> {
+    /// The realm that the event belongs to, as its records were loaded: nothing of the other one is on the desk.
+    pub(super) const fn realm(&self) -> Realm {
+        self.view.realm
+    }
 }
 
 /// What an event leads to, given the records that it needs.

@@ -46,7 +46,7 @@ pub(super) fn late_application(inbound: &Inbound<'_>) -> Decided {
     match &*document.function {
         "1" => return cancel(inbound, stored, payload, document),
         "4" | "5" => return replace(inbound, stored, payload, document),
-        function => original(payload, function)?,
+        function => original(desk.realm(), payload, function)?,
     }
     let mut changed = stored.value.clone();
     let number = CorrelationKey::Application(document.number.clone());
@@ -57,7 +57,7 @@ pub(super) fn late_application(inbound: &Inbound<'_>) -> Decided {
         place(inbound, &mut changed, payload, document).map_err(|error| Decline::Refuse(vec![error]))?;
     case::settle(&mut changed, desk.now);
     let mut step = accept(inbound, Some(&changed.id));
-    let target = desk.context.rules.agency_of_document(&document.code);
+    let target = desk.agency_of_document(&document.code);
     let cpa_id = target.and_then(|target| target.cpa_id);
     let message = inbound.arrival.verified.message();
     let parts = message.payloads.iter().map(|payload| received(inbound.key, payload)).collect();
@@ -77,7 +77,7 @@ pub(super) fn place(
     document: &ApplicationDocument,
 ) -> Result<Place, EbxmlError> {
     let context = inbound.desk.context;
-    let target = context.rules.agency_of_document(&document.code);
+    let target = inbound.desk.agency_of_document(&document.code);
     let sent_as = context.own.message_id(&id_of_application(inbound, payload));
     let source = source_of(inbound, payload);
     let enclosed = Enclosed { document, sent_as: &sent_as, source: &source, target: target.as_ref() };

@@ -55,8 +55,9 @@ impl Step {
     fn tell_submitter(&mut self, desk: Desk<'_>, case: &Case, delivery: &Delivery) {
         let Some(submitter) = &case.submitter else { return };
         let registry = desk.context.registry;
-        let mut agreements = registry.agreements().filter(|a| a.partner == *submitter);
-        let Some(agreement) = agreements.find(|a| a.in_force(desk.now)) else {
+        let serving = |a: &&Agreement| a.partner == *submitter && registry.serves(a, case.realm);
+        let in_force = registry.agreements().filter(serving).filter(|a| a.in_force(desk.now));
+        let Some(agreement) = in_force.min_by_key(|a| a.practice != case.realm.is_practice()) else {
             let text = format!(
                 "{submitter} cannot be told that {} failed: no agreement is in force",
                 delivery.action

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    AttemptOutcome, CaseId, DeliveryId, MessageId, MessageKey, OfficerAct, PartyId, PartyKey, PartyRef,
-    Registry, Role, Timestamp,
+    AttemptOutcome, CaseId, DeliveryId, Document, MessageId, MessageKey, OfficerAct, PartyId, PartyKey,
+    PartyRef, Realm, Registry, Role, Timestamp,
 };
 use crate::msh::AgePolicy;
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -149,6 +149,21 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// The realm that a message says it belongs to: by who sends it, by its agreement, or by its first document.
+    pub(super) fn realm_of(&self, arrival: &Arrival) -> Realm {
+        let verified = &arrival.verified;
+        let plays = self.registry.party(verified.party()).is_some_and(|party| party.plays.is_some());
+        let is_agreed =
+            self.registry.agreement(verified.cpa_id()).is_some_and(|agreement| agreement.practice);
+        let function = match arrival.documents.subject() {
+            Some((_, Document::Declaration(declaration))) => Some(&declaration.function),
+            Some((_, Document::Application(application))) => Some(&application.function),
+            _ => None,
+        };
+        let is_test = function.is_some_and(|function| **function == *Realm::TEST);
+        if plays || is_agreed || is_test { Realm::Practice } else { Realm::Production }
+    }
+
     /// The envelope rule for a message, if one knows it.
     pub(super) fn envelope(&self, verified: &Verified) -> Option<&'a EnvelopeRule> {
         let header = &verified.message().header;

@@ -13,13 +13,13 @@ use crate::case::{self, Lodging, ReportEvent};
 use crate::model::{
     Application, ApplicationDocument, ApplicationState, Case, CaseState, ContentId, ConversationId,
     Declaration, DeliveryId, DeliveryPurpose, Document, EbxmlError, ErrorCode, Message, Part, PartyKey,
-    Payload, RuleId, TimelineEntry,
+    Payload, Realm, RuleId, TimelineEntry,
 };
 use crate::routing::{Addressee, EnvelopeRule};
 use crate::store::{CaseWrite, CorrelationKey};
 use crate::telemetry::EventCode;
 
-/// FunctionCode of an original document; others are not handled yet.
+/// FunctionCode of an original document.
 const ORIGINAL: &str = "9";
 
 pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
@@ -27,7 +27,7 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     let message = inbound.arrival.verified.message();
     let submission = Submission::read(inbound)?;
     let declaration = submission.declaration;
-    let plan = desk.context.rules.plan(declaration, desk.now);
+    let plan = desk.plan(declaration).map_err(|fault| fault.refuse(submission.payload))?;
     let agreements: Vec<_> = plan.applications.iter().map(|planned| planned.cpa_id.clone()).collect();
     let id = ids::case_opened_by(inbound.key);
     let to_customs = customs(desk).filter(|_| rule.also_to.contains(&Addressee::Customs));
@@ -35,6 +35,7 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         .map(|to| (to, ids::forwarded("declaration", inbound.key, &submission.payload.content_id, to)));
     let mut opened = case::lodge(Lodging {
         id,
+        realm: desk.realm(),
         key: inbound.key.clone(),
         conversation_id: message.header.conversation_id.clone(),
         at: desk.now,
@@ -124,7 +125,7 @@ impl<'a> Submission<'a> {
                 "the first document of a lodging is the import declaration",
             ));
         };
-        original(payload, &declaration.function)?;
+        original(inbound.desk.realm(), payload, &declaration.function)?;
         let mut submission = Self { payload, declaration, applications: Vec::new() };
         let mut errors = Vec::new();
         let taken = &inbound.desk.view.taken;
@@ -137,7 +138,8 @@ impl<'a> Submission<'a> {
                 PartContent::Attachment => {}
                 PartContent::Document { document, .. } => match &**document {
                     Document::Application(application) => {
-                        if let Err(Decline::Refuse(more)) = original(payload, &application.function) {
+                        let realm = inbound.desk.realm();
+                        if let Err(Decline::Refuse(more)) = original(realm, payload, &application.function) {
                             errors.extend(more);
                         }
                         if taken.contains_key(&CorrelationKey::Application(application.number.clone())) {
@@ -214,9 +216,15 @@ pub(super) fn subject<'a>(inbound: &Inbound<'a>) -> Result<(&'a Payload, &'a Doc
     Ok((payload, document))
 }
 
-pub(super) fn original(payload: &Payload, function: &str) -> Result<(), Decline> {
-    if function == ORIGINAL {
+/// A document that replaces nothing; in practice it may say that it is a test.
+pub(super) fn original(realm: Realm, payload: &Payload, function: &str) -> Result<(), Decline> {
+    if function == ORIGINAL || (realm.is_practice() && function == Realm::TEST) {
         return Ok(());
+    }
+    if function == Realm::TEST {
+        let text =
+            "FunctionCode 53, test, in a message that is no practice: its declaration would have to have it";
+        return Err(Decline::refuse(ErrorCode::Inconsistent, at(payload), text));
     }
     let text = format!("FunctionCode {function} is not supported here; {ORIGINAL} is");
     Err(Decline::refuse(ErrorCode::NotSupported, at(payload), text))
@@ -227,7 +235,9 @@ fn told_of_opening(inbound: &Inbound<'_>, case: &Case) -> Vec<TimelineEntry> {
     let (desk, number) = (inbound.desk, case.declaration.as_deref().unwrap_or_default());
     let lodged_by = name_of(desk, &inbound.key.sender);
     let required = case.applications.iter().filter(|application| application.required).count();
-    let opened = format!("declaration {number}, lodged by {lodged_by}; {required} application(s) required");
+    let practice = if case.realm.is_practice() { "practice: " } else { "" };
+    let opened =
+        format!("{practice}declaration {number}, lodged by {lodged_by}; {required} application(s) required");
     let opened = entry(desk.now, EventCode::CaseOpened, opened).of_message(inbound.key).of_case(&case.id);
     let planned = case.applications.iter().filter(|application| !application.rules.is_empty());
     let planned = planned.map(|application| {

@@ -33,6 +33,7 @@ mod needs;
 mod notice;
 mod officer;
 mod owe;
+mod practice;
 mod prompt;
 mod query;
 mod refuse;

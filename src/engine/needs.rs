@@ -3,11 +3,11 @@
 use super::event::{Arrival, Context, Event, Refused};
 use super::{ids, refuse, service, signal};
 use crate::model::{
-    Asked, AttemptOutcome, Dimension, Document, MessageHeader, MessageKey, MessageKind, Month, SignalAction,
-    Statistics, SyncReplyMode,
+    Asked, AttemptOutcome, Dimension, Document, MessageHeader, MessageKey, MessageKind, Month, PartyKind,
+    Realm, SignalAction, Statistics, SyncReplyMode,
 };
 use crate::routing::Pipeline;
-use crate::store::{CorrelationKey, DeliveryLocator, Needs, Opened};
+use crate::store::{CorrelationKey, DeliveryLocator, Needs, Opened, Reference};
 
 /// The records that the event needs.
 #[must_use]
@@ -67,6 +67,8 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     let by_itself = agreement.is_some_and(|agreement| agreement.sync_reply_mode == SyncReplyMode::None);
     let asked = rule.filter(|rule| rule.pipeline == Pipeline::Query).and_then(|_| asked(arrival));
     Needs {
+        realm: context.realm_of(arrival),
+        refers_to: refers_to(arrival, context),
         wanted: match asked {
             Some(Asked::Redelivery(message_id)) => Some(DeliveryLocator::Sent {
                 destination: key.sender.clone(),
@@ -96,6 +98,16 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     }
 }
 
+/// The message that this one refers to. What a broker says about a rehearsal under the agreement that he has is told
+/// from production by it; a lodging says for itself what it is.
+fn refers_to(arrival: &Arrival, context: &Context<'_>) -> Option<Reference> {
+    let by = arrival.verified.party().clone();
+    let message_id = arrival.verified.message().header.data.ref_to_message_id.clone()?;
+    let is_declarant = context.registry.party(&by).is_some_and(|party| party.kind == PartyKind::Declarant);
+    let is_lodging = matches!(arrival.documents.subject(), Some((_, Document::Declaration(_))));
+    Some(Reference { by, message_id, leads: is_declarant && !is_lodging })
+}
+
 /// What a query asks.
 fn asked(arrival: &Arrival) -> Option<&Asked> {
     match arrival.documents.subject() {
@@ -113,7 +125,8 @@ fn own_statistics(
     let zone = context.rules.time_zone();
     let month = month.unwrap_or_else(|| Month::of(arrival.received_at, zone));
     let (from, until) = month.span(zone)?;
-    let opened = Opened { from, until, submitter: Some(arrival.verified.party().clone()) };
+    let opened =
+        Opened { realm: Realm::Production, from, until, submitter: Some(arrival.verified.party().clone()) };
     Some((opened, Statistics::new(vec![Dimension::Agency, Dimension::Document], zone.clone())))
 }
 

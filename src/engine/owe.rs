@@ -11,7 +11,7 @@ use crate::case::{ReportEvent, status_report, status_report_for_agency};
 use crate::codec::document::write_status_report;
 use crate::model::{
     Agreement, Case, CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState,
-    Direction, DocumentCode, MessageId, MessageKey, Part, PartSource, PartyKey, PartyKind, Payload, Service,
+    Direction, DocumentCode, MessageId, MessageKey, Part, PartSource, PartyKey, Payload, Service,
     StatusReport, TimelineEntry, role_of_document_code,
 };
 use crate::msh::{service_to_send, set_out};
@@ -37,11 +37,15 @@ impl Step {
     /// Adds a delivery, due at once. Without an agreement it is quarantined where it stands, for an operator.
     pub(super) fn owe(&mut self, desk: Desk<'_>, owed: Owed<'_>) {
         let registry = desk.context.registry;
-        let named = owed
-            .cpa_id
-            .and_then(|id| registry.agreement(id))
-            .filter(|a| a.partner == *owed.to && a.allows(Direction::Send, owed.service, owed.action));
-        let agreement = named.or_else(|| registry.agreement_to_send(owed.to, owed.service, owed.action));
+        let realm = desk.realm();
+        let fits = |a: &&Agreement| {
+            a.partner == *owed.to
+                && registry.serves(a, realm)
+                && a.allows(Direction::Send, owed.service, owed.action)
+        };
+        let named = owed.cpa_id.and_then(|id| registry.agreement(id)).filter(fits);
+        let agreement =
+            named.or_else(|| registry.agreement_to_send(realm, owed.to, owed.service, owed.action));
         let delivery = delivery(desk, owed, agreement);
         self.add_delivery(desk, delivery, Octets::Kept);
     }
@@ -156,6 +160,7 @@ fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> De
     let delivery = Delivery {
         message_id: desk.context.own.message_id(&owed.id),
         id: owed.id,
+        realm: desk.realm(),
         case: owed.case.cloned(),
         purpose: owed.purpose,
         destination: owed.to.clone(),
@@ -199,9 +204,9 @@ pub(super) fn received(key: &MessageKey, payload: &Payload) -> Part {
     }
 }
 
-/// The customs system.
+/// The customs system of the realm.
 pub(super) fn customs<'a>(desk: Desk<'a>) -> Option<&'a PartyKey> {
-    desk.context.registry.parties_of(PartyKind::Customs).next().map(|party| &party.key)
+    desk.context.registry.customs(desk.realm()).map(|party| &party.key)
 }
 
 fn addressee<'a>(desk: Desk<'a>, case: &'a Case, to: Addressee) -> Option<&'a PartyKey> {

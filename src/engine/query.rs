@@ -15,11 +15,12 @@ use super::step::Step;
 use crate::case;
 use crate::codec::document::{write_query_answer, write_status_report};
 use crate::model::{
-    Asked, Case, CaseId, DeliveryPurpose, Document, DocumentCode, ErrorCode, Part, PartSource, PartyKey,
-    PartyKind, Payload, Query, QueryAnswer, ReportedEvent, RequirementAnswer, TimelineEntry, derive_id,
-    role_of_document_code,
+    Asked, Case, CaseId, Delivery, DeliveryPurpose, Document, DocumentCode, ErrorCode, Part, PartSource,
+    PartyKey, PartyKind, Payload, Query, QueryAnswer, ReportedEvent, RequirementAnswer, TimelineEntry,
+    derive_id, role_of_document_code,
 };
 use crate::routing::{LookupQuery, LookupRow};
+use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
 const QUERY_ANSWER: &str = "GOVCBRXS3";
@@ -122,11 +123,16 @@ fn answered(inbound: &Inbound<'_>, query: &Query, fill: impl FnOnce(QueryAnswer)
 /// The delivery itself is the answer.
 fn again(inbound: &Inbound<'_>, payload: &Payload, message_id: &str) -> Decided {
     let refuse = |why: String| Decline::refuse(ErrorCode::ValueNotRecognized, at(payload), why);
-    let Some(stored) = &inbound.desk.view.wanted else {
+    let desk = inbound.desk;
+    // Of the other realm nothing is given out, unless it went under the very agreement that it is asked for under.
+    let is_at_hand = |stored: &&Versioned<Delivery>| {
+        stored.value.realm == desk.realm() || stored.value.cpa_id == inbound.agreement.cpa_id
+    };
+    let Some(stored) = desk.view.wanted.as_ref().filter(is_at_hand) else {
         return Err(refuse(format!("nothing was sent to you under MessageId {message_id}")));
     };
     let mut step = accept(inbound, stored.value.case.as_ref());
-    let sent = step.send_again(inbound.desk, stored, "its destination asked for it");
+    let sent = step.send_again(desk, stored, "its destination asked for it");
     sent.map(|()| step).map_err(|why| refuse(format!("{message_id}: {why}")))
 }
 

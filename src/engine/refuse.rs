@@ -44,7 +44,7 @@ impl Step {
         let message = arrival.verified.message();
         let header = &message.header;
         let (registry, service) = (desk.context.registry, &header.service.value);
-        if registry.agreement_to_send(&key.sender, service, VALIDATION_REPORT).is_none() {
+        if registry.agreement_to_send(desk.realm(), &key.sender, service, VALIDATION_REPORT).is_none() {
             return;
         }
         let (id, domain) = (ids::validation_report(key), &desk.context.own.domain);

@@ -23,7 +23,7 @@ pub(super) fn replace(
         renew(inbound, &mut changed, payload, document).map_err(|error| Decline::Refuse(vec![error]))?;
     let events = case::settle(&mut changed, desk.now);
     let mut step = accept(inbound, Some(&changed.id));
-    let target = desk.context.rules.agency_of_document(&document.code);
+    let target = desk.agency_of_document(&document.code);
     let cpa_id = target.and_then(|target| target.cpa_id);
     let message = inbound.arrival.verified.message();
     let parts = message.payloads.iter().map(|payload| received(inbound.key, payload)).collect();

@@ -44,6 +44,9 @@ pub(super) fn result(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
             for_application(inbound, rule, stored, (index, version), payload, incoming)
         }
         Answered::Nothing => match (holder, &view.case) {
+            (None, _) if inbound.desk.realm().is_practice() => {
+                Err(Decline::Quarantine("in practice, a result for no application that we know".to_owned()))
+            }
             (None, _) => Ok(unasked(inbound, rule, incoming)),
             (Some(holder), Some(stored)) if *holder == stored.value.id => {
                 let of_sender = |a: &Application| a.party == inbound.key.sender;

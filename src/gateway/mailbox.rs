@@ -25,6 +25,9 @@ struct Waiting {
     /// What it is fetched by.
     id: DeliveryId,
     message_id: MessageId,
+    /// A rehearsal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    practice: bool,
     conversation_id: ConversationId,
     cpa_id: CpaId,
     service: Arc<str>,
@@ -69,6 +72,7 @@ impl Waiting {
         Self {
             id: delivery.id,
             message_id: delivery.message_id,
+            practice: delivery.realm.is_practice(),
             conversation_id: delivery.conversation_id,
             cpa_id: delivery.cpa_id,
             service: delivery.service.value,

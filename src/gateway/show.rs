@@ -11,7 +11,9 @@ use super::admin::json_response;
 use super::shared::Shared;
 use super::{rules, statistics};
 use crate::case::shown_state;
-use crate::model::{Case, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, TimelineEntry};
+use crate::model::{
+    Case, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, Realm, TimelineEntry,
+};
 use crate::store::{
     CaseFilter, CorrelationKey, DeliveryFilter, DeliveryLocator, Listing, MessageFilter, Needs, StoreError,
     Versioned,
@@ -31,8 +33,8 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     let answered = match steps.as_slice() {
         ["cases"] => cases(shared, &mut query),
-        ["cases", key] => whole_case(shared, key),
-        ["cases", key, "timeline"] => timeline(shared, key),
+        ["cases", key] => whole_case(shared, key, &mut query),
+        ["cases", key, "timeline"] => timeline(shared, key, &mut query),
         ["messages"] => messages(shared, &mut query),
         ["messages", sender, id] => message(shared, sender, id),
         ["deliveries"] => deliveries(shared, &mut query),
@@ -76,6 +78,7 @@ impl From<StoreError> for Unanswered {
 
 fn cases(shared: &Shared, query: &mut Query) -> Answered {
     let filter = CaseFilter {
+        realm: query.realm()?,
         state: query.take("state")?,
         submitter: query.take("submitter")?,
         agency: query.take("agency")?,
@@ -84,8 +87,8 @@ fn cases(shared: &Shared, query: &mut Query) -> Answered {
 }
 
 /// A case with the states that are shown: receipts do not write the case, they are read off its deliveries.
-fn whole_case(shared: &Shared, key: &str) -> Answered {
-    let mut case = case(shared, key)?.value;
+fn whole_case(shared: &Shared, key: &str, query: &mut Query) -> Answered {
+    let mut case = case(shared, query.realm()?, key)?.value;
     let filter = DeliveryFilter { case: Some(case.id.clone()), ..DeliveryFilter::default() };
     let deliveries = shared.store.deliveries(&filter, LINES_MAX)?.items;
     for application in &mut case.applications {
@@ -95,14 +98,14 @@ fn whole_case(shared: &Shared, key: &str) -> Answered {
     Ok(json_response(StatusCode::OK, &case))
 }
 
-/// A case by any key that leads to it; of several the newest.
-fn case(shared: &Shared, key: &str) -> Result<Versioned<Case>, Unanswered> {
-    let id = shared.store.named_cases(key, 1)?.pop().ok_or(Unanswered::Nothing)?;
-    shared.store.case(&CorrelationKey::Case(id))?.ok_or(Unanswered::Nothing)
+/// A case of a realm by any key that leads to it; of several the newest.
+fn case(shared: &Shared, realm: Realm, key: &str) -> Result<Versioned<Case>, Unanswered> {
+    let id = shared.store.named_cases(realm, key, 1)?.pop().ok_or(Unanswered::Nothing)?;
+    shared.store.case(realm, &CorrelationKey::Case(id))?.ok_or(Unanswered::Nothing)
 }
 
-fn timeline(shared: &Shared, key: &str) -> Answered {
-    let listing = shared.store.timeline(&case(shared, key)?.value.id)?;
+fn timeline(shared: &Shared, key: &str, query: &mut Query) -> Answered {
+    let listing = shared.store.timeline(&case(shared, query.realm()?, key)?.value.id)?;
     let entries: Vec<TimelineEntry> = listing.items.into_iter().map(|entry| entry.entry).collect();
     Ok(list(Listing { items: entries, damaged: listing.damaged }))
 }
@@ -179,6 +182,12 @@ impl Query {
         let Some(text) = self.0.remove(name) else { return Ok(None) };
         let read = serde_json::from_value(Value::String(text.clone()));
         read.map(Some).map_err(|error| Unanswered::Wrong(format!("{name} {text:?}: {error}")))
+    }
+
+    /// The realm that is asked about: production, unless practice is asked for.
+    pub(super) fn realm(&mut self) -> Result<Realm, Unanswered> {
+        let practice = self.flag("practice")?.unwrap_or(false);
+        Ok(if practice { Realm::Practice } else { Realm::Production })
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Unanswered> {

@@ -30,6 +30,8 @@ pub struct Agreement {
     pub endpoint: Option<Arc<str>>,
     /// The partner has no system: what is owed to it is in its inbox here, where its officers work.
     pub hosted: bool,
+    /// Everything under it is a rehearsal ([`Realm::Practice`](super::Realm::Practice)).
+    pub practice: bool,
     /// Which Service and Action may go in which direction.
     pub actions: Vec<ActionBinding>,
     /// What travels back on the same connection (ebMS 2.0, 4.3).

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AgencyCode, Application, CaseId, ConversationId, Declaration, DeliveryId, Digest, DocumentCode, LawCode,
-    MessageId, MessageKey, PartyKey, RuleId, Timestamp,
+    MessageId, MessageKey, PartyKey, Realm, RuleId, Timestamp,
 };
 
 /// One declaration and all its applications. Also holds a result that nobody asked for (`declaration` absent).
@@ -14,6 +14,9 @@ use super::{
 pub struct Case {
     /// Our name for it.
     pub id: CaseId,
+    /// Whether it is a rehearsal. Its keys lead to it in this realm only.
+    #[serde(default, skip_serializing_if = "Realm::is_production")]
+    pub realm: Realm,
     /// Declaration number; absent in a result-only record.
     pub declaration: Option<Arc<str>>,
     /// Who lodged it; absent in a result-only record whose applicant is not registered.
@@ -245,6 +248,9 @@ pub struct TimelineEntry {
 pub struct CaseSummary {
     /// Case id.
     pub id: CaseId,
+    /// Whether it is a rehearsal.
+    #[serde(default)]
+    pub realm: Realm,
     /// Declaration number.
     pub declaration: Option<Arc<str>>,
     /// Submitter.

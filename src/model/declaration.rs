@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::application::{NoticeKind, Outcome};
 use super::decimal::Decimal;
 use super::{
-    ContentId, CountryCode, DocumentCode, HsCode, LawCode, Query, QueryAnswer, Timestamp, UsageCode,
+    ContentId, CountryCode, DocumentCode, HsCode, LawCode, Query, QueryAnswer, Realm, Timestamp, UsageCode,
 };
 
 /// A business document of a kind that the gateway reads.
@@ -245,6 +245,9 @@ pub struct CustomsNotice {
 pub struct StatusReport {
     /// Number of this report: follows from case, revision, round and event.
     pub number: Arc<str>,
+    /// Whether it is about a rehearsal; it then has FunctionCode 53.
+    #[serde(default, skip_serializing_if = "Realm::is_production")]
+    pub realm: Realm,
     /// When it was made.
     pub issued_at: Timestamp,
     /// Declaration number; a result that nobody asked for has none.

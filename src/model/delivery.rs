@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, MessageHeader, MessageId,
-    MessageKey, PartyKey, ReceivedPart, Service, Timestamp,
+    MessageKey, PartyKey, Realm, ReceivedPart, Service, Timestamp,
 };
 
 /// One message owed to one destination.
@@ -15,6 +15,9 @@ use super::{
 pub struct Delivery {
     /// Its name; follows from the message that caused it, so that a replay cannot make a second one.
     pub id: DeliveryId,
+    /// Whether it is a rehearsal, as its case is.
+    #[serde(default, skip_serializing_if = "Realm::is_production")]
+    pub realm: Realm,
     /// The case it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseId>,
@@ -218,6 +221,9 @@ pub struct Sealed {
 pub struct StoredMessage {
     /// The duplicate key.
     pub key: MessageKey,
+    /// Whether it is a rehearsal.
+    #[serde(default, skip_serializing_if = "Realm::is_production")]
+    pub realm: Realm,
     /// Its header.
     pub header: MessageHeader,
     /// When it was received.

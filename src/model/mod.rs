@@ -19,6 +19,7 @@ mod manifest;
 mod message;
 mod party;
 mod query;
+mod realm;
 mod signal;
 mod statistics;
 mod status;
@@ -56,8 +57,11 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Reference, document_code_of_role, role_of_document_code};
 pub use message::{Message, MessageKind, Payload};
-pub use party::{Fingerprint, Officer, OfficerRole, Party, PartyId, PartyKey, PartyKind, Registry, Role};
+pub use party::{
+    Fingerprint, Officer, OfficerRole, Party, PartyId, PartyKey, PartyKind, Plays, Registry, Role,
+};
 pub use query::{Asked, Query, QueryAnswer, RequirementAnswer};
+pub use realm::Realm;
 pub use signal::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,
 };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::text_value;
-use super::{Agreement, CpaId, Digest};
+use super::{AgencyCode, Agreement, CpaId, Digest, Realm};
 
 text_value! {
     /// Role: the authorised role of a party in an exchange (ebMS 2.0, 3.1.1.2), such as `Declarant`.
@@ -70,6 +70,19 @@ pub struct Party {
     pub tls_certificates: Vec<Fingerprint>,
     /// Certificates it may sign with.
     pub signing_certificates: Vec<Fingerprint>,
+    /// What it plays in practice; a party that plays something takes part in nothing else.
+    pub plays: Option<Plays>,
+}
+
+/// What a party plays in practice, in place of those that are addressed in production (domain brief, 5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plays {
+    /// The customs system.
+    Customs,
+    /// These agencies.
+    Agencies(Vec<AgencyCode>),
+    /// Every agency that nobody else plays.
+    OtherAgencies,
 }
 
 impl Party {
@@ -192,12 +205,60 @@ impl Registry {
         self.agreements.get(cpa_id)
     }
 
-    /// The agreement under which we send this Service and Action to a party, if there is one.
+    /// The agreement under which we send this Service and Action to a party in a realm, if there is one.
     #[must_use]
-    pub fn agreement_to_send(&self, to: &PartyKey, service: &str, action: &str) -> Option<&Agreement> {
-        self.agreements
-            .values()
-            .find(|a| a.partner == *to && a.allows(super::Direction::Send, service, action))
+    pub fn agreement_to_send(
+        &self,
+        realm: Realm,
+        to: &PartyKey,
+        service: &str,
+        action: &str,
+    ) -> Option<&Agreement> {
+        let allowing = |agreement: &&Agreement| {
+            agreement.partner == *to
+                && self.serves(agreement, realm)
+                && agreement.allows(super::Direction::Send, service, action)
+        };
+        // Who has an agreement for practice hears of practice under it.
+        self.agreements.values().filter(allowing).max_by_key(|agreement| {
+            (agreement.practice == realm.is_practice(), std::cmp::Reverse(&agreement.cpa_id))
+        })
+    }
+
+    /// Whether messages of a realm may go under an agreement. Agencies and customs are separate parties in practice; a
+    /// declarant may lodge a rehearsal under the agreement that he has (FunctionCode 53), and hears of it there.
+    #[must_use]
+    pub fn serves(&self, agreement: &Agreement, realm: Realm) -> bool {
+        match realm {
+            Realm::Production => !agreement.practice,
+            Realm::Practice => {
+                let kind = self.party(&agreement.partner).map(|party| party.kind);
+                agreement.practice || kind == Some(PartyKind::Declarant)
+            }
+        }
+    }
+
+    /// The customs system of a realm.
+    #[must_use]
+    pub fn customs(&self, realm: Realm) -> Option<&Party> {
+        let is_of_realm = |party: &&Party| party.plays.is_some() == realm.is_practice();
+        self.parties_of(PartyKind::Customs).find(is_of_realm)
+    }
+
+    /// Who plays an agency in practice.
+    #[must_use]
+    pub fn player_of(&self, agency: &AgencyCode) -> Option<&Party> {
+        let named =
+            |party: &&Party| matches!(&party.plays, Some(Plays::Agencies(all)) if all.contains(agency));
+        let other = |party: &&Party| party.plays == Some(Plays::OtherAgencies);
+        self.parties().find(named).or_else(|| self.parties().find(other))
+    }
+
+    /// Whether there is anybody to rehearse with.
+    #[must_use]
+    pub fn has_practice(&self) -> bool {
+        let plays_agencies = |party: &Party| !matches!(party.plays, None | Some(Plays::Customs));
+        self.customs(Realm::Practice).is_some() && self.parties().any(plays_agencies)
     }
 
     /// Every party, in order of box number.

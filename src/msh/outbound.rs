@@ -127,6 +127,7 @@ mod tests {
             end: None,
             endpoint: Some("https://partner.example/ebms".into()),
             hosted: false,
+            practice: false,
             actions: Vec::new(),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,
             reliability: Reliability {
@@ -149,6 +150,7 @@ mod tests {
     fn delivery(attempts: u32, created_at: Timestamp, agreement: &Agreement) -> Delivery {
         Delivery {
             id: DeliveryId::new("d").expect("an id"),
+            realm: Realm::Production,
             case: None,
             purpose: DeliveryPurpose::Relay,
             destination: agreement.partner.clone(),

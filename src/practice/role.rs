@@ -304,7 +304,7 @@ const VALID_FOR: Duration = Duration::from_secs(365 * 86_400);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApplicationItem, StatusReport};
+    use crate::model::{ApplicationItem, Realm, StatusReport};
 
     fn play(role: Role, script: &str) -> Play {
         let script = script.parse().expect("is a script");
@@ -384,6 +384,7 @@ mod tests {
         let report = |event: &str, outcome: Option<&str>| {
             Document::StatusReport(StatusReport {
                 number: "r1".into(),
+                realm: Realm::Production,
                 issued_at: came(),
                 declaration: Some("1234509000017X".into()),
                 case: "case".into(),

@@ -206,6 +206,7 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
         business_number: None,
         tls_certificates: vec![CONNECTION],
         signing_certificates: Vec::new(),
+        plays: None,
     };
     let trust = Trust {
         registry: Arc::new(Registry::new([party], agreement.clone())),
@@ -255,6 +256,7 @@ fn agreement_for(message: &Message, partner: &PartyKey) -> Agreement {
         end: None,
         endpoint: None,
         hosted: false,
+        practice: false,
         actions: vec![ActionBinding {
             direction: Direction::Receive,
             service: header.service.value.clone(),

@@ -110,6 +110,7 @@ pub(crate) fn party(key: &str) -> Party {
         business_number: None,
         tls_certificates: vec![tls(key)],
         signing_certificates: Vec::new(),
+        plays: None,
     }
 }
 
@@ -139,6 +140,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         end: Some(instant("2025-01-01T00:00:00Z")),
         endpoint: Some("https://localhost/ebms".into()),
         hosted: false,
+        practice: false,
         actions: vec![binding(Direction::Receive)],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
         reliability: Reliability {

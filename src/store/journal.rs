@@ -48,7 +48,7 @@ impl Change {
                 .correlations
                 .iter()
                 .map(|key| {
-                    let (kind, party, text) = key.columns();
+                    let (kind, party, text) = key.columns(case.write.case.realm);
                     [kind.to_owned(), party.to_owned(), text.to_owned()]
                 })
                 .collect(),

@@ -1,12 +1,13 @@
 //! How a [`View`] is put together from single records, the same way in every home.
 
 use crate::model::{
-    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Sealed, StoredMessage, TimelineEntry,
+    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Realm, Sealed, StoredMessage,
+    TimelineEntry,
 };
 
 use super::{
     Acknowledged, CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, Opened,
-    StoreError, Versioned, View,
+    Reference, StoreError, Versioned, View,
 };
 
 /// Reading one record by its key, as of one instant.
@@ -14,13 +15,13 @@ pub(super) trait Rows {
     fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError>;
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError>;
     fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
-    /// Where the key leads. A [`CorrelationKey::Case`] leads to that case if it exists.
-    fn correlated(&self, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError>;
+    /// Where the key leads in a realm. A [`CorrelationKey::Case`] leads to that case if it exists, in either.
+    fn correlated(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError>;
     fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError>;
     fn delivery(&self, locator: &DeliveryLocator) -> Result<Option<Versioned<Delivery>>, StoreError>;
     fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError>;
-    /// Cases that a text leads to, newest first.
-    fn named(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
+    /// Cases of a realm that a text leads to, newest first.
+    fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
     /// The newest entries about a case, oldest first; damaged ones are left out.
     fn timeline(&self, case: &CaseId, limit: usize) -> Result<Vec<TimelineEntry>, StoreError>;
     /// The cases of a span; damaged ones are left out.
@@ -34,7 +35,14 @@ const TIMELINE_MAX: usize = 500;
 
 /// Loads what is needed.
 pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> {
-    let mut view = View::default();
+    let mut view = View { realm: needs.realm, ..View::default() };
+    if let Some(reference) = &needs.refers_to {
+        let strays = refers_elsewhere(rows, needs.realm, reference)?;
+        match reference.leads && needs.realm == Realm::Production {
+            true if strays => view.realm = Realm::Practice,
+            _ => view.strays = strays,
+        }
+    }
     if let Some(key) = &needs.message {
         view.message = match rows.message(key)? {
             Some(record) => Some(KnownMessage { record, response: rows.response(key)? }),
@@ -58,7 +66,7 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
         view.wanted = rows.delivery(locator)?;
     }
     if let Some(text) = &needs.named {
-        for id in rows.named(text, NAMED_MAX)? {
+        for id in rows.named(view.realm, text, NAMED_MAX)? {
             if let Some(case) = rows.case(&id)? {
                 view.named.push((case.value, rows.timeline(&id, TIMELINE_MAX)?));
             }
@@ -66,11 +74,12 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     }
     if let Some((opened, statistics)) = &needs.statistics {
         let mut statistics = statistics.clone();
+        let opened = &Opened { realm: view.realm, ..opened.clone() };
         rows.each_case(opened, &mut |case| statistics.add(&case))?;
         view.statistics = Some(statistics);
     }
     for key in &needs.case {
-        if let Some(case) = rows.correlated(key)? {
+        if let Some(case) = rows.correlated(view.realm, key)? {
             view.taken.insert(key.clone(), case);
         }
     }
@@ -81,6 +90,10 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
         view.case = Some(rows.case(&id)?.ok_or_else(|| missing(format!("case {id}")))?);
         view.found_by.get_or_insert(CorrelationKey::Case(id));
     }
+    let of_case = view.case.as_ref().map(|case| case.value.realm);
+    let by_name = needs.message.is_none();
+    let of_delivery = view.delivery.as_ref().filter(|_| by_name).map(|delivery| delivery.value.realm);
+    view.realm = of_case.or(of_delivery).unwrap_or(view.realm);
     if let Some(case) = view.case.as_ref().filter(|_| needs.versions) {
         for application in case.value.applications.iter().filter(|a| !a.former.is_empty()) {
             let Some(message_id) = application.sent_as.clone() else { continue };
@@ -110,6 +123,19 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     Ok(view)
 }
 
+/// Whether a message that is referred to is one of the other realm.
+fn refers_elsewhere(rows: &impl Rows, realm: Realm, reference: &Reference) -> Result<bool, StoreError> {
+    let Reference { by, message_id, .. } = reference;
+    let received = MessageKey { sender: by.clone(), message_id: message_id.clone() };
+    let keys = [CorrelationKey::Sent(message_id.clone()), CorrelationKey::Received(received)];
+    for key in keys {
+        if rows.correlated(realm.other(), &key)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn acknowledged(rows: &impl Rows, locator: &DeliveryLocator) -> Result<Option<Acknowledged>, StoreError> {
     let Some(delivery) = rows.delivery(locator)? else { return Ok(None) };
     let sealed = octets_of(rows, &delivery.value)?;
@@ -125,9 +151,13 @@ fn octets_of(rows: &impl Rows, delivery: &Delivery) -> Result<Option<Sealed>, St
     octets.map(Some).ok_or_else(|| missing(format!("octets of delivery {}", delivery.id)))
 }
 
-/// The case that a key leads to.
-pub(super) fn case(rows: &impl Rows, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
-    let needs = Needs { case: vec![key.clone()], ..Needs::default() };
+/// The case that a key leads to in a realm.
+pub(super) fn case(
+    rows: &impl Rows,
+    realm: Realm,
+    key: &CorrelationKey,
+) -> Result<Option<Versioned<Case>>, StoreError> {
+    let needs = Needs { realm, case: vec![key.clone()], ..Needs::default() };
     load(rows, &needs).map(|view| view.case)
 }
 

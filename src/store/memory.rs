@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, StoredMessage,
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Realm, StoredMessage,
     Timestamp,
 };
 
@@ -218,12 +218,12 @@ impl Store for MemoryStore {
         Ok(listing)
     }
 
-    fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
-        lookup::case(&self.lock().rows, key)
+    fn case(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
+        lookup::case(&self.lock().rows, realm, key)
     }
 
-    fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
-        self.lock().rows.named(text, limit)
+    fn named_cases(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        self.lock().rows.named(realm, text, limit)
     }
 
     fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {

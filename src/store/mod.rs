@@ -36,11 +36,15 @@ pub use report::{
     DueDelivery, Health, Listing, MessageFilter, Opened, Queue, Stats,
 };
 pub use sqlite::{SqliteStore, StoreOptions};
-pub use view::{Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Versioned, View};
+pub use view::{
+    Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Reference, Versioned, View,
+};
 
 use std::collections::BTreeMap;
 
-use crate::model::{Case, CaseId, CaseSummary, Delivery, MessageKey, PartyKey, StoredMessage, Timestamp};
+use crate::model::{
+    Case, CaseId, CaseSummary, Delivery, MessageKey, PartyKey, Realm, StoredMessage, Timestamp,
+};
 
 /// A home for the gateway's records. One behaviour, whatever is behind it.
 ///
@@ -99,17 +103,17 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError>;
 
-    /// The case that a key leads to.
+    /// The case that a key leads to in a realm.
     ///
     /// # Errors
     /// When the store cannot be read or the record is damaged.
-    fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError>;
+    fn case(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError>;
 
-    /// Cases that a text leads to, as a [`CorrelationKey`] of any kind and party, newest first.
+    /// Cases of a realm that a text leads to, as a [`CorrelationKey`] of any kind and party, newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
+    fn named_cases(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
 
     /// Shows every case that was opened in a span of time, and by this submitter if one is given, to `visit`. They are
     /// read a few at a time; damaged ones are left out.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{Case, Delivery, DigestReference, Sealed, StoredMessage};
+use crate::model::{Case, Delivery, DigestReference, Realm, Sealed, StoredMessage};
 
 use super::{CorrelationKey, Damage, StoreError};
 
@@ -96,8 +96,8 @@ impl Encoded {
 }
 
 /// Checksum of a correlation: of the key and of where it leads.
-pub(super) fn correlation_sum(key: &CorrelationKey, case: &str) -> u32 {
-    let (kind, party, text) = key.columns();
+pub(super) fn correlation_sum(realm: Realm, key: &CorrelationKey, case: &str) -> u32 {
+    let (kind, party, text) = key.columns(realm);
     correlation_sum_of([kind, party, text, case])
 }
 

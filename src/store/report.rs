@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     Application, ApplicationState, Case, CaseId, CaseState, CaseSummary, Delivery, DeliveryId, DeliveryState,
-    Digest, PartyKey, StoredMessage, TimelineEntry, Timestamp,
+    Digest, PartyKey, Realm, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::Damage;
 
-/// Which cases to list, newest first. The default lists all.
+/// Which cases to list, newest first. The default lists all of production.
 #[derive(Clone, Debug, Default)]
 pub struct CaseFilter {
+    /// Of this realm.
+    pub realm: Realm,
     /// In this state.
     pub state: Option<CaseState>,
     /// Lodged by this party.
@@ -48,7 +50,8 @@ pub struct DeliveryFilter {
 
 impl CaseFilter {
     pub(super) fn takes(&self, case: &Case) -> bool {
-        self.state.is_none_or(|state| case.state == state)
+        self.realm == case.realm
+            && self.state.is_none_or(|state| case.state == state)
             && self.submitter.as_ref().is_none_or(|party| case.submitter.as_ref() == Some(party))
             && self.agency.as_ref().is_none_or(|party| {
                 case.applications
@@ -80,6 +83,7 @@ pub(super) fn summary(case: &Case) -> CaseSummary {
     let decided = |a: &&Application| matches!(a.state, ApplicationState::Decided(_));
     CaseSummary {
         id: case.id.clone(),
+        realm: case.realm,
         declaration: case.declaration.clone(),
         submitter: case.submitter.clone(),
         state: case.state,
@@ -118,6 +122,8 @@ pub struct DueDelivery {
 /// Which cases to go through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
+    /// Of this realm.
+    pub realm: Realm,
     /// From this instant on.
     pub from: Timestamp,
     /// Before this one.
@@ -129,7 +135,7 @@ pub struct Opened {
 impl Opened {
     pub(super) fn takes(&self, case: &Case) -> bool {
         let by = self.submitter.as_ref().is_none_or(|submitter| case.submitter.as_ref() == Some(submitter));
-        by && (self.from..self.until).contains(&case.opened_at)
+        by && case.realm == self.realm && (self.from..self.until).contains(&case.opened_at)
     }
 }
 

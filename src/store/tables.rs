@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, Sealed,
+    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, Realm, Sealed,
     StoredMessage, TimelineEntry, Timestamp,
 };
 
@@ -75,7 +75,7 @@ impl Tables {
             }
             for key in &case.write.correlations {
                 let moves = key.moves();
-                if let Some(owner) = self.owner(key)
+                if let Some(owner) = self.owner(case.write.case.realm, key)
                     && !moves
                     && owner != *id
                 {
@@ -184,8 +184,8 @@ impl Tables {
         Ok(())
     }
 
-    fn owner(&self, key: &CorrelationKey) -> Option<CaseId> {
-        let (kind, party, text) = key.columns();
+    fn owner(&self, realm: Realm, key: &CorrelationKey) -> Option<CaseId> {
+        let (kind, party, text) = key.columns(realm);
         let id = match key {
             CorrelationKey::Case(id) => Some(id.as_str()).filter(|id| self.cases.contains_key(*id)),
             _ => self.correlations.get(&[kind, party, text].map(str::to_owned)).map(String::as_str),
@@ -244,8 +244,8 @@ impl Rows for Tables {
         Ok(Some(Octets { content_type: record.content_type, body }))
     }
 
-    fn correlated(&self, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {
-        Ok(self.owner(key))
+    fn correlated(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {
+        Ok(self.owner(realm, key))
     }
 
     fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError> {
@@ -268,12 +268,15 @@ impl Rows for Tables {
         .transpose()
     }
 
-    fn named(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+    fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
         let named =
             self.correlations.iter().filter(|([_, _, key], _)| key == text).map(|(_, id)| id.as_str());
         let ids: BTreeSet<&str> = named.chain([text]).collect();
-        let mut rows: Vec<_> =
-            ids.into_iter().filter_map(|id| Some((self.cases.get(id)?.number, id))).collect();
+        let found = ids.into_iter().filter_map(|id| Some((id, self.cases.get(id)?)));
+        // A damaged record is told by whoever asks for it.
+        let of_realm =
+            found.filter(|(id, row)| row.record.decode::<Case>(id).is_ok_and(|case| case.realm == realm));
+        let mut rows: Vec<_> = of_realm.map(|(id, row)| (row.number, id)).collect();
         rows.sort_unstable_by(|a, b| b.cmp(a));
         Ok(rows.into_iter().filter_map(|(_, id)| CaseId::new(id).ok()).take(limit).collect())
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Sealed, Statistics,
-    StoredMessage, TimelineEntry,
+    Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Realm, Sealed,
+    Statistics, StoredMessage, TimelineEntry,
 };
 
 use super::Opened;
@@ -16,6 +16,10 @@ use super::Opened;
 /// What an event needs to be decided. The default needs nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
+    /// Where keys of cases and the text in [`Needs::named`] are looked up.
+    pub realm: Realm,
+    /// The message that the event refers to: it may be one of the other realm.
+    pub refers_to: Option<Reference>,
     /// The message with this key and the answer it got.
     pub message: Option<MessageKey>,
     /// Keys of the case, tried in order: the first that leads to a case gives [`View::case`].
@@ -42,7 +46,18 @@ pub struct Needs {
     pub statistics: Option<(Opened, Statistics)>,
 }
 
-/// A key that leads to a case.
+/// A message that an event refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Who refers to it: it was sent by this party, or by us.
+    pub by: PartyKey,
+    /// Its MessageId.
+    pub message_id: MessageId,
+    /// The event is one of practice when this message was: keys are then looked up there.
+    pub leads: bool,
+}
+
+/// A key that leads to a case, within a realm.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CorrelationKey {
     /// The case itself.
@@ -88,27 +103,42 @@ impl CorrelationKey {
         }
     }
 
-    /// Its kind, the party that scopes it, and its text: how homes keep it.
-    pub(super) fn columns(&self) -> (&'static str, &str, &str) {
+    /// Its kind, the party that scopes it, and its text: how homes keep it. Each realm has kinds of its own, so that
+    /// no look-up of one can find anything of the other.
+    pub(super) fn columns(&self, realm: Realm) -> (&'static str, &str, &str) {
+        let (kind, party, text) = self.parts();
+        match realm {
+            Realm::Production => (kind[0], party, text),
+            Realm::Practice => (kind[1], party, text),
+        }
+    }
+
+    fn parts(&self) -> ([&'static str; 2], &str, &str) {
         match self {
-            Self::Case(id) => ("case", "", id.as_str()),
-            Self::Declaration(number) => ("declaration", "", number),
-            Self::Application(number) => ("application", "", number),
-            Self::Sent(message_id) => ("sent", "", message_id.as_str()),
-            Self::Conversation(party, id) => ("conversation", party.as_str(), id.as_str()),
-            Self::Result(party, number) => ("result", party.as_str(), number),
-            Self::Received(key) => ("received", key.sender.as_str(), key.message_id.as_str()),
-            Self::Acceptance(party, number) => ("acceptance", party.as_str(), number),
-            Self::Approval(party, number) => ("approval", party.as_str(), number),
-            Self::Cargo(party, number) => ("cargo", party.as_str(), number),
-            Self::Bill(party, number) => ("bill", party.as_str(), number),
+            Self::Case(id) => (["case", "practice.case"], "", id.as_str()),
+            Self::Declaration(number) => (["declaration", "practice.declaration"], "", number),
+            Self::Application(number) => (["application", "practice.application"], "", number),
+            Self::Sent(message_id) => (["sent", "practice.sent"], "", message_id.as_str()),
+            Self::Conversation(party, id) => {
+                (["conversation", "practice.conversation"], party.as_str(), id.as_str())
+            }
+            Self::Result(party, number) => (["result", "practice.result"], party.as_str(), number),
+            Self::Received(key) => {
+                (["received", "practice.received"], key.sender.as_str(), key.message_id.as_str())
+            }
+            Self::Acceptance(party, number) => {
+                (["acceptance", "practice.acceptance"], party.as_str(), number)
+            }
+            Self::Approval(party, number) => (["approval", "practice.approval"], party.as_str(), number),
+            Self::Cargo(party, number) => (["cargo", "practice.cargo"], party.as_str(), number),
+            Self::Bill(party, number) => (["bill", "practice.bill"], party.as_str(), number),
         }
     }
 }
 
 impl fmt::Display for CorrelationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, party, text) = self.columns();
+        let (kind, party, text) = self.columns(Realm::Production);
         f.write_str(&shown(kind, party, text))
     }
 }
@@ -135,6 +165,11 @@ pub enum DeliveryLocator {
 /// What [`Needs`] asked for, as far as it exists.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// The realm that the event belongs to: that of the case or delivery that it is about by name, else the one that
+    /// keys were looked up in.
+    pub realm: Realm,
+    /// The event refers to a message of the other realm.
+    pub strays: bool,
     /// The message.
     pub message: Option<KnownMessage>,
     /// The case.

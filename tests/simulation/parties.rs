@@ -216,6 +216,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         end: None,
         endpoint: Some(format!("https://{}.example/ebms", with.name()).into()),
         hosted: false,
+        practice: false,
         actions: with.bindings().into_iter().map(binding).collect(),
         sync_reply_mode: terms.sync_reply_mode,
         reliability: Reliability {
@@ -260,6 +261,7 @@ fn party(who: Who) -> Party {
         business_number: (kind == PartyKind::Declarant).then(|| "1234500001".into()),
         tls_certificates: vec![certificate(who)],
         signing_certificates: vec![certificate(who)],
+        plays: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::codec::xml::Element;
 use crate::model::{
     ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
     DeclarationLine, Document, DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome,
-    ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument, ResultItem, StatusReport,
+    Realm, ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument, ResultItem, StatusReport,
     StatusReportRow, SystemNotice,
 };
 
@@ -222,7 +222,9 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
             text: text(event, "Text")?,
         })
     };
+    let is_test = text_at(root, "FunctionCode").is_some_and(|function| *function == *Realm::TEST);
     Ok(StatusReport {
+        realm: if is_test { Realm::Practice } else { Realm::Production },
         number: text(root, "ID")?,
         issued_at: needed(root, "IssueDateTime")?,
         declaration: text_at(root, "Declaration/ID"),

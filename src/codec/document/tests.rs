@@ -6,8 +6,8 @@ use super::*;
 use crate::codec::catalogue::Catalogue;
 use crate::model::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
-    NotApplicable, NoticeDocument, NoticeKind, Outcome, ReportedDeadline, ReportedEvent, RequirementRow,
-    ResultDocument, ResultItem, StatusReport, StatusReportRow, Timestamp,
+    NotApplicable, NoticeDocument, NoticeKind, Outcome, Realm, ReportedDeadline, ReportedEvent,
+    RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow, Timestamp,
 };
 
 fn read(code: &str, document: &str) -> Result<Document, Vec<String>> {
@@ -40,6 +40,7 @@ fn report() -> StatusReport {
     };
     StatusReport {
         number: "1234509000017X-1-1-all-collected".into(),
+        realm: Realm::Production,
         issued_at: noon(),
         declaration: Some("1234509000017X".into()),
         case: "case-1".into(),
@@ -110,7 +111,8 @@ fn status_reports_read_back() {
         timeline: vec![event],
         ..lodged.clone()
     };
-    for report in [report(), lodged, reminder, overdue, status] {
+    let practice = StatusReport { realm: Realm::Practice, ..report() };
+    for report in [report(), lodged, reminder, overdue, status, practice] {
         check(&write_status_report(&report), "GOVCBRXS2", Document::StatusReport(report));
     }
 }

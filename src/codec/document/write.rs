@@ -13,14 +13,15 @@ use crate::codec::schema::DocumentType;
 use crate::codec::xml::XmlWriter;
 use crate::model::{
     ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationChange, DeclarationLine,
-    DocumentCode, Finding, HsCode, NoticeDocument, NoticeKind, ResultDocument, StatusReport, SystemNotice,
-    Timestamp,
+    DocumentCode, Finding, HsCode, NoticeDocument, NoticeKind, Realm, ResultDocument, StatusReport,
+    SystemNotice, Timestamp,
 };
 
 /// XS2, from the gateway to broker and customs.
 #[must_use]
 pub fn write_status_report(report: &StatusReport) -> String {
     DocumentWriter::write("GOVCBRXS2", |out| {
+        out.optional("FunctionCode", report.realm.is_practice().then_some(Realm::TEST));
         out.leaf("ID", &report.number);
         out.leaf("IssueDateTime", report.issued_at);
         if let Some(declaration) = &report.declaration {

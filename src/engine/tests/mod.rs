@@ -13,6 +13,7 @@ mod histories;
 mod mailbox;
 mod officer;
 mod operators;
+mod practice;
 mod prompt;
 mod queries;
 mod refusals;

@@ -166,10 +166,10 @@ fn a_case_is_found_by_any_key_from_the_commit_that_learns_it_on() {
     keys.extend(case.applications.iter().filter_map(|a| a.number.as_ref()).map(ToString::to_string));
     keys.extend(world.deliveries().iter().map(|delivery| delivery.message_id.to_string()));
     for key in keys {
-        let named = world.store.named_cases(&key, 9).expect("the store reads");
+        let named = world.store.named_cases(Realm::Production, &key, 9).expect("the store reads");
         assert_eq!(named.as_slice(), std::slice::from_ref(&case.id), "{key}");
     }
-    assert_eq!(world.store.named_cases("OTHER", 9).expect("the store reads"), []);
+    assert_eq!(world.store.named_cases(Realm::Production, "OTHER", 9).expect("the store reads"), []);
     // A bill on another declaration leads to that one from now on.
     let second = lodging(&world, BROKER, "second", "1234509000018X", &[]);
     let Document::Declaration(mut declared) = declaration("1234509000018X") else { panic!("it is one") };
@@ -180,7 +180,7 @@ fn a_case_is_found_by_any_key_from_the_commit_that_learns_it_on() {
     };
     world.post(&second.read_as(vec![part]));
     let newest = world.case_of("1234509000018X").id;
-    assert_eq!(world.store.named_cases("MASTER-1", 9).expect("the store reads"), [newest]);
+    assert_eq!(world.store.named_cases(Realm::Production, "MASTER-1", 9).expect("the store reads"), [newest]);
     world.check_laws();
 }
 
@@ -198,6 +198,7 @@ fn statistics_count_what_the_cases_say() {
     let of = |by: Vec<Dimension>, submitter: Option<&str>| {
         let mut statistics = Statistics::new(by, jiff::tz::TimeZone::fixed(jiff::tz::offset(9)));
         let opened = Opened {
+            realm: Realm::Production,
             from: Timestamp::EPOCH,
             until: world.now.plus(Duration::from_secs(1)),
             submitter: submitter.map(party),

@@ -303,7 +303,7 @@ impl World {
 
     pub(super) fn case_of(&self, number: &str) -> Case {
         let key = CorrelationKey::Declaration(number.into());
-        self.store.case(&key).expect("the store reads").expect("the case exists").value
+        self.store.case(Realm::Production, &key).expect("the store reads").expect("the case exists").value
     }
 
     pub(super) fn cases(&self) -> usize {
@@ -471,6 +471,7 @@ fn trader(key: &str, name: &str, business_number: &str) -> Party {
         business_number: Some(business_number.into()),
         tls_certificates: Vec::new(),
         signing_certificates: Vec::new(),
+        plays: None,
     }
 }
 
@@ -534,6 +535,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         end: None,
         endpoint: Some("https://partner.example/ebms".into()),
         hosted: false,
+        practice: false,
         actions: bind(Direction::Send).chain(bind(Direction::Receive)).collect(),
         sync_reply_mode,
         reliability: Reliability {

@@ -23,10 +23,11 @@ pub(super) fn message(record: &StoredMessage) -> [Value; 6] {
     ]
 }
 
-/// `id, state, submitter, opened_at, due`.
-pub(super) fn case(record: &Case) -> [Value; 5] {
+/// `id, realm, state, submitter, opened_at, due`.
+pub(super) fn case(record: &Case) -> [Value; 6] {
     [
         text(record.id.as_str()),
+        text(record.realm.as_str()),
         text(record.state.as_str()),
         record.submitter.as_ref().map_or(Value::Null, |party| text(party.as_str())),
         Value::Integer(record.opened_at.as_millis()),

@@ -7,7 +7,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 
-use crate::model::{CaseId, DeliveryId};
+use crate::model::{CaseId, DeliveryId, Realm};
 
 use super::super::audit::Link;
 use super::super::payload::Blob;
@@ -124,14 +124,14 @@ fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusa
     let number: Option<i64> = match case.write.based_on {
         None => query(
             connection,
-            "INSERT INTO cases (id, state, submitter, opened_at, due, version, form, checksum, record) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
+            "INSERT INTO cases (id, realm, state, submitter, opened_at, due, version, form, checksum, record) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
             params_from_iter(columns),
         ),
         Some(version) => query(
             connection,
-            "UPDATE cases SET state = ?2, submitter = ?3, opened_at = ?4, due = ?5, version = ?6, form = ?7, \
-             checksum = ?8, record = ?9 WHERE id = ?1 AND version = ?10 RETURNING number",
+            "UPDATE cases SET realm = ?2, state = ?3, submitter = ?4, opened_at = ?5, due = ?6, version = ?7, \
+             form = ?8, checksum = ?9, record = ?10 WHERE id = ?1 AND version = ?11 RETURNING number",
             params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
         ),
     }?;
@@ -139,17 +139,23 @@ fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusa
         let found = version(connection, "SELECT version FROM cases WHERE id = ?", id.as_str())?;
         return Err(Refusal::Batch(CommitError::Conflict(Conflict::Case { id: id.clone(), found })));
     }
-    case.write.correlations.iter().try_for_each(|key| write_correlation(connection, key, id))
+    let realm = case.write.case.realm;
+    case.write.correlations.iter().try_for_each(|key| write_correlation(connection, realm, key, id))
 }
 
-fn write_correlation(connection: &Connection, key: &CorrelationKey, id: &CaseId) -> Result<(), Refusal> {
-    let (kind, party, text) = key.columns();
+fn write_correlation(
+    connection: &Connection,
+    realm: Realm,
+    key: &CorrelationKey,
+    id: &CaseId,
+) -> Result<(), Refusal> {
+    let (kind, party, text) = key.columns(realm);
     let written = run_with(
         connection,
         "INSERT INTO correlation (kind, party, text, case_id, checksum) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (kind, party, text) DO UPDATE SET case_id = excluded.case_id, \
          checksum = excluded.checksum WHERE ?6 OR case_id = excluded.case_id",
-        params![kind, party, text, id.as_str(), correlation_sum(key, id.as_str()), key.moves()],
+        params![kind, party, text, id.as_str(), correlation_sum(realm, key, id.as_str()), key.moves()],
     )?;
     if written > 0 {
         return Ok(());

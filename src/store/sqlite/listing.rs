@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, Realm, StoredMessage, Timestamp,
 };
 
 use super::super::audit::Link;
@@ -67,13 +67,16 @@ pub(super) fn scheduled_cases(reading: &Reading<'_>, limit: usize) -> Result<Vec
 
 pub(super) fn named_cases(
     reading: &Reading<'_>,
+    realm: Realm,
     text: &str,
     limit: usize,
 ) -> Result<Vec<CaseId>, StoreError> {
-    let sql = "SELECT id FROM cases WHERE id = ?1 OR id IN (SELECT case_id FROM correlation WHERE text = ?1) \
+    let sql = "SELECT id FROM cases WHERE realm = ?3 \
+               AND (id = ?1 OR id IN (SELECT case_id FROM correlation WHERE text = ?1)) \
                ORDER BY number DESC LIMIT ?2";
     let read = |row: &Row<'_>| CaseId::new(read_text(row, 0)).ok();
-    Ok(reading.all(sql, params![text, limit_of(limit)], read)?.into_iter().flatten().collect())
+    let values = params![text, limit_of(limit), realm.as_str()];
+    Ok(reading.all(sql, values, read)?.into_iter().flatten().collect())
 }
 
 /// The cases of a span, after this instant and number; gives where the next look goes on, when there is more.
@@ -85,11 +88,12 @@ pub(super) fn some_cases(
 ) -> Result<Option<(i64, i64)>, StoreError> {
     let sql = "SELECT version, form, checksum, record, id, opened_at, number FROM cases \
                WHERE (opened_at, number) > (?1, ?2) AND opened_at < ?3 AND (?4 IS NULL OR submitter = ?4) \
-               ORDER BY opened_at, number LIMIT ?5";
+               AND realm = ?6 ORDER BY opened_at, number LIMIT ?5";
     let read =
         |row: &Row<'_>| (read_encoded(row, 0), read_text(row, 4), read_number(row, 5), read_number(row, 6));
     let submitter = opened.submitter.as_ref().map(PartyKey::as_str);
-    let values = params![from, after, opened.until.as_millis(), submitter, limit_of(CHUNK)];
+    let values =
+        params![from, after, opened.until.as_millis(), submitter, limit_of(CHUNK), opened.realm.as_str()];
     let rows = reading.all(sql, values, read)?;
     let cases = rows.iter().filter_map(|(record, id, ..)| record.decode::<Case>(id).ok());
     cases.filter(|case| opened.takes(case)).for_each(visit);
@@ -132,10 +136,18 @@ pub(super) fn cases(
     limit: usize,
 ) -> Result<Listing<CaseSummary>, StoreError> {
     let mut query = Query::new("SELECT version, form, checksum, record, id FROM cases");
+    query.equal("realm", Some(filter.realm.as_str()));
     query.equal("state", filter.state.map(|state| state.as_str()));
     query.equal("submitter", filter.submitter.as_ref().map(PartyKey::as_str));
     // An application has its conversation with its agency, which leads to its case.
-    let of_agency = "id IN (SELECT case_id FROM correlation WHERE kind = 'conversation' AND party = ?)";
+    let of_agency = match filter.realm {
+        Realm::Production => {
+            "id IN (SELECT case_id FROM correlation WHERE kind = 'conversation' AND party = ?)"
+        }
+        Realm::Practice => {
+            "id IN (SELECT case_id FROM correlation WHERE kind = 'practice.conversation' AND party = ?)"
+        }
+    };
     query.condition(of_agency, filter.agency.as_ref().map(PartyKey::as_str));
     let listing: Listing<Case> = query.records(reading, "number DESC", limit, |row| read_text(row, 4))?;
     Ok(Listing { items: listing.items.iter().map(summary).collect(), damaged: listing.damaged })

@@ -29,7 +29,7 @@ use rusqlite::config::DbConfig;
 use serde::Deserialize;
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageKey, PartyKey, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageKey, PartyKey, Realm, StoredMessage, Timestamp,
 };
 
 use super::lookup::{self, Rows};
@@ -301,13 +301,13 @@ impl Store for SqliteStore {
         self.readers.read(|reading| listing::cases(reading, filter, limit))
     }
 
-    fn case(&self, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
-        let case = self.readers.read(|reading| lookup::case(reading, key));
+    fn case(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {
+        let case = self.readers.read(|reading| lookup::case(reading, realm, key));
         self.notice(case, None)
     }
 
-    fn named_cases(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
-        self.readers.read(|reading| listing::named_cases(reading, text, limit))
+    fn named_cases(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        self.readers.read(|reading| listing::named_cases(reading, realm, text, limit))
     }
 
     fn each_case(&self, opened: &Opened, visit: &mut dyn FnMut(Case)) -> Result<(), StoreError> {

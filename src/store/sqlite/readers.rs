@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
-use crate::model::{Case, CaseId, Delivery, DeliveryId, MessageKey, Sealed, StoredMessage, TimelineEntry};
+use crate::model::{
+    Case, CaseId, Delivery, DeliveryId, MessageKey, Realm, Sealed, StoredMessage, TimelineEntry,
+};
 
 use super::super::lookup::Rows;
 use super::super::payload::{PayloadFiles, verified};
@@ -148,17 +150,17 @@ impl Rows for Reading<'_> {
         Ok(Some(Octets { content_type: record.content_type, body }))
     }
 
-    fn correlated(&self, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {
+    fn correlated(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {
         if let CorrelationKey::Case(id) = key {
             let found = self.one("SELECT 1 FROM cases WHERE id = ?", [id.as_str()], |_| ())?;
             return Ok(found.map(|()| id.clone()));
         }
         let sql = "SELECT case_id, checksum FROM correlation WHERE kind = ? AND party = ? AND text = ?";
-        let (kind, party, text) = key.columns();
+        let (kind, party, text) = key.columns(realm);
         let found = self.one(sql, [kind, party, text], |row| (read_text(row, 0), read_number(row, 1)))?;
         let Some((case, checksum)) = found else { return Ok(None) };
         match CaseId::new(case.as_str()) {
-            Ok(id) if checksum == Some(correlation_sum(key, &case).into()) => Ok(Some(id)),
+            Ok(id) if checksum == Some(correlation_sum(realm, key, &case).into()) => Ok(Some(id)),
             _ => {
                 let detail = "where it leads has a wrong checksum".to_owned();
                 Err(StoreError::Damaged(Damage { what: format!("correlation {key}"), detail }))
@@ -192,8 +194,8 @@ impl Rows for Reading<'_> {
             .transpose()
     }
 
-    fn named(&self, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
-        listing::named_cases(self, text, limit)
+    fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {
+        listing::named_cases(self, realm, text, limit)
     }
 
     fn timeline(&self, case: &CaseId, limit: usize) -> Result<Vec<TimelineEntry>, StoreError> {

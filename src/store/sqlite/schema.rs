@@ -23,7 +23,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -159,8 +159,8 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 }
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
-/// filled when a case is written next.
-const UPGRADES: [(u32, &str); 2] = [
+/// filled when a case is written next. Before format 4 everything was production.
+const UPGRADES: [(u32, &str); 3] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -169,6 +169,11 @@ const UPGRADES: [(u32, &str); 2] = [
     (
         2,
         "CREATE INDEX cases_opened ON cases (opened_at, number); CREATE INDEX correlation_text ON correlation (text);",
+    ),
+    (
+        3,
+        "ALTER TABLE cases ADD COLUMN realm TEXT NOT NULL DEFAULT 'production'; \
+         CREATE INDEX cases_practice ON cases (number) WHERE realm = 'practice';",
     ),
 ];
 
@@ -224,8 +229,10 @@ CREATE TABLE cases (
     form INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     record TEXT NOT NULL,
-    due INTEGER
+    due INTEGER,
+    realm TEXT NOT NULL DEFAULT 'production'
 ) STRICT;
+CREATE INDEX cases_practice ON cases (number) WHERE realm = 'practice';
 CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;
 CREATE INDEX cases_opened ON cases (opened_at, number);
 CREATE INDEX cases_state ON cases (state, number);

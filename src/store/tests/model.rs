@@ -9,7 +9,7 @@ use super::sample::{
 };
 use super::suite::everything;
 use super::{TestDisk, commit, directory, options};
-use crate::model::{CaseId, DeliveryState};
+use crate::model::{CaseId, DeliveryState, Realm};
 use crate::store::{
     Batch, CaseWrite, CommitError, Conflict, CorrelationKey, DeliveryWrite, MemoryStore, SqliteStore, Store,
 };
@@ -186,12 +186,14 @@ impl Model {
     /// Compares what a home knows with it.
     fn check(&self, store: &dyn Store) {
         for number in 0..8 {
-            let found = store.case(&key(number)).expect("readable").map(|case| case.value.id);
+            let found =
+                store.case(Realm::Production, &key(number)).expect("readable").map(|case| case.value.id);
             let expected: Option<CaseId> = self.keys.get(&number).map(|number| case_id(*number));
             assert_eq!(found, expected, "{}", key(number));
         }
         for number in 0..4 {
-            let found = store.case(&CorrelationKey::Case(case_id(number))).expect("readable");
+            let found =
+                store.case(Realm::Production, &CorrelationKey::Case(case_id(number))).expect("readable");
             assert_eq!(found.map(|case| case.version), self.cases.get(&number).copied());
         }
         let law = store.conservation().expect("readable");

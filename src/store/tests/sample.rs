@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::model::{
     Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryPurpose,
     DeliveryState, Digest, DigestMethod, DigestReference, MessageData, MessageHeader, MessageId, MessageKey,
-    Part, PartSource, PartyId, PartyKey, PartyRef, Sealed, Service, StoredMessage, TimelineEntry, Timestamp,
-    Transform,
+    Part, PartSource, PartyId, PartyKey, PartyRef, Realm, Sealed, Service, StoredMessage, TimelineEntry,
+    Timestamp, Transform,
 };
 use crate::store::NewMessage;
 
@@ -76,6 +76,7 @@ pub(in crate::store) fn stored(sender: &str, number: u32) -> StoredMessage {
         case: None,
         content_type: "multipart/related; boundary=b".into(),
         reason: String::new(),
+        realm: Realm::Production,
         key,
     }
 }
@@ -103,6 +104,7 @@ pub(in crate::store) fn sealed(body: impl Into<Bytes>) -> Sealed {
 pub(in crate::store) fn case(number: u32) -> Case {
     Case {
         id: case_id(number),
+        realm: Realm::Production,
         declaration: Some(format!("declaration-{number}").into()),
         submitter: Some(party("broker")),
         opened_by: message_key("broker", number),
@@ -132,6 +134,7 @@ pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
     let content_id = ContentId::new("document").expect("a Content-ID");
     Delivery {
         id: delivery_id(number),
+        realm: Realm::Production,
         case: None,
         purpose: DeliveryPurpose::Application { index: 0 },
         destination: party(destination),

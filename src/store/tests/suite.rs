@@ -1,9 +1,11 @@
 //! What every home must do. Each scenario has its own parties and numbers, so that all can run on one store.
 
-use crate::model::{DeliveryState, PartyKey, TimelineEntry, Timestamp};
+use crate::model::{
+    AgencyCode, Application, DeliveryState, DocumentCode, PartyKey, Realm, TimelineEntry, Timestamp,
+};
 use crate::store::{
     Acknowledged, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict, CorrelationKey,
-    DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Opened, Store,
+    DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Opened, Reference, Store,
 };
 
 use super::commit;
@@ -23,6 +25,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     what_is_due_comes_in_order_and_leaves_when_it_ends(store);
     cases_that_are_scheduled_come_in_order(store);
     cases_are_named_by_any_key_and_gone_through_by_time(store);
+    what_is_practice_is_found_in_practice_alone(store);
     large_octets_are_kept_like_small_ones(store);
     operators_find_everything(store);
     everything_is_accounted_for(store);
@@ -95,6 +98,7 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
             wanted: Some(locator),
             named: Some("declaration-100".into()),
             statistics: None,
+            ..Needs::default()
         };
         let view = store.load(&needs).expect("readable");
         let message = view.message.expect("the message");
@@ -147,7 +151,8 @@ fn a_case_is_written_only_over_the_version_that_was_read(store: &dyn Store) {
     assert_eq!(write(9, None), conflict(Some(1)));
     assert_eq!(write(2, Some(1)), Ok(()));
     assert_eq!(write(9, Some(1)), conflict(Some(2)));
-    let found = store.case(&CorrelationKey::Case(case_id(300))).expect("readable").expect("there");
+    let found =
+        store.case(Realm::Production, &CorrelationKey::Case(case_id(300))).expect("readable").expect("there");
     assert_eq!((found.value.round, found.version), (2, 2));
 }
 
@@ -168,7 +173,10 @@ fn correlations_lead_to_one_case(store: &dyn Store) {
         assert_eq!(view.found_by.as_ref(), Some(key));
     }
     let other = CorrelationKey::Result(party("other"), "R400".into());
-    assert!(store.case(&other).expect("readable").is_none(), "a result number belongs to its agency");
+    assert!(
+        store.case(Realm::Production, &other).expect("readable").is_none(),
+        "a result number belongs to its agency"
+    );
 
     for key in keys.iter().take(5) {
         let conflict = Conflict::Correlation { key: key.clone(), owner: case_id(400) };
@@ -326,7 +334,7 @@ fn cases_are_named_by_any_key_and_gone_through_by_time(store: &dyn Store) {
         }
         assert_eq!(commit(store, made), Ok(()));
     }
-    let named = |text: &str, limit| store.named_cases(text, limit).expect("readable");
+    let named = |text: &str, limit| store.named_cases(Realm::Production, text, limit).expect("readable");
     assert_eq!(named("BILL-760", 9), [762, 761].map(case_id), "a bill leads to the case that it named last");
     assert_eq!(named("BILL-760", 1), [case_id(762)]);
     assert_eq!(named("N760", 9), [case_id(760)]);
@@ -334,7 +342,12 @@ fn cases_are_named_by_any_key_and_gone_through_by_time(store: &dyn Store) {
     assert_eq!(named("N76", 9), []);
     let through = |from: u32, until: u32, submitter: Option<&str>| {
         let at = |number| at(1_000_000 + u64::from(number));
-        let opened = Opened { from: at(from), until: at(until), submitter: submitter.map(party) };
+        let opened = Opened {
+            realm: Realm::Production,
+            from: at(from),
+            until: at(until),
+            submitter: submitter.map(party),
+        };
         let mut found = Vec::new();
         store.each_case(&opened, &mut |case| found.push(case.id)).expect("readable");
         found.sort_unstable();
@@ -344,6 +357,84 @@ fn cases_are_named_by_any_key_and_gone_through_by_time(store: &dyn Store) {
     assert_eq!(through(761, 762, None), [case_id(761)], "the end is not in it");
     assert_eq!(through(760, 763, Some("goer")), [760, 762].map(case_id));
     assert_eq!(through(763, 999, None), []);
+}
+
+fn what_is_practice_is_found_in_practice_alone(store: &dyn Store) {
+    let keys = |number: u32| {
+        vec![
+            CorrelationKey::Declaration("780".into()),
+            CorrelationKey::Application("A780".into()),
+            CorrelationKey::Conversation(party("kfda-780"), case(780).conversation_id),
+            CorrelationKey::Sent(message_id(format!("sent-{number}"))),
+            CorrelationKey::Received(message_key("realms", number)),
+        ]
+    };
+    let realms = [(Realm::Production, 780), (Realm::Practice, 781)];
+    for (realm, number) in realms {
+        let mut made = opens(number, keys(number));
+        if let Some(write) = &mut made.case {
+            write.case.realm = realm;
+            write.case.opened_at = at(2_000_000);
+            write.case.submitter = Some(party("realms"));
+            let code = || DocumentCode::new("GOVCBRX01").expect("a code");
+            let agency = AgencyCode::new("KFDA").expect("an agency");
+            let application = Application::new(agency, party("kfda-780"), code(), code());
+            write.case.applications = vec![Application { number: Some("A780".into()), ..application }];
+        }
+        let mut owed = delivery(number, "realms");
+        (owed.realm, owed.case) = (realm, Some(case_id(number)));
+        made.deliveries = makes(owed).deliveries;
+        assert_eq!(commit(store, made), Ok(()), "the same numbers in {realm}");
+    }
+    for (realm, number) in realms {
+        let own = [case_id(number)];
+        for key in keys(number) {
+            let found = store.case(realm, &key).expect("readable").expect("there");
+            assert_eq!((found.value.id, found.value.realm), (case_id(number), realm), "{key}");
+            let view = store.load(&Needs { realm, case: vec![key.clone()], ..Needs::default() });
+            assert_eq!(view.expect("readable").taken.get(&key), Some(&case_id(number)), "{key}");
+        }
+        assert_eq!(store.named_cases(realm, "780", 9).expect("readable"), own);
+        assert_eq!(store.named_cases(realm.other(), case_id(number).as_str(), 9).expect("readable"), []);
+        let agency = Some(party("kfda-780"));
+        let filter = CaseFilter { realm, agency, ..CaseFilter::default() };
+        let listed = store.cases(&filter, 9).expect("readable").items;
+        assert_eq!(listed.into_iter().map(|case| case.id).collect::<Vec<_>>(), own);
+        let opened = Opened { realm, from: at(2_000_000), until: at(2_000_001), submitter: None };
+        let mut through = Vec::new();
+        store.each_case(&opened, &mut |case| through.push(case.id)).expect("readable");
+        assert_eq!(through, own);
+
+        // What is named is what it is, whatever realm was asked in.
+        let by_name = store.load(&Needs { case_of_delivery: true, ..by_id(number) }).expect("readable");
+        assert_eq!((by_name.realm, by_name.case.map(|case| case.value.id)), (realm, Some(case_id(number))));
+        let conflict = Conflict::Correlation { key: keys(number)[0].clone(), owner: case_id(number) };
+        let mut taken = opens(782, vec![keys(number)[0].clone()]);
+        if let Some(write) = &mut taken.case {
+            write.case.realm = realm;
+        }
+        assert_eq!(commit(store, taken), Err(CommitError::Conflict(conflict)), "within {realm}");
+    }
+    let refers = |realm, text: &str, leads| {
+        let reference = Reference { by: party("realms"), message_id: message_id(text), leads };
+        let case = vec![CorrelationKey::Declaration("780".into())];
+        let needs = Needs { realm, refers_to: Some(reference), case, ..Needs::default() };
+        let view = store.load(&needs).expect("readable");
+        (view.realm, view.strays, view.case.map(|case| case.value.id))
+    };
+    let (production, practice) = (Some(case_id(780)), Some(case_id(781)));
+    for practised in ["sent-781", "781@realms"] {
+        let led = (Realm::Practice, false, practice.clone());
+        assert_eq!(refers(Realm::Production, practised, true), led);
+        assert_eq!(
+            refers(Realm::Production, practised, false),
+            (Realm::Production, true, production.clone())
+        );
+        assert_eq!(refers(Realm::Practice, practised, true), led);
+    }
+    assert_eq!(refers(Realm::Practice, "sent-780", true), (Realm::Practice, true, practice));
+    assert_eq!(refers(Realm::Production, "sent-780", true), (Realm::Production, false, production.clone()));
+    assert_eq!(refers(Realm::Production, "unheard-of", true), (Realm::Production, false, production));
 }
 
 fn large_octets_are_kept_like_small_ones(store: &dyn Store) {
