@@ -7,6 +7,7 @@
 
 mod check;
 mod command;
+mod customs;
 mod inquiry;
 mod journal;
 mod mailbox;
@@ -18,6 +19,7 @@ mod script;
 mod send;
 
 pub use command::PracticeArgs;
+pub use customs::CustomsMove;
 pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
 pub use mailbox::MailboxArgs;
 pub use node::{Done, Manners, Node};

@@ -16,9 +16,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
+use super::customs::CustomsMove;
 use super::journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
 use super::partner::{Letter, Outgoing, Partner};
 use super::role::{self, Owed, Play};
+use super::script::Script;
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{read_document, write_customs_notice, write_notice, write_result};
 use crate::codec::envelope::encode_fault;
@@ -66,6 +68,8 @@ struct Desk {
     /// Messages of ours whose end is open, and where signals about them go.
     open: Mutex<BTreeMap<MessageId, mpsc::Sender<Verified>>>,
     sending: Mutex<JoinSet<()>>,
+    /// What declarations say that customs shall do with them.
+    declared: Mutex<BTreeMap<Arc<str>, Script<CustomsMove>>>,
     done: watch::Sender<Done>,
     clock: fn() -> Timestamp,
 }
@@ -113,6 +117,7 @@ impl Node {
             known: Mutex::new(std::mem::take(&mut unfinished.known)),
             open: Mutex::default(),
             sending: Mutex::default(),
+            declared: Mutex::default(),
             done: watch::Sender::default(),
             clock,
         });
@@ -406,7 +411,15 @@ impl Desk {
     /// What our role owes for a message that was taken in.
     fn owed_for(&self, document: Option<&Document>, received: &Received) -> Vec<Owed> {
         let text = received.text.as_deref().unwrap_or_default();
-        document.map_or_else(Vec::new, |document| role::owed(&self.play, document, text))
+        let Some(document) = document else { return Vec::new() };
+        let mut declared = lock(&self.declared);
+        if let Document::Declaration(declaration) = document
+            && let Some(script) = role::script_of(text)
+        {
+            declared.insert(declaration.number.clone(), script);
+        }
+        let script = role::about(document).and_then(|number| declared.get(&number));
+        role::owed(&self.play, document, text, script)
     }
 
     fn spawn_owed(self: &Arc<Self>, owed: Owed, received: &Received) {
@@ -439,7 +452,10 @@ impl Desk {
     fn write(&self, owed: &Owed, cause: &Cause) -> Result<Sent> {
         let now = (self.clock)();
         let result_of = |application: &DocumentCode| self.result_of(application);
-        let document = role::document_of(owed, &cause.message_id, cause.came, now, &result_of);
+        let mut document = role::document_of(owed, &cause.message_id, cause.came, now, &result_of);
+        if self.partner.settings().realm.is_practice() {
+            role::mark_as_practice(&mut document);
+        }
         let text = write(self.catalogue(), &document)?;
         let code = role::code_of(&document);
         let action: Arc<str> = code.as_str().into();

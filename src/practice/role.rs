@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::customs::{CustomsMove, Planned, when_changed, when_collected, when_declared};
 use super::script::{Move, Script};
 use crate::model::{
     ApplicationDocument, CustomsNotice, Document, DocumentCode, MessageId, NoticeDocument, NoticeKind,
@@ -59,39 +60,56 @@ pub enum Saying {
         /// been overtaken.
         overtaken: bool,
     },
-    /// Customs took the declaration (R99).
-    Accepted(Arc<str>),
-    /// Customs released the goods (023, status 13).
-    Cleared(Arc<str>),
-    /// Customs holds the goods (5GZ, reason 15).
-    Pending(Arc<str>),
+    /// What customs tells about a declaration.
+    Customs {
+        /// The declaration's number.
+        declaration: Arc<str>,
+        /// The move.
+        action: CustomsMove,
+    },
 }
 
-/// Everything that is owed for a document that came; `text` is its octets as text.
+/// Everything that is owed for a document that came; `text` is its octets as text, `declared` the script of the
+/// declaration that it is about.
 #[must_use]
-pub fn owed(play: &Play, document: &Document, text: &str) -> Vec<Owed> {
+pub fn owed(
+    play: &Play,
+    document: &Document,
+    text: &str,
+    declared: Option<&Script<CustomsMove>>,
+) -> Vec<Owed> {
+    let delay = play.customs_delay;
     match (play.role, document) {
         (Role::Agency, Document::Application(application)) => decide(play, application, text),
         (Role::Customs, Document::Declaration(declaration)) => {
-            vec![once(play.customs_delay, Saying::Accepted(declaration.number.clone()))]
+            told(&declaration.number, when_declared(script_of(text).as_ref(), delay))
+        }
+        (Role::Customs, Document::Change(change)) => {
+            told(&change.declaration, when_changed(change, script_of(text).as_ref(), delay))
         }
         (Role::Customs, Document::StatusReport(report)) if &*report.event == "all_collected" => {
-            let Some(number) = report.declaration.clone() else { return Vec::new() };
+            let Some(number) = &report.declaration else { return Vec::new() };
             let favourable = report.outcome.as_deref() == Some("favourable");
-            let saying = if favourable { Saying::Cleared(number) } else { Saying::Pending(number) };
-            vec![once(play.customs_delay, saying)]
+            told(number, when_collected(declared, favourable, delay))
         }
         _ => Vec::new(),
     }
 }
 
-fn once(after: Duration, saying: Saying) -> Owed {
-    Owed { after, step: 0, saying }
+/// The script in a remark of a document to customs; one that cannot be read is none.
+#[must_use]
+pub(super) fn script_of(text: &str) -> Option<Script<CustomsMove>> {
+    Script::of_document(text).and_then(Result::ok)
+}
+
+fn told(declaration: &Arc<str>, planned: Vec<Planned>) -> Vec<Owed> {
+    let saying = |action| Saying::Customs { declaration: declaration.clone(), action };
+    planned.into_iter().map(|(after, step, action)| Owed { after, step, saying: saying(action) }).collect()
 }
 
 /// An agency's moves about an application: its own script, the usual one, or, asked for a cancellation, that.
 fn decide(play: &Play, application: &ApplicationDocument, text: &str) -> Vec<Owed> {
-    let own = Script::of_document(text).and_then(Result::ok);
+    let own = Script::<Move>::of_document(text).and_then(Result::ok);
     let cancelled = (&*application.function == CANCELLATION)
         .then(|| "CANCEL,300ms".parse().expect("this is a script of one move"));
     let script = cancelled.or(own).unwrap_or_else(|| play.script.clone());
@@ -128,9 +146,12 @@ pub fn document_of(
             let issued_at = if *overtaken { came.plus(place) } else { now };
             agency_document(application, action, issued_at, &numbers, result_of)
         }
-        Saying::Accepted(declaration) => numbers.customs("GOVCBRR99", declaration, None),
-        Saying::Cleared(declaration) => numbers.customs("GOVCBR023", declaration, Some("13")),
-        Saying::Pending(declaration) => numbers.customs("GOVCBR5GZ", declaration, Some("15")),
+        Saying::Customs { declaration, action: CustomsMove::Tell { code, status, .. } } => {
+            numbers.customs(code, declaration, status.clone())
+        }
+        Saying::Customs { action: CustomsMove::Collected, .. } => {
+            unreachable!("what customs waits for is not owed")
+        }
     }
 }
 
@@ -187,17 +208,32 @@ impl Numbers<'_> {
             .into()
     }
 
-    fn customs(&self, action: &str, declaration: &Arc<str>, status: Option<&str>) -> Document {
+    fn customs(&self, action: &str, declaration: &Arc<str>, status: Option<Arc<str>>) -> Document {
         Document::Customs(CustomsNotice {
             code: code(action),
             number: self.of_document(),
             issued_at: self.now,
             declaration: declaration.clone(),
-            status: status.map(Into::into),
+            status,
             remarks: None,
         })
     }
 }
+
+/// Says in a document of ours that it is a rehearsal.
+pub(super) fn mark_as_practice(document: &mut Document) {
+    let remarks = match document {
+        Document::Result(result) => &mut result.remarks,
+        Document::Notice(notice) => &mut notice.remarks,
+        Document::Customs(notice) => &mut notice.remarks,
+        _ => return,
+    };
+    let more = remarks.take().map_or_else(String::new, |remarks| format!("; {remarks}"));
+    *remarks = Some(format!("{PRACTICE}{more}").into());
+}
+
+/// What every document says that is a rehearsal.
+const PRACTICE: &str = "Practice, without effect";
 
 /// What a document says, in a word or two.
 #[must_use]
@@ -339,7 +375,7 @@ mod tests {
             let document = document_of(&owed, &cause, came(), came().plus(owed.after), &x51);
             (after, code_of(&document).to_string(), gist(&document))
         };
-        owed(play, document, text).into_iter().map(told).collect()
+        owed(play, document, text, None).into_iter().map(told).collect()
     }
 
     #[test]
@@ -364,7 +400,7 @@ mod tests {
     #[test]
     fn items_are_decided_one_by_one_and_notices_can_be_overtaken() {
         let play = play(Role::Agency, "REJECT@2,1s;ACCEPT,1s");
-        let moves = owed(&play, &Document::Application(application("9")), "");
+        let moves = owed(&play, &Document::Application(application("9")), "", None);
         let cause = MessageId::new("m1").expect("is an id");
         let documents: Vec<_> = moves
             .iter()

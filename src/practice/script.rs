@@ -1,4 +1,5 @@
-//! What a practice agency does with an application, and when: a script such as `ACCEPT,0s;D01,3s;APPROVE,10s`.
+//! What a practice partner does with a document, and when: a script such as `ACCEPT,0s;D01,3s;APPROVE,10s`. The words
+//! of agencies are here; those of customs are in `customs`.
 //!
 //! The same text works on the command line, for every application, and in a remark of an application behind
 //! `SIM:`, for that one. Each delay counts from the move before it.
@@ -9,17 +10,17 @@ use std::time::Duration;
 
 use crate::model::{NoticeKind, Outcome, ValueError, parse_duration};
 
-/// The moves of an agency, in the order in which they are sent.
+/// The moves of a partner, in the order in which they are sent: of an agency, unless others are named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Script(Vec<Step>);
+pub struct Script<M = Move>(Vec<Step<M>>);
 
 /// One move after a delay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct Step<M = Move> {
     /// Since the move before, or since the application came.
     pub after: Duration,
     /// What is sent then.
-    pub action: Move,
+    pub action: M,
 }
 
 /// What an agency can send.
@@ -36,13 +37,15 @@ pub enum Move {
     },
 }
 
-impl Script {
+impl<M> Script<M> {
     /// The moves.
     #[must_use]
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[Step<M>] {
         &self.0
     }
+}
 
+impl<M: FromStr<Err = ValueError>> Script<M> {
     /// The script in a remark of this document, where it has one.
     #[must_use]
     pub fn of_document(text: &str) -> Option<Result<Self, ValueError>> {
@@ -59,7 +62,7 @@ impl Default for Script {
     }
 }
 
-impl FromStr for Script {
+impl<M: FromStr<Err = ValueError>> FromStr for Script<M> {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
@@ -76,7 +79,7 @@ impl FromStr for Script {
     }
 }
 
-impl FromStr for Step {
+impl<M: FromStr<Err = ValueError>> FromStr for Step<M> {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
@@ -176,9 +179,11 @@ mod tests {
     #[test]
     fn a_remark_of_a_document_is_a_script() {
         let remark = "<AdditionalInformation><Content>SIM:REJECT,2s</Content></AdditionalInformation>";
-        let script = Script::of_document(remark).expect("there is one").expect("it can be read");
+        let script = Script::<Move>::of_document(remark).expect("there is one").expect("it can be read");
         assert_eq!(script, "REJECT,2s".parse().expect("is a script"));
-        assert!(Script::of_document("<Content>none</Content>").is_none());
-        assert!(Script::of_document("<Content>SIM:NONSENSE</Content>").expect("there is one").is_err());
+        assert!(Script::<Move>::of_document("<Content>none</Content>").is_none());
+        assert!(
+            Script::<Move>::of_document("<Content>SIM:NONSENSE</Content>").expect("there is one").is_err()
+        );
     }
 }
