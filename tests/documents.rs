@@ -11,8 +11,8 @@ use gwanmun::codec::document::{document_code_of_root, read_document, schema_find
 use gwanmun::codec::schema::DocumentFamily;
 use gwanmun::codec::xml::{XmlLimits, XmlTree};
 use gwanmun::model::{
-    ApplicationDocument, Asked, ContentId, Declaration, Document, DocumentCode, Finding, StatusReport,
-    Timestamp,
+    ApplicationDocument, Asked, ContentId, Declaration, Document, DocumentCode, Finding, PaymentConfirmation,
+    PaymentOutcome, StatusReport, Timestamp,
 };
 
 #[test]
@@ -65,7 +65,7 @@ fn there_are_thirty_three_requirement_documents_and_those_around_them() {
     assert_eq!((of(DocumentFamily::Application), of(DocumentFamily::Result)), (16, 17));
     for code in [
         "929", "R20", "R99", "RBG", "RBH", "5GZ", "5GV", "5EM", "5EN", "023", "R21", "5FE", "5FK", "5BF",
-        "5BG", "INF", "XS2",
+        "5BG", "INF", "XS2", "XF1", "XF2", "XF3",
     ] {
         assert!(Catalogue::built_in().of_code(&format!("GOVCBR{code}")).is_some(), "{code}");
     }
@@ -160,7 +160,23 @@ struct NearMiss {
 }
 
 /// What each valid sample says, by its path without `.xml`.
-const VALUES: [(&str, &str); 65] = [
+const VALUES: [(&str, &str); 69] = [
+    (
+        "XF1/laboratory-test",
+        "F-20091201-0381 2009-12-01T05:00:00Z for X01-20091201-0001: 30000 KRW to 011-17-000381 until 2009-12-08T09:00:00Z, Laboratory test of one lot",
+    ),
+    (
+        "XF2/laboratory-test",
+        "PO-20091201-0001 2009-12-01T06:00:00Z for X01-20091201-0001: 30000 KRW of F-20091201-0381 from 088-22-114477",
+    ),
+    (
+        "XF3/paid",
+        "pc-7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd 2009-12-01T06:00:02Z for X01-20091201-0001: 30000 KRW of F-20091201-0381 by PO-20091201-0001 paid as B-000001 2009-12-01T06:00:01Z",
+    ),
+    (
+        "XF3/refused",
+        "pc-7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd 2009-12-01T06:00:02Z for X01-20091201-0001: 30000 KRW of F-20091201-0381 by PO-20091201-0001 refused, The account does not cover the amount",
+    ),
     ("023/cleared", "GOVCBR023 20091203150000090 2009-12-03T06:00:00Z for 1234509000017X: 13, -"),
     ("023/selected", "GOVCBR023 20091201104000091 2009-12-01T01:30:00Z for 1234509000017X: 19, -"),
     (
@@ -470,6 +486,28 @@ fn gist(document: &Document) -> String {
             });
             let rows = rows.collect::<String>();
             format!("{} {} to {}{rows}", answer.number, answer.issued_at, answer.query)
+        }
+        Document::FeeNotice(notice) => format!(
+            "{} {} for {}: {} to {} until {}, {}",
+            notice.number,
+            notice.issued_at,
+            notice.application,
+            notice.price,
+            notice.payee.account,
+            notice.due_by,
+            notice.reason
+        ),
+        Document::PaymentOrder(order) => format!(
+            "{} {} for {}: {} of {} from {}",
+            order.number, order.issued_at, order.application, order.price, order.fee, order.payer.account
+        ),
+        Document::PaymentConfirmation(said) => {
+            let outcome = match &said.outcome {
+                PaymentOutcome::Paid { reference, at } => format!("paid as {reference} {at}"),
+                PaymentOutcome::Refused { reason } => format!("refused, {reason}"),
+            };
+            let PaymentConfirmation { number, issued_at, application, fee, order, price, .. } = said;
+            format!("{number} {issued_at} for {application}: {price} of {fee} by {order} {outcome}")
         }
         Document::SystemNotice(notice) => {
             format!("{} {}: {}", notice.number, notice.issued_at, notice.text)

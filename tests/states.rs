@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gwanmun::model::{ApplicationState, CaseState, DeliveryState};
+use gwanmun::model::{ApplicationState, CaseState, DeliveryState, FeeState, PaymentState};
 
 const STATES: &str = include_str!("../docs/states.md");
 
@@ -26,5 +26,7 @@ fn check(heading: &str, states: impl IntoIterator<Item = &'static str>) {
 fn every_state_has_its_row_and_every_row_its_state() {
     check("## Delivery:", DeliveryState::ALL.map(DeliveryState::as_str));
     check("## Application:", ApplicationState::ALL.map(ApplicationState::as_str));
+    check("## Fee:", FeeState::ALL.map(FeeState::as_str));
+    check("## Payment:", PaymentState::ALL.map(PaymentState::as_str));
     check("## Case:", CaseState::ALL.map(CaseState::as_str));
 }

@@ -59,7 +59,7 @@ pub fn watch_change(before: Option<&Case>, after: &mut Case, rules: &RuleSet, no
                     None => drop(plan(&mut watch, Term::Answer, rules, now)),
                 }
             }
-        } else if was.is_some_and(waits_for_applicant) && waits_for_decision(application.state) {
+        } else if was.is_some_and(ApplicationState::awaits_answer) && waits_for_decision(application.state) {
             application.decide_by = plan(&mut watch, Term::Decide, rules, now);
         }
         application.watch = Some(watch);
@@ -178,10 +178,6 @@ const fn waits_for_decision(state: ApplicationState) -> bool {
             | ApplicationState::UnderReview
             | ApplicationState::InspectionOrdered
     )
-}
-
-const fn waits_for_applicant(state: ApplicationState) -> bool {
-    state.awaits_answer() || matches!(state, ApplicationState::FeeRequested)
 }
 
 const fn is_open(case: &Case) -> bool {

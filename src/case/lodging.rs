@@ -99,6 +99,7 @@ pub fn lodge(lodging: Lodging) -> Case {
         customs_issued_at: None,
         ended_at: None,
         due: None,
+        payment_due: None,
         withdrawal: None,
         declared: Some(declared),
         amendments: Vec::new(),

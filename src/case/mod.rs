@@ -9,6 +9,7 @@ mod amendment;
 mod application;
 mod customs;
 mod deadline;
+mod fee;
 mod join;
 mod lapse;
 mod lodging;
@@ -26,6 +27,10 @@ pub use amendment::{Amendment, LinesToPlan, Release, amend, lines_to_plan};
 pub use application::{DeliveryEnd, end_of_delivery, shown_state};
 pub use customs::{CustomsEffect, apply_customs_notice};
 pub use deadline::{Late, SLACK, act, next_duty, note_stages, watch_change};
+pub use fee::{
+    Answered, ChargeEffect, FEES_MAX, FeeEffect, IncomingFee, ORDERS_MAX, OrderFault, apply_fee_notice,
+    ask_bank, hurry, longest_payment_wait, next_payment, order_payment, take_answer,
+};
 pub use join::{settle, settle_amended};
 pub use lapse::{lapse, next_lapse};
 pub use lodging::{EncloseFault, Enclosed, Lodging, Place, enclose, lodge};

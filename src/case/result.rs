@@ -115,6 +115,7 @@ pub fn open_result_only(
         customs_issued_at: None,
         ended_at: None,
         due: None,
+        payment_due: None,
         withdrawal: None,
         declared: None,
         amendments: Vec::new(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
 use crate::codec::catalogue::Catalogue;
-use crate::model::{Amended, Application, Case, CaseSummary, TimelineEntry, Withdrawal};
+use crate::model::{Amended, Application, Case, CaseSummary, Payment, TimelineEntry, Withdrawal};
 
 /// Cases of a running gateway
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ enum CaseCommand {
     #[command(after_help = "Example: gwanmun case show 12345260000011")]
     Show {
         /// Any key that leads to it: case id; number of the declaration, an application, an acceptance, a result, an
-        /// approval, the cargo or a bill; ConversationId or MessageId
+        /// approval, a fee, the cargo or a bill; ConversationId or MessageId
         key: String,
         /// A rehearsal, and nothing of production
         #[arg(long)]
@@ -51,7 +51,7 @@ enum CaseCommand {
     #[command(after_help = "Example: gwanmun case timeline 12345260000011")]
     Timeline {
         /// Any key that leads to it: case id; number of the declaration, an application, an acceptance, a result, an
-        /// approval, the cargo or a bill; ConversationId or MessageId
+        /// approval, a fee, the cargo or a bill; ConversationId or MessageId
         key: String,
         /// A rehearsal, and nothing of production
         #[arg(long)]
@@ -193,6 +193,7 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
     let headings =
         ["agency", "application", "number", "state", "version", "counts", "lines", "decide by", "overdue"];
     writeln!(out, "{}\n", table(headings, applications))?;
+    show_fees(case, out)?;
     let rows = case.expected.iter().map(|row| {
         [
             row.line.to_string(),
@@ -204,5 +205,41 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
         ]
     });
     writeln!(out, "{}", table(["line", "rule row", "law", "agency", "application", "removed"], rows))?;
+    Ok(())
+}
+
+/// Fees of its applications with their payments, when there are any: one row for each payment.
+fn show_fees(case: &Case, out: &mut dyn Write) -> Result<()> {
+    let mut rows = Vec::new();
+    for application in &case.applications {
+        for fee in &application.fees {
+            let row = |payment: Option<&Payment>| {
+                let what = |payment: &Payment| match (&payment.reference, payment.ended_at) {
+                    (Some(reference), Some(at)) => format!("{reference} {at}"),
+                    _ => payment.reason.clone(),
+                };
+                [
+                    fee.number.to_string(),
+                    application.agency.to_string(),
+                    application.number.as_deref().unwrap_or("-").to_owned(),
+                    fee.price.to_string(),
+                    fee.due_by.to_string(),
+                    fee.state.as_str().to_owned(),
+                    payment.map(|payment| payment.order.to_string()).unwrap_or_default(),
+                    payment.map(|payment| payment.state.as_str().to_owned()).unwrap_or_default(),
+                    payment.map(what).unwrap_or_default(),
+                ]
+            };
+            if fee.payments.is_empty() {
+                rows.push(row(None));
+            }
+            rows.extend(fee.payments.iter().map(|payment| row(Some(payment))));
+        }
+    }
+    if !rows.is_empty() {
+        let headings =
+            ["fee", "agency", "number", "amount", "due by", "state", "order", "payment", "bank says"];
+        writeln!(out, "{}\n", table(headings, rows.into_iter()))?;
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::ask::{escaped, plain};
 use crate::config::{self, OfficerSettings};
-use crate::model::{Act, Decimal, Outcome, ResultItem, Timestamp};
+use crate::model::{Act, BankAccount, CurrencyCode, Decimal, Money, Outcome, ResultItem, Timestamp};
 use crate::transport::{Call, Client, ClientOptions, Method, PostResponse, StatusCode, Tls, TlsContext};
 
 /// Work in the inbox of an agency without a system
@@ -63,6 +63,29 @@ enum InboxCommand {
         /// When, where, by whom
         #[arg(long)]
         remarks: Option<String>,
+    },
+    /// Ask the applicant for a fee
+    Fee {
+        #[command(flatten)]
+        acting: Acting,
+        /// How much, such as 30000 or 12.50
+        #[arg(long)]
+        amount: Decimal,
+        /// Of what
+        #[arg(long, default_value = "KRW")]
+        currency: CurrencyCode,
+        /// To whom it is paid
+        #[arg(long)]
+        payee: String,
+        /// The payee's account: 4 to 34 capital letters, digits, hyphens
+        #[arg(long)]
+        account: String,
+        /// Until when, such as 2009-12-15T18:00:00+09:00
+        #[arg(long, value_name = "TIME")]
+        due: Timestamp,
+        /// What for
+        #[arg(long)]
+        reason: String,
     },
     /// Decide an application, or some of its items
     Decide {
@@ -121,6 +144,8 @@ Examples:
   gwanmun inbox list --config kim.toml
   gwanmun inbox show X11-20091201-000007 --config kim.toml --save /tmp/X11-20091201-000007
   gwanmun inbox take X11-20091201-000007 --version k3jx27abcdef --config kim.toml
+  gwanmun inbox fee X11-20091201-000007 --version k3jx27abcdef --amount 30000 --payee KTL --account 011-17-000381 \
+    --due 2009-12-15T18:00:00+09:00 --reason 'test of one sample' --config kim.toml
   gwanmun inbox decide X11-20091201-000007 --version mmq2r4abcdef --outcome approved --item '2=rejected,,no certificate'"#;
 
 impl InboxArgs {
@@ -140,6 +165,15 @@ impl InboxArgs {
             }
             InboxCommand::Inspect { acting, remarks } => {
                 acting.act(&Act::Inspect { remarks: remarks.as_deref().map(Into::into) }, out)
+            }
+            InboxCommand::Fee { acting, amount, currency, payee, account, due, reason } => {
+                let act = Act::Fee {
+                    price: Money { amount: *amount, currency: currency.clone() },
+                    payee: BankAccount { name: payee.as_str().into(), account: account.as_str().into() },
+                    due_by: *due,
+                    reason: reason.as_str().into(),
+                };
+                acting.act(&act, out)
             }
             InboxCommand::Decide { acting, outcome, items, valid_until, remarks } => {
                 if outcome.is_none() && items.is_empty() {
@@ -211,6 +245,13 @@ fn show(access: &Access, number: &str, save: Option<&Path>, out: &mut dyn Write)
     writeln!(out, "  declaration  {}, lodged {}", of(&told["declaration"]), of(&told["lodged_at"]))?;
     writeln!(out, "  items        {}", application["items"])?;
     writeln!(out, "  decide by    {}", of(&application["decide_by"]))?;
+    for fee in application["fees"].as_array().into_iter().flatten() {
+        let of = |key: &str| of(&fee[key]);
+        let price = &fee["price"];
+        let (amount, currency) = (price["amount"].as_str(), price["currency"].as_str());
+        let price = format!("{} {}", plain(amount.unwrap_or("-")), plain(currency.unwrap_or("-")));
+        writeln!(out, "  fee          {} {}: {price}, due {}", of("number"), of("state"), of("due_by"))?;
+    }
     for notice in application["notices"].as_array().into_iter().flatten() {
         let (said, remarks) = (of(&notice["notice"]), of(&notice["remarks"]));
         writeln!(out, "  {}  {said} {remarks}", of(&notice["issued_at"]))?;

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod message;
 pub mod notice;
 pub mod party;
+pub mod payment;
 pub mod pki;
 pub mod reload;
 pub mod rules;

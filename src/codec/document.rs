@@ -8,6 +8,7 @@
 //! steers something: the octets are passed on as received (ruling 2).
 
 mod cancellation;
+mod fee;
 mod query;
 mod read;
 mod write;
@@ -23,6 +24,7 @@ use crate::ffi::FINDINGS_MAX;
 use crate::model::{Document, DocumentCode, Finding, Timestamp};
 
 pub use cancellation::{CancellationTerms, write_cancellation};
+pub use fee::{write_fee_notice, write_payment_confirmation, write_payment_order};
 pub use query::{write_query, write_query_answer};
 pub use write::{
     RefusedDocument, Signatory, write_application, write_change, write_customs_notice, write_declaration,

@@ -65,13 +65,19 @@ pub enum DocumentFamily {
     Query,
     /// Answer of the gateway to a query that is about no case (XS3).
     QueryAnswer,
+    /// Fee notice of an agency (XF1).
+    FeeNotice,
+    /// Payment order of whoever lodged (XF2).
+    PaymentOrder,
+    /// Payment confirmation of the gateway (XF3).
+    PaymentConfirmation,
     /// Pre-validation errors (R20), made by the gateway.
     ValidationReport,
 }
 
 impl DocumentFamily {
     /// Each family and its word in the catalogue.
-    pub(super) const WORDS: [(&str, Self); 11] = [
+    pub(super) const WORDS: [(&str, Self); 14] = [
         ("declaration", Self::Declaration),
         ("application", Self::Application),
         ("result", Self::Result),
@@ -82,6 +88,9 @@ impl DocumentFamily {
         ("system-notice", Self::SystemNotice),
         ("query", Self::Query),
         ("query-answer", Self::QueryAnswer),
+        ("fee-notice", Self::FeeNotice),
+        ("payment-order", Self::PaymentOrder),
+        ("payment-confirmation", Self::PaymentConfirmation),
         ("validation-report", Self::ValidationReport),
     ];
 

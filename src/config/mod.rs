@@ -3,6 +3,7 @@
 //! Promises: every mistake of every file is told at once, with file, line, column and remedy; a set with a mistake
 //! is no set, so a reload with one leaves what is in force alone.
 
+mod bank;
 mod fault;
 mod officer;
 mod partners;
@@ -24,12 +25,13 @@ use crate::routing::RuleSet;
 use crate::security::{KeyRing, SigningKeys};
 use crate::transport::TlsContext;
 
+pub use bank::{BankSettings, load_bank};
 pub use fault::{ConfigFault, SettingsRefused};
 pub use officer::{OfficerSettings, load_officer};
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
 pub use rules::{read_catalogue, read_rules};
-pub use settings::{Identity, Listen, Settings, SigningFiles};
+pub use settings::{Identity, Listen, PaymentSettings, Settings, SigningFiles};
 
 use fault::Faults;
 
@@ -51,6 +53,8 @@ pub struct Loaded {
     pub keys: KeyRing,
     /// What it signs with in the name of hosted agencies.
     pub hosted: BTreeMap<PartyKey, SigningKeys>,
+    /// What it shows the bank, and whom it trusts there.
+    pub bank: Option<TlsContext>,
 }
 
 impl fmt::Debug for Loaded {
@@ -78,6 +82,12 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
         faults.add(path, (1, 1), format!("[tls] {error}"), remedy);
     });
+    let bank = settings.payment.as_ref().map(|payment| {
+        TlsContext::load(&payment.tls).map_err(|error| {
+            let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
+            faults.add(path, (1, 1), format!("[payment] {error}"), remedy);
+        })
+    });
     let signing = signing_keys(path, &settings, faults);
     let partners = Partners::read(&settings.partners, &settings.identity, faults);
     let keys = partners_keys(&settings, &partners, faults);
@@ -102,6 +112,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         settings,
         partners,
         hosted,
+        bank: bank.transpose().ok()?,
     })
 }
 

@@ -417,7 +417,11 @@ const CUSTOMS: &str = "customs";
 const OTHERS: &str = "*";
 
 /// DER octets of the certificates under a key, at least one.
-fn certificates(key: &'static str, section: &mut Section<'_>, faults: &mut Faults) -> Vec<Vec<u8>> {
+pub(super) fn certificates(
+    key: &'static str,
+    section: &mut Section<'_>,
+    faults: &mut Faults,
+) -> Vec<Vec<u8>> {
     let files = section.files(key, faults);
     if files.is_empty() {
         section.add(format!("{key} names no certificate"), "name at least one PEM file", faults);

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
-use crate::model::{PartyId, PartyKey, Role, ValueError};
+use crate::model::{PartyId, PartyKey, PaymentTerms, Role, ValueError};
 use crate::msh::AgePolicy;
 use crate::security::Engine;
 use crate::store::StoreOptions;
-use crate::transport::{ServerOptions, TlsFiles};
+use crate::transport::{Endpoint, ServerOptions, TlsFiles};
 
 /// The `type` of PartyIds that are box numbers (domain brief, 3).
 pub(super) const BOX_NUMBER_TYPE: &str = "urn:swgw:party";
@@ -47,6 +47,23 @@ pub struct Settings {
     pub age: AgePolicy,
     /// How long a stop waits for what is in hand.
     pub drain_deadline: Duration,
+    /// Where fees are paid; none when payment orders are not taken.
+    pub payment: Option<PaymentSettings>,
+}
+
+/// The bank that fees are paid at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentSettings {
+    /// What its API's paths are below.
+    pub url: Endpoint,
+    /// What it is shown, and whom to trust there.
+    pub tls: TlsFiles,
+    /// For the connection, and again for the TLS handshake.
+    pub connect_deadline: Duration,
+    /// For its answer.
+    pub response_deadline: Duration,
+    /// When it is asked again, and when an operator hears of it.
+    pub terms: PaymentTerms,
 }
 
 /// Who a node is.
@@ -102,6 +119,7 @@ impl Settings {
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
         let limits = limits(root.table("limits", faults), faults);
+        let payment = root.has("payment").then(|| payment(root.table("payment", faults), faults));
         root.finish(faults);
         let Limits { server, messages_in_hand_max, age, drain_deadline } = limits;
         Some(Self {
@@ -118,6 +136,10 @@ impl Settings {
             messages_in_hand_max,
             age,
             drain_deadline,
+            payment: match payment {
+                Some(payment) => Some(payment?),
+                None => None,
+            },
         })
     }
 }
@@ -144,11 +166,16 @@ fn listen(mut section: Section<'_>, faults: &mut Faults) -> Option<Listen> {
 }
 
 pub(super) fn tls(mut section: Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {
+    let files = tls_files(&mut section, faults);
+    section.finish(faults);
+    files
+}
+
+fn tls_files(section: &mut Section<'_>, faults: &mut Faults) -> Option<TlsFiles> {
     let (certificate, key) = (section.file("certificate", faults), section.file("key", faults));
     let anchors = section.files("anchors", faults);
     let pinned = section.files("pinned", faults);
     let revocation_lists = section.files("revocation_lists", faults);
-    section.finish(faults);
     Some(TlsFiles { certificate: certificate?, key: key?, anchors, pinned, revocation_lists })
 }
 
@@ -192,6 +219,30 @@ fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> 
     };
     section.finish(faults);
     directory.map(|_| options)
+}
+
+/// Nothing is asked again while the answer before may still come.
+fn payment(mut section: Section<'_>, faults: &mut Faults) -> Option<PaymentSettings> {
+    let url = section.required("url", payment_url, faults);
+    let files = tls_files(&mut section, faults);
+    let defaults = PaymentTerms::default();
+    let connect_deadline = section.duration("connect_deadline", Duration::from_secs(5), faults);
+    let response_deadline = section.duration("response_deadline", Duration::from_secs(30), faults);
+    let terms = PaymentTerms {
+        retry_interval: section.duration("retry_interval", defaults.retry_interval, faults),
+        retry_interval_max: section.duration("retry_interval_max", defaults.retry_interval_max, faults),
+        alarm_after: section.duration("alarm_after", defaults.alarm_after, faults),
+    };
+    if terms.retry_interval.is_zero() || terms.retry_interval > terms.retry_interval_max {
+        let message = "retry_interval is not between nothing and retry_interval_max".to_owned();
+        section.add(message, "write intervals such as \"10s\" and \"10m\"", faults);
+    }
+    section.finish(faults);
+    Some(PaymentSettings { url: url?, tls: files?, connect_deadline, response_deadline, terms })
+}
+
+fn payment_url(text: &str) -> Result<Endpoint, ValueError> {
+    text.parse().map_err(|_| ValueError::new("a URL such as https://bank.example/payments", text))
 }
 
 /// The section of that name, which may be absent.

@@ -6,8 +6,8 @@ use super::event::Arrival;
 use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
 use super::{
-    amend, customs as customs_notice, enclose, ids, lodge, notice, practice, query, refuse, result, signal,
-    withdraw,
+    amend, customs as customs_notice, enclose, fee, ids, lodge, notice, pay, practice, query, refuse, result,
+    signal, withdraw,
 };
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
@@ -92,6 +92,8 @@ fn fresh(inbound: &Inbound<'_>) -> Step {
         Pipeline::Amend => amend::amend(inbound, rule),
         Pipeline::Withdraw => withdraw::withdraw(inbound, rule),
         Pipeline::Query => query::query(inbound),
+        Pipeline::Fee => fee::notice(inbound, rule),
+        Pipeline::Payment => pay::order(inbound),
     });
     match decided {
         Ok(step) => step,

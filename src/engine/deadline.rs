@@ -50,6 +50,7 @@ impl Step {
         case::watch_change(before, &mut write.case, desk.context.rules, desk.now);
         case::note_stages(&mut write.case, desk.now);
         write.case.due = next_due(&write.case);
+        write.case.payment_due = case::next_payment(&write.case);
     }
 
     /// Records which approvals are over.

@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{again, announce, arrival, deadline, due, mailbox, officer, refuse, signal};
+use super::{again, announce, arrival, deadline, due, mailbox, officer, pay, refuse, signal};
 use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
 use crate::store::View;
 
@@ -35,6 +35,11 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
         Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
         Event::CaseDue(_) => deadline::case_due(desk),
+        Event::PaymentDue(_) => pay::due(desk),
+        Event::Charged { key, order, attempt, outcome, .. } => {
+            pay::charged(desk, (key, order), *attempt, outcome)
+        }
+        Event::Hurried { by, reason, .. } => pay::hurried(desk, by, reason),
         Event::Acted { arrival, act } => officer::acted(desk, arrival, act),
         Event::Fetched { by, .. } => mailbox::fetched(desk, by),
         Event::Confirmed { by, receipt, .. } => mailbox::confirmed(desk, by, receipt.as_deref()),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    AttemptOutcome, CaseId, DeliveryId, Document, MessageId, MessageKey, OfficerAct, PartyId, PartyKey,
-    PartyRef, Realm, Registry, Role, Timestamp,
+    AttemptOutcome, CaseId, ChargeOutcome, DeliveryId, Document, MessageId, MessageKey, OfficerAct, PartyId,
+    PartyKey, PartyRef, PaymentTerms, Realm, Registry, Role, Timestamp,
 };
 use crate::msh::AgePolicy;
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -25,6 +25,30 @@ pub enum Event {
     Due(DeliveryId),
     /// Something is to be done about a case because time has passed: a deadline, or the end of an approval.
     CaseDue(CaseId),
+    /// The bank is to be asked about payments of a case.
+    PaymentDue(CaseId),
+    /// An attempt to have the bank book a payment ended.
+    Charged {
+        /// The case.
+        case: CaseId,
+        /// What the bank knows the payment by.
+        key: Arc<str>,
+        /// The order that it was asked for.
+        order: Arc<str>,
+        /// Which of its attempts.
+        attempt: u32,
+        /// What came of it.
+        outcome: ChargeOutcome,
+    },
+    /// The bank is to be asked at once about the payments of a case that are under way.
+    Hurried {
+        /// The case.
+        case: CaseId,
+        /// Who asks, in words.
+        by: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// A delivery that has ended is to be sent anew, as it is stored.
     Again {
         /// The delivery.
@@ -146,6 +170,8 @@ pub struct Context<'a> {
     pub own: &'a Own,
     /// Timestamps that are accepted.
     pub age: AgePolicy,
+    /// When the bank is asked; none when there is no bank.
+    pub payment: Option<PaymentTerms>,
 }
 
 impl<'a> Context<'a> {

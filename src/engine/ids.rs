@@ -40,6 +40,11 @@ pub(super) fn answer_to_query(key: &MessageKey, number: &str) -> DeliveryId {
     delivery(&["query", key.sender.as_str(), key.message_id.as_str(), number])
 }
 
+/// What the bank said of an order for this payment: once for each order and destination.
+pub(super) fn confirmation(key: &str, order: &str, to: &PartyKey) -> DeliveryId {
+    delivery(&["confirmation", key, order, to.as_str()])
+}
+
 /// A service notice: once per number and destination.
 pub(super) fn notice(number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["notice", number, to.as_str()])

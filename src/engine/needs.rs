@@ -30,7 +30,12 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
         Event::Announced(_) => Needs::default(),
-        Event::CaseDue(id) => Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() },
+        Event::CaseDue(id)
+        | Event::PaymentDue(id)
+        | Event::Charged { case: id, .. }
+        | Event::Hurried { case: id, .. } => {
+            Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() }
+        }
         Event::Fetched { delivery, .. } => Needs {
             delivery: Some(DeliveryLocator::Id(delivery.clone())),
             sealed: true,
@@ -91,7 +96,9 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
             message_id: acknowledgment.ref_to_message_id.clone(),
         }),
         versions: header.data.ref_to_message_id.is_none()
-            && rule.is_some_and(|rule| matches!(rule.pipeline, Pipeline::Result | Pipeline::Notice)),
+            && rule.is_some_and(|rule| {
+                matches!(rule.pipeline, Pipeline::Result | Pipeline::Notice | Pipeline::Fee)
+            }),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),
         ..Needs::default()
@@ -160,6 +167,15 @@ fn keys_of_case(
         }
         (Pipeline::Notice, Some(Document::Notice(document))) => {
             sent.into_iter().chain(application(&document.application)).chain([conversation]).collect()
+        }
+        (Pipeline::Fee, Some(Document::FeeNotice(document))) => {
+            let fee = CorrelationKey::Fee(sender.clone(), document.number.clone());
+            sent.into_iter()
+                .chain([CorrelationKey::Application(document.application.clone()), conversation, fee])
+                .collect()
+        }
+        (Pipeline::Payment, Some(Document::PaymentOrder(document))) => {
+            vec![CorrelationKey::Application(document.application.clone())]
         }
         (Pipeline::Amend, Some(Document::Change(document))) => {
             let applications = arrival.documents.documents().filter_map(|(_, document)| match document {

@@ -11,14 +11,15 @@ use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::enclose::REQUIREMENTS;
 use super::event::{Arrival, Context};
+use super::fee::{FEE_NOTICE, PAYMENT};
 use super::step::{How, Reply, ReplyDraft, Step, Told};
 use crate::case::version_of;
 use crate::codec::catalogue::Catalogue;
-use crate::codec::document::{Signatory, write_notice_by, write_result_by};
+use crate::codec::document::{Signatory, write_fee_notice, write_notice_by, write_result_by};
 use crate::model::{
     Act, Agreement, Application, ApplicationState, Case, ContentId, ConversationId, Digest, Direction,
-    DocumentCode, Message, MessageId, NoticeDocument, NoticeKind, OfficerAct, OfficerRole, Outcome, Payload,
-    ResultDocument, ResultItem, Timestamp, derive_id, role_of_document_code,
+    DocumentCode, FeeNotice, Message, MessageId, NoticeDocument, NoticeKind, OfficerAct, OfficerRole,
+    Outcome, Payload, ResultDocument, ResultItem, Timestamp, derive_id, role_of_document_code,
 };
 use crate::msh::{Posting, compose, service_to_send};
 use crate::store::{CorrelationKey, Needs, Versioned, View};
@@ -46,7 +47,8 @@ pub fn compose_act(
     let application = &stored.value.applications[index];
     permitted(act, application)?;
     let written = Written::of(now, act, application, &stored.value);
-    let agreement = agreement(desk, act, written.code.as_str())?;
+    let service = written.service();
+    let agreement = agreement(desk, act, service, written.code.as_str())?;
     let own = agreement.mirrored();
     let agency = context.registry.party(&act.by.agency).map_or(act.by.agency.as_str(), |party| &*party.name);
     let body = bytes::Bytes::from(written.text(catalogue, Signatory { agency, officer: Some(&act.by.name) }));
@@ -65,7 +67,7 @@ pub fn compose_act(
         conversation_id: ConversationId::new(act.application.clone())
             .unwrap_or_else(|_| stored.value.conversation_id.clone()),
         ref_to_message_id: application.sent_as.clone(),
-        service: service_to_send(&own, REQUIREMENTS, &action),
+        service: service_to_send(&own, service, &action),
         action,
         timestamp: now,
         time_to_live: now.plus(agreement.reliability.time_to_live),
@@ -156,13 +158,13 @@ fn permitted(act: &OfficerAct, application: &Application) -> Result<(), Told> {
     Ok(())
 }
 
-fn agreement<'a>(desk: Desk<'a>, act: &OfficerAct, code: &str) -> Result<&'a Agreement, Told> {
+fn agreement<'a>(desk: Desk<'a>, act: &OfficerAct, service: &str, code: &str) -> Result<&'a Agreement, Told> {
     let mut agreements = desk.context.registry.agreements();
     let found = agreements.find(|agreement| {
         agreement.partner == act.by.agency
             && agreement.hosted
             && agreement.in_force(desk.now)
-            && agreement.allows(Direction::Receive, REQUIREMENTS, code)
+            && agreement.allows(Direction::Receive, service, code)
     });
     let text = || format!("no agreement with {} lets it send {code}", act.by.agency);
     found.ok_or_else(|| Told::new(How::Refused, text()))
@@ -178,6 +180,7 @@ struct Written {
 enum Answer {
     Notice(NoticeDocument),
     Result(ResultDocument),
+    Fee(FeeNotice),
 }
 
 impl Written {
@@ -206,6 +209,15 @@ impl Written {
                 notice(NoticeKind::SupplementRequested, Some(*deadline), Some(reason.clone()))
             }
             Act::Inspect { remarks } => notice(NoticeKind::InspectionOrdered, None, remarks.clone()),
+            Act::Fee { price, payee, due_by, reason } => Answer::Fee(FeeNotice {
+                number: number.clone(),
+                issued_at,
+                application: act.application.clone(),
+                price: price.clone(),
+                payee: payee.clone(),
+                due_by: *due_by,
+                reason: reason.clone(),
+            }),
             Act::Decide { outcome, valid_until, remarks, items } => Answer::Result(ResultDocument {
                 code: application.result.clone(),
                 number: number.clone(),
@@ -221,14 +233,23 @@ impl Written {
         let code = match &document {
             Answer::Notice(notice) => notice.code.clone(),
             Answer::Result(result) => result.code.clone(),
+            Answer::Fee(_) => DocumentCode::new(FEE_NOTICE).expect("the code is plain text"),
         };
         Self { id, code, document }
+    }
+
+    fn service(&self) -> &'static str {
+        match &self.document {
+            Answer::Notice(_) | Answer::Result(_) => REQUIREMENTS,
+            Answer::Fee(_) => PAYMENT,
+        }
     }
 
     fn text(&self, catalogue: &Catalogue, by: Signatory<'_>) -> String {
         match &self.document {
             Answer::Notice(notice) => write_notice_by(notice, by),
             Answer::Result(result) => write_result_by(catalogue, result, by),
+            Answer::Fee(notice) => write_fee_notice(notice, by),
         }
     }
 }

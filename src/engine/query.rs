@@ -26,8 +26,17 @@ use crate::telemetry::EventCode;
 const QUERY_ANSWER: &str = "GOVCBRXS3";
 
 /// What explains a case to a party of it: steps of the case, not how our deliveries fare.
-const EXPLAINING: [&str; 6] =
-    ["case.", "application.", "result.", "customs.", "deadline.reminded", "deadline.passed"];
+const EXPLAINING: [&str; 9] = [
+    "case.",
+    "application.",
+    "result.",
+    "customs.",
+    "deadline.reminded",
+    "deadline.passed",
+    "payment.ordered",
+    "payment.paid",
+    "payment.refused",
+];
 
 pub(super) fn query(inbound: &Inbound<'_>) -> Decided {
     let (payload, document) = subject(inbound)?;

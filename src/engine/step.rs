@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed, SignatureAlgorithm, StatusResponse,
-    StoredMessage, TimelineEntry, Timestamp,
+    CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed, SignatureAlgorithm,
+    StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
@@ -38,6 +38,8 @@ pub struct Step {
     pub(super) wake: BTreeSet<PartyKey>,
     /// An answer to a question that we asked.
     pub(super) heard: Option<Heard>,
+    /// What the bank is asked, with the attempt that it is.
+    pub(super) charges: Vec<(u32, Charge)>,
 }
 
 /// A message of ours that has no octets yet; signed when there is an algorithm.
@@ -168,6 +170,17 @@ pub enum Action {
     Wake(PartyKey),
     /// Something is to be done about a case at this instant ([`Event::CaseDue`](super::Event::CaseDue)).
     Schedule(Timestamp),
+    /// The bank is to be asked about a payment at this instant ([`Event::PaymentDue`](super::Event::PaymentDue)).
+    SchedulePayment(Timestamp),
+    /// Ask the bank; what comes of it is [`Event::Charged`](super::Event::Charged).
+    Charge {
+        /// The case.
+        case: CaseId,
+        /// Which attempt it is, from 1.
+        attempt: u32,
+        /// What it is asked.
+        charge: Charge,
+    },
     /// A question that we asked was answered.
     Heard(Heard),
     /// An audit entry once more, for log and metrics; or one that is only logged because nothing changed.
@@ -241,6 +254,11 @@ impl Step {
         }
         actions.extend(self.wake.into_iter().map(Action::Wake));
         actions.extend(self.case.iter().filter_map(|write| write.case.due).map(Action::Schedule));
+        if let Some(case) = self.case.as_ref().map(|write| &write.case) {
+            actions.extend(case.payment_due.map(Action::SchedulePayment));
+            let charge = |(attempt, charge)| Action::Charge { case: case.id.clone(), attempt, charge };
+            actions.extend(self.charges.into_iter().map(charge));
+        }
         actions.extend(self.heard.map(Action::Heard));
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let message =

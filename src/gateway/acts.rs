@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::admin::json_response;
-use super::driver::drive;
+use super::driver::{compute, drive};
 use super::shared::{Shared, now};
-use super::show::{Query, Unanswered, decoded};
+use super::show::{self, Query, Unanswered, decoded};
 use crate::engine::{Announcement, Event, How, Reply, Told};
-use crate::model::{DeliveryId, PartyKey};
+use crate::model::{DeliveryId, PartyKey, Realm};
 use crate::transport::{Request, Response, StatusCode};
 
 /// Characters of a notice (`TextType` of `common-1.xsd`).
@@ -33,6 +33,27 @@ pub(super) async fn send_again(shared: &Arc<Shared>, request: &Request) -> Respo
             act(shared, Event::Again { delivery, by, reason }).await
         }
         Err(why) => refused(StatusCode::BAD_REQUEST, &why.to_string()),
+    }
+}
+
+/// `POST /payments/KEY?reason=…`: the bank is asked at once about what is under way of the case that the key leads to.
+pub(super) async fn hurry(shared: &Arc<Shared>, request: &Request) -> Response {
+    let key = decoded(request.path.trim_start_matches("/payments/"));
+    let mut query = Query::of(request.query.as_deref().unwrap_or_default());
+    let asked =
+        text(&mut query, "reason", REASON_CHARS_MAX).and_then(|reason| query.finish().map(|()| reason));
+    let reason = match asked {
+        Ok(reason) => reason,
+        Err(why) => return refused(StatusCode::BAD_REQUEST, &why.to_string()),
+    };
+    let found = compute(shared, move |shared, _| show::case(shared, Realm::Production, &key)).await;
+    match found {
+        Ok(Ok(stored)) => {
+            let by = request.peer.to_string().into();
+            act(shared, Event::Hurried { case: stored.value.id, by, reason }).await
+        }
+        Ok(Err(why)) => refused(StatusCode::NOT_FOUND, &why.to_string()),
+        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 

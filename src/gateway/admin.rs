@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::acts;
 use super::check::check;
+use super::payments;
 use super::rules;
 use super::shared::{InForce, Shared, now};
 use super::show::{self, decoded};
@@ -40,6 +41,9 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
             on_a_thread(move || rules::activate(&shared, &request)).await
         }
         (&Method::POST, "/notices") if local => acts::announce(&shared, &request).await,
+        (&Method::POST, path) if local && path.starts_with("/payments/") => {
+            acts::hurry(&shared, &request).await
+        }
         (&Method::POST, path) if local && path.starts_with("/deliveries/") => {
             acts::send_again(&shared, &request).await
         }
@@ -118,6 +122,9 @@ fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
             let party = in_force.trust.registry.party(&destination);
             shared.metrics.pending(party.map_or("", |party| &party.name), pending, oldest);
         }
+    }
+    if let Ok((in_hand, oldest)) = payments::counted(shared) {
+        shared.metrics.payments(in_hand, oldest);
     }
     Response::new(StatusCode::OK, METRICS_CONTENT_TYPE, shared.metrics.render())
 }

@@ -14,6 +14,7 @@ use super::admin::{Counts, administer};
 use super::agenda::{Agenda, keep_agenda};
 use super::api::serve;
 use super::lanes::Lanes;
+use super::pay::{PaymentAgenda, keep_payments};
 use super::questions::Questions;
 use super::receive::receive;
 use super::rules;
@@ -59,6 +60,7 @@ pub struct Gateway {
     admin: Vec<Server>,
     sending: AbortOnDrop,
     keeping: AbortOnDrop,
+    paying: AbortOnDrop,
 }
 
 /// A task that ends with its owner.
@@ -122,11 +124,13 @@ impl Gateway {
             draining: watch::Sender::new(false),
             lanes: Lanes::default(),
             agenda: Agenda::default(),
+            payments: PaymentAgenda::default(),
             questions: Questions::default(),
         });
         shared.wake_all()?;
         let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));
         let keeping = AbortOnDrop(tokio::spawn(keep_agenda(Arc::clone(&shared))));
+        let paying = AbortOnDrop(tokio::spawn(keep_payments(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
@@ -144,7 +148,7 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, api, admin, sending, keeping })
+        Ok(Self { shared, ebms, api, admin, sending, keeping, paying })
     }
 
     /// Where partners reach it.
@@ -192,6 +196,7 @@ impl Gateway {
         whole &= timeout_at(deadline, self.shared.in_hand.acquire_many(messages)).await.is_ok();
         whole &= timeout_at(deadline, &mut self.sending.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.keeping.0).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.paying.0).await.is_ok();
         self.shared.client.close().await;
         for admin in self.admin {
             whole &= admin.shutdown(left()).await == Drained::Whole;

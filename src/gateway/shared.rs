@@ -9,7 +9,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
 use super::agenda::Agenda;
+use super::bank::{HttpsBank, PaymentAdapter};
 use super::lanes::{Held, Lane, Lanes};
+use super::pay::PaymentAgenda;
 use super::questions::Questions;
 use super::shelf::{Schedule, Shelf};
 use crate::codec::catalogue::Catalogue;
@@ -21,7 +23,7 @@ use crate::routing::RuleSet;
 use crate::security::{OpenLimits, SigningKeys, Trust};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::transport::{Client, Tls, TlsContext};
+use crate::transport::{Client, ClientOptions, Tls, TlsContext};
 
 /// What is in force, replaced by a reload as a whole.
 pub(super) struct InForce {
@@ -35,12 +37,26 @@ pub(super) struct InForce {
     pub(super) keys: SigningKeys,
     /// Those of hosted agencies.
     pub(super) hosted: BTreeMap<PartyKey, SigningKeys>,
+    /// Where fees are paid, when they can be.
+    pub(super) bank: Option<Arc<dyn PaymentAdapter>>,
 }
 
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
     pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
-        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, .. } = loaded;
+        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, bank, .. } = loaded;
+        let bank = bank.zip(settings.payment.as_ref()).map(|(tls, payment)| {
+            let options = ClientOptions {
+                connect_deadline: payment.connect_deadline,
+                handshake_deadline: payment.connect_deadline,
+                response_deadline: payment.response_deadline,
+                body_deadline: payment.response_deadline,
+                body_bytes_max: ANSWER_BYTES_MAX,
+                ..ClientOptions::default()
+            };
+            let client = Client::new(Tls::new(tls), options);
+            Arc::new(HttpsBank::new(client, payment.url.clone())) as Arc<dyn PaymentAdapter>
+        });
         let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
@@ -51,13 +67,14 @@ impl InForce {
         };
         let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
         let schedule = ArcSwap::from_pointee(schedule);
-        (Self { settings, own, trust, catalogue, schedule, keys: signing, hosted }, tls)
+        (Self { settings, own, trust, catalogue, schedule, keys: signing, hosted, bank }, tls)
     }
 
     /// The pure core's surroundings, under the rules that count.
     pub(super) fn context<'a>(&'a self, rules: &'a RuleSet) -> Context<'a> {
         let registry = &self.trust.registry;
-        Context { registry, rules, own: &self.own, age: self.settings.age }
+        let payment = self.settings.payment.as_ref().map(|payment| payment.terms);
+        Context { registry, rules, own: &self.own, age: self.settings.age, payment }
     }
 
     /// The name of a registered party, for metrics; empty for others.
@@ -87,6 +104,7 @@ pub(super) struct Shared {
     pub(super) draining: watch::Sender<bool>,
     pub(super) lanes: Lanes,
     pub(super) agenda: Agenda,
+    pub(super) payments: PaymentAgenda,
     pub(super) questions: Questions,
 }
 
@@ -109,6 +127,13 @@ impl Shared {
         let waits = agreements.map(|agreement| longest_wait(agreement.reliability.retry_interval));
         // Without an agreement nothing is attempted, and nothing is in a hurry.
         waits.max().unwrap_or(Duration::MAX)
+    }
+
+    /// The longest wait that a payment is ever given.
+    pub(super) fn longest_payment_wait(&self) -> Duration {
+        let in_force = self.in_force.load();
+        let terms = in_force.settings.payment.as_ref().map(|payment| payment.terms);
+        crate::case::longest_payment_wait(&terms.unwrap_or_default())
     }
 
     /// Holds places for what a step makes; none once the gateway stops.
@@ -146,6 +171,9 @@ impl Shared {
         self.failed.borrow().is_some()
     }
 }
+
+/// Octets of an answer of the bank.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// The gateway's one clock.
 #[expect(clippy::disallowed_methods, reason = "the shell has one clock, and it is here")]

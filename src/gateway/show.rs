@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::admin::json_response;
+use super::payments::in_hand;
 use super::shared::Shared;
 use super::{rules, statistics};
 use crate::case::shown_state;
@@ -39,6 +40,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["messages", sender, id] => message(shared, sender, id),
         ["deliveries"] => deliveries(shared, &mut query),
         ["deliveries", id] => delivery(shared, id),
+        ["payments"] => payments(shared, &mut query),
         ["parties"] => Ok(parties(shared)),
         ["statistics"] => statistics::statistics(shared, &mut query),
         ["rules"] => Ok(rules::history(shared)),
@@ -99,7 +101,7 @@ fn whole_case(shared: &Shared, key: &str, query: &mut Query) -> Answered {
 }
 
 /// A case of a realm by any key that leads to it; of several the newest.
-fn case(shared: &Shared, realm: Realm, key: &str) -> Result<Versioned<Case>, Unanswered> {
+pub(super) fn case(shared: &Shared, realm: Realm, key: &str) -> Result<Versioned<Case>, Unanswered> {
     let id = shared.store.named_cases(realm, key, 1)?.pop().ok_or(Unanswered::Nothing)?;
     shared.store.case(realm, &CorrelationKey::Case(id))?.ok_or(Unanswered::Nothing)
 }
@@ -139,6 +141,10 @@ fn deliveries(shared: &Shared, query: &mut Query) -> Answered {
         state: query.take("state")?,
     };
     Ok(list(shared.store.deliveries(&filter, query.limit()?)?))
+}
+
+fn payments(shared: &Shared, query: &mut Query) -> Answered {
+    Ok(list(in_hand(shared, query.limit()?)?))
 }
 
 fn delivery(shared: &Shared, id: &str) -> Answered {

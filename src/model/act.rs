@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Officer, Outcome, ResultItem, Timestamp};
+use super::{BankAccount, Money, Officer, Outcome, ResultItem, Timestamp};
 
 /// An act, and what it was decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,17 @@ pub enum Act {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remarks: Option<Arc<str>>,
     },
+    /// The applicant is to pay a fee (XF1).
+    Fee {
+        /// How much.
+        price: Money,
+        /// To whom.
+        payee: BankAccount,
+        /// Until when.
+        due_by: Timestamp,
+        /// What for.
+        reason: Arc<str>,
+    },
     /// It is decided (FS7, X51 to X67).
     Decide {
         /// Of every item that is not listed; without it only those that are listed are decided.
@@ -63,6 +74,7 @@ impl Act {
             Self::Take => "take",
             Self::Supplement { .. } => "supplement",
             Self::Inspect { .. } => "inspect",
+            Self::Fee { .. } => "fee",
             Self::Decide { .. } => "decide",
         }
     }

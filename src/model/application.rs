@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::decimal::Decimal;
 use super::{
-    AgencyCode, ContentId, Digest, DocumentCode, LawCode, MessageId, MessageKey, PartyKey, RuleId, Timestamp,
-    Watch,
+    AgencyCode, ContentId, Digest, DocumentCode, Fee, LawCode, MessageId, MessageKey, PartyKey, RuleId,
+    Timestamp, Watch,
 };
 
 /// One application of a case.
@@ -74,6 +74,9 @@ pub struct Application {
     /// Who acted on it last, when its agency is hosted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub officer: Option<Arc<str>>,
+    /// Fees that its agency asks for it, in order of receipt, with their payments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fees: Vec<Fee>,
 }
 
 impl Application {
@@ -105,6 +108,7 @@ impl Application {
             results: Vec::new(),
             notices: Vec::new(),
             officer: None,
+            fees: Vec::new(),
             source: None,
             former: Vec::new(),
             former_items: Vec::new(),
@@ -234,10 +238,10 @@ impl ApplicationState {
         Self::Decided(Outcome::Lapsed),
     ];
 
-    /// Whether the applicant owes the agency an answer.
+    /// Whether the applicant owes the agency an answer, or its fee.
     #[must_use]
     pub const fn awaits_answer(self) -> bool {
-        matches!(self, Self::DocumentsRequested | Self::SupplementRequested)
+        matches!(self, Self::DocumentsRequested | Self::SupplementRequested | Self::FeeRequested)
     }
 
     /// The name in the store, on the command line and in reports.

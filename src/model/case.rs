@@ -58,6 +58,9 @@ pub struct Case {
     /// When something is next to be done about it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// When the bank is next to be asked about a payment of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_due: Option<Timestamp>,
     /// Its withdrawal, when the broker has withdrawn it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawal: Option<Withdrawal>,

@@ -21,6 +21,10 @@ text_value! {
     UsageCode, "a usage code"
 }
 text_value! {
+    /// A currency of ISO 4217, such as `KRW`.
+    CurrencyCode, "a currency code"
+}
+text_value! {
     /// Id of a row of a rule table.
     RuleId, "a rule id"
 }

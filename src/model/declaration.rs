@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::application::{NoticeKind, Outcome};
 use super::decimal::Decimal;
 use super::{
-    ContentId, CountryCode, DocumentCode, HsCode, LawCode, Query, QueryAnswer, Realm, Timestamp, UsageCode,
+    ContentId, CountryCode, DocumentCode, FeeNotice, HsCode, LawCode, PaymentConfirmation, PaymentOrder,
+    Query, QueryAnswer, Realm, Timestamp, UsageCode,
 };
 
 /// A business document of a kind that the gateway reads.
@@ -35,6 +36,12 @@ pub enum Document {
     Query(Query),
     /// XS3.
     QueryAnswer(QueryAnswer),
+    /// XF1.
+    FeeNotice(FeeNotice),
+    /// XF2.
+    PaymentOrder(PaymentOrder),
+    /// XF3.
+    PaymentConfirmation(PaymentConfirmation),
 }
 
 /// Import declaration (929).

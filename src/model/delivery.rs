@@ -92,6 +92,8 @@ pub enum DeliveryPurpose {
     Announcement,
     /// What is wrong with a document that was refused (R20), to whoever sent it.
     ValidationReport,
+    /// What the bank said of a payment order (XF3).
+    PaymentConfirmation,
     /// A signal that travels by itself (asynchronous Acknowledgment or MessageError).
     Signal,
 }

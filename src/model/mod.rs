@@ -13,6 +13,7 @@ mod decimal;
 mod declaration;
 mod delivery;
 mod error_list;
+mod fee;
 mod header;
 mod ids;
 mod manifest;
@@ -38,7 +39,7 @@ pub use case::{
     Amended, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry,
     Withdrawal,
 };
-pub use codes::{AgencyCode, CountryCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
+pub use codes::{AgencyCode, CountryCode, CurrencyCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
 pub use deadline::{Allowance, Duty, LateAction, Term, Watch};
 pub use decimal::Decimal;
 pub use declaration::{
@@ -50,6 +51,10 @@ pub use delivery::{
     AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,
 };
 pub use error_list::{EbxmlError, ErrorCode, ErrorList, Finding, Severity};
+pub use fee::{
+    BankAccount, Charge, ChargeOutcome, Fee, FeeNotice, FeeState, Money, Payment, PaymentConfirmation,
+    PaymentOrder, PaymentOutcome, PaymentState, PaymentTerms, payment_key,
+};
 pub use header::{MessageData, MessageHeader, PartyRef, Service};
 pub use ids::{
     CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, MessageId, MessageKey, ValueError,

@@ -7,15 +7,16 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::bank::{Bank, BankPlay, BankScript};
 use super::node::{Manners, Node};
 use super::partner::Partner;
 use super::role::{Play, Role};
 use super::script::Script;
-use crate::config::{self, PartySettings};
+use crate::config::{self, ConfigFault, PartySettings};
 use crate::model::{Timestamp, parse_duration};
 use crate::telemetry::{self, LogOptions};
 
-/// Play one partner of the gateway: a broker, customs, or an agency
+/// Play one partner of the gateway: a broker, customs, an agency, or the bank
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct PracticeArgs {
@@ -37,6 +38,12 @@ pub struct PracticeArgs {
     /// Take connections and requests, and never answer
     #[arg(long)]
     dead: bool,
+    /// What a bank does with the requests about each payment, in turn
+    #[arg(long, value_name = "SCRIPT", default_value = "")]
+    bank_script: BankScript,
+    /// An account that covers nothing; repeat for several
+    #[arg(long, value_name = "ACCOUNT")]
+    without_funds: Vec<String>,
 }
 
 const HELP: &str = r#"A SCRIPT is a list of moves, each with the delay after the one before:
@@ -44,12 +51,17 @@ const HELP: &str = r#"A SCRIPT is a list of moves, each with the delay after the
   ERROR                                  an error notice (RBG)
   APPROVE CONDITIONAL REJECT EXCLUDE     results; with @2+3 for these items only, the others being approved
   CANCEL REVOKE LAPSE
+  FEE@30000                              a fee notice (XF1); the moves after it wait until the fee is paid (XF3)
 An application brings its own script in a remark: <Content>SIM:D01,3s;APPROVE,10s</Content>.
   --script 'APPROVE,0s;ACCEPT,2s'        the result overtakes the notice
   --script 'REJECT@2,1s'                 all but item 2 are approved
   --script ''                            takes applications and never decides
 Customs accepts a declaration (R99), and clears it (023, 13) when everything is collected and favourable, or keeps it
-pending (5GZ, 15). A broker collects.
+pending (5GZ, 15). A broker collects. A bank books payments: its --bank-script is what the requests about each payment
+get, in turn, and every later one is booked and answered:
+  PAY,3s REFUSE,3s                       books it, or refuses it, and answers 3 s later
+  DROP                                   books it and never answers
+  BUSY                                   does nothing, and says so (503)
 
 PARTY.toml, with paths relative to it:
   [identity]                             who it is
@@ -68,6 +80,15 @@ PARTY.toml, with paths relative to it:
   key = "SW000000000001"                 also name, tls_certificates, signing_certificates
   [[agreement]]                          as in the gateway's partner file, seen from this side:
   cpa_id = "swgw-kfda-3"                 partner_role, endpoint, send, receive, retries, retry_interval, …
+A bank has a BANK.toml:
+  [listen]
+  api = "127.0.0.1:18444"
+  [tls]
+  certificate = "tls.pem"                also key, anchors, pinned, revocation_lists
+  [clients]
+  tls_certificates = ["gateway.pem"]     whose orders it takes
+  [ledger]
+  directory = "bank"                     ledger.jsonl: every booking and refusal, one JSON object a line
 `gwanmun demo --prepare --directory DIR` writes a whole set of examples.
 
 Example:
@@ -80,6 +101,9 @@ impl PracticeArgs {
     /// When its settings have mistakes, its address is taken, or its journal cannot be opened.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         telemetry::init(&LogOptions::default())?;
+        if self.role == Role::Bank {
+            return self.run_bank(out);
+        }
         let partner = Partner::new(load(&self.config)?)?;
         let play = Play { role: self.role, script: self.script.clone(), customs_delay: self.customs_delay };
         let manners = Manners { slow: self.slow, dead: self.dead };
@@ -91,24 +115,46 @@ impl PracticeArgs {
                 writeln!(out, "{party} listens on {address}")?;
                 out.flush()?;
             }
-            let (mut interrupt, mut terminate) =
-                (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            told_to_end().await?;
             node.stop(STOP_WITHIN).await;
+            Ok(())
+        })
+    }
+
+    fn run_bank(&self, out: &mut dyn Write) -> Result<()> {
+        let settings = config::load_bank(&self.config).or_else(|faults| mistakes(&faults))?;
+        let play = BankPlay { script: self.bank_script.clone(), without_funds: self.without_funds.clone() };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let bank = Bank::start(settings, play, now).await?;
+            if let Some(address) = bank.address() {
+                writeln!(out, "the bank listens on {address}")?;
+                out.flush()?;
+            }
+            told_to_end().await?;
+            bank.stop(STOP_WITHIN).await;
             Ok(())
         })
     }
 }
 
+async fn told_to_end() -> Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn mistakes<T>(faults: &[ConfigFault]) -> Result<T> {
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    bail!("{} mistake(s) in the settings\n{}", told.len(), told.join("\n"))
+}
+
 /// Reads a partner's settings; every mistake is told.
 pub(super) fn load(path: &Path) -> Result<PartySettings> {
-    config::load_party(path).or_else(|faults| {
-        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        bail!("{} mistake(s) in the settings\n{}", told.len(), told.join("\n"))
-    })
+    config::load_party(path).or_else(|faults| mistakes(&faults))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock of a practice partner")]

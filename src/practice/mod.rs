@@ -2,14 +2,16 @@
 //! rehearsal and load. They know the wire, never the gateway's inside.
 //!
 //! A [`Node`] listens, takes each message in exactly once into its [`Journal`], and answers as its [`Role`] and its
-//! [`Script`] say; [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same
+//! [`Script`] say; a [`Bank`] books payments in its [`Ledger`]; [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same
 //! floor.
 
+mod bank;
 mod check;
 mod command;
 mod customs;
 mod inquiry;
 mod journal;
+mod ledger;
 mod mailbox;
 mod node;
 mod partner;
@@ -18,12 +20,16 @@ mod role;
 mod script;
 mod send;
 
+pub use bank::{Bank, BankMove, BankPlay, BankScript};
 pub use command::PracticeArgs;
 pub use customs::CustomsMove;
 pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
+pub use ledger::{Ledger, LedgerEntry, LedgerError, Transfer, Verdict};
 pub use mailbox::MailboxArgs;
 pub use node::{Done, Manners, Node};
 pub use partner::{Letter, Outgoing, Partner};
-pub use role::{Owed, Play, Role, Saying, about, code_of, document_of, gist, number_of, owed};
+pub use role::{
+    Owed, Play, Role, Saying, about, code_of, document_of, gist, number_of, owed, owed_when_paid,
+};
 pub use script::{Move, Script, Step};
 pub use send::SendArgs;

@@ -22,12 +22,14 @@ use super::partner::{Letter, Outgoing, Partner};
 use super::role::{self, Owed, Play};
 use super::script::Script;
 use crate::codec::catalogue::Catalogue;
-use crate::codec::document::{read_document, write_customs_notice, write_notice, write_result};
+use crate::codec::document::{
+    Signatory, read_document, write_customs_notice, write_fee_notice, write_notice, write_result,
+};
 use crate::codec::envelope::encode_fault;
 use crate::model::{
     Agreement, ContentId, ConversationId, Digest, Document, DocumentCode, EbxmlError, ErrorCode, Message,
-    MessageHeader, MessageId, MessageKind, MessageStatus, Payload, Sealed, SignalAction, StatusBody,
-    StatusResponse, SyncReplyMode, Timestamp, role_of_document_code,
+    MessageHeader, MessageId, MessageKind, MessageStatus, Payload, PaymentConfirmation, PaymentOutcome,
+    Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode, Timestamp, role_of_document_code,
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
@@ -412,6 +414,12 @@ impl Desk {
     fn owed_for(&self, document: Option<&Document>, received: &Received) -> Vec<Owed> {
         let text = received.text.as_deref().unwrap_or_default();
         let Some(document) = document else { return Vec::new() };
+        if let Document::PaymentConfirmation(said) = document {
+            return match &said.outcome {
+                PaymentOutcome::Paid { .. } => self.owed_when_paid(said),
+                PaymentOutcome::Refused { .. } => Vec::new(),
+            };
+        }
         let mut declared = lock(&self.declared);
         if let Document::Declaration(declaration) = document
             && let Some(script) = role::script_of(text)
@@ -420,6 +428,27 @@ impl Desk {
         }
         let script = role::about(document).and_then(|number| declared.get(&number));
         role::owed(&self.play, document, text, script)
+    }
+
+    /// What we owe about an application of which a fee is paid: the journal has it.
+    fn owed_when_paid(&self, said: &PaymentConfirmation) -> Vec<Owed> {
+        let path = Journal::path_in(&self.partner.settings().directory);
+        let entries = Journal::entries_from(&path, 0).map(|(entries, _)| entries);
+        let is_it = |entry: Entry| match entry {
+            Entry::Received(received) if received.document.as_ref() == Some(&said.application) => {
+                Some(received)
+            }
+            _ => None,
+        };
+        let came = entries.unwrap_or_default().into_iter().filter_map(is_it).next_back();
+        let Some(came) = came else { return Vec::new() };
+        match read_again(self.catalogue(), &came) {
+            Some(Document::Application(application)) => {
+                let text = came.text.as_deref().unwrap_or_default();
+                role::owed_when_paid(&self.play, &application, text, &said.fee)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn spawn_owed(self: &Arc<Self>, owed: Owed, received: &Received) {
@@ -543,9 +572,13 @@ fn write(catalogue: &Catalogue, document: &Document) -> Result<String> {
         Document::Result(result) => Ok(write_result(catalogue, result)),
         Document::Notice(notice) => Ok(write_notice(notice)),
         Document::Customs(notice) => Ok(write_customs_notice(notice)),
+        Document::FeeNotice(notice) => Ok(write_fee_notice(notice, AGENCY)),
         _ => anyhow::bail!("partners do not write {}", role::code_of(document)),
     }
 }
+
+/// Who signs a fee notice.
+const AGENCY: Signatory<'static> = Signatory { agency: "Practice agency", officer: None };
 
 /// What an owed message needs of the one that it answers.
 struct Cause {

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::customs::{CustomsMove, Planned, when_changed, when_collected, when_declared};
 use super::script::{Move, Script};
 use crate::model::{
-    ApplicationDocument, CustomsNotice, Document, DocumentCode, MessageId, NoticeDocument, NoticeKind,
-    Outcome, ResultDocument, ResultItem, Timestamp, derive_id,
+    ApplicationDocument, BankAccount, CurrencyCode, CustomsNotice, Document, DocumentCode, FeeNotice,
+    MessageId, Money, NoticeDocument, NoticeKind, Outcome, PaymentOutcome, ResultDocument, ResultItem,
+    Timestamp, derive_id,
 };
 
 /// A kind of practice partner.
@@ -23,6 +24,8 @@ pub enum Role {
     Customs,
     /// Takes applications and decides them.
     Agency,
+    /// Books payments.
+    Bank,
 }
 
 /// How a practice partner plays its role.
@@ -80,7 +83,7 @@ pub fn owed(
 ) -> Vec<Owed> {
     let delay = play.customs_delay;
     match (play.role, document) {
-        (Role::Agency, Document::Application(application)) => decide(play, application, text),
+        (Role::Agency, Document::Application(application)) => decide(play, application, text, 0),
         (Role::Customs, Document::Declaration(declaration)) => {
             told(&declaration.number, when_declared(script_of(text).as_ref(), delay))
         }
@@ -107,8 +110,9 @@ fn told(declaration: &Arc<str>, planned: Vec<Planned>) -> Vec<Owed> {
     planned.into_iter().map(|(after, step, action)| Owed { after, step, saying: saying(action) }).collect()
 }
 
-/// An agency's moves about an application: its own script, the usual one, or, asked for a cancellation, that.
-fn decide(play: &Play, application: &ApplicationDocument, text: &str) -> Vec<Owed> {
+/// An agency's moves about an application from this step on, up to the next fee: its own script, the usual one, or,
+/// asked for a cancellation, that.
+fn decide(play: &Play, application: &ApplicationDocument, text: &str, from: usize) -> Vec<Owed> {
     let own = Script::<Move>::of_document(text).and_then(Result::ok);
     let cancelled = (&*application.function == CANCELLATION)
         .then(|| "CANCEL,300ms".parse().expect("this is a script of one move"));
@@ -116,8 +120,12 @@ fn decide(play: &Play, application: &ApplicationDocument, text: &str) -> Vec<Owe
     let (mut after, mut decided) = (Duration::ZERO, false);
     let mut moves = Vec::with_capacity(script.steps().len());
     for (step, planned) in script.steps().iter().enumerate() {
-        after += planned.after;
         let is_result = matches!(planned.action, Move::Result { .. });
+        if step < from {
+            decided |= is_result;
+            continue;
+        }
+        after += planned.after;
         let saying = Saying::Agency {
             application: application.clone(),
             action: planned.action.clone(),
@@ -125,8 +133,20 @@ fn decide(play: &Play, application: &ApplicationDocument, text: &str) -> Vec<Owe
         };
         decided |= is_result;
         moves.push(Owed { after, step, saying });
+        // What follows a fee waits until that is paid.
+        if matches!(planned.action, Move::Fee(_)) {
+            break;
+        }
     }
     moves
+}
+
+/// What an agency owes once a fee that it asked is paid: the moves of its script behind that one.
+#[must_use]
+pub fn owed_when_paid(play: &Play, application: &ApplicationDocument, text: &str, fee: &str) -> Vec<Owed> {
+    let step =
+        fee.strip_prefix('F').and_then(|fee| fee.split_once('-')).and_then(|(step, _)| step.parse().ok());
+    step.map_or_else(Vec::new, |step: usize| decide(play, application, text, step.saturating_add(1)))
 }
 
 /// The document that an owed message carries. `cause` is the message that it answers and `came` when that came;
@@ -173,6 +193,18 @@ fn agency_document(
             deadline: wants_answer(*kind).then(|| issued_at.plus(ANSWER_WITHIN)),
             remarks: None,
         }),
+        Move::Fee(amount) => Document::FeeNotice(FeeNotice {
+            number: numbers.of_fee(),
+            issued_at,
+            application: application.number.clone(),
+            price: Money {
+                amount: *amount,
+                currency: CurrencyCode::new("KRW").expect("the code is plain text"),
+            },
+            payee: BankAccount { name: "Practice agency".into(), account: "011-17-000381".into() },
+            due_by: issued_at.plus(ANSWER_WITHIN),
+            reason: "Examination by the practice script".into(),
+        }),
         Move::Result { outcome, items } => {
             let decided = |sequence: u16| {
                 let meant = items.is_empty() || items.contains(&sequence);
@@ -206,6 +238,12 @@ impl Numbers<'_> {
         let unique = derive_id(&[self.cause.as_str(), &self.step.to_string()]);
         format!("{}-{}", self.now.to_jiff().strftime("%Y%m%d%H%M%S"), unique.get(..8).unwrap_or(&unique))
             .into()
+    }
+
+    /// The step is in it, so that the agency knows where to go on.
+    fn of_fee(&self) -> Arc<str> {
+        let unique = derive_id(&[self.cause.as_str(), &self.step.to_string()]);
+        format!("F{}-{}", self.step, unique.get(..12).unwrap_or(&unique)).into()
     }
 
     fn customs(&self, action: &str, declaration: &Arc<str>, status: Option<Arc<str>>) -> Document {
@@ -258,6 +296,12 @@ pub fn gist(document: &Document) -> String {
         Document::SystemNotice(notice) => notice.text.to_string(),
         Document::Query(query) => format!("query {}", query.number),
         Document::QueryAnswer(answer) => format!("answer to {}", answer.query),
+        Document::FeeNotice(notice) => format!("fee {} of {}", notice.number, notice.price),
+        Document::PaymentOrder(order) => format!("pays {} for fee {}", order.price, order.fee),
+        Document::PaymentConfirmation(confirmation) => match confirmation.outcome {
+            PaymentOutcome::Paid { .. } => format!("fee {} paid", confirmation.fee),
+            PaymentOutcome::Refused { .. } => format!("fee {} refused", confirmation.fee),
+        },
     }
 }
 
@@ -275,6 +319,9 @@ pub fn about(document: &Document) -> Option<Arc<str>> {
         Document::Customs(notice) => Some(notice.declaration.clone()),
         Document::StatusReport(report) => report.declaration.clone(),
         Document::QueryAnswer(answer) => Some(answer.query.clone()),
+        Document::FeeNotice(notice) => Some(notice.application.clone()),
+        Document::PaymentOrder(order) => Some(order.application.clone()),
+        Document::PaymentConfirmation(confirmation) => Some(confirmation.application.clone()),
     }
 }
 
@@ -292,6 +339,9 @@ pub fn number_of(document: &Document) -> Arc<str> {
         Document::SystemNotice(notice) => &notice.number,
         Document::Query(query) => &query.number,
         Document::QueryAnswer(answer) => &answer.number,
+        Document::FeeNotice(notice) => &notice.number,
+        Document::PaymentOrder(order) => &order.number,
+        Document::PaymentConfirmation(confirmation) => &confirmation.number,
     }
     .clone()
 }
@@ -310,6 +360,9 @@ pub fn code_of(document: &Document) -> DocumentCode {
         Document::SystemNotice(_) => code("GOVCBRINF"),
         Document::Query(_) => code("GOVCBRXS1"),
         Document::QueryAnswer(_) => code("GOVCBRXS3"),
+        Document::FeeNotice(_) => code("GOVCBRXF1"),
+        Document::PaymentOrder(_) => code("GOVCBRXF2"),
+        Document::PaymentConfirmation(_) => code("GOVCBRXF3"),
     }
 }
 
@@ -395,6 +448,33 @@ mod tests {
         check(usual, "1", "<Declaration/>", &[(300, "GOVCBRX51", "cancelled")]);
         check("ERROR", "9", "", &[(0, "GOVCBRRBG", "error")]);
         check("", "9", "", &[]);
+        let asked = said(
+            &play(Role::Agency, "ACCEPT;FEE@500,10ms;APPROVE"),
+            &Document::Application(application("9")),
+            "",
+        );
+        assert_eq!(asked.len(), 2, "what follows a fee waits: {asked:?}");
+        assert_eq!((asked[1].0, &*asked[1].1), (10, "GOVCBRXF1"));
+    }
+
+    #[test]
+    fn an_agency_goes_on_behind_the_fee_that_is_paid() {
+        let play = play(Role::Agency, "FEE,1s;REVIEW;FEE@5;APPROVE,10ms");
+        let check = |fee: &str, expected: &[(usize, &str)]| {
+            let moves = owed_when_paid(&play, &application("9"), "", fee);
+            let told = |owed: &Owed| match &owed.saying {
+                Saying::Agency { action, .. } => (owed.step, action.to_string()),
+                other => panic!("{other:?}"),
+            };
+            let told: Vec<_> = moves.iter().map(told).collect();
+            let told: Vec<_> = told.iter().map(|(step, action)| (*step, &**action)).collect();
+            assert_eq!(told, expected, "{fee}");
+        };
+        check("F0-abc", &[(1, "REVIEW"), (2, "FEE@5")]);
+        check("F2-abc", &[(3, "APPROVE")]);
+        check("F3-abc", &[]);
+        check("F-abc", &[]);
+        check("20091201-7", &[]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::model::{NoticeKind, Outcome, ValueError, parse_duration};
+use crate::model::{Decimal, NoticeKind, Outcome, ValueError, parse_duration};
 
 /// The moves of a partner, in the order in which they are sent: of an agency, unless others are named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Step<M = Move> {
 pub enum Move {
     /// A processing-status or error notice.
     Notice(NoticeKind),
+    /// A fee notice; what follows waits until it is paid.
+    Fee(Decimal),
     /// A result.
     Result {
         /// The outcome of the items named, or of the whole.
@@ -94,6 +96,10 @@ impl FromStr for Move {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let refuse = || ValueError::new(EXPECTED, text);
         let (name, items) = text.split_once('@').unwrap_or((text, ""));
+        if name == FEE {
+            let amount = if items.is_empty() { USUAL_FEE } else { items };
+            return amount.parse().map(Self::Fee).map_err(|_| refuse());
+        }
         if let Some((_, kind)) = NOTICES.iter().find(|(word, _)| *word == name) {
             return if items.is_empty() { Ok(Self::Notice(*kind)) } else { Err(refuse()) };
         }
@@ -108,6 +114,7 @@ impl fmt::Display for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Notice(kind) => f.write_str(word_of(&NOTICES, kind)),
+            Self::Fee(amount) => write!(f, "{FEE}@{amount}"),
             Self::Result { outcome, items } => {
                 f.write_str(word_of(&RESULTS, outcome))?;
                 let items: Vec<String> = items.iter().map(u16::to_string).collect();
@@ -124,8 +131,10 @@ fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str
 
 const MARK: &str = "SIM:";
 const STEPS_MAX: usize = 100;
-const EXPECTED: &str = "ACCEPT, REVIEW, Z01, D01, INSPECT, ERROR, Z05, APPROVE, CONDITIONAL, REJECT, EXCLUDE, CANCEL, \
-                        REVOKE or LAPSE, a result with @ITEM+ITEM where it is for these items only";
+const FEE: &str = "FEE";
+const USUAL_FEE: &str = "30000";
+const EXPECTED: &str = "ACCEPT, REVIEW, Z01, D01, INSPECT, ERROR, Z05, FEE@AMOUNT, APPROVE, CONDITIONAL, REJECT, EXCLUDE, \
+                        CANCEL, REVOKE or LAPSE, a result with @ITEM+ITEM where it is for these items only";
 const NOTICES: [(&str, NoticeKind); 7] = [
     ("ACCEPT", NoticeKind::Accepted),
     ("REVIEW", NoticeKind::UnderReview),
@@ -167,6 +176,8 @@ mod tests {
         check("APPROVE", Some(&[("APPROVE", 0)]));
         check("REJECT@2+3,50ms", Some(&[("REJECT@2+3", 50)]));
         check("APPROVE,0s;ACCEPT,1s", Some(&[("APPROVE", 0), ("ACCEPT", 1000)]));
+        check("FEE,1s;FEE@12.5", Some(&[("FEE@30000", 1000), ("FEE@12.5", 0)]));
+        check("FEE@much", None);
         check("", Some(&[]));
         check("ACCEPT@1", None);
         check("REJECT@x", None);

@@ -115,6 +115,10 @@ pub enum Pipeline {
     Query,
     /// The amendment of a declaration.
     Amend,
+    /// A fee that an agency asks.
+    Fee,
+    /// An order to pay one.
+    Payment,
 }
 
 impl Pipeline {
@@ -128,6 +132,8 @@ impl Pipeline {
             "withdraw" => Self::Withdraw,
             "query" => Self::Query,
             "amend" => Self::Amend,
+            "fee" => Self::Fee,
+            "payment" => Self::Payment,
             _ => return None,
         })
     }

@@ -480,8 +480,8 @@ fn envelopes(file: TextFile<'_>, section: &Section<'_>, faults: &mut Faults) -> 
         let pipeline = then.required("pipeline", faults).and_then(|(text, place)| {
             let pipeline = Pipeline::of_text(text);
             if pipeline.is_none() {
-                let remedy =
-                    "write lodge, application, result, notice, customs-notice, withdraw, amend or query";
+                let remedy = "write lodge, application, result, notice, customs-notice, withdraw, amend, query, \
+                              fee or payment";
                 faults.error(&place, format!("there is no pipeline {text:?}"), remedy);
             }
             pipeline

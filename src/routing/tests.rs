@@ -113,7 +113,9 @@ fn envelopes_are_taken_by_at_most_one_rule() {
     check("RequirementVerification", "GOVCBRFS7", "Agency", Some(Pipeline::Result));
     check("RequirementVerification", "GOVCBRRBH", "Agency", Some(Pipeline::Notice));
     check("ImportClearance", "GOVCBR023", "Customs", Some(Pipeline::CustomsNotice));
-    check("Payment", "GOVCBRXF1", "Agency", None);
+    check("Payment", "GOVCBRXF1", "Agency", Some(Pipeline::Fee));
+    check("Payment", "GOVCBRXF2", "Declarant", Some(Pipeline::Payment));
+    check("Payment", "GOVCBRXF3", "Agency", None);
 }
 
 /// The worked example with one text replaced.

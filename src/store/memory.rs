@@ -202,6 +202,12 @@ impl Store for MemoryStore {
         Ok(due.map(|(due, _, id)| DueCase { id: id.clone(), due: *due }).collect())
     }
 
+    fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+        let inner = self.lock();
+        let due = inner.rows.due_payments.iter().take(limit);
+        Ok(due.map(|(due, _, id)| DueCase { id: id.clone(), due: *due }).collect())
+    }
+
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
         let inner = self.lock();
         let mut rows: Vec<_> = inner.rows.cases.iter().collect();

@@ -97,6 +97,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn scheduled_cases(&self, limit: usize) -> Result<Vec<DueCase>, StoreError>;
 
+    /// Cases of which a payment is under way, by when the bank is next asked, earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError>;
+
     /// Cases, newest first.
     ///
     /// # Errors

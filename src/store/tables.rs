@@ -29,6 +29,7 @@ pub(super) struct Tables {
     sent: BTreeMap<(PartyKey, MessageId), DeliveryId>,
     pub(super) due: BTreeMap<PartyKey, BTreeSet<(Timestamp, u64, DeliveryId)>>,
     pub(super) due_cases: BTreeSet<(Timestamp, u64, CaseId)>,
+    pub(super) due_payments: BTreeSet<(Timestamp, u64, CaseId)>,
     pub(super) audit: Vec<Link>,
     head: Option<AuditHead>,
 }
@@ -146,9 +147,15 @@ impl Tables {
         let number = row.as_ref().map_or(made, |row| row.number);
         if let Some(row) = row {
             let before: Case = row.record.decode(&id)?;
+            if let Some(due) = before.payment_due {
+                self.due_payments.remove(&(due, number, before.id.clone()));
+            }
             if let Some(due) = before.due {
                 self.due_cases.remove(&(due, number, before.id));
             }
+        }
+        if let Some(due) = value.payment_due {
+            self.due_payments.insert((due, number, value.id.clone()));
         }
         if let Some(due) = value.due {
             self.due_cases.insert((due, number, value.id));

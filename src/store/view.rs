@@ -82,6 +82,8 @@ pub enum CorrelationKey {
     Cargo(PartyKey, Arc<str>),
     /// Number of a master or house bill, as a submitter wrote it.
     Bill(PartyKey, Arc<str>),
+    /// An agency's number of a fee.
+    Fee(PartyKey, Arc<str>),
 }
 
 impl CorrelationKey {
@@ -99,6 +101,7 @@ impl CorrelationKey {
             | Self::Application(_)
             | Self::Sent(_)
             | Self::Result(..)
+            | Self::Fee(..)
             | Self::Received(_) => false,
         }
     }
@@ -132,6 +135,7 @@ impl CorrelationKey {
             Self::Approval(party, number) => (["approval", "practice.approval"], party.as_str(), number),
             Self::Cargo(party, number) => (["cargo", "practice.cargo"], party.as_str(), number),
             Self::Bill(party, number) => (["bill", "practice.bill"], party.as_str(), number),
+            Self::Fee(party, number) => (["fee", "practice.fee"], party.as_str(), number),
         }
     }
 }

@@ -149,6 +149,38 @@ event_codes! {
     ApplicationNotice = "application.notice",
         cause "a processing status or error notice of the agency",
         remedy "none; a request for documents is for the submitter";
+    /// An agency asks for a fee.
+    ApplicationFee = "application.fee",
+        cause "a fee notice (XF1) of the agency",
+        remedy "none; the submitter orders its payment";
+    /// A submitter ordered the payment of a fee.
+    PaymentOrdered = "payment.ordered",
+        cause "his payment order (XF2) was accepted: the bank is asked next",
+        remedy "none";
+    /// The bank is asked to book a payment.
+    PaymentAsked = "payment.asked",
+        cause "a payment is due; every attempt has the same key, under which the bank books once",
+        remedy "none";
+    /// The bank gave no answer that decides.
+    PaymentUnanswered = "payment.unanswered",
+        cause "the bank cannot be reached, is busy, or answers what cannot be understood",
+        remedy "none when rare: it is asked again. With an alarm: it does not mend itself, see the line and [payment]";
+    /// A payment has been under way for too long.
+    PaymentLate = "payment.late",
+        cause "the bank has not said what became of it within [payment] alarm_after",
+        remedy "ask the bank, whose record has the key of the line; nothing is lost and nothing is paid twice meanwhile";
+    /// The bank has booked a payment.
+    PaymentPaid = "payment.paid",
+        cause "the bank says so",
+        remedy "none; agency and broker were told";
+    /// The bank refuses an order.
+    PaymentRefused = "payment.refused",
+        cause "the account does not cover it, or another reason of the bank in the line",
+        remedy "none; the broker was told and can order anew";
+    /// An operator has the bank asked at once.
+    PaymentHurried = "payment.hurried",
+        cause "`gwanmun payment retry`",
+        remedy "none";
     /// An agency decided.
     ApplicationResult = "application.result",
         cause "a requirement result of the agency",

@@ -19,7 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::event::EventCode;
-use crate::model::AttemptOutcome;
+use crate::model::{AttemptOutcome, ChargeOutcome};
 use crate::transport::ServerCounts;
 
 /// The Content-Type of [`Metrics::render`].
@@ -99,6 +99,12 @@ metrics! {
     deliveries_pending: Family<Destination, Gauge> = Family::default();
     /// Age of the oldest delivery that has not ended.
     delivery_oldest_pending_seconds: Family<Destination, FloatGauge> = Family::default();
+    /// Attempts to have the bank book a payment, by what came of them.
+    payment_attempts: Family<Charged, Counter> = Family::default();
+    /// Payments that are under way.
+    payments_in_hand: Gauge = Gauge::default();
+    /// Age of the oldest payment order that the bank has not answered.
+    payment_oldest_in_hand_seconds: FloatGauge = FloatGauge::default();
     /// From the whole request to the answer that accepts it.
     acceptance_seconds: Histogram = Histogram::new(seconds_buckets());
     /// Steps committed to the store.
@@ -165,6 +171,22 @@ impl Metrics {
         let labels = Destination { destination: self.label(destination) };
         self.deliveries_pending.get_or_create(&labels).set(signed(deliveries));
         self.delivery_oldest_pending_seconds.get_or_create(&labels).set(oldest.as_secs_f64());
+    }
+
+    /// An attempt to have the bank book a payment ended.
+    pub fn charge(&self, outcome: &ChargeOutcome) {
+        let outcome = match outcome {
+            ChargeOutcome::Paid { .. } => "paid",
+            ChargeOutcome::Refused { .. } => "refused",
+            ChargeOutcome::Again { .. } => "again",
+        };
+        self.payment_attempts.get_or_create(&Charged { outcome }).inc();
+    }
+
+    /// How many payments are under way, and the age of the oldest order among them.
+    pub fn payments(&self, in_hand: u64, oldest: Duration) {
+        self.payments_in_hand.set(signed(in_hand));
+        self.payment_oldest_in_hand_seconds.set(oldest.as_secs_f64());
     }
 
     /// How long it took to accept a message.
@@ -253,6 +275,11 @@ struct Attempt {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Charged {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Listener {
     listener: &'static str,
 }
@@ -294,6 +321,8 @@ mod tests {
                 m.told(EventCode::DeliveryExpired, "NPQS");
                 m.attempt("KFDA", &AttemptOutcome::Taken);
                 m.pending("KFDA", 3, Duration::from_millis(1500));
+                m.charge(&ChargeOutcome::Refused { reason: "no funds".into() });
+                m.payments(2, Duration::from_millis(2500));
                 m.acceptance_seconds(Duration::from_millis(3));
                 m.store(&StoreCounts { steps: 7, syncs: 4, ..StoreCounts::default() });
                 m.store(&StoreCounts { steps: 9, syncs: 5, ..StoreCounts::default() });
@@ -310,6 +339,9 @@ mod tests {
                 "gwanmun_delivery_attempts_total{destination=\"KFDA\",outcome=\"taken\"} 1",
                 "gwanmun_deliveries_pending{destination=\"KFDA\"} 3",
                 "gwanmun_delivery_oldest_pending_seconds{destination=\"KFDA\"} 1.5",
+                "gwanmun_payment_attempts_total{outcome=\"refused\"} 1",
+                "gwanmun_payments_in_hand 2",
+                "gwanmun_payment_oldest_in_hand_seconds 2.5",
                 "gwanmun_acceptance_seconds_bucket{le=\"0.004\"} 1",
                 "gwanmun_acceptance_seconds_bucket{le=\"0.002\"} 0",
                 "gwanmun_store_steps_total 9",

@@ -107,6 +107,12 @@ impl Endpoint {
         Self { path: path.into(), ..self.clone() }
     }
 
+    /// A path below it: one more step, of characters that need no escape.
+    #[must_use]
+    pub fn below(&self, step: &str) -> Self {
+        self.at(&format!("{}/{step}", self.path.trim_end_matches('/')))
+    }
+
     fn authority(&self) -> String {
         let (host, port) = (&self.host, self.port);
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }

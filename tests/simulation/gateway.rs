@@ -118,7 +118,13 @@ impl Gateway {
 
 impl Site {
     fn context(&self) -> Context<'_> {
-        Context { registry: &self.registry, rules: &self.rules, own: &self.own, age: AgePolicy::default() }
+        Context {
+            registry: &self.registry,
+            rules: &self.rules,
+            own: &self.own,
+            age: AgePolicy::default(),
+            payment: None,
+        }
     }
 }
 
@@ -385,6 +391,9 @@ impl World {
                     self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
                 }
                 Action::Schedule(_) => {}
+                Action::SchedulePayment(_) | Action::Charge { .. } => {
+                    unreachable!("nobody here asks a fee")
+                }
                 Action::Wake(destination) => {
                     self.look_at(self.gateway.lives, Who::of(&destination), self.now);
                 }

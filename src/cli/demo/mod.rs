@@ -186,15 +186,12 @@ impl DemoArgs {
 async fn start(world: &World, processes: &mut Processes) -> Result<()> {
     let gateway = world.gateway.as_os_str();
     processes.start("gateway", &["serve".as_ref(), "--config".as_ref(), gateway])?;
-    for partner in &world.partners {
-        let arguments: [&OsStr; 5] = [
-            "practice".as_ref(),
-            "--role".as_ref(),
-            partner.role.as_ref(),
-            "--config".as_ref(),
-            partner.config.as_os_str(),
-        ];
-        processes.start_and_hear(&partner.name, &arguments).await?;
+    let bank = world.bank.iter().map(|bank| ("bank", "bank", &bank.config));
+    let partners = world.partners.iter().map(|partner| (&*partner.name, &*partner.role, &partner.config));
+    for (name, role, config) in bank.chain(partners) {
+        let arguments: [&OsStr; 5] =
+            ["practice".as_ref(), "--role".as_ref(), role.as_ref(), "--config".as_ref(), config.as_os_str()];
+        processes.start_and_hear(name, &arguments).await?;
     }
     let client = LocalClient::new(&world.socket);
     let ready = async {
@@ -252,6 +249,7 @@ fn serving(world: &World, out: &mut dyn Write) -> Result<()> {
         examples.declaration
     )?;
     writeln!(out, "  NAME/journal.jsonl        what each partner received and sent")?;
+    writeln!(out, "  bank/ledger.jsonl         what the bank has booked and refused")?;
     let program = program();
     let files: Vec<String> = examples.files.iter().map(|file| file.display().to_string()).collect();
     writeln!(out, "\nLodge them, or documents of your own:")?;

@@ -36,6 +36,18 @@ pub(super) struct World {
     pub(super) rules: PathBuf,
     /// The partners.
     pub(super) partners: Vec<Partner>,
+    /// The bank that fees are paid at; worlds that were made before there was one have none.
+    #[serde(default)]
+    pub(super) bank: Option<Bank>,
+}
+
+/// The practice bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bank {
+    /// Its settings.
+    pub(super) config: PathBuf,
+    /// What it has booked and refused.
+    pub(super) ledger: PathBuf,
 }
 
 /// A practice partner.
@@ -120,23 +132,23 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
         None => worked_rules(directory)?,
     };
     let cast = cast(rule_set(&rules, None)?.as_ref());
-    let names = std::iter::once("gateway").chain(cast.iter().map(|actor| actor.name.as_str()));
+    let names = ["gateway", BANK].into_iter().chain(cast.iter().map(|actor| actor.name.as_str()));
     let practice = PracticeOptions {
         parties: names.map(str::to_owned).collect(),
         algorithm: options.algorithm,
         replace: false,
     };
     pki::practice(&directory.join("pki"), &practice)?;
-    let mut ports = free_ports(cast.len() + 3)?.into_iter();
+    let mut ports = free_ports(cast.len() + 4)?.into_iter();
     let mut port = || ports.next().expect("as many were asked for");
-    let (gateway_port, api_port, admin_port) = (port(), port(), port());
+    let (gateway_port, api_port, admin_port, bank_port) = (port(), port(), port(), port());
     let endpoint = format!("https://localhost:{gateway_port}/ebms");
     let api = format!("https://localhost:{api_port}");
     for sub in ["partners", "run"] {
         fs::create_dir_all(directory.join(sub))?;
     }
     let gateway = directory.join("gwanmun.toml");
-    fs::write(&gateway, gateway_settings([gateway_port, api_port, admin_port], &rules, options))?;
+    fs::write(&gateway, gateway_settings([gateway_port, api_port, admin_port, bank_port], &rules, options))?;
     let mut partners = Vec::with_capacity(cast.len());
     for actor in &cast {
         let port = port();
@@ -155,8 +167,19 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
             applications: actor.forms.iter().map(|(form, _)| form.clone()).collect(),
         });
     }
+    let bank = Bank { config: directory.join("bank.toml"), ledger: directory.join("bank/ledger.jsonl") };
+    fs::write(&bank.config, bank_settings(bank_port))?;
     let socket = directory.join("run/gwanmun.sock");
-    let world = World { directory: directory.clone(), gateway, socket, endpoint, api, rules, partners };
+    let world = World {
+        directory: directory.clone(),
+        gateway,
+        socket,
+        endpoint,
+        api,
+        rules,
+        partners,
+        bank: Some(bank),
+    };
     fs::write(&described, serde_json::to_string_pretty(&world)?)?;
     Ok(world)
 }
@@ -217,7 +240,7 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-fn gateway_settings([port, api, admin]: [u16; 3], rules: &Path, options: &WorldOptions) -> String {
+fn gateway_settings([port, api, admin, bank]: [u16; 4], rules: &Path, options: &WorldOptions) -> String {
     let rules = toml::Value::from(rules.display().to_string());
     let own = signing("gateway");
     format!(
@@ -227,9 +250,20 @@ fn gateway_settings([port, api, admin]: [u16; 3], rules: &Path, options: &WorldO
          socket = \"run/gwanmun.sock\"\n\n\
          {tls}\n{own}\n[store]\ndirectory = \"store\"\nfree_bytes_min = 0\n\n[rules]\ndirectory = {rules}\n\n\
          [partners]\ndirectory = \"partners\"\n\n[limits]\nconnections_per_peer_max = {connections}\n\
-         drain_deadline = \"5s\"\n",
+         drain_deadline = \"5s\"\n\n\
+         [payment]\nurl = \"https://localhost:{bank}/payments\"\n\
+         certificate = \"pki/gateway/tls.pem\"\nkey = \"pki/gateway/tls.key\"\nanchors = [\"pki/ca.pem\"]\n\
+         retry_interval = \"2s\"\n",
         tls = tls("gateway"),
         connections = options.window.max(64),
+    )
+}
+
+fn bank_settings(port: u16) -> String {
+    format!(
+        "# The bank of this practice world.\n[listen]\napi = \"127.0.0.1:{port}\"\n\n{tls}\n\
+         [clients]\ntls_certificates = [\"pki/gateway/tls.pem\"]\n\n[ledger]\ndirectory = \"bank\"\n",
+        tls = tls(BANK),
     )
 }
 
@@ -329,6 +363,8 @@ impl Actor {
         let clearance = |code: &str| format!("ImportClearance {code}");
         let reports = || ["GOVCBRXS2", "GOVCBRXS3", "GOVCBRINF"].map(|code| format!("Status {code}"));
         let query = || "Status GOVCBRXS1".to_owned();
+        let [fee, order, paid] =
+            ["GOVCBRXF1", "GOVCBRXF2", "GOVCBRXF3"].map(|code| format!("Payment {code}"));
         let forms = || cast.iter().flat_map(|actor| &actor.forms);
         let distinct = |actions: BTreeSet<String>| actions.into_iter();
         let results = || distinct(forms().map(|(_, result)| verification(result)).collect());
@@ -338,9 +374,9 @@ impl Actor {
         match self.kind {
             DECLARANT => {
                 let applications = forms().map(|(application, _)| verification(application)).collect();
-                let sends = declarations().chain(distinct(applications)).chain([query()]).collect();
+                let sends = declarations().chain(distinct(applications)).chain([query(), order]).collect();
                 let findings = [clearance(FINDINGS), verification(FINDINGS)];
-                notices.extend(results().chain(customs).chain(findings).chain(reports()));
+                notices.extend(results().chain(customs).chain(findings).chain(reports()).chain([fee, paid]));
                 (sends, notices)
             }
             CUSTOMS => {
@@ -351,8 +387,8 @@ impl Actor {
                 let own = || self.forms.iter();
                 notices.extend(distinct(own().map(|(_, result)| verification(result)).collect()));
                 let takes = distinct(own().map(|(application, _)| verification(application)).collect());
-                notices.push(query());
-                (notices, takes.chain([verification(FINDINGS)]).chain(reports()).collect())
+                notices.extend([query(), fee]);
+                (notices, takes.chain([verification(FINDINGS), paid]).chain(reports()).collect())
             }
         }
     }
@@ -419,6 +455,8 @@ fn cast(rules: &RuleSet) -> Vec<Actor> {
     [broker, customs].into_iter().chain(agencies).collect()
 }
 
+/// The name of the bank's certificate and files.
+const BANK: &str = "bank";
 const GATEWAY_PARTY: &str = "SW000000000001";
 /// The filer code of the practice broker.
 const FILER: &str = "12345";

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::query;
+use super::{fee, query};
 use crate::codec::schema::{DocumentFamily, DocumentType};
 use crate::codec::xml::Element;
 use crate::model::{
@@ -33,6 +33,9 @@ pub(super) fn document(document_type: &DocumentType, root: Element<'_>) -> Read<
         DocumentFamily::SystemNotice => system_notice(root).map(Document::SystemNotice),
         DocumentFamily::Query => query::query(root).map(Document::Query),
         DocumentFamily::QueryAnswer => query::query_answer(root).map(Document::QueryAnswer),
+        DocumentFamily::FeeNotice => fee::notice(root).map(Document::FeeNotice),
+        DocumentFamily::PaymentOrder => fee::order(root).map(Document::PaymentOrder),
+        DocumentFamily::PaymentConfirmation => fee::confirmation(root).map(Document::PaymentConfirmation),
         DocumentFamily::ValidationReport => Err(fault(root, "it is written here and read by nobody")),
     }
 }

@@ -13,7 +13,7 @@ use crate::codec::schema::DocumentType;
 use crate::codec::xml::XmlWriter;
 use crate::model::{
     ApplicationDocument, ContentId, CustomsNotice, Decimal, Declaration, DeclarationChange, DeclarationLine,
-    DocumentCode, Finding, HsCode, NoticeDocument, NoticeKind, Realm, ResultDocument, StatusReport,
+    DocumentCode, Finding, HsCode, Money, NoticeDocument, NoticeKind, Realm, ResultDocument, StatusReport,
     SystemNotice, Timestamp,
 };
 
@@ -549,9 +549,9 @@ impl DocumentWriter {
         self.optional(name, text.and_then(|text| cut(text, TEXT_CHARS_MAX)));
     }
 
-    fn authenticator(&mut self, by: Signatory<'_>) {
+    pub(super) fn authenticator(&mut self, by: Signatory<'_>) {
         self.element("Authenticator", |out| {
-            out.leaf("Name", cut(by.agency, NAME_CHARS_MAX).unwrap_or_else(|| AGENCY.to_owned()));
+            out.name(by.agency);
             if let Some(officer) = by.officer.and_then(|officer| cut(officer, NAME_CHARS_MAX)) {
                 out.element("Officer", |out| out.leaf("Name", officer));
             }
@@ -562,6 +562,17 @@ impl DocumentWriter {
         if let Some(text) = text.and_then(|text| cut(text, TEXT_CHARS_MAX)) {
             self.element("AdditionalInformation", |out| out.leaf("Content", text));
         }
+    }
+
+    pub(super) fn amount(&mut self, name: &str, price: &Money) {
+        self.new_line();
+        let (currency, amount) = (price.currency.as_str(), price.amount.to_string());
+        self.xml.open(name).attribute("currencyID", currency).text(&amount).close(name);
+    }
+
+    /// A name; one that is empty is that of nobody we know.
+    pub(super) fn name(&mut self, name: &str) {
+        self.leaf("Name", cut(name, NAME_CHARS_MAX).unwrap_or_else(|| AGENCY.to_owned()));
     }
 
     fn measure(&mut self, name: &str, quantity: Option<Decimal>, unit: &str) {

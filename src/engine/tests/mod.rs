@@ -9,6 +9,7 @@ mod changes;
 mod deadlines;
 mod deliveries;
 mod documents;
+mod fees;
 mod histories;
 mod mailbox;
 mod officer;

@@ -70,6 +70,12 @@ then = { pipeline = "amend", relay = ["customs"] }
 [envelope.withdrawal]
 match = { service = "ImportClearance", action = ["GOVCBR5BF"], from_role = "Declarant" }
 then = { pipeline = "withdraw", relay = ["customs"] }
+[envelope.fee-notice]
+match = { service = "Payment", action = ["GOVCBRXF1"], from_role = "Agency" }
+then = { pipeline = "fee", relay = ["applicant"] }
+[envelope.payment-order]
+match = { service = "Payment", action = ["GOVCBRXF2"], from_role = "Declarant" }
+then = { pipeline = "payment" }
 [envelope.query]
 match = { service = "Status", action = ["GOVCBRXS1"] }
 then = { pipeline = "query" }

@@ -15,7 +15,7 @@ use crate::routing::RuleSet;
 use crate::security::{Verified, seal};
 use crate::store::{
     CaseFilter, CommitError, Committed, CorrelationKey, DeliveryFilter, DeliveryLocator, Disk, MemoryStore,
-    MessageFilter, Needs, Store as _,
+    MessageFilter, Needs, Store as _, View,
 };
 
 pub(super) const BROKER: &str = "BR123450000001";
@@ -39,6 +39,10 @@ pub(super) struct World {
     pub(super) unreachable: Vec<PartyKey>,
     /// Answers to questions of ours.
     pub(super) heard: Vec<Heard>,
+    /// When the bank is asked; none when there is no bank.
+    pub(super) payment: Option<PaymentTerms>,
+    /// What the bank was asked and has not answered.
+    pub(super) charges: Vec<(CaseId, u32, Charge)>,
     /// Every entry that was logged.
     pub(super) logged: Vec<TimelineEntry>,
 }
@@ -115,12 +119,20 @@ impl World {
             sent: Vec::new(),
             unreachable: Vec::new(),
             heard: Vec::new(),
+            payment: Some(PaymentTerms::default()),
+            charges: Vec::new(),
             logged: Vec::new(),
         }
     }
 
     pub(super) fn context(&self) -> Context<'_> {
-        Context { registry: &self.registry, rules: &self.rules, own: &self.own, age: AgePolicy::default() }
+        Context {
+            registry: &self.registry,
+            rules: &self.rules,
+            own: &self.own,
+            age: AgePolicy::default(),
+            payment: self.payment,
+        }
     }
 
     /// One event all the way: load, decide, seal, commit, release. Transmissions are kept in `sent`.
@@ -144,10 +156,26 @@ impl World {
                 }
                 Action::Log(entry) => self.logged.push(entry),
                 Action::Heard(heard) => self.heard.push(heard),
-                Action::Wake(_) | Action::Schedule(_) => {}
+                Action::Charge { case, attempt, charge } => self.charges.push((case, attempt, charge)),
+                Action::Wake(_) | Action::Schedule(_) | Action::SchedulePayment(_) => {}
             }
         }
         reply
+    }
+
+    /// Decides an event and commits nothing of it: the process dies between.
+    pub(super) fn only_decide(&self, event: &Event) {
+        let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
+        drop(decide(self.now, event, &view, &self.context()));
+    }
+
+    /// Decides an event on records that were loaded before, and commits.
+    pub(super) fn commit_on(&self, event: &Event, view: &View) -> Result<(), CommitError> {
+        let step = decide(self.now, event, view, &self.context());
+        match step.seal(&KEYS).expect("everything can be sealed").split() {
+            Ready::Act(_) => Ok(()),
+            Ready::Commit(batch, _) => self.commit(*batch).map(drop),
+        }
     }
 
     fn commit(&self, batch: crate::store::Batch) -> Result<Committed, CommitError> {
@@ -511,6 +539,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
                 "GOVCBRRBH",
             ],
         ),
+        ("Payment", vec!["GOVCBRXF1", "GOVCBRXF2", "GOVCBRXF3"]),
         ("Status", vec!["GOVCBRXS1", "GOVCBRXS2", "GOVCBRXS3", "GOVCBRINF"]),
     ];
     let bind = |direction| {
@@ -575,5 +604,8 @@ fn code_of(document: &Document) -> DocumentCode {
         Document::SystemNotice(_) => code("GOVCBRINF"),
         Document::Query(_) => code("GOVCBRXS1"),
         Document::QueryAnswer(_) => code("GOVCBRXS3"),
+        Document::FeeNotice(_) => code("GOVCBRXF1"),
+        Document::PaymentOrder(_) => code("GOVCBRXF2"),
+        Document::PaymentConfirmation(_) => code("GOVCBRXF3"),
     }
 }

@@ -23,8 +23,8 @@ pub(super) fn message(record: &StoredMessage) -> [Value; 6] {
     ]
 }
 
-/// `id, realm, state, submitter, opened_at, due`.
-pub(super) fn case(record: &Case) -> [Value; 6] {
+/// `id, realm, state, submitter, opened_at, due, payment_due`.
+pub(super) fn case(record: &Case) -> [Value; 7] {
     [
         text(record.id.as_str()),
         text(record.realm.as_str()),
@@ -32,6 +32,7 @@ pub(super) fn case(record: &Case) -> [Value; 6] {
         record.submitter.as_ref().map_or(Value::Null, |party| text(party.as_str())),
         Value::Integer(record.opened_at.as_millis()),
         record.due.map_or(Value::Null, |due| Value::Integer(due.as_millis())),
+        record.payment_due.map_or(Value::Null, |due| Value::Integer(due.as_millis())),
     ]
 }
 

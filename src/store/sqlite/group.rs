@@ -124,14 +124,16 @@ fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusa
     let number: Option<i64> = match case.write.based_on {
         None => query(
             connection,
-            "INSERT INTO cases (id, realm, state, submitter, opened_at, due, version, form, checksum, record) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING number",
+            "INSERT INTO cases (id, realm, state, submitter, opened_at, due, payment_due, version, form, \
+             checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (id) DO NOTHING RETURNING number",
             params_from_iter(columns),
         ),
         Some(version) => query(
             connection,
-            "UPDATE cases SET realm = ?2, state = ?3, submitter = ?4, opened_at = ?5, due = ?6, version = ?7, \
-             form = ?8, checksum = ?9, record = ?10 WHERE id = ?1 AND version = ?11 RETURNING number",
+            "UPDATE cases SET realm = ?2, state = ?3, submitter = ?4, opened_at = ?5, due = ?6, \
+             payment_due = ?7, version = ?8, form = ?9, checksum = ?10, record = ?11 \
+             WHERE id = ?1 AND version = ?12 RETURNING number",
             params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
         ),
     }?;

@@ -57,6 +57,17 @@ fn read_due(row: &Row<'_>) -> Option<DueDelivery> {
 /// Cases that are scheduled. A row whose name is damaged is left to the scrub.
 pub(super) fn scheduled_cases(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
     let sql = "SELECT id, due FROM cases WHERE due IS NOT NULL ORDER BY due, number LIMIT ?";
+    due_cases(reading, sql, limit)
+}
+
+/// Cases with a payment that is under way.
+pub(super) fn scheduled_payments(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+    let sql = "SELECT id, payment_due FROM cases WHERE payment_due IS NOT NULL \
+               ORDER BY payment_due, number LIMIT ?";
+    due_cases(reading, sql, limit)
+}
+
+fn due_cases(reading: &Reading<'_>, sql: &'static str, limit: usize) -> Result<Vec<DueCase>, StoreError> {
     let read = |row: &Row<'_>| {
         let due = Timestamp::from_millis(read_number(row, 1)?);
         Some(DueCase { id: CaseId::new(read_text(row, 0)).ok()?, due })

@@ -297,6 +297,10 @@ impl Store for SqliteStore {
         self.readers.read(|reading| listing::scheduled_cases(reading, limit))
     }
 
+    fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+        self.readers.read(|reading| listing::scheduled_payments(reading, limit))
+    }
+
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
         self.readers.read(|reading| listing::cases(reading, filter, limit))
     }

@@ -159,7 +159,7 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 }
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
-/// filled when a case is written next. Before format 4 everything was production.
+/// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee.
 const UPGRADES: [(u32, &str); 3] = [
     (
         1,
@@ -173,7 +173,9 @@ const UPGRADES: [(u32, &str); 3] = [
     (
         3,
         "ALTER TABLE cases ADD COLUMN realm TEXT NOT NULL DEFAULT 'production'; \
-         CREATE INDEX cases_practice ON cases (number) WHERE realm = 'practice';",
+         CREATE INDEX cases_practice ON cases (number) WHERE realm = 'practice'; \
+         ALTER TABLE cases ADD COLUMN payment_due INTEGER; \
+         CREATE INDEX cases_payment_due ON cases (payment_due, number) WHERE payment_due IS NOT NULL;",
     ),
 ];
 
@@ -182,7 +184,8 @@ const APPLICATION_ID: u32 = u32::from_be_bytes(*b"Gwan");
 
 /// `record` is JSON text; `checksum` covers it, its key, `form` and `version`. The other columns repeat what is
 /// in the record, for the indexes; a scrub compares them. Instants are milliseconds since the Unix epoch.
-/// `due` is there while something is to happen to the delivery, or to be done about the case, by itself.
+/// `due` is there while something is to happen to the delivery, or to be done about the case, by itself; `payment_due`
+/// while a bank has to say what became of a payment.
 const TABLES: &str = "
 CREATE TABLE message (
     number INTEGER PRIMARY KEY,
@@ -230,10 +233,12 @@ CREATE TABLE cases (
     checksum INTEGER NOT NULL,
     record TEXT NOT NULL,
     due INTEGER,
+    payment_due INTEGER,
     realm TEXT NOT NULL DEFAULT 'production'
 ) STRICT;
 CREATE INDEX cases_practice ON cases (number) WHERE realm = 'practice';
 CREATE INDEX cases_due ON cases (due, number) WHERE due IS NOT NULL;
+CREATE INDEX cases_payment_due ON cases (payment_due, number) WHERE payment_due IS NOT NULL;
 CREATE INDEX cases_opened ON cases (opened_at, number);
 CREATE INDEX cases_state ON cases (state, number);
 CREATE INDEX cases_submitter ON cases (submitter, number);

@@ -115,9 +115,9 @@ fn scrub_messages(readers: &Readers, found: &mut Found) -> Result<(), StoreError
 }
 
 fn scrub_cases(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
-    let sql = "SELECT number, version, form, checksum, record, id, realm, state, submitter, opened_at, due \
-               FROM cases WHERE number > ? ORDER BY number LIMIT ?";
-    let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<6>(row, 5));
+    let sql = "SELECT number, version, form, checksum, record, id, realm, state, submitter, opened_at, due, \
+               payment_due FROM cases WHERE number > ? ORDER BY number LIMIT ?";
+    let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<7>(row, 5));
     each(readers, sql, read, |_, (record, keys)| {
         found.record(&record, &text_of(&keys[0]), &keys, |record: &Case| columns::case(record)).map(drop)
     })?;

@@ -123,6 +123,7 @@ pub(in crate::store) fn case(number: u32) -> Case {
         customs_issued_at: None,
         ended_at: None,
         due: None,
+        payment_due: None,
         withdrawal: None,
         declared: None,
         amendments: Vec::new(),

@@ -24,6 +24,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     a_batch_that_conflicts_anywhere_leaves_nothing(store);
     what_is_due_comes_in_order_and_leaves_when_it_ends(store);
     cases_that_are_scheduled_come_in_order(store);
+    payments_that_are_under_way_come_in_order(store);
     cases_are_named_by_any_key_and_gone_through_by_time(store);
     what_is_practice_is_found_in_practice_alone(store);
     large_octets_are_kept_like_small_ones(store);
@@ -320,6 +321,30 @@ fn cases_that_are_scheduled_come_in_order(store: &dyn Store) {
     for number in [750, 752, 753] {
         write(number, None, Some(if number == 750 { 1 } else { 2 }));
     }
+    assert_eq!(scheduled(10), []);
+}
+
+fn payments_that_are_under_way_come_in_order(store: &dyn Store) {
+    let scheduled = |limit| -> Vec<_> {
+        let scheduled = store.scheduled_payments(limit).expect("readable");
+        scheduled.into_iter().map(|case| (case.id, case.due)).collect()
+    };
+    let write = |number: u32, due: Option<u64>, based_on| {
+        let mut changed = case(number);
+        changed.payment_due = due.map(at);
+        let write = CaseWrite { case: changed, based_on, correlations: vec![] };
+        assert_eq!(commit(store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
+    };
+    for (number, due) in [(755, Some(30)), (756, Some(10)), (757, None)] {
+        write(number, due, None);
+    }
+    assert_eq!(scheduled(10), [(756, 10), (755, 30)].map(|(number, due)| (case_id(number), at(due))));
+    assert_eq!(scheduled(1), [(case_id(756), at(10))]);
+    write(756, None, Some(1));
+    write(757, Some(50), Some(1));
+    assert_eq!(scheduled(10), [(755, 30), (757, 50)].map(|(number, due)| (case_id(number), at(due))));
+    write(755, None, Some(1));
+    write(757, None, Some(2));
     assert_eq!(scheduled(10), []);
 }
 

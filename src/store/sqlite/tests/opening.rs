@@ -37,7 +37,10 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
 /// A store as format 1 had it: its cases had no `due`.
 fn as_format_1(options: &StoreOptions) {
     let tool = raw(&options.directory);
-    let back = "DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; DROP INDEX correlation_text; DROP INDEX cases_due; ALTER TABLE cases DROP COLUMN due; PRAGMA user_version = 1;";
+    let back = "DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
+                DROP INDEX correlation_text; DROP INDEX cases_due; DROP INDEX cases_payment_due; \
+                ALTER TABLE cases DROP COLUMN due; ALTER TABLE cases DROP COLUMN payment_due; \
+                PRAGMA user_version = 1;";
     tool.execute_batch(back).expect("as it was");
     tool.close().expect("closed");
 }
@@ -62,9 +65,11 @@ fn a_store_of_the_first_format_is_upgraded_and_said_to_be() {
     assert_eq!(store.scrub().expect("readable"), []);
     let mut later = sample::case(1);
     later.due = Some(sample::at(9));
+    later.payment_due = Some(sample::at(7));
     let write = CaseWrite { case: later, based_on: Some(1), correlations: vec![] };
     assert_eq!(commit(&store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
     assert_eq!(store.scheduled_cases(9).expect("readable").len(), 1);
+    assert_eq!(store.scheduled_payments(9).expect("readable").len(), 1);
     drop(store);
     assert_eq!(open(&options).upgraded_from(), None, "once");
 }
