@@ -176,6 +176,7 @@ fn declaration(lines: u16) -> Declaration {
     let line = |sequence: u16| {
         let mut draw = Draw(u64::from(sequence) + 40_000_001);
         DeclarationLine {
+            count: None,
             sequence,
             hs: draw.tariff(10).parse().expect("ten digits"),
             origin: ["CN", "JP", "US", "DE"][usize::from(sequence) % 4].parse().ok(),

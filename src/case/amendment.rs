@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::approval::{Approvals, Claims, Standing, Template, Templates, templates, verify_rows};
 use super::lodging::planned;
 use super::result::conclude;
 use crate::model::{
     AgencyCode, Amended, Application, ApplicationState, Case, Declaration, DeclarationLine, DocumentCode,
-    LawCode, Outcome, PlannedRow,
+    LawCode, PlannedRow, Timestamp,
 };
 use crate::routing::{LooksAt, Plan, PlannedApplication};
 
@@ -26,6 +27,10 @@ pub struct Amendment<'a> {
     pub lines: LinesToPlan,
     /// What is kept of it in the case.
     pub amended: Amended,
+    /// Approvals that it cites, and those that the case rests on.
+    pub approvals: &'a Approvals,
+    /// When it is taken.
+    pub now: Timestamp,
 }
 
 /// Lines of an amended declaration that are planned anew.
@@ -85,7 +90,7 @@ fn is_same(
 /// placed afterwards, and then [`settle_amended`](super::settle_amended)
 /// counts.
 pub fn amend(case: &mut Case, amendment: Amendment<'_>) -> Vec<Release> {
-    let Amendment { declaration, plan, lines, amended } = amendment;
+    let Amendment { declaration, plan, lines, amended, approvals, now } = amendment;
     let before = items_of(&case.expected);
     let there: BTreeSet<u16> = declaration.lines.iter().map(|line| line.sequence).collect();
     let keeps = |line: &u16| there.contains(line) && !lines.planned.contains(line);
@@ -101,9 +106,64 @@ pub fn amend(case: &mut Case, amendment: Amendment<'_>) -> Vec<Release> {
     case.rule_set = Some(plan.rule_set);
     case.amendments.push(amended);
 
-    let mut wanted = items_of(&case.expected);
-    let mut plans: BTreeMap<Key, PlannedApplication> =
+    let plans: BTreeMap<Key, PlannedApplication> =
         plan.applications.into_iter().map(|p| ((p.agency.clone(), p.document.clone()), p)).collect();
+    let templates = charge_anew(case, &plans, approvals, now);
+    reshape(case, &before, plans, &templates, (&there, &lines.changed))
+}
+
+/// Every requirement that rested on an approval stands, what the case used of approvals is free, and then all that its
+/// lines cite is verified as at a lodging.
+fn charge_anew(
+    case: &mut Case,
+    plans: &BTreeMap<Key, PlannedApplication>,
+    approvals: &Approvals,
+    now: Timestamp,
+) -> Templates {
+    let held = std::mem::take(&mut case.held);
+    for row in &mut case.expected {
+        let rested = held.iter().any(|held| {
+            (held.line, &held.law, &held.agency, &held.document)
+                == (row.line, &row.law, &row.agency, &row.document)
+        });
+        if rested && row.removed.as_ref().is_some_and(|removed| removed.starts_with(HELD)) {
+            row.removed = None;
+        }
+    }
+    let mut templates = templates(&held);
+    let applications = case.applications.iter().filter(|application| application.is_planned());
+    templates.extend(applications.map(|application| {
+        let (party, result) = (application.party.clone(), application.result.clone());
+        let template = Template { party, result, watch: application.watch.clone() };
+        ((application.agency.clone(), application.document.clone()), template)
+    }));
+    templates.extend(plans.iter().map(|(key, planned)| {
+        let (party, result) = (planned.party.clone(), planned.result.clone());
+        (key.clone(), Template { party, result, watch: planned.watch.clone() })
+    }));
+    let mut free = approvals.clone();
+    for approval in free.values_mut() {
+        approval.charges.retain(|charge| charge.case != case.id || charge.own);
+    }
+    if let (Some(declared), Some(submitter)) = (&case.declared, &case.submitter) {
+        let claims = Claims { case: &case.id, realm: case.realm, submitter, declared, now };
+        let Standing { held, unverified } = verify_rows(&mut case.expected, claims, &mut free, &templates);
+        case.held = held;
+        case.unverified = unverified;
+    }
+    templates
+}
+
+/// Gives every application of a case the items that its rows ask for now, and adds those that are new. Says whom to
+/// tell what.
+pub(super) fn reshape(
+    case: &mut Case,
+    before: &BTreeMap<Key, BTreeMap<u16, BTreeSet<LawCode>>>,
+    mut plans: BTreeMap<Key, PlannedApplication>,
+    templates: &Templates,
+    (there, changed): (&BTreeSet<u16>, &BTreeSet<u16>),
+) -> Vec<Release> {
+    let mut wanted = items_of(&case.expected);
     let mut released = Vec::new();
     for index in 0..case.applications.len() {
         let application = &mut case.applications[index];
@@ -121,23 +181,28 @@ pub fn amend(case: &mut Case, amendment: Amendment<'_>) -> Vec<Release> {
             released.extend((!items.is_empty()).then_some(Release { index, items, whole: true }));
             continue;
         };
-        let items = touch(application, &was, &items, &there, &lines.changed, planned.as_ref());
+        let items = touch(application, &was, &items, there, changed, planned.as_ref());
         describe(&mut case.applications[index], &case.expected);
         released.extend((!items.is_empty()).then_some(Release { index, items, whole: false }));
     }
     for (key, items) in wanted {
-        let Some(plan) = plans.remove(&key) else { continue };
-        case.applications.push(Application { items: items.into_keys().collect(), ..planned(plan) });
+        let again = || templates.get(&key).map(|template| template.application(&key));
+        let Some(application) = plans.remove(&key).map(planned).or_else(again) else { continue };
+        case.applications.push(Application { items: items.into_keys().collect(), ..application });
         let last = case.applications.len() - 1;
         describe(&mut case.applications[last], &case.expected);
     }
     released
 }
 
-type Key = (AgencyCode, DocumentCode);
+/// What an approval that is held writes into the rows that it satisfies begins with this.
+pub(super) const HELD: &str = "held approval ";
+
+/// An application of a case: its agency and its document.
+pub(super) type Key = (AgencyCode, DocumentCode);
 
 /// The items of each application that rows ask for, with the laws that do.
-fn items_of(rows: &[PlannedRow]) -> BTreeMap<Key, BTreeMap<u16, BTreeSet<LawCode>>> {
+pub(super) fn items_of(rows: &[PlannedRow]) -> BTreeMap<Key, BTreeMap<u16, BTreeSet<LawCode>>> {
     let mut items: BTreeMap<Key, BTreeMap<u16, BTreeSet<LawCode>>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.removed.is_none()) {
         let key = (row.agency.clone(), row.document.clone());
@@ -217,6 +282,5 @@ fn to_let_go(application: &Application, items: &[u16]) -> Vec<u16> {
 
 /// An approval that holds.
 fn is_held(application: &Application, item: u16) -> bool {
-    let outcome = application.outcomes.get(&item).map(|item| item.outcome);
-    matches!(outcome, Some(Outcome::Approved | Outcome::ApprovedConditional))
+    application.outcomes.get(&item).is_some_and(|item| item.outcome.is_approval())
 }

@@ -11,7 +11,8 @@ pub fn settle(case: &mut Case, at: Timestamp) -> Vec<JoinEvent> {
     }
     let before = case.events.len();
     let state = stand(case);
-    if required(case).next().is_none() {
+    let rests_on_approvals = case.held.iter().any(|held| held.counts);
+    if required(case).next().is_none() && !rests_on_approvals {
         case.state = state;
         return Vec::new();
     }

@@ -44,6 +44,5 @@ fn lapse_items(application: &mut Application, now: Timestamp) -> bool {
 
 /// When an approval that holds is over for us.
 fn lapses_at(item: &ItemOutcome) -> Option<Timestamp> {
-    let holds = matches!(item.outcome, Outcome::Approved | Outcome::ApprovedConditional);
-    item.valid_until.filter(|_| holds).map(|end| end.plus(SLACK))
+    item.valid_until.filter(|_| item.outcome.is_approval()).map(|end| end.plus(SLACK))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Application, ApplicationDocument, ApplicationState, Case, CaseId, CaseState, ConversationId, Declaration,
-    DocumentCode, MessageId, MessageKey, Realm, ReceivedPart, Timestamp,
+    DocumentCode, Held, MessageId, MessageKey, Realm, ReceivedPart, Timestamp, Unverified,
 };
 use crate::routing::{AgencyTarget, Plan, PlannedApplication};
 
@@ -25,8 +25,12 @@ pub struct Lodging {
     pub declared: Declaration,
     /// MessageId under which customs gets the declaration.
     pub declared_as: Option<MessageId>,
-    /// What the rules ask for.
+    /// What the rules ask for, as far as no approval satisfies it.
     pub plan: Plan,
+    /// Approvals that satisfy a requirement.
+    pub held: Vec<Held>,
+    /// Approvals that are cited and satisfy none.
+    pub unverified: Vec<Unverified>,
 }
 
 /// An application document that came with a lodging or after it.
@@ -77,7 +81,8 @@ pub enum EncloseFault {
 /// Opens a case with its expected set: every planned application is blocked until its document is enclosed.
 #[must_use]
 pub fn lodge(lodging: Lodging) -> Case {
-    let Lodging { id, realm, key, conversation_id, at, declared, declared_as, plan } = lodging;
+    let Lodging { id, realm, key, conversation_id, at, declared, declared_as, plan, held, unverified } =
+        lodging;
     Case {
         id,
         realm,
@@ -103,6 +108,8 @@ pub fn lodge(lodging: Lodging) -> Case {
         withdrawal: None,
         declared: Some(declared),
         amendments: Vec::new(),
+        held,
+        unverified,
     }
 }
 

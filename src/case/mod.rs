@@ -7,6 +7,7 @@
 
 mod amendment;
 mod application;
+mod approval;
 mod customs;
 mod deadline;
 mod fee;
@@ -25,6 +26,9 @@ mod tests;
 
 pub use amendment::{Amendment, LinesToPlan, Release, amend, lines_to_plan};
 pub use application::{DeliveryEnd, end_of_delivery, shown_state};
+pub use approval::{
+    Approvals, CHARGES_MAX, Claims, Conflicting, Moved, Movement, account, hold, lapse_approval, stated, undo,
+};
 pub use customs::{CustomsEffect, apply_customs_notice};
 pub use deadline::{Late, SLACK, act, next_duty, note_stages, watch_change};
 pub use fee::{

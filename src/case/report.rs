@@ -2,8 +2,8 @@
 
 use super::deadline::Late;
 use crate::model::{
-    Application, ApplicationState, Case, Duty, EventKind, JoinEvent, ReportedDeadline, StatusReport,
-    StatusReportRow, Term, Timestamp,
+    Application, ApplicationState, Case, Duty, EventKind, JoinEvent, ReportedClaim, ReportedDeadline,
+    StatusReport, StatusReportRow, Term, Timestamp,
 };
 
 /// What a report is about.
@@ -19,6 +19,8 @@ pub enum ReportEvent {
     Withdrawn,
     /// An approval lapsed, in a case that was not collected anyway.
     Lapsed,
+    /// An approval that was held before covers a requirement no more, in a case that was not collected anyway.
+    ApprovalUndone,
     /// A deadline of an application comes near, or has passed.
     Deadline {
         /// Place of the application in the case.
@@ -54,6 +56,7 @@ impl ReportEvent {
             Self::Amended => "amended",
             Self::Withdrawn => "withdrawn",
             Self::Lapsed => "lapsed",
+            Self::ApprovalUndone => "approval_undone",
             Self::Join(EventKind::FirstResult) => "first_result",
             Self::Join(EventKind::AllCollected { .. }) => "all_collected",
             Self::Join(EventKind::Reopened) => "reopened",
@@ -76,7 +79,7 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
     };
     let mut number = format!("{declaration}-{}-{}-{}", case.revision, case.round, name.replace('_', "-"));
     let mut deadline = None;
-    if event == ReportEvent::Lapsed {
+    if matches!(event, ReportEvent::Lapsed | ReportEvent::ApprovalUndone) {
         // Approvals may end one after the other.
         number.push_str(&format!("-{}", at.as_millis() / 1000));
     }
@@ -98,6 +101,7 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
         customs_status: None,
         deadline,
         applications: case.applications.iter().map(row).collect(),
+        claims: claims(case),
         timeline: Vec::new(),
     })
 }
@@ -118,6 +122,7 @@ pub fn status_answer(case: &Case, number: String, at: Timestamp) -> StatusReport
         customs_status: case.customs_status.clone(),
         deadline: None,
         applications: case.applications.iter().map(row).collect(),
+        claims: claims(case),
         timeline: Vec::new(),
     }
 }
@@ -137,7 +142,11 @@ pub fn status_report_for_agency(
     at: Timestamp,
 ) -> Option<StatusReport> {
     let own = row(case.applications.get(application)?);
-    status_report(case, event, at).map(|report| StatusReport { applications: vec![own], ..report })
+    status_report(case, event, at).map(|report| StatusReport {
+        applications: vec![own],
+        claims: Vec::new(),
+        ..report
+    })
 }
 
 fn reported(application: &Application, term: Term) -> Option<ReportedDeadline> {
@@ -164,6 +173,31 @@ fn row(application: &Application) -> StatusReportRow {
         remarks: remedy(application).map(Into::into),
     }
 }
+
+/// The approvals that lines cite, as far as a requirement asks for one.
+fn claims(case: &Case) -> Vec<ReportedClaim> {
+    let verified = case.held.iter().map(|held| ReportedClaim {
+        line: held.line,
+        law: held.law.clone(),
+        number: held.approval.number.clone(),
+        verified: true,
+        remarks: format!("{} of {} {} is used", held.quantity.value, held.of, held.quantity.unit).into(),
+    });
+    let unverified = case.unverified.iter().map(|claim| ReportedClaim {
+        line: claim.line,
+        law: claim.law.clone(),
+        number: claim.number.clone(),
+        verified: false,
+        remarks: claim.why.clone(),
+    });
+    let mut claims: Vec<_> = verified.chain(unverified).collect();
+    claims.sort_by_key(|claim| claim.line);
+    claims.truncate(CLAIMS_MAX);
+    claims
+}
+
+/// Rows of that kind in one report, as its schema has it.
+const CLAIMS_MAX: usize = 9999;
 
 /// What the submitter should do about it.
 fn remedy(application: &Application) -> Option<&'static str> {

@@ -119,6 +119,8 @@ pub fn open_result_only(
         withdrawal: None,
         declared: None,
         amendments: Vec::new(),
+        held: Vec::new(),
+        unverified: Vec::new(),
     }
 }
 
@@ -149,6 +151,9 @@ fn record(application: &mut Application, incoming: IncomingResult<'_>) {
     let whole = || ItemOutcome {
         outcome: document.outcome,
         quantity: None,
+        unit: None,
+        approval: None,
+        laws: Vec::new(),
         reason: document.remarks.clone(),
         issued_at: document.issued_at,
         valid_until: document.valid_until,
@@ -159,12 +164,17 @@ fn record(application: &mut Application, incoming: IncomingResult<'_>) {
         }
     }
     for item in &document.items {
-        let (quantity, reason) = (item.quantity, item.reason.clone());
-        decide_item(
-            application,
-            item.sequence,
-            ItemOutcome { outcome: item.outcome, quantity, reason, ..whole() },
-        );
+        let of_result = || item.quantity.map(|_| document.number.clone());
+        let decided = ItemOutcome {
+            outcome: item.outcome,
+            quantity: item.quantity,
+            unit: item.unit.clone(),
+            approval: item.approval.clone().or_else(of_result),
+            laws: item.laws.clone(),
+            reason: item.reason.clone(),
+            ..whole()
+        };
+        decide_item(application, item.sequence, decided);
     }
     conclude(application, application.state);
 }
@@ -179,10 +189,12 @@ pub(super) fn conclude(application: &mut Application, otherwise: ApplicationStat
     }
 }
 
-fn decide_item(application: &mut Application, sequence: u16, outcome: ItemOutcome) {
+fn decide_item(application: &mut Application, sequence: u16, mut outcome: ItemOutcome) {
     let known = application.outcomes.get(&sequence);
     if application.items.contains(&sequence) && known.is_none_or(|known| known.issued_at <= outcome.issued_at)
     {
+        // What takes an approval back, or extends it, need not say its number again.
+        outcome.approval = outcome.approval.or_else(|| known.and_then(|known| known.approval.clone()));
         application.outcomes.insert(sequence, outcome);
     }
 }

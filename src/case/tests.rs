@@ -67,6 +67,8 @@ fn lodged(applications: Vec<PlannedApplication>) -> Case {
         },
         declared_as: None,
         plan: Plan { rule_set: Digest::of(b"rules"), rows: Vec::new(), applications, trace: Vec::new() },
+        held: Vec::new(),
+        unverified: Vec::new(),
     });
     settle(&mut case, at(0));
     case
@@ -126,6 +128,8 @@ fn result(
     items: &[(u16, Outcome)],
 ) -> ResultDocument {
     let item = |(sequence, outcome): &(u16, Outcome)| ResultItem {
+        unit: None,
+        laws: Vec::new(),
         sequence: *sequence,
         outcome: *outcome,
         approval: None,

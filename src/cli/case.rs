@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::ask::{Asking, Names, ask_for, escaped, party, plain, table, with_query};
 use crate::codec::catalogue::Catalogue;
-use crate::model::{Amended, Application, Case, CaseSummary, Payment, TimelineEntry, Withdrawal};
+use crate::model::{Amended, Application, Approval, Case, CaseSummary, Payment, TimelineEntry, Withdrawal};
 
 /// Cases of a running gateway
 #[derive(Debug, clap::Args)]
@@ -42,6 +42,17 @@ enum CaseCommand {
         /// approval, a fee, the cargo or a bill; ConversationId or MessageId
         key: String,
         /// A rehearsal, and nothing of production
+        #[arg(long)]
+        practice: bool,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// An approval that declarations can rest on: what is left of it, and which cases use it
+    #[command(after_help = "Example: gwanmun case approval KFDA-2009-17")]
+    Approval {
+        /// Number of the approval, as declarations cite it
+        number: String,
+        /// That of practice
         #[arg(long)]
         practice: bool,
         #[command(flatten)]
@@ -113,6 +124,15 @@ impl CaseArgs {
                 }
                 show(&case, &Names::ask(asking)?, out)?;
             }
+            CaseCommand::Approval { number, practice, asking } => {
+                let path = in_realm(&format!("/approvals/{}", escaped(number)), *practice);
+                let (approvals, value) = ask_for::<Vec<Approval>>(asking, &path)?;
+                if asking.json {
+                    return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
+                }
+                let names = Names::ask(asking)?;
+                approvals.iter().try_for_each(|approval| show_approval(approval, &names, out))?;
+            }
             CaseCommand::Timeline { key, practice, asking } => {
                 let path = in_realm(&format!("/cases/{}/timeline", escaped(key)), *practice);
                 let (entries, value) = ask_for::<Vec<TimelineEntry>>(asking, &path)?;
@@ -137,6 +157,42 @@ impl CaseArgs {
         }
         Ok(())
     }
+}
+
+fn show_approval(approval: &Approval, names: &Names, out: &mut dyn Write) -> Result<()> {
+    let Approval { key, holder, case, items, charges, .. } = approval;
+    let numbers = [&holder.importer, &holder.applicant].into_iter().flatten().map(|number| plain(number));
+    let party = holder.party.iter().map(|party| names.of(party));
+    writeln!(out, "approval     {} of {}", plain(&key.number), names.of(&key.agency))?;
+    writeln!(out, "holder       {}", numbers.chain(party).collect::<Vec<_>>().join(", "))?;
+    writeln!(out, "stated by    case {case}\n")?;
+    let items = items.iter().map(|(item, approved)| {
+        [
+            item.to_string(),
+            approved.outcome.as_str().to_owned(),
+            approved.laws.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            approved.quantity.to_string(),
+            approved.valid_until.map(|end| end.to_string()).unwrap_or_default(),
+        ]
+    });
+    writeln!(out, "{}\n", table(["item", "state", "laws", "approved", "valid until"], items))?;
+    let accounts = approval.accounts().into_iter().map(|(law, unit)| {
+        let (approved, used) = (approval.approved(&law, &unit, |_| true), approval.used(&law, &unit));
+        let left = approved.less(used);
+        [law.to_string(), unit.to_string(), approved.to_string(), used.to_string(), left.to_string()]
+    });
+    writeln!(out, "{}\n", table(["law", "unit", "approved", "used", "left"], accounts))?;
+    let charges = charges.iter().map(|charge| {
+        let what = match (charge.own, charge.undo) {
+            (true, _) => "what it was asked for",
+            (false, true) => "not covered any more, its case is to hear of it",
+            (false, false) => "rests on it",
+        };
+        let line = charge.line.to_string();
+        [charge.case.to_string(), line, charge.law.to_string(), charge.quantity.to_string(), what.to_owned()]
+    });
+    writeln!(out, "{}", table(["case", "line", "law", "uses", "how"], charges))?;
+    Ok(())
 }
 
 /// Where an application stands, and whether its agency was asked to cancel it.
@@ -205,6 +261,23 @@ fn show(case: &Case, names: &Names, out: &mut dyn Write) -> Result<()> {
         ]
     });
     writeln!(out, "{}", table(["line", "rule row", "law", "agency", "application", "removed"], rows))?;
+    let held = case.held.iter().map(|held| {
+        let rests = format!(
+            "rests on {}: {} of {} {}",
+            held.approval.number, held.quantity.value, held.of, held.quantity.unit
+        );
+        [held.line.to_string(), held.law.to_string(), rests]
+    });
+    let unverified = case.unverified.iter().map(|claim| {
+        [
+            claim.line.to_string(),
+            claim.law.to_string(),
+            format!("cites {} in vain: {}", claim.number, claim.why),
+        ]
+    });
+    if !case.held.is_empty() || !case.unverified.is_empty() {
+        writeln!(out, "\n{}", table(["line", "law", "approval"], held.chain(unverified)))?;
+    }
     Ok(())
 }
 

@@ -329,6 +329,8 @@ fn item(text: &str) -> Result<ResultItem, String> {
     let mut rest = rest.splitn(3, ',');
     let quantity = |text: &str| text.parse::<Decimal>().map_err(|error| format!("{text:?}: {error}"));
     Ok(ResultItem {
+        unit: None,
+        laws: Vec::new(),
         sequence: sequence.parse().map_err(|_| wrong())?,
         outcome: outcome(rest.next().ok_or_else(wrong)?)?,
         quantity: rest.next().filter(|text| !text.is_empty()).map(quantity).transpose()?,

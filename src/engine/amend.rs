@@ -51,6 +51,8 @@ pub(super) fn amend(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
             declaration: enclosed.declaration,
             plan: desk.plan(&planned).map_err(|fault| fault.refuse(payload))?,
             lines,
+            approvals: &desk.approvals(),
+            now: desk.now,
             amended: Amended { key: inbound.key.clone(), number: change.number.clone(), at: desk.now },
         },
     );
@@ -101,6 +103,7 @@ pub(super) fn amend(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         correlations.extend(keys_of_application(&changed.applications[place.0]));
     }
     step.report(desk, &changed, ReportEvent::Amended, Addressee::Applicant);
+    step.tell_unverified(desk, &changed);
     step.tell_join(desk, &changed, &events, Cause::Message(inbound.key));
     step.case = Some(CaseWrite { case: changed, based_on: Some(stored.version), correlations });
     Ok(step)

@@ -2,7 +2,7 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{again, announce, arrival, deadline, due, mailbox, officer, pay, refuse, signal};
+use super::{again, announce, approval, arrival, deadline, due, mailbox, officer, pay, refuse, signal};
 use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
 use crate::store::View;
 
@@ -34,6 +34,7 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Due(_) => due::due(desk),
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
         Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
+        Event::ApprovalDue(key) => approval::approval_due(desk, key),
         Event::CaseDue(_) => deadline::case_due(desk),
         Event::PaymentDue(_) => pay::due(desk),
         Event::Charged { key, order, attempt, outcome, .. } => {
@@ -47,6 +48,7 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Announced(announcement) => announce::announce(desk, announcement),
     };
     step.keep_time(desk);
+    step.keep_approvals(desk);
     step.name_case(event);
     step
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    AttemptOutcome, CaseId, ChargeOutcome, DeliveryId, Document, MessageId, MessageKey, OfficerAct, PartyId,
-    PartyKey, PartyRef, PaymentTerms, Realm, Registry, Role, Timestamp,
+    ApprovalKey, AttemptOutcome, CaseId, ChargeOutcome, DeliveryId, Document, MessageId, MessageKey,
+    OfficerAct, PartyId, PartyKey, PartyRef, PaymentTerms, Realm, Registry, Role, Timestamp,
 };
 use crate::msh::AgePolicy;
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -49,6 +49,8 @@ pub enum Event {
         /// Why.
         reason: Arc<str>,
     },
+    /// An approval ends, or ended, that cases rest on: the next of them hears of it.
+    ApprovalDue(ApprovalKey),
     /// A delivery that has ended is to be sent anew, as it is stored.
     Again {
         /// The delivery.

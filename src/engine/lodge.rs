@@ -7,9 +7,10 @@ use super::decide::Inbound;
 use super::documents::{PartContent, at};
 use super::enclose::{how_placed, keys_of_application, number_is_taken, owe_application, place};
 use super::ids;
+use super::join::Cause;
 use super::owe::{Owed, customs, name_of, received};
 use super::step::Step;
-use crate::case::{self, Lodging, ReportEvent};
+use crate::case::{self, Claims, Lodging, ReportEvent};
 use crate::model::{
     Application, ApplicationDocument, ApplicationState, Case, CaseState, ContentId, ConversationId,
     Declaration, DeliveryId, DeliveryPurpose, Document, EbxmlError, ErrorCode, Message, Part, PartyKey,
@@ -27,9 +28,17 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     let message = inbound.arrival.verified.message();
     let submission = Submission::read(inbound)?;
     let declaration = submission.declaration;
-    let plan = desk.plan(declaration).map_err(|fault| fault.refuse(submission.payload))?;
-    let agreements: Vec<_> = plan.applications.iter().map(|planned| planned.cpa_id.clone()).collect();
+    let mut plan = desk.plan(declaration).map_err(|fault| fault.refuse(submission.payload))?;
     let id = ids::case_opened_by(inbound.key);
+    let claims = Claims {
+        case: &id,
+        realm: desk.realm(),
+        submitter: &inbound.key.sender,
+        declared: declaration,
+        now: desk.now,
+    };
+    let (held, unverified) = case::hold(&mut plan, claims, &mut desk.approvals());
+    let agreements: Vec<_> = plan.applications.iter().map(|planned| planned.cpa_id.clone()).collect();
     let to_customs = customs(desk).filter(|_| rule.also_to.contains(&Addressee::Customs));
     let declared = to_customs
         .map(|to| (to, ids::forwarded("declaration", inbound.key, &submission.payload.content_id, to)));
@@ -42,6 +51,8 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         declared: declaration.clone(),
         declared_as: declared.as_ref().map(|(_, id)| desk.context.own.message_id(id)),
         plan,
+        held,
+        unverified,
     });
     let mut placed = Vec::new();
     let mut errors = Vec::new();
@@ -54,7 +65,7 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
     if !errors.is_empty() {
         return Err(Decline::Refuse(errors));
     }
-    case::settle(&mut opened, desk.now);
+    let events = case::settle(&mut opened, desk.now);
 
     let mut step = accept(inbound, Some(&opened.id));
     step.audit.extend(told_of_opening(inbound, &opened));
@@ -71,9 +82,12 @@ pub(super) fn lodge(inbound: &Inbound<'_>, rule: &EnvelopeRule) -> Decided {
         owe_application(&mut step, inbound, &opened, place, cpa_id.as_ref(), (payload, document), parts);
     }
     let is_blocked = |a: &Application| a.state == ApplicationState::Blocked;
-    if opened.state == CaseState::Ready || opened.applications.iter().any(is_blocked) {
+    let is_told = opened.state == CaseState::Ready || !opened.unverified.is_empty();
+    if is_told || opened.applications.iter().any(is_blocked) {
         step.report(desk, &opened, ReportEvent::Lodged, Addressee::Applicant);
     }
+    step.tell_unverified(desk, &opened);
+    step.tell_join(desk, &opened, &events, Cause::Message(inbound.key));
     let correlations = correlations(inbound, &opened);
     step.case = Some(CaseWrite { case: opened, based_on: None, correlations });
     Ok(step)

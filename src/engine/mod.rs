@@ -11,6 +11,7 @@
 mod again;
 mod amend;
 mod announce;
+mod approval;
 mod arrival;
 mod audit;
 mod cancel;

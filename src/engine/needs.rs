@@ -1,5 +1,8 @@
 //! Which records an event needs: just those that its decision may read or write.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::event::{Arrival, Context, Event, Refused};
 use super::{ids, refuse, service, signal};
 use crate::model::{
@@ -30,6 +33,9 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
         Event::Announced(_) => Needs::default(),
+        Event::ApprovalDue(key) => {
+            Needs { approval_due: Some(key.clone()), approvals_of_case: true, ..Needs::default() }
+        }
         Event::CaseDue(id)
         | Event::PaymentDue(id)
         | Event::Charged { case: id, .. }
@@ -99,6 +105,11 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
             && rule.is_some_and(|rule| {
                 matches!(rule.pipeline, Pipeline::Result | Pipeline::Notice | Pipeline::Fee)
             }),
+        approvals: rule.map(|rule| approvals(rule.pipeline, arrival)).unwrap_or_default(),
+        approvals_of_case: rule.is_some_and(|rule| {
+            let of = [Pipeline::Result, Pipeline::Amend, Pipeline::Withdraw, Pipeline::CustomsNotice];
+            of.contains(&rule.pipeline)
+        }),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),
         ..Needs::default()
@@ -135,6 +146,25 @@ fn own_statistics(
     let opened =
         Opened { realm: Realm::Production, from, until, submitter: Some(arrival.verified.party().clone()) };
     Some((opened, Statistics::new(vec![Dimension::Agency, Dimension::Document], zone.clone())))
+}
+
+/// Numbers of approvals that lines of a declaration cite, or that a result states or takes back.
+fn approvals(pipeline: Pipeline, arrival: &Arrival) -> BTreeSet<Arc<str>> {
+    let mut numbers = BTreeSet::new();
+    for (_, document) in arrival.documents.documents() {
+        match (pipeline, document) {
+            (Pipeline::Lodge | Pipeline::Amend, Document::Declaration(declaration)) => {
+                let cited = declaration.lines.iter().flat_map(|line| &line.requirements);
+                numbers.extend(cited.map(|row| row.number.clone()));
+            }
+            (Pipeline::Result, Document::Result(result)) => {
+                let stated = result.items.iter();
+                numbers.extend(stated.map(|item| item.approval.as_ref().unwrap_or(&result.number).clone()));
+            }
+            _ => {}
+        }
+    }
+    numbers
 }
 
 fn keys_of_case(

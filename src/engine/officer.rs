@@ -266,6 +266,8 @@ fn decided(outcome: Option<Outcome>, items: &[ResultItem], application: &Applica
         application.items.iter().filter(|sequence| items.iter().all(|item| item.sequence != **sequence));
     let rest = outcome.into_iter().flat_map(|outcome| {
         rest.clone().map(move |sequence| ResultItem {
+            unit: None,
+            laws: Vec::new(),
             sequence: *sequence,
             outcome,
             quantity: None,

@@ -88,6 +88,7 @@ fn status(inbound: &Inbound<'_>, payload: &Payload, query: &Query, key: &str) ->
     report.timeline = timeline.iter().filter(explains).map(told).collect();
     if !sees_all {
         report.applications = case::status_rows(case, |application| application.party == *asker);
+        report.claims.clear();
     }
     let mut step = accept(inbound, Some(&case.id));
     step.told_asker(inbound, Some(case), format!("it asked by {key} where the case stands"));

@@ -11,11 +11,11 @@ use bytes::Bytes;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed, SignatureAlgorithm,
-    StatusResponse, StoredMessage, TimelineEntry, Timestamp,
+    ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed,
+    SignatureAlgorithm, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
-use crate::store::{Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
+use crate::store::{ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
 
 /// What one event leads to, decided and not yet sealed.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Step {
     pub(super) reply: ReplyDraft,
     pub(super) case: Option<CaseWrite>,
     pub(super) deliveries: Vec<DeliveryDraft>,
+    /// Approvals that it changes, with the versions that were loaded.
+    pub(super) approvals: BTreeMap<ApprovalKey, ApprovalWrite>,
     /// The deliveries that are transmitted now, and whether each waits for a receipt.
     pub(super) transmit: BTreeMap<DeliveryId, bool>,
     /// Recorded.
@@ -259,11 +261,13 @@ impl Step {
             let charge = |(attempt, charge)| Action::Charge { case: case.id.clone(), attempt, charge };
             actions.extend(self.charges.into_iter().map(charge));
         }
+        let approvals: Vec<_> = self.approvals.into_values().collect();
+        actions.extend(approvals.iter().filter_map(|write| write.approval.due).map(Action::Schedule));
         actions.extend(self.heard.map(Action::Heard));
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let message =
             self.message.map(|MessageDraft { record, body }| NewMessage { record, body, response: answer });
-        let batch = Batch { message, case: self.case, deliveries: writes, audit: self.audit };
+        let batch = Batch { message, case: self.case, deliveries: writes, approvals, audit: self.audit };
         Ok(SealedStep { batch, actions })
     }
 }
@@ -289,8 +293,9 @@ impl SealedStep {
     /// What is to be done with it.
     #[must_use]
     pub fn split(self) -> Ready {
-        let Batch { message, case, deliveries, audit } = &self.batch;
-        if message.is_some() || case.is_some() || !deliveries.is_empty() || !audit.is_empty() {
+        let Batch { message, case, deliveries, approvals, audit } = &self.batch;
+        let is_empty = message.is_none() && case.is_none() && deliveries.is_empty();
+        if !is_empty || !approvals.is_empty() || !audit.is_empty() {
             Ready::Commit(Box::new(self.batch), Pending { actions: self.actions })
         } else {
             Ready::Act(self.actions)

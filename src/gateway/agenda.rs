@@ -1,9 +1,10 @@
-//! Cases come due: each is driven through the core when its time has come (P9).
+//! Cases and approvals come due: each is driven through the core when its time has come (P9).
 //!
 //! What is due stands in the store, so that a restart changes nothing; here is only when to look next. A look costs
 //! one entry of an index, and nothing waits in memory.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -15,18 +16,43 @@ use tracing::warn;
 use super::driver::{DriveError, compute, drive};
 use super::shared::{Shared, now};
 use crate::engine::Event;
-use crate::model::{CaseId, Timestamp};
-use crate::store::{DueCase, StoreError};
+use crate::model::{ApprovalKey, CaseId, Timestamp};
+use crate::store::StoreError;
 use crate::telemetry::EventCode;
 
-/// Cases of one look.
-const CASES_MAX: usize = 64;
+/// Cases, and approvals, of one look.
+const PLACES_MAX: usize = 64;
 /// The longest wait for the next look: what a step of the clock costs.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long it rests when the store cannot be read, or an event came to nothing.
 const REST: Duration = Duration::from_secs(1);
 
-/// When the next case comes due.
+/// Something that comes due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scheduled {
+    Case(CaseId),
+    Approval(ApprovalKey),
+}
+
+impl Scheduled {
+    fn event(&self) -> Event {
+        match self {
+            Self::Case(id) => Event::CaseDue(id.clone()),
+            Self::Approval(key) => Event::ApprovalDue(key.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Scheduled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Case(id) => write!(f, "case {id}"),
+            Self::Approval(key) => write!(f, "approval {key}"),
+        }
+    }
+}
+
+/// When the next of them comes due.
 pub(super) struct Agenda {
     next_millis: AtomicI64,
     bell: Notify,
@@ -39,7 +65,7 @@ impl Default for Agenda {
 }
 
 impl Agenda {
-    /// A case comes due then; whoever waits for a later one hears of it.
+    /// Something comes due then; whoever waits for a later one hears of it.
     pub(super) fn schedule(&self, at: Timestamp) {
         if at.as_millis() < self.next_millis.fetch_min(at.as_millis(), Ordering::Relaxed) {
             self.bell.notify_one();
@@ -47,7 +73,7 @@ impl Agenda {
     }
 }
 
-/// Drives every case whose time comes, until the gateway drains.
+/// Drives everything whose time comes, until the gateway drains.
 pub(super) async fn keep_agenda(shared: Arc<Shared>) {
     let mut left_out = BTreeSet::new();
     while !*shared.draining.borrow() && !shared.has_failed() {
@@ -60,13 +86,13 @@ pub(super) async fn keep_agenda(shared: Arc<Shared>) {
     }
 }
 
-/// Drives what is due; gives how long to wait for the next look. A case that cannot be read is left out from then on,
+/// Drives what is due; gives how long to wait for the next look. What cannot be read is left out from then on,
 /// so that others go on (P12).
-async fn look(shared: &Arc<Shared>, left_out: &mut BTreeSet<CaseId>) -> Duration {
+async fn look(shared: &Arc<Shared>, left_out: &mut BTreeSet<Scheduled>) -> Duration {
     // What is scheduled from here on rings, also when the look below does not see it yet.
     shared.agenda.next_millis.store(i64::MAX, Ordering::Relaxed);
-    let (looked_at, places) = (now(), CASES_MAX + left_out.len());
-    let looked = compute(shared, move |shared, _| shared.store.scheduled_cases(places));
+    let (looked_at, places) = (now(), PLACES_MAX + left_out.len());
+    let looked = compute(shared, move |shared, _| scheduled(shared, places));
     let scheduled = match looked.await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
@@ -77,8 +103,8 @@ async fn look(shared: &Arc<Shared>, left_out: &mut BTreeSet<CaseId>) -> Duration
     };
     let mut rest = Duration::ZERO;
     let mut driven = 0;
-    for DueCase { id, due } in scheduled {
-        if left_out.contains(&id) {
+    for (due, scheduled) in scheduled {
+        if left_out.contains(&scheduled) {
             continue;
         }
         if due > looked_at {
@@ -86,19 +112,30 @@ async fn look(shared: &Arc<Shared>, left_out: &mut BTreeSet<CaseId>) -> Duration
             return if driven > 0 { rest } else { due.since(looked_at).min(LONGEST_SLEEP) };
         }
         driven += 1;
-        if let Err(error) = drive(shared, Event::CaseDue(id.clone())).await {
+        if let Err(error) = drive(shared, scheduled.event()).await {
             warn!(
                 event = EventCode::GatewayDriveFailed.code(),
-                case_id = id.as_str(),
+                about = %scheduled,
                 reason = %error,
-                "what is due about a case could not be decided now"
+                "what is due could not be decided now"
             );
             if matches!(error, DriveError::Unreadable(StoreError::Damaged(_)) | DriveError::Panicked) {
-                left_out.insert(id);
+                left_out.insert(scheduled);
             }
             rest = REST;
         }
     }
     // All of them were due, and there may be more; or there was none.
     if driven > 0 { rest } else { LONGEST_SLEEP }
+}
+
+/// What is scheduled, earliest first.
+fn scheduled(shared: &Shared, places: usize) -> Result<Vec<(Timestamp, Scheduled)>, StoreError> {
+    let cases =
+        shared.store.scheduled_cases(places)?.into_iter().map(|due| (due.due, Scheduled::Case(due.id)));
+    let approvals = shared.store.scheduled_approvals(places)?;
+    let approvals = approvals.into_iter().map(|due| (due.due, Scheduled::Approval(due.key)));
+    let mut scheduled: Vec<_> = cases.chain(approvals).collect();
+    scheduled.sort_by_key(|(due, _)| *due);
+    Ok(scheduled)
 }

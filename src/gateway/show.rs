@@ -36,6 +36,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["cases"] => cases(shared, &mut query),
         ["cases", key] => whole_case(shared, key, &mut query),
         ["cases", key, "timeline"] => timeline(shared, key, &mut query),
+        ["approvals", number] => approvals(shared, number, &mut query),
         ["messages"] => messages(shared, &mut query),
         ["messages", sender, id] => message(shared, sender, id),
         ["deliveries"] => deliveries(shared, &mut query),
@@ -104,6 +105,13 @@ fn whole_case(shared: &Shared, key: &str, query: &mut Query) -> Answered {
 pub(super) fn case(shared: &Shared, realm: Realm, key: &str) -> Result<Versioned<Case>, Unanswered> {
     let id = shared.store.named_cases(realm, key, 1)?.pop().ok_or(Unanswered::Nothing)?;
     shared.store.case(realm, &CorrelationKey::Case(id))?.ok_or(Unanswered::Nothing)
+}
+
+/// Approvals of this number, of whichever agency.
+fn approvals(shared: &Shared, number: &str, query: &mut Query) -> Answered {
+    let needs = Needs { realm: query.realm()?, approvals: [number.into()].into(), ..Needs::default() };
+    let found: Vec<_> = shared.store.load(&needs)?.approvals.into_values().map(|found| found.value).collect();
+    if found.is_empty() { Err(Unanswered::Nothing) } else { Ok(json_response(StatusCode::OK, &found)) }
 }
 
 fn timeline(shared: &Shared, key: &str, query: &mut Query) -> Answered {

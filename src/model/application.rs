@@ -292,6 +292,12 @@ impl Outcome {
         matches!(self, Self::Approved | Self::ApprovedConditional | Self::NotApplicable)
     }
 
+    /// Whether it is an approval, which can lapse and be rested on.
+    #[must_use]
+    pub const fn is_approval(self) -> bool {
+        matches!(self, Self::Approved | Self::ApprovedConditional)
+    }
+
     /// Whether the join counts it as collected; revoked and lapsed do not.
     #[must_use]
     pub const fn is_collected(self) -> bool {
@@ -321,6 +327,15 @@ pub struct ItemOutcome {
     /// ApprovedQuantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<Decimal>,
+    /// Unit of the quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Arc<str>>,
+    /// Number of the approval that it is part of, when later declarations can cite it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Arc<str>>,
+    /// Laws that the result names for it; without any it is for those that asked for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub laws: Vec<LawCode>,
     /// Reason in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,

@@ -1,12 +1,13 @@
 //! Cases: one declaration and all its applications (domain brief, 5.3), and the record of what happened.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgencyCode, Application, CaseId, ConversationId, Declaration, DeliveryId, Digest, DocumentCode, LawCode,
-    MessageId, MessageKey, PartyKey, Realm, RuleId, Timestamp,
+    AgencyCode, Application, ApprovalKey, CaseId, ConversationId, Declaration, DeliveryId, Digest,
+    DocumentCode, Held, LawCode, MessageId, MessageKey, PartyKey, Realm, RuleId, Timestamp, Unverified,
 };
 
 /// One declaration and all its applications. Also holds a result that nobody asked for (`declaration` absent).
@@ -70,6 +71,24 @@ pub struct Case {
     /// Its amendments, in order: the first made revision 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amendments: Vec<Amended>,
+    /// Its requirements that approvals satisfy which were held before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
+    /// Approvals that lines claim to rest on and that satisfy nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<Unverified>,
+}
+
+impl Case {
+    /// Every approval that it rests on, and that a result of it stated.
+    #[must_use]
+    pub fn approvals(&self) -> BTreeSet<ApprovalKey> {
+        let stated = self.applications.iter().flat_map(|application| {
+            let numbers = application.outcomes.values().filter_map(|outcome| outcome.approval.clone());
+            numbers.map(|number| ApprovalKey { realm: self.realm, agency: application.party.clone(), number })
+        });
+        self.held.iter().map(|held| held.approval.clone()).chain(stated).collect()
+    }
 }
 
 /// An amendment that took force (5FE).

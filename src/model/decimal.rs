@@ -24,6 +24,19 @@ impl Decimal {
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
+
+    /// The sum, at most the largest number.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of it when `other` is taken away, at least nothing.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        let left = self.0.saturating_sub(other.0);
+        Self(if left < 0 { 0 } else { left })
+    }
 }
 
 impl FromStr for Decimal {

@@ -10,7 +10,7 @@ use super::application::{NoticeKind, Outcome};
 use super::decimal::Decimal;
 use super::{
     ContentId, CountryCode, DocumentCode, FeeNotice, HsCode, LawCode, PaymentConfirmation, PaymentOrder,
-    Query, QueryAnswer, Realm, Timestamp, UsageCode,
+    Quantity, Query, QueryAnswer, Realm, Timestamp, UsageCode,
 };
 
 /// A business document of a kind that the gateway reads.
@@ -87,6 +87,9 @@ pub struct DeclarationLine {
     /// Net weight in kilograms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Decimal>,
+    /// Count in another unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<Quantity>,
     /// Approvals that the declarant already holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<RequirementRow>,
@@ -185,6 +188,12 @@ pub struct ResultItem {
     /// ApprovedQuantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<Decimal>,
+    /// Unit of the quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Arc<str>>,
+    /// Laws that the approval is for; without any it is for those that the item was asked for by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub laws: Vec<LawCode>,
     /// Reason in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Arc<str>>,
@@ -278,6 +287,9 @@ pub struct StatusReport {
     pub deadline: Option<ReportedDeadline>,
     /// One row for each application: agency, document code, number, state, remarks.
     pub applications: Vec<StatusReportRow>,
+    /// One row for each approval that a line claims to rest on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<ReportedClaim>,
     /// What happened, oldest first, in answer to a query.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<ReportedEvent>,
@@ -307,6 +319,21 @@ pub struct ReportedDeadline {
     pub term: Arc<str>,
     /// When it ends, or ended.
     pub at: Timestamp,
+}
+
+/// An approval that a line claims to rest on, in a [`StatusReport`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedClaim {
+    /// Declaration line.
+    pub line: u16,
+    /// Law.
+    pub law: LawCode,
+    /// Number of the approval.
+    pub number: Arc<str>,
+    /// Whether it satisfies the requirement.
+    pub verified: bool,
+    /// What is used of it, or why it does not, in words.
+    pub remarks: Arc<str>,
 }
 
 /// Service notice of the gateway's operator (INF).

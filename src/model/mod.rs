@@ -6,6 +6,7 @@
 mod act;
 mod agreement;
 mod application;
+mod approval;
 mod case;
 mod codes;
 mod deadline;
@@ -35,6 +36,7 @@ pub use application::{
     Application, ApplicationState, Cancellation, ItemOutcome, NoticeKind, Outcome, ReceivedNotice,
     ReceivedPart, ReceivedResult, Timing,
 };
+pub use approval::{Approval, ApprovalKey, ApprovedItem, Drawn, Held, Holder, Quantity, Spent, Unverified};
 pub use case::{
     Amended, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry,
     Withdrawal,
@@ -44,8 +46,8 @@ pub use deadline::{Allowance, Duty, LateAction, Term, Watch};
 pub use decimal::Decimal;
 pub use declaration::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
-    Document, NotApplicable, NoticeDocument, ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument,
-    ResultItem, StatusReport, StatusReportRow, SystemNotice,
+    Document, NotApplicable, NoticeDocument, ReportedClaim, ReportedDeadline, ReportedEvent, RequirementRow,
+    ResultDocument, ResultItem, StatusReport, StatusReportRow, SystemNotice,
 };
 pub use delivery::{
     AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,

@@ -209,7 +209,15 @@ fn agency_document(
             let decided = |sequence: u16| {
                 let meant = items.is_empty() || items.contains(&sequence);
                 let outcome = if meant { *outcome } else { Outcome::Approved };
-                ResultItem { sequence, outcome, approval: None, quantity: None, reason: None }
+                ResultItem {
+                    unit: None,
+                    laws: Vec::new(),
+                    sequence,
+                    outcome,
+                    approval: None,
+                    quantity: None,
+                    reason: None,
+                }
             };
             Document::Result(ResultDocument {
                 code: result_of(&application.code),
@@ -512,6 +520,7 @@ mod tests {
                 deadline: None,
                 timeline: Vec::new(),
                 applications: Vec::new(),
+                claims: Vec::new(),
             })
         };
         let check = |role, event: &str, outcome: Option<&str>, expected: &[(&str, &str)]| {

@@ -243,6 +243,7 @@ fn line() -> impl Strategy<Value = Line> {
 
 fn declared(lines: &[Line]) -> Declaration {
     let of = |(sequence, line): (u16, &Line)| DeclarationLine {
+        count: None,
         sequence,
         hs: line.code.parse().expect("ten digits"),
         origin: line.origin.map(|at| COUNTRIES[at].parse().expect("a country")),

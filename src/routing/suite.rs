@@ -258,6 +258,7 @@ fn read_line(sequence: u16, line: &mut Section<'_>, faults: &mut Faults) -> Opti
         .filter_map(|(law, _)| Some(NotApplicable { law: law.parse().ok()?, reason: "A".into(), text: None }))
         .collect();
     Some(DeclarationLine {
+        count: None,
         sequence,
         hs: hs?,
         origin,

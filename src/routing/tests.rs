@@ -41,6 +41,7 @@ fn at(text: &str) -> Timestamp {
 
 fn declaration(lines: &[(&str, &str, &str)]) -> Declaration {
     let line = |(at, (hs, origin, usage)): (usize, &(&str, &str, &str))| DeclarationLine {
+        count: None,
         sequence: u16::try_from(at + 1).expect("few lines"),
         hs: hs.parse().expect(hs),
         origin: origin.parse().ok(),

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Case, Delivery, Sealed, StoredMessage, TimelineEntry};
+use crate::model::{Approval, Case, Delivery, Sealed, StoredMessage, TimelineEntry};
 
 use super::{CommitError, CorrelationKey};
 
@@ -17,6 +17,8 @@ pub struct Batch {
     pub case: Option<CaseWrite>,
     /// Deliveries that it made or changed.
     pub deliveries: Vec<DeliveryWrite>,
+    /// Approvals that it made or changed, each at most once.
+    pub approvals: Vec<ApprovalWrite>,
     /// What it adds to the audit record, in order.
     pub audit: Vec<TimelineEntry>,
 }
@@ -43,6 +45,15 @@ pub struct CaseWrite {
     /// for one that [moves](CorrelationKey::moves): it leads to the case that it named last. A case is
     /// found by its own id without being told; a [`CorrelationKey::Case`] here has no effect.
     pub correlations: Vec<CorrelationKey>,
+}
+
+/// An approval that is made or changed.
+#[derive(Clone, Debug)]
+pub struct ApprovalWrite {
+    /// Its new value.
+    pub approval: Approval,
+    /// The version that was loaded; `None` when the approval must not exist yet.
+    pub based_on: Option<u64>,
 }
 
 /// A delivery that is made or changed.

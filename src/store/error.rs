@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::model::{CaseId, DeliveryId};
+use crate::model::{ApprovalKey, CaseId, DeliveryId};
 
 use super::CorrelationKey;
 
@@ -135,6 +135,13 @@ pub enum Conflict {
         /// The version that is stored.
         found: Option<u64>,
     },
+    /// The approval has another version, or exists although it must not.
+    Approval {
+        /// The approval.
+        key: ApprovalKey,
+        /// The version that is stored.
+        found: Option<u64>,
+    },
     /// Another delivery has this destination and MessageId.
     MessageId {
         /// The delivery that has it.
@@ -154,6 +161,7 @@ impl fmt::Display for Conflict {
             Self::Case { id, found } => write!(f, "case {id} is {}", version(found)),
             Self::Correlation { key, owner } => write!(f, "{key} leads to case {owner}"),
             Self::Delivery { id, found } => write!(f, "delivery {id} is {}", version(found)),
+            Self::Approval { key, found } => write!(f, "approval {key} is {}", version(found)),
             Self::MessageId { owner } => write!(f, "delivery {owner} has this destination and MessageId"),
             Self::Sealed { id } => write!(f, "delivery {id} is sealed already"),
         }

@@ -24,6 +24,8 @@ pub(super) enum Change {
     Case { id: String, record: Encoded, correlations: Vec<[String; 3]> },
     /// A delivery, and its octets when this commit seals it.
     Delivery { id: String, record: Encoded, sealed: Option<PreparedSealed> },
+    /// An approval, by what its record is called.
+    Approval { key: String, record: Encoded },
     /// The text of an entry of the audit record.
     Entry { text: String },
 }
@@ -58,8 +60,12 @@ impl Change {
             record: delivery.encoded,
             sealed: delivery.sealed,
         });
+        let approvals = batch.approvals.into_iter().map(|approval| Self::Approval {
+            key: approval.write.approval.key.to_string(),
+            record: approval.encoded,
+        });
         let entries = batch.audit.into_iter().map(|entry| Self::Entry { text: entry.text });
-        message.into_iter().chain(case).chain(deliveries).chain(entries).collect()
+        message.into_iter().chain(case).chain(deliveries).chain(approvals).chain(entries).collect()
     }
 
     fn write(&self, content: &mut Content) {
@@ -76,6 +82,9 @@ impl Change {
             }
             Self::Delivery { id, record, sealed } => {
                 content.texts(&["delivery", id]).record(record).sealed(sealed.as_ref());
+            }
+            Self::Approval { key, record } => {
+                content.texts(&["approval", key]).record(record);
             }
             Self::Entry { text } => {
                 content.texts(&["entry", text]);
@@ -100,6 +109,7 @@ impl Change {
             "delivery" => {
                 Self::Delivery { id: fields.text()?, record: fields.record()?, sealed: fields.sealed()? }
             }
+            "approval" => Self::Approval { key: fields.text()?, record: fields.record()? },
             "entry" => Self::Entry { text: fields.text()? },
             _ => return None,
         })

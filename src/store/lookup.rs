@@ -1,8 +1,8 @@
 //! How a [`View`] is put together from single records, the same way in every home.
 
 use crate::model::{
-    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Realm, Sealed, StoredMessage,
-    TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Realm, Sealed,
+    StoredMessage, TimelineEntry,
 };
 
 use super::{
@@ -20,6 +20,9 @@ pub(super) trait Rows {
     fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError>;
     fn delivery(&self, locator: &DeliveryLocator) -> Result<Option<Versioned<Delivery>>, StoreError>;
     fn sealed(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError>;
+    fn approval(&self, key: &ApprovalKey) -> Result<Option<Versioned<Approval>>, StoreError>;
+    /// Approvals of this number in a realm, of every agency.
+    fn approvals(&self, realm: Realm, number: &str) -> Result<Vec<Versioned<Approval>>, StoreError>;
     /// Cases of a realm that a text leads to, newest first.
     fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
     /// The newest entries about a case, oldest first; damaged ones are left out.
@@ -94,6 +97,7 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     let by_name = needs.message.is_none();
     let of_delivery = view.delivery.as_ref().filter(|_| by_name).map(|delivery| delivery.value.realm);
     view.realm = of_case.or(of_delivery).unwrap_or(view.realm);
+    load_approvals(rows, needs, &mut view)?;
     if let Some(case) = view.case.as_ref().filter(|_| needs.versions) {
         for application in case.value.applications.iter().filter(|a| !a.former.is_empty()) {
             let Some(message_id) = application.sent_as.clone() else { continue };
@@ -134,6 +138,32 @@ fn refers_elsewhere(rows: &impl Rows, realm: Realm, reference: &Reference) -> Re
         }
     }
     Ok(false)
+}
+
+/// The approvals that are needed, and the case that is the next to hear that one of them ends.
+fn load_approvals(rows: &impl Rows, needs: &Needs, view: &mut View) -> Result<(), StoreError> {
+    for number in &needs.approvals {
+        for approval in rows.approvals(view.realm, number)? {
+            view.approvals.insert(approval.value.key.clone(), approval);
+        }
+    }
+    if let Some(approval) = needs.approval_due.as_ref().map(|key| rows.approval(key)).transpose()?.flatten() {
+        if let Some(charge) = approval.value.charges.iter().find(|charge| charge.undo) {
+            let id = &charge.case;
+            view.case = Some(rows.case(id)?.ok_or_else(|| missing(format!("case {id}")))?);
+        }
+        view.realm = approval.value.key.realm;
+        view.approvals.insert(approval.value.key.clone(), approval);
+    }
+    let of_case = view.case.as_ref().filter(|_| needs.approvals_of_case).map(|case| case.value.approvals());
+    for key in of_case.unwrap_or_default() {
+        if !view.approvals.contains_key(&key)
+            && let Some(approval) = rows.approval(&key)?
+        {
+            view.approvals.insert(key, approval);
+        }
+    }
+    Ok(())
 }
 
 fn acknowledged(rows: &impl Rows, locator: &DeliveryLocator) -> Result<Option<Acknowledged>, StoreError> {

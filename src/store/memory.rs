@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Realm, StoredMessage,
-    Timestamp,
+    Approval, Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Realm,
+    StoredMessage, Timestamp,
 };
 
 use super::account::Accounting;
@@ -18,10 +18,10 @@ use super::audit::Walk;
 use super::journal::{self, Change};
 use super::lookup::{self, Rows, or_damaged};
 use super::prepare::Prepared;
-use super::tables::{Tables, unsealed};
+use super::tables::{Tables, shown_approval, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, CaseFilter, CommitError, Committed, Conservation, CorrelationKey,
-    Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueCase, DueDelivery, Health, Listing,
+    Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueApproval, DueCase, DueDelivery, Health, Listing,
     MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
@@ -208,6 +208,12 @@ impl Store for MemoryStore {
         Ok(due.map(|(due, _, id)| DueCase { id: id.clone(), due: *due }).collect())
     }
 
+    fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError> {
+        let inner = self.lock();
+        let due = inner.rows.due_approvals.iter().take(limit);
+        Ok(due.map(|(due, _, key)| DueApproval { key: key.clone(), due: *due }).collect())
+    }
+
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
         let inner = self.lock();
         let mut rows: Vec<_> = inner.rows.cases.iter().collect();
@@ -348,6 +354,9 @@ impl Store for MemoryStore {
         }
         for (id, row) in &rows.cases {
             or_damaged(row.record.decode::<Case>(id).map(drop), &mut found)?;
+        }
+        for (key, row) in &rows.approvals {
+            or_damaged(row.record.decode::<Approval>(&shown_approval(key)).map(drop), &mut found)?;
         }
         for (id, row, read) in rows.each_delivery() {
             let is_sealed = read.as_ref().is_ok_and(|delivery| delivery.sealed);

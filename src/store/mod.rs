@@ -27,13 +27,13 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{Batch, CaseWrite, Committed, DeliveryWrite, Done, NewMessage};
+pub use batch::{ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Done, NewMessage};
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
 pub use report::{
-    Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueCase,
-    DueDelivery, Health, Listing, MessageFilter, Opened, Queue, Stats,
+    Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueApproval,
+    DueCase, DueDelivery, Health, Listing, MessageFilter, Opened, Queue, Stats,
 };
 pub use sqlite::{SqliteStore, StoreOptions};
 pub use view::{
@@ -102,6 +102,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError>;
+
+    /// Approvals about which something is to be done at an instant by itself, earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError>;
 
     /// Cases, newest first.
     ///

@@ -6,13 +6,14 @@ use crate::model::{CaseId, Sealed, TimelineEntry};
 use super::audit::entry_text;
 use super::payload::Blob;
 use super::record::{Encoded, Envelope};
-use super::{Batch, CaseWrite, CorrelationKey, DeliveryWrite, NewMessage};
+use super::{ApprovalWrite, Batch, CaseWrite, CorrelationKey, DeliveryWrite, NewMessage};
 
 /// A batch, ready to be written.
 pub(super) struct Prepared {
     pub(super) message: Option<PreparedMessage>,
     pub(super) case: Option<PreparedCase>,
     pub(super) deliveries: Vec<PreparedDelivery>,
+    pub(super) approvals: Vec<PreparedApproval>,
     pub(super) audit: Vec<PreparedEntry>,
     /// Octets of bodies in it, for the limits of what waits and of a group.
     pub(super) bytes: usize,
@@ -27,6 +28,11 @@ pub(super) struct PreparedMessage {
 
 pub(super) struct PreparedCase {
     pub(super) write: CaseWrite,
+    pub(super) encoded: Encoded,
+}
+
+pub(super) struct PreparedApproval {
+    pub(super) write: ApprovalWrite,
     pub(super) encoded: Encoded,
 }
 
@@ -54,6 +60,7 @@ impl Prepared {
             message: batch.message.map(PreparedMessage::of),
             case: batch.case.map(PreparedCase::of),
             deliveries: batch.deliveries.into_iter().map(PreparedDelivery::of).collect(),
+            approvals: batch.approvals.into_iter().map(PreparedApproval::of).collect(),
             audit: batch.audit.into_iter().map(PreparedEntry::of).collect(),
             bytes,
         }
@@ -91,6 +98,14 @@ impl PreparedCase {
         write.correlations.retain(|key| !matches!(key, CorrelationKey::Case(_)));
         let version = write.based_on.unwrap_or(0) + 1;
         Self { encoded: Encoded::of(&write.case, write.case.id.as_str(), version), write }
+    }
+}
+
+impl PreparedApproval {
+    fn of(write: ApprovalWrite) -> Self {
+        let version = write.based_on.unwrap_or(0) + 1;
+        let key = write.approval.key.to_string();
+        Self { encoded: Encoded::of(&write.approval, &key, version), write }
     }
 }
 

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{Case, Delivery, DigestReference, Realm, Sealed, StoredMessage};
+use crate::model::{Approval, Case, Delivery, DigestReference, Realm, Sealed, StoredMessage};
 
 use super::{CorrelationKey, Damage, StoreError};
 
@@ -30,6 +30,10 @@ impl Record for Case {
 
 impl Record for Delivery {
     const KIND: &'static str = "delivery";
+}
+
+impl Record for Approval {
+    const KIND: &'static str = "approval";
 }
 
 /// What is kept of a [`Sealed`] beside its octets.

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Application, ApplicationState, Case, CaseId, CaseState, CaseSummary, Delivery, DeliveryId, DeliveryState,
-    Digest, PartyKey, Realm, StoredMessage, TimelineEntry, Timestamp,
+    Application, ApplicationState, ApprovalKey, Case, CaseId, CaseState, CaseSummary, Delivery, DeliveryId,
+    DeliveryState, Digest, PartyKey, Realm, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::Damage;
@@ -144,6 +144,15 @@ impl Opened {
 pub struct DueCase {
     /// The case.
     pub id: CaseId,
+    /// When.
+    pub due: Timestamp,
+}
+
+/// An approval about which something is to be done by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueApproval {
+    /// The approval.
+    pub key: ApprovalKey,
     /// When.
     pub due: Timestamp,
 }

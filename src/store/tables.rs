@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, Realm, Sealed,
-    StoredMessage, TimelineEntry, Timestamp,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey,
+    PartyKey, Realm, Sealed, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::audit::Link;
@@ -30,6 +30,9 @@ pub(super) struct Tables {
     pub(super) due: BTreeMap<PartyKey, BTreeSet<(Timestamp, u64, DeliveryId)>>,
     pub(super) due_cases: BTreeSet<(Timestamp, u64, CaseId)>,
     pub(super) due_payments: BTreeSet<(Timestamp, u64, CaseId)>,
+    /// By realm, number and agency.
+    pub(super) approvals: BTreeMap<(Realm, String, String), Row>,
+    pub(super) due_approvals: BTreeSet<(Timestamp, u64, ApprovalKey)>,
     pub(super) audit: Vec<Link>,
     head: Option<AuditHead>,
 }
@@ -85,7 +88,15 @@ impl Tables {
             }
         }
         let mut claims = Claims::default();
-        batch.deliveries.iter().try_for_each(|delivery| self.check_delivery(delivery, &mut claims))
+        batch.deliveries.iter().try_for_each(|delivery| self.check_delivery(delivery, &mut claims))?;
+        for approval in &batch.approvals {
+            let key = &approval.write.approval.key;
+            let found = self.approvals.get(&approval_row_key(key)).map(|row| row.record.version);
+            if found != approval.write.based_on {
+                return Err(CommitError::Conflict(Conflict::Approval { key: key.clone(), found }));
+            }
+        }
+        Ok(())
     }
 
     fn check_delivery<'a>(
@@ -130,6 +141,7 @@ impl Tables {
                     self.apply_case(id, record)?;
                 }
                 Change::Delivery { id, record, sealed } => self.apply_delivery(id, record, sealed)?,
+                Change::Approval { key, record } => self.apply_approval(&key, record)?,
                 Change::Entry { text } => {
                     let head = self.head().then(&text);
                     self.audit.push(Link::of(head, text));
@@ -161,6 +173,25 @@ impl Tables {
             self.due_cases.insert((due, number, value.id));
         }
         self.cases.insert(id, Row { number, record });
+        Ok(())
+    }
+
+    fn apply_approval(&mut self, key: &str, record: Encoded) -> Result<(), StoreError> {
+        let value: Approval = record.decode(key)?;
+        let made = self.approvals.len() as u64 + 1;
+        let key = approval_row_key(&value.key);
+        let row = self.approvals.remove(&key);
+        let number = row.as_ref().map_or(made, |row| row.number);
+        if let Some(row) = row {
+            let before: Approval = row.record.decode(&value.key.to_string())?;
+            if let Some(due) = before.due {
+                self.due_approvals.remove(&(due, number, before.key));
+            }
+        }
+        if let Some(due) = value.due {
+            self.due_approvals.insert((due, number, value.key));
+        }
+        self.approvals.insert(key, Row { number, record });
         Ok(())
     }
 
@@ -215,6 +246,16 @@ impl Tables {
 
 fn message_row_key(key: &MessageKey) -> [String; 2] {
     [key.sender.to_string(), key.message_id.to_string()]
+}
+
+fn approval_row_key(key: &ApprovalKey) -> (Realm, String, String) {
+    (key.realm, key.number.to_string(), key.agency.to_string())
+}
+
+/// How records call the approval of a row.
+pub(super) fn shown_approval((realm, number, agency): &(Realm, String, String)) -> String {
+    let practice = if realm.is_practice() { "practice/" } else { "" };
+    format!("{practice}{agency}/{number}")
 }
 
 /// Whether `due` says when something happens to a delivery in this state.
@@ -273,6 +314,24 @@ impl Rows for Tables {
             Ok(Versioned { value: row.record.decode(id.as_str())?, version: row.record.version })
         })
         .transpose()
+    }
+
+    fn approval(&self, key: &ApprovalKey) -> Result<Option<Versioned<Approval>>, StoreError> {
+        let row = self.approvals.get(&approval_row_key(key));
+        row.map(|row| {
+            Ok(Versioned { value: row.record.decode(&key.to_string())?, version: row.record.version })
+        })
+        .transpose()
+    }
+
+    fn approvals(&self, realm: Realm, number: &str) -> Result<Vec<Versioned<Approval>>, StoreError> {
+        let rows = self.approvals.range((realm, number.to_owned(), String::new())..);
+        rows.take_while(|((of, found, _), _)| *of == realm && found == number)
+            .map(|(key, row)| {
+                let key = shown_approval(key);
+                Ok(Versioned { value: row.record.decode(&key)?, version: row.record.version })
+            })
+            .collect()
     }
 
     fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::model::{
-    Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Realm, Sealed,
-    Statistics, StoredMessage, TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey,
+    PartyKey, Realm, Sealed, Statistics, StoredMessage, TimelineEntry,
 };
 
 use super::Opened;
@@ -40,6 +40,12 @@ pub struct Needs {
     pub acknowledged: Option<DeliveryLocator>,
     /// The delivery that a partner wants once more.
     pub wanted: Option<DeliveryLocator>,
+    /// Numbers of approvals, of whichever agency.
+    pub approvals: BTreeSet<Arc<str>>,
+    /// The approvals that the case rests on, and those that results of it stated.
+    pub approvals_of_case: bool,
+    /// An approval whose time has come, and the case that is the next to hear of it.
+    pub approval_due: Option<ApprovalKey>,
     /// A text that cases are asked for by, as a key of any kind: the newest ones, with what happened to them.
     pub named: Option<Arc<str>>,
     /// Statistics that cases of a span are to be added to.
@@ -196,6 +202,8 @@ pub struct View {
     pub acknowledged: Option<Acknowledged>,
     /// The delivery that is wanted.
     pub wanted: Option<Versioned<Delivery>>,
+    /// The approvals.
+    pub approvals: BTreeMap<ApprovalKey, Versioned<Approval>>,
     /// Cases of that name, newest first, each with the newest entries of its timeline, oldest first.
     pub named: Vec<(Case, Vec<TimelineEntry>)>,
     /// The statistics, with those cases.

@@ -193,6 +193,34 @@ event_codes! {
     ApplicationLapsed = "application.lapsed",
         cause "the validity that the agency gave it has passed",
         remedy "none; a newer result of the agency approves it again";
+    /// An agency stated or changed an approval that declarations can rest on.
+    ApprovalStated = "approval.stated",
+        cause "a result with an approved quantity, or one that extends it or takes it back",
+        remedy "none; with an alarm: the agency used the number for another importer, ask it";
+    /// A case uses an approval.
+    ApprovalCharged = "approval.charged",
+        cause "a line rests on it, or the goods that it was asked for use it",
+        remedy "none; `gwanmun case approval` shows what is left of it";
+    /// A case gave back what it used of an approval.
+    ApprovalReturned = "approval.returned",
+        cause "the case was withdrawn, dismissed or amended, or the approval does not cover it any more",
+        remedy "none";
+    /// A cleared case has used up what it was charged.
+    ApprovalSpent = "approval.spent",
+        cause "customs cleared the goods",
+        remedy "none";
+    /// A line cites an approval that does not satisfy its requirement.
+    ApprovalUnverified = "approval.unverified",
+        cause "see the reason in the line; the requirement stands, the submitter was told",
+        remedy "none; the application comes, or an amendment that cites another approval";
+    /// A requirement stands again that rested on an approval.
+    ApprovalUndone = "approval.undone",
+        cause "the approval was revoked or rejected, lapsed, or is for less than is used",
+        remedy "none; broker and customs were told, the application waits for its document";
+    /// An approval is over that declarations could rest on.
+    ApprovalLapsed = "approval.lapsed",
+        cause "the validity that the agency gave it has passed",
+        remedy "none; cases that rest on it are reopened one by one";
     /// An officer of a hosted agency acted on an application.
     OfficerActed = "officer.acted",
         cause "an officer worked in the inbox of an agency without a system",

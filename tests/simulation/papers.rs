@@ -51,6 +51,7 @@ pub(crate) fn altered(payload: &Payload) -> Payload {
 
 pub(crate) fn declaration(number: &str, hs: &str, origin: &str, now: Timestamp) -> Payload {
     let line = DeclarationLine {
+        count: None,
         sequence: 1,
         hs: hs.parse().expect("an HS code"),
         origin: origin.parse().ok(),

@@ -332,6 +332,7 @@ impl FromStr for ShortLine {
         let usage = words.next().map(str::parse).transpose()?;
         ensure!(words.next().is_none(), "expected at most HS code, origin and usage");
         Ok(Self(DeclarationLine {
+            count: None,
             sequence: 0,
             hs,
             origin,

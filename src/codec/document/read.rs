@@ -13,8 +13,8 @@ use crate::codec::xml::Element;
 use crate::model::{
     ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
     DeclarationLine, Document, DocumentCode, Finding, NotApplicable, NoticeDocument, NoticeKind, Outcome,
-    Realm, ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument, ResultItem, StatusReport,
-    StatusReportRow, SystemNotice,
+    Quantity, Realm, ReportedClaim, ReportedDeadline, ReportedEvent, RequirementRow, ResultDocument,
+    ResultItem, StatusReport, StatusReportRow, SystemNotice,
 };
 
 pub(super) type Read<T> = Result<T, Finding>;
@@ -61,6 +61,7 @@ fn line(line: Element<'_>) -> Read<DeclarationLine> {
         usage: optional(line, "UsageCode")?,
         value: optional(line, "CustomsValueAmount")?,
         weight: optional(line, "GoodsMeasure/NetNetWeightMeasure")?,
+        count: counted(line)?,
         requirements: children(line, "AdditionalDocument").map(requirement).collect::<Read<_>>()?,
         not_applicable: children(line, "NotApplicableRequirement")
             .map(not_applicable)
@@ -68,14 +69,17 @@ fn line(line: Element<'_>) -> Read<DeclarationLine> {
     })
 }
 
+fn counted(line: Element<'_>) -> Read<Option<Quantity>> {
+    let value = optional(line, "GoodsMeasure/CountQuantity")?;
+    Ok(value.zip(unit_of(line, "GoodsMeasure/CountQuantity")).map(|(value, unit)| Quantity { value, unit }))
+}
+
 fn requirement(row: Element<'_>) -> Read<RequirementRow> {
     Ok(RequirementRow {
         law: needed(row, "LawCode")?,
         number: text(row, "ID")?,
         quantity: optional(row, "UsedQuantity")?,
-        unit: at(row, "UsedQuantity")
-            .and_then(|q| q.attribute("", "unitCode"))
-            .map(|unit| collapsed(unit).into()),
+        unit: unit_of(row, "UsedQuantity"),
     })
 }
 
@@ -110,7 +114,9 @@ fn result(code: DocumentCode, root: Element<'_>) -> Read<ResultDocument> {
             sequence: needed(item, "SequenceNumeric")?,
             outcome: outcome(item, "Outcome")?,
             approval: text_at(item, "ID"),
+            laws: children(item, "LawCode").map(value).collect::<Read<_>>()?,
             quantity: optional(item, "ApprovedQuantity")?,
+            unit: unit_of(item, "ApprovedQuantity"),
             reason: text_at(item, "Reason"),
         })
     };
@@ -209,6 +215,15 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
             remarks: text_at(row, "Remarks"),
         })
     };
+    let claim = |claim| -> Read<ReportedClaim> {
+        Ok(ReportedClaim {
+            line: needed(claim, "SequenceNumeric")?,
+            law: needed(claim, "LawCode")?,
+            number: text(claim, "ID")?,
+            verified: text(claim, "StateCode")?.as_ref() == VERIFIED,
+            remarks: text(claim, "Remarks")?,
+        })
+    };
     let deadline = |deadline| -> Read<ReportedDeadline> {
         Ok(ReportedDeadline {
             agency: text(deadline, "AgencyCode")?,
@@ -239,9 +254,14 @@ fn status_report(root: Element<'_>) -> Read<StatusReport> {
         customs_status: text_at(root, "CustomsStatusCode"),
         deadline: at(root, "Deadline").map(deadline).transpose()?,
         applications: children(root, "Application").map(row).collect::<Read<_>>()?,
+        claims: children(root, "Claim").map(claim).collect::<Read<_>>()?,
         timeline: children(root, "Event").map(event).collect::<Read<_>>()?,
     })
 }
+
+/// StateCode of an approval that satisfies the requirement it is cited for, and of one that does not.
+pub(super) const VERIFIED: &str = "verified";
+pub(super) const UNVERIFIED: &str = "unverified";
 
 fn system_notice(root: Element<'_>) -> Read<SystemNotice> {
     Ok(SystemNotice {
@@ -297,6 +317,12 @@ pub(super) fn optional<T: FromStr<Err: Display>>(parent: Element<'_>, path: &str
 
 fn value<T: FromStr<Err: Display>>(element: Element<'_>) -> Read<T> {
     token(element).parse().map_err(|error: T::Err| fault(element, &error.to_string()))
+}
+
+/// The unit of a quantity, when there is one.
+fn unit_of(parent: Element<'_>, path: &str) -> Option<Arc<str>> {
+    let unit = at(parent, path)?.attribute("", "unitCode")?;
+    Some(collapsed(unit).into())
 }
 
 /// A text that must be there.

@@ -6,8 +6,8 @@ use super::*;
 use crate::codec::catalogue::Catalogue;
 use crate::model::{
     ApplicationDocument, ApplicationItem, CustomsNotice, Declaration, DeclarationChange, DeclarationLine,
-    NotApplicable, NoticeDocument, NoticeKind, Outcome, Realm, ReportedDeadline, ReportedEvent,
-    RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow, Timestamp,
+    NotApplicable, NoticeDocument, NoticeKind, Outcome, Quantity, Realm, ReportedClaim, ReportedDeadline,
+    ReportedEvent, RequirementRow, ResultDocument, ResultItem, StatusReport, StatusReportRow, Timestamp,
 };
 
 fn read(code: &str, document: &str) -> Result<Document, Vec<String>> {
@@ -55,6 +55,7 @@ fn report() -> StatusReport {
             row("KFDA", Some("X01-20091201-0001"), "approved_conditional", None),
             row("NPQS", None, "blocked", Some("Send <GOVCBRX02> & more in the same conversation")),
         ],
+        claims: Vec::new(),
     }
 }
 
@@ -112,7 +113,17 @@ fn status_reports_read_back() {
         ..lodged.clone()
     };
     let practice = StatusReport { realm: Realm::Practice, ..report() };
-    for report in [report(), lodged, reminder, overdue, status, practice] {
+    let claim = |line, verified, remarks: &str| ReportedClaim {
+        line,
+        law: "05".parse().expect("is a law"),
+        number: "KFDA-2009-17".into(),
+        verified,
+        remarks: remarks.into(),
+    };
+    let claims =
+        vec![claim(1, true, "500 of 1000 KGM"), claim(2, false, "no approval of this number is known")];
+    let claimed = StatusReport { claims, ..lodged.clone() };
+    for report in [report(), lodged, claimed, reminder, overdue, status, practice] {
         check(&write_status_report(&report), "GOVCBRXS2", Document::StatusReport(report));
     }
 }
@@ -144,11 +155,15 @@ fn results_of_every_kind_read_back() {
                 ResultItem {
                     sequence: 1,
                     outcome: Outcome::Approved,
-                    approval: None,
+                    approval: Some("NPQS-2009-004711".into()),
+                    laws: vec!["05".parse().expect("is a law"), "73".parse().expect("is a law")],
                     quantity: "1200.5".parse().ok(),
+                    unit: Some("C62".into()),
                     reason: None,
                 },
                 ResultItem {
+                    unit: None,
+                    laws: Vec::new(),
                     sequence: 2,
                     outcome: Outcome::Rejected,
                     approval: None,
@@ -230,6 +245,7 @@ fn notices_of_customs_read_back() {
 #[test]
 fn declarations_read_back() {
     let line = DeclarationLine {
+        count: "40".parse().ok().map(|value| Quantity { value, unit: "C62".into() }),
         sequence: 1,
         hs: "1211901000".parse().expect("is a code"),
         origin: "CN".parse().ok(),
@@ -249,6 +265,7 @@ fn declarations_read_back() {
         }],
     };
     let bare = DeclarationLine {
+        count: None,
         sequence: 999,
         hs: "9706900000".parse().expect("is a code"),
         origin: None,

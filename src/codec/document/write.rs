@@ -7,7 +7,7 @@
 
 use std::fmt::Display;
 
-use super::read::{NOTICE_STATUSES, collapsed};
+use super::read::{NOTICE_STATUSES, UNVERIFIED, VERIFIED, collapsed};
 use crate::codec::catalogue::Catalogue;
 use crate::codec::schema::DocumentType;
 use crate::codec::xml::XmlWriter;
@@ -51,6 +51,15 @@ pub fn write_status_report(report: &StatusReport) -> String {
                 out.optional("DecideByDateTime", row.decide_by);
                 out.optional("OverdueSinceDateTime", row.overdue_since);
                 out.text("Remarks", row.remarks.as_deref());
+            });
+        }
+        for claim in &report.claims {
+            out.element("Claim", |out| {
+                out.leaf("SequenceNumeric", claim.line);
+                out.leaf("LawCode", &claim.law);
+                out.leaf("ID", &claim.number);
+                out.leaf("StateCode", if claim.verified { VERIFIED } else { UNVERIFIED });
+                out.text("Remarks", Some(&claim.remarks));
             });
         }
         for event in &report.timeline {
@@ -128,7 +137,7 @@ pub fn write_result(catalogue: &Catalogue, result: &ResultDocument) -> String {
     write_result_by(catalogue, result, Signatory { agency: AGENCY, officer: None })
 }
 
-/// A result of this catalogue (FS7, X51 to X67, and others); quantities are in kilograms.
+/// A result of this catalogue (FS7, X51 to X67, and others); a quantity without a unit is in kilograms.
 ///
 /// # Panics
 /// When its code is that of no result.
@@ -151,7 +160,10 @@ pub fn write_result_by(catalogue: &Catalogue, result: &ResultDocument, by: Signa
                     out.leaf("SequenceNumeric", item.sequence);
                     out.leaf("Outcome", item.outcome.as_str());
                     out.optional("ID", item.approval.as_ref());
-                    out.measure("ApprovedQuantity", item.quantity, KILOGRAM);
+                    for law in &item.laws {
+                        out.leaf("LawCode", law);
+                    }
+                    out.measure("ApprovedQuantity", item.quantity, item.unit.as_deref().unwrap_or(KILOGRAM));
                     out.text("Reason", item.reason.as_deref());
                 });
             }
@@ -299,7 +311,12 @@ fn write_line(out: &mut DocumentWriter, line: &DeclarationLine) {
     out.leaf("SequenceNumeric", line.sequence);
     out.commodity(line.hs);
     if let Some(weight) = line.weight {
-        out.element("GoodsMeasure", |out| out.leaf("NetNetWeightMeasure", weight));
+        out.element("GoodsMeasure", |out| {
+            out.leaf("NetNetWeightMeasure", weight);
+            if let Some(count) = &line.count {
+                out.measure("CountQuantity", Some(count.value), &count.unit);
+            }
+        });
     }
     if let Some(origin) = line.origin {
         out.element("Origin", |out| out.leaf("CountryCode", origin));

@@ -19,6 +19,7 @@ fn declared(lines: &[&str], function: &str) -> Document {
     document.lines = (1..)
         .zip(lines)
         .map(|(sequence, hs)| DeclarationLine {
+            count: None,
             sequence,
             hs: hs.parse().expect("an HS code"),
             ..line.clone()
@@ -135,6 +136,8 @@ fn what_is_missing_after_an_amendment_comes_later_and_results_for_the_old_versio
     assert_eq!(states(&world), ["blocked", "created", "created"]);
     let mut late = result(0, "R-old", Some("APP-0"), Outcome::Rejected);
     late.items = vec![ResultItem {
+        unit: None,
+        laws: Vec::new(),
         sequence: 2,
         outcome: Outcome::Rejected,
         quantity: None,
@@ -149,6 +152,8 @@ fn what_is_missing_after_an_amendment_comes_later_and_results_for_the_old_versio
     // NPQS has crossed the amendment: what it says of the nuts is kept, what it says of the herbs counts.
     let mut crossing = result(1, "R-cross", Some("APP-1"), Outcome::Approved);
     let item = |sequence| ResultItem {
+        unit: None,
+        laws: Vec::new(),
         sequence,
         outcome: Outcome::Approved,
         quantity: None,

@@ -6,6 +6,7 @@ use crate::model::*;
 
 pub(super) fn declaration(number: &str) -> Document {
     let line = DeclarationLine {
+        count: None,
         sequence: 1,
         hs: "1211901000".parse().expect("an HS code"),
         origin: "CN".parse().ok(),

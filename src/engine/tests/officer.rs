@@ -182,8 +182,15 @@ fn roles_say_who_may_do_what() {
 #[test]
 fn an_act_that_a_connected_agency_could_not_do_is_refused_and_kept() {
     let mut world = lodged();
-    let item =
-        ResultItem { sequence: 7, outcome: Outcome::Approved, quantity: None, reason: None, approval: None };
+    let item = ResultItem {
+        unit: None,
+        laws: Vec::new(),
+        sequence: 7,
+        outcome: Outcome::Approved,
+        quantity: None,
+        reason: None,
+        approval: None,
+    };
     let what = Act::Decide { outcome: None, valid_until: None, remarks: None, items: vec![item] };
     let what = by(&world, kim(), what);
     let told = act(&mut world, what);

@@ -146,6 +146,8 @@ fn a_case_is_found_by_any_key_from_the_commit_that_learns_it_on() {
         && let Document::Result(result) = &mut **document
     {
         let item = ResultItem {
+            unit: None,
+            laws: Vec::new(),
             sequence: 1,
             outcome: Outcome::Approved,
             approval: Some("APPROVAL-1".into()),

@@ -161,6 +161,8 @@ fn a_result_for_items_that_do_not_exist_goes_back_to_the_agency() {
     let mut world = lodged();
     let mut document = super::cases::result(0, "R", Some("APP-1234509000017X-0"), Outcome::Approved);
     document.items.push(ResultItem {
+        unit: None,
+        laws: Vec::new(),
         sequence: 9,
         outcome: Outcome::Approved,
         approval: None,

@@ -135,6 +135,16 @@ impl World {
         }
     }
 
+    /// What an event would write, as things are.
+    pub(super) fn decided(&self, event: &Event) -> crate::store::Batch {
+        let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
+        let step = decide(self.now, event, &view, &self.context());
+        match step.seal(&KEYS).expect("everything can be sealed").split() {
+            Ready::Commit(batch, _) => *batch,
+            Ready::Act(_) => crate::store::Batch::default(),
+        }
+    }
+
     /// One event all the way: load, decide, seal, commit, release. Transmissions are kept in `sent`.
     pub(super) fn drive(&mut self, event: &Event) -> Option<Reply> {
         let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
@@ -178,7 +188,7 @@ impl World {
         }
     }
 
-    fn commit(&self, batch: crate::store::Batch) -> Result<Committed, CommitError> {
+    pub(super) fn commit(&self, batch: crate::store::Batch) -> Result<Committed, CommitError> {
         let outcome = Arc::new(Mutex::new(None));
         let heard = Arc::clone(&outcome);
         let done = move |result| *heard.lock().expect("no panic while it is held") = Some(result);
@@ -279,6 +289,24 @@ impl World {
                 self.drive(&Event::CaseDue(scheduled.id));
             }
         }
+        while let Some(key) = self.approval_due() {
+            self.drive(&Event::ApprovalDue(key));
+        }
+    }
+
+    /// The first approval whose time has come.
+    pub(super) fn approval_due(&self) -> Option<ApprovalKey> {
+        let scheduled = self.store.scheduled_approvals(1).expect("the store reads").pop();
+        scheduled.filter(|scheduled| scheduled.due <= self.now).map(|scheduled| scheduled.key)
+    }
+
+    /// The approval of the first agency under this number.
+    pub(super) fn approval(&self, number: &str) -> Approval {
+        let needs = Needs { approvals: [number.into()].into(), ..Needs::default() };
+        let found = self.store.load(&needs).expect("the store reads").approvals;
+        let key =
+            ApprovalKey { realm: Realm::Production, agency: party(AGENCIES[0].1), number: number.into() };
+        found.get(&key).expect("the approval is known").value.clone()
     }
 
     /// What comes of a transmission.

@@ -5,7 +5,7 @@
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use crate::model::{Case, Delivery, StoredMessage};
+use crate::model::{Approval, Case, Delivery, StoredMessage};
 
 use super::super::audit::Link;
 use super::super::record::Encoded;
@@ -47,6 +47,16 @@ pub(super) fn delivery(record: &Delivery) -> [Value; 8] {
         if is_scheduled(record.state) { Value::Integer(record.due.as_millis()) } else { Value::Null },
         Value::Integer(record.attempts.into()),
         Value::Integer(record.created_at.as_millis()),
+    ]
+}
+
+/// `realm, agency, text, due`.
+pub(super) fn approval(record: &Approval) -> [Value; 4] {
+    [
+        text(record.key.realm.as_str()),
+        text(record.key.agency.as_str()),
+        text(&record.key.number),
+        record.due.map_or(Value::Null, |due| Value::Integer(due.as_millis())),
     ]
 }
 

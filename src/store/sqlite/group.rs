@@ -11,7 +11,9 @@ use crate::model::{CaseId, DeliveryId, Realm};
 
 use super::super::audit::Link;
 use super::super::payload::Blob;
-use super::super::prepare::{Prepared, PreparedCase, PreparedDelivery, PreparedMessage, PreparedSealed};
+use super::super::prepare::{
+    Prepared, PreparedApproval, PreparedCase, PreparedDelivery, PreparedMessage, PreparedSealed,
+};
 use super::super::record::correlation_sum;
 use super::super::{AuditHead, CommitError, Conflict, CorrelationKey};
 use super::columns;
@@ -84,6 +86,9 @@ fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Resu
     for delivery in &batch.deliveries {
         write_delivery(connection, delivery)?;
     }
+    for approval in &batch.approvals {
+        write_approval(connection, approval)?;
+    }
     for entry in &batch.audit {
         head = head.then(&entry.text);
         let Link { sequence, form, checksum, text, hash } = Link::of(head, entry.text.clone());
@@ -143,6 +148,34 @@ fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusa
     }
     let realm = case.write.case.realm;
     case.write.correlations.iter().try_for_each(|key| write_correlation(connection, realm, key, id))
+}
+
+fn write_approval(connection: &Connection, approval: &PreparedApproval) -> Result<(), Refusal> {
+    let key = &approval.write.approval.key;
+    let columns = columns::approval(&approval.write.approval).into_iter();
+    let columns = columns.chain(columns::encoded(&approval.encoded));
+    let number: Option<i64> = match approval.write.based_on {
+        None => query(
+            connection,
+            "INSERT INTO approval (realm, agency, text, due, version, form, checksum, record) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (text, agency, realm) DO NOTHING RETURNING number",
+            params_from_iter(columns),
+        ),
+        Some(version) => query(
+            connection,
+            "UPDATE approval SET due = ?4, version = ?5, form = ?6, checksum = ?7, record = ?8 \
+             WHERE text = ?3 AND agency = ?2 AND realm = ?1 AND version = ?9 RETURNING number",
+            params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
+        ),
+    }?;
+    if number.is_some() {
+        return Ok(());
+    }
+    let sql = "SELECT version FROM approval WHERE text = ? AND agency = ? AND realm = ?";
+    let values = params![&*key.number, key.agency.as_str(), key.realm.as_str()];
+    let found: Option<i64> = query(connection, sql, values)?;
+    let found = found.map(i64::cast_unsigned);
+    Err(Refusal::Batch(CommitError::Conflict(Conflict::Approval { key: key.clone(), found })))
 }
 
 fn write_correlation(

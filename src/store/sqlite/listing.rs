@@ -6,7 +6,8 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, Realm, StoredMessage, Timestamp,
+    ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, Realm,
+    StoredMessage, Timestamp,
 };
 
 use super::super::audit::Link;
@@ -14,8 +15,8 @@ use super::super::lookup::or_damaged;
 use super::super::record::{Encoded, Record};
 use super::super::report::summary;
 use super::super::{
-    AuditEntry, CaseFilter, DeliveryFilter, DueCase, DueDelivery, Listing, MessageFilter, Opened, Queue,
-    StoreError,
+    AuditEntry, CaseFilter, DeliveryFilter, DueApproval, DueCase, DueDelivery, Listing, MessageFilter,
+    Opened, Queue, StoreError,
 };
 use super::columns::{read_encoded, read_link, read_number, read_text};
 use super::readers::{Readers, Reading};
@@ -71,6 +72,24 @@ fn due_cases(reading: &Reading<'_>, sql: &'static str, limit: usize) -> Result<V
     let read = |row: &Row<'_>| {
         let due = Timestamp::from_millis(read_number(row, 1)?);
         Some(DueCase { id: CaseId::new(read_text(row, 0)).ok()?, due })
+    };
+    let rows = reading.all(sql, params![limit_of(limit)], read)?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Approvals that are scheduled. A row whose name is damaged is left to the scrub.
+pub(super) fn scheduled_approvals(
+    reading: &Reading<'_>,
+    limit: usize,
+) -> Result<Vec<DueApproval>, StoreError> {
+    let sql =
+        "SELECT agency, text, due, realm FROM approval WHERE due IS NOT NULL ORDER BY due, number LIMIT ?";
+    let read = |row: &Row<'_>| {
+        let due = Timestamp::from_millis(read_number(row, 2)?);
+        let agency = PartyKey::new(read_text(row, 0)).ok()?;
+        let realm =
+            if read_text(row, 3) == Realm::Practice.as_str() { Realm::Practice } else { Realm::Production };
+        Some(DueApproval { key: ApprovalKey { realm, agency, number: read_text(row, 1).into() }, due })
     };
     let rows = reading.all(sql, params![limit_of(limit)], read)?;
     Ok(rows.into_iter().flatten().collect())

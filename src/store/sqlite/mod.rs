@@ -36,8 +36,8 @@ use super::lookup::{self, Rows};
 use super::prepare::Prepared;
 use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, CaseFilter, CommitError, Conservation, CorrelationKey,
-    Damage, DeliveryFilter, DeliveryLocator, Done, DueCase, DueDelivery, Health, Listing, MessageFilter,
-    Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
+    Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery, Health, Listing,
+    MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
 use mark::Mark;
@@ -299,6 +299,10 @@ impl Store for SqliteStore {
 
     fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
         self.readers.read(|reading| listing::scheduled_payments(reading, limit))
+    }
+
+    fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError> {
+        self.readers.read(|reading| listing::scheduled_approvals(reading, limit))
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::model::{
-    Case, CaseId, Delivery, DeliveryId, MessageKey, Realm, Sealed, StoredMessage, TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, MessageKey, Realm, Sealed, StoredMessage,
+    TimelineEntry,
 };
 
 use super::super::lookup::Rows;
 use super::super::payload::{PayloadFiles, verified};
 use super::super::record::{Encoded, Envelope, correlation_sum};
+use super::super::tables::shown_approval;
 use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, Opened, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
 use super::listing;
@@ -192,6 +194,27 @@ impl Rows for Reading<'_> {
         found
             .map(|(record, id)| Ok(Versioned { value: record.decode(&id)?, version: record.version }))
             .transpose()
+    }
+
+    fn approval(&self, key: &ApprovalKey) -> Result<Option<Versioned<Approval>>, StoreError> {
+        let sql = "SELECT version, form, checksum, record FROM approval \
+                   WHERE text = ? AND agency = ? AND realm = ?";
+        let values = [&*key.number, key.agency.as_str(), key.realm.as_str()];
+        let found = self.one(sql, values, |row| read_encoded(row, 0))?;
+        found
+            .map(|record| Ok(Versioned { value: record.decode(&key.to_string())?, version: record.version }))
+            .transpose()
+    }
+
+    fn approvals(&self, realm: Realm, number: &str) -> Result<Vec<Versioned<Approval>>, StoreError> {
+        let sql = "SELECT version, form, checksum, record, agency FROM approval WHERE text = ? AND realm = ?";
+        let found =
+            self.all(sql, [number, realm.as_str()], |row| (read_encoded(row, 0), read_text(row, 4)))?;
+        let read = found.into_iter().map(|(record, agency)| {
+            let key = shown_approval(&(realm, number.to_owned(), agency));
+            Ok(Versioned { value: record.decode(&key)?, version: record.version })
+        });
+        read.collect()
     }
 
     fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError> {

@@ -109,6 +109,7 @@ impl Layout {
         connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(&doing)?;
         connection.pragma_update(None, "user_version", FORMAT).map_err(&doing)?;
         connection.execute_batch(TABLES).map_err(&doing)?;
+        connection.execute_batch(APPROVAL).map_err(&doing)?;
         connection.close().map_err(|(_, error)| doing(error))
     }
 
@@ -160,7 +161,7 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
 /// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee.
-const UPGRADES: [(u32, &str); 3] = [
+const UPGRADES: [(u32, &str); 4] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -177,7 +178,24 @@ const UPGRADES: [(u32, &str); 3] = [
          ALTER TABLE cases ADD COLUMN payment_due INTEGER; \
          CREATE INDEX cases_payment_due ON cases (payment_due, number) WHERE payment_due IS NOT NULL;",
     ),
+    (3, APPROVAL),
 ];
+
+const APPROVAL: &str = "
+CREATE TABLE approval (
+    number INTEGER PRIMARY KEY,
+    realm TEXT NOT NULL,
+    agency TEXT NOT NULL,
+    text TEXT NOT NULL,
+    due INTEGER,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (text, agency, realm)
+) STRICT;
+CREATE INDEX approval_due ON approval (due, number) WHERE due IS NOT NULL;
+";
 
 /// `Gwan`, in the header of the database file.
 const APPLICATION_ID: u32 = u32::from_be_bytes(*b"Gwan");

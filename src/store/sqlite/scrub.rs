@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
-use crate::model::{Case, Delivery, DeliveryId, PartyKey, StoredMessage};
+use crate::model::{Approval, Case, Delivery, DeliveryId, PartyKey, Realm, StoredMessage};
 
 use super::super::account::Accounting;
 use super::super::audit::Walk;
@@ -71,6 +71,7 @@ pub(super) fn scrub(readers: &Readers) -> Result<Vec<Damage>, StoreError> {
     scrub_messages(readers, &mut found)?;
     scrub_cases(readers, &mut found)?;
     scrub_deliveries(readers, &mut found)?;
+    scrub_approvals(readers, &mut found)?;
     let mut first = 0;
     loop {
         let chunk = readers.read(|reading| links(reading, first, CHUNK))?;
@@ -132,6 +133,17 @@ fn scrub_cases(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
             }
         }
         Ok(())
+    })
+}
+
+fn scrub_approvals(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
+    let sql = "SELECT number, version, form, checksum, record, realm, agency, text, due FROM approval \
+               WHERE number > ? ORDER BY number LIMIT ?";
+    let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<4>(row, 5));
+    each(readers, sql, read, |_, (record, keys)| {
+        let practice = if text_of(&keys[0]) == Realm::Practice.as_str() { "practice/" } else { "" };
+        let key = format!("{practice}{}/{}", text_of(&keys[1]), text_of(&keys[2]));
+        found.record(&record, &key, &keys, |record: &Approval| columns::approval(record)).map(drop)
     })
 }
 

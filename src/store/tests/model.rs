@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::sample::{
-    at, case, case_id, delivery, delivery_id, entry, message_id, new_message, party, sealed,
+    approval, at, case, case_id, delivery, delivery_id, entry, message_id, new_message, party, sealed,
 };
 use super::suite::everything;
 use super::{TestDisk, commit, directory, options};
 use crate::model::{CaseId, DeliveryState, Realm};
 use crate::store::{
-    Batch, CaseWrite, CommitError, Conflict, CorrelationKey, DeliveryWrite, MemoryStore, SqliteStore, Store,
+    ApprovalWrite, Batch, CaseWrite, CommitError, Conflict, CorrelationKey, DeliveryWrite, MemoryStore,
+    Needs, SqliteStore, Store,
 };
 
 /// What a version is named as.
@@ -37,6 +38,7 @@ struct Plan {
     message: Option<u32>,
     case: Option<(u32, Basis, Vec<u32>)>,
     deliveries: Vec<DeliveryPlan>,
+    approvals: Vec<(u32, Basis)>,
     entries: usize,
     restarts: bool,
 }
@@ -63,13 +65,15 @@ fn plan() -> impl Strategy<Value = Plan> {
         prop::option::weighted(0.4, 0..8_u32),
         prop::option::weighted(0.5, (0..4_u32, basis(), prop::collection::vec(0..8_u32, 0..3))),
         prop::collection::vec(delivery_plan(), 0..4),
+        prop::collection::btree_map(0..4_u32, basis(), 0..3),
         0..3_usize,
         prop::bool::weighted(0.1),
     )
-        .prop_map(|(message, case, mut deliveries, entries, restarts)| {
+        .prop_map(|(message, case, mut deliveries, approvals, entries, restarts)| {
             let mut named = BTreeSet::new();
             deliveries.retain(|plan| named.insert(plan.number));
-            Plan { message, case, deliveries, entries, restarts }
+            let approvals = approvals.into_iter().collect();
+            Plan { message, case, deliveries, approvals, entries, restarts }
         })
 }
 
@@ -91,6 +95,7 @@ struct Model {
     keys: BTreeMap<u32, u32>,
     /// Version, message, sealed.
     deliveries: BTreeMap<u32, (u64, u32, bool)>,
+    approvals: BTreeMap<u32, u64>,
     entries: usize,
 }
 
@@ -127,6 +132,14 @@ impl Model {
             message: plan.message.map(|number| new_message("broker", number, format!("body {number}"))),
             case,
             deliveries: plan.deliveries.iter().map(write).collect(),
+            approvals: plan
+                .approvals
+                .iter()
+                .map(|(number, basis)| ApprovalWrite {
+                    approval: approval(*number),
+                    based_on: Self::basis(*basis, self.approvals.get(number).copied()),
+                })
+                .collect(),
             audit: (0..plan.entries).map(|_| entry("something")).collect(),
         }
     }
@@ -141,6 +154,13 @@ impl Model {
             next.commit_case(*number, *basis, keys)?;
         }
         plan.deliveries.iter().try_for_each(|plan| next.commit_delivery(plan))?;
+        for (number, basis) in &plan.approvals {
+            let found = next.approvals.get(number).copied();
+            if Self::basis(*basis, found) != found {
+                return Err(CommitError::Conflict(Conflict::Approval { key: approval(*number).key, found }));
+            }
+            next.approvals.insert(*number, found.unwrap_or(0) + 1);
+        }
         next.entries += plan.entries;
         *self = next;
         Ok(())
@@ -195,6 +215,13 @@ impl Model {
             let found =
                 store.case(Realm::Production, &CorrelationKey::Case(case_id(number))).expect("readable");
             assert_eq!(found.map(|case| case.version), self.cases.get(&number).copied());
+        }
+        for number in 0..4 {
+            let key = approval(number).key;
+            let needs = Needs { approvals: [key.number.clone()].into(), ..Needs::default() };
+            let found = store.load(&needs).expect("readable").approvals;
+            let found = found.get(&key).map(|found| found.version);
+            assert_eq!(found, self.approvals.get(&number).copied(), "{key}");
         }
         let law = store.conservation().expect("readable");
         let created = law.destinations.get(&party("kfda")).map_or(0, |account| account.created);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{
-    Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryPurpose,
-    DeliveryState, Digest, DigestMethod, DigestReference, MessageData, MessageHeader, MessageId, MessageKey,
-    Part, PartSource, PartyId, PartyKey, PartyRef, Realm, Sealed, Service, StoredMessage, TimelineEntry,
-    Timestamp, Transform,
+    Approval, ApprovalKey, ApprovedItem, Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery,
+    DeliveryId, DeliveryPurpose, DeliveryState, Digest, DigestMethod, DigestReference, Drawn, Holder,
+    MessageData, MessageHeader, MessageId, MessageKey, Outcome, Part, PartSource, PartyId, PartyKey,
+    PartyRef, Quantity, Realm, Sealed, Service, StoredMessage, TimelineEntry, Timestamp, Transform,
 };
 use crate::store::NewMessage;
 
@@ -127,7 +127,39 @@ pub(in crate::store) fn case(number: u32) -> Case {
         withdrawal: None,
         declared: None,
         amendments: Vec::new(),
+        held: Vec::new(),
+        unverified: Vec::new(),
     }
+}
+
+/// An approval of the agency `kfda` that nothing rests on.
+pub(in crate::store) fn approval(number: u32) -> Approval {
+    let item = ApprovedItem {
+        outcome: Outcome::Approved,
+        laws: vec!["05".parse().expect("a law")],
+        quantity: Quantity { value: "1000".parse().expect("a decimal"), unit: "KGM".into() },
+        issued_at: at(0),
+        valid_until: None,
+    };
+    Approval {
+        key: ApprovalKey {
+            realm: Realm::Production,
+            agency: party("kfda"),
+            number: format!("approval-{number}").into(),
+        },
+        holder: Holder { importer: Some("1208143211".into()), applicant: None, party: Some(party("broker")) },
+        case: case_id(number),
+        items: [(1, item)].into(),
+        charges: Vec::new(),
+        spent: Vec::new(),
+        due: None,
+    }
+}
+
+/// What a line of a case uses of an approval.
+pub(in crate::store) fn charge(case: u32, undo: bool) -> Drawn {
+    let quantity = Quantity { value: "10".parse().expect("a decimal"), unit: "KGM".into() };
+    Drawn { case: case_id(case), line: 1, law: "05".parse().expect("a law"), quantity, own: false, undo }
 }
 
 /// A delivery that is due at once and carries a payload of the message with the same number.

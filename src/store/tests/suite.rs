@@ -4,13 +4,15 @@ use crate::model::{
     AgencyCode, Application, DeliveryState, DocumentCode, PartyKey, Realm, TimelineEntry, Timestamp,
 };
 use crate::store::{
-    Acknowledged, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict, CorrelationKey,
-    DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Opened, Reference, Store,
+    Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
+    CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Opened, Reference,
+    Store,
 };
 
 use super::commit;
 use super::sample::{
-    at, case, case_id, delivery, delivery_id, entry, message_id, message_key, new_message, party, sealed,
+    approval, at, case, case_id, charge, delivery, delivery_id, entry, message_id, message_key, new_message,
+    party, sealed,
 };
 
 /// Runs every scenario.
@@ -25,6 +27,8 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     what_is_due_comes_in_order_and_leaves_when_it_ends(store);
     cases_that_are_scheduled_come_in_order(store);
     payments_that_are_under_way_come_in_order(store);
+    an_approval_is_written_only_over_the_version_that_was_read(store);
+    approvals_come_due_with_the_next_case_that_rests_on_them(store);
     cases_are_named_by_any_key_and_gone_through_by_time(store);
     what_is_practice_is_found_in_practice_alone(store);
     large_octets_are_kept_like_small_ones(store);
@@ -99,6 +103,7 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
             wanted: Some(locator),
             named: Some("declaration-100".into()),
             statistics: None,
+            approvals_of_case: true,
             ..Needs::default()
         };
         let view = store.load(&needs).expect("readable");
@@ -346,6 +351,73 @@ fn payments_that_are_under_way_come_in_order(store: &dyn Store) {
     write(755, None, Some(1));
     write(757, None, Some(2));
     assert_eq!(scheduled(10), []);
+}
+
+fn keeps(approval: crate::model::Approval, based_on: Option<u64>) -> Batch {
+    Batch { approvals: vec![ApprovalWrite { approval, based_on }], ..Batch::default() }
+}
+
+fn an_approval_is_written_only_over_the_version_that_was_read(store: &dyn Store) {
+    let conflict =
+        |number, found| Err(CommitError::Conflict(Conflict::Approval { key: approval(number).key, found }));
+    assert_eq!(commit(store, keeps(approval(770), Some(1))), conflict(770, None));
+    assert_eq!(commit(store, keeps(approval(770), None)), Ok(()));
+    assert_eq!(commit(store, keeps(approval(770), None)), conflict(770, Some(1)));
+    let mut charged = approval(770);
+    charged.charges.push(charge(770, false));
+    assert_eq!(commit(store, keeps(charged.clone(), Some(1))), Ok(()));
+    // Two that were decided on the same rest: the second one is told, with all that stands beside it in its batch.
+    let late = Batch { approvals: keeps(charged.clone(), Some(1)).approvals, ..opens(770, vec![]) };
+    assert_eq!(commit(store, late), conflict(770, Some(2)));
+    assert!(store.case(Realm::Production, &CorrelationKey::Case(case_id(770))).expect("readable").is_none());
+
+    // The same number of another agency is another approval.
+    let mut other = approval(770);
+    other.key.agency = party("npqs");
+    assert_eq!(commit(store, keeps(other.clone(), None)), Ok(()));
+    let needs = Needs { approvals: ["approval-770".into(), "no such".into()].into(), ..Needs::default() };
+    let found = store.load(&needs).expect("readable").approvals;
+    let found: Vec<_> = found.into_values().map(|found| (found.value, found.version)).collect();
+    assert_eq!(found, [(charged.clone(), 2), (other, 1)]);
+
+    // So is that of practice, which production never sees.
+    let mut played = approval(770);
+    played.key.realm = Realm::Practice;
+    assert_eq!(commit(store, keeps(played.clone(), None)), Ok(()));
+    let practice =
+        store.load(&Needs { realm: Realm::Practice, ..needs.clone() }).expect("readable").approvals;
+    assert_eq!(practice.into_values().map(|found| found.value).collect::<Vec<_>>(), [played]);
+    let production = store.load(&needs).expect("readable").approvals;
+    assert!(production.keys().all(|key| key.realm == Realm::Production));
+}
+
+fn approvals_come_due_with_the_next_case_that_rests_on_them(store: &dyn Store) {
+    let scheduled = |limit| -> Vec<_> {
+        let scheduled = store.scheduled_approvals(limit).expect("readable");
+        scheduled.into_iter().map(|due| (due.key, due.due)).collect()
+    };
+    for (number, due) in [(780, Some(30)), (781, Some(10)), (782, None)] {
+        let mut made = approval(number);
+        made.due = due.map(at);
+        assert_eq!(commit(store, keeps(made, None)), Ok(()));
+    }
+    let all = [(781, 10), (780, 30)].map(|(number, due)| (approval(number).key, at(due)));
+    assert_eq!(scheduled(9), all);
+    assert_eq!(scheduled(1), all[..1]);
+    for number in [783, 784] {
+        assert_eq!(commit(store, opens(number, vec![])), Ok(()));
+    }
+    let mut marked = approval(780);
+    marked.charges = vec![charge(783, false), charge(784, true)];
+    assert_eq!(commit(store, keeps(marked.clone(), Some(1))), Ok(()));
+    assert_eq!(commit(store, keeps(approval(781), Some(1))), Ok(()));
+    assert_eq!(scheduled(9), []);
+    let needs = |number| Needs { approval_due: Some(approval(number).key), ..Needs::default() };
+    let view = store.load(&needs(780)).expect("readable");
+    assert_eq!(view.case.map(|case| case.value), Some(case(784)));
+    assert_eq!(view.approvals.get(&marked.key).map(|found| &found.value), Some(&marked));
+    let view = store.load(&needs(781)).expect("readable");
+    assert!(view.case.is_none() && view.approvals.len() == 1);
 }
 
 fn cases_are_named_by_any_key_and_gone_through_by_time(store: &dyn Store) {

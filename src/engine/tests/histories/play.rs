@@ -207,6 +207,8 @@ impl Player {
         document.items = items
             .iter()
             .map(|(item, outcome)| ResultItem {
+                unit: None,
+                laws: Vec::new(),
                 sequence: *item,
                 outcome: *outcome,
                 approval: None,
@@ -538,6 +540,7 @@ static RULES: LazyLock<(Arc<RuleSet>, Arc<RuleSet>)> = LazyLock::new(|| {
 
 fn declaration(lines: &Lines, function: &str) -> Document {
     let line = |(sequence, hs): (&u16, &&str)| DeclarationLine {
+        count: None,
         sequence: *sequence,
         hs: hs.parse().expect("an HS code"),
         origin: "CN".parse().ok(),

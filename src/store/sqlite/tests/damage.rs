@@ -19,6 +19,7 @@ fn filled(options: &StoreOptions) -> SqliteStore {
         let correlations = vec![CorrelationKey::Declaration(format!("{number}").into())];
         batch.case = Some(CaseWrite { case: sample::case(number), based_on: None, correlations });
         batch.audit[0].case = Some(sample::case_id(number));
+        batch.approvals = vec![ApprovalWrite { approval: sample::approval(number), based_on: None }];
         assert_eq!(commit(&store, batch), Ok(()));
     }
     store
@@ -29,6 +30,7 @@ fn needs(number: u32) -> Needs {
         message: Some(sample::message_key("broker", number)),
         case: vec![CorrelationKey::Declaration(format!("{number}").into())],
         delivery: Some(DeliveryLocator::Id(delivery_id(number))),
+        approvals: [sample::approval(number).key.number].into(),
         case_of_delivery: false,
         versions: false,
         sealed: true,
@@ -77,6 +79,11 @@ fn damage_stays_with_its_record() {
     check("UPDATE sealed SET record = '' WHERE owner = 2", "sealed delivery-2");
     check("UPDATE sealed SET octets = x'00' WHERE owner = 2", "octets of delivery delivery-2");
     check("DELETE FROM sealed WHERE owner = 2", "octets of delivery delivery-2");
+    check(
+        "UPDATE approval SET record = replace(record, '1000', '9000') WHERE number = 2",
+        "approval kfda/approval-2",
+    );
+    check("UPDATE approval SET version = 3 WHERE number = 2", "approval kfda/approval-2");
 }
 
 #[test]
@@ -112,6 +119,7 @@ fn key_columns_that_differ_from_their_record_are_found() {
     check("UPDATE delivery SET state = 'delivered' WHERE number = 2", "delivery delivery-2", false);
     check("UPDATE delivery SET due = NULL WHERE number = 2", "delivery delivery-2", true);
     check("UPDATE cases SET state = 'ready' WHERE number = 2", "case case-2", true);
+    check("UPDATE approval SET due = 1 WHERE number = 2", "approval kfda/approval-2", true);
     check("UPDATE message SET accepted = 0 WHERE number = 2", "message broker/2@broker", true);
 }
 

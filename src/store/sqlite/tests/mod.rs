@@ -11,7 +11,7 @@ use super::*;
 use crate::store::tests::sample::{delivery, delivery_id, new_message, party};
 use crate::store::tests::suite::makes;
 use crate::store::tests::{commit, directory, options, sample};
-use crate::store::{CaseWrite, Conflict};
+use crate::store::{ApprovalWrite, CaseWrite, Conflict};
 
 fn place() -> (tempfile::TempDir, StoreOptions) {
     let directory = directory();

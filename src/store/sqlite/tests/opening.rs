@@ -37,7 +37,7 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
 /// A store as format 1 had it: its cases had no `due`.
 fn as_format_1(options: &StoreOptions) {
     let tool = raw(&options.directory);
-    let back = "DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
+    let back = "DROP TABLE approval; DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
                 DROP INDEX correlation_text; DROP INDEX cases_due; DROP INDEX cases_payment_due; \
                 ALTER TABLE cases DROP COLUMN due; ALTER TABLE cases DROP COLUMN payment_due; \
                 PRAGMA user_version = 1;";
@@ -70,6 +70,8 @@ fn a_store_of_the_first_format_is_upgraded_and_said_to_be() {
     assert_eq!(commit(&store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
     assert_eq!(store.scheduled_cases(9).expect("readable").len(), 1);
     assert_eq!(store.scheduled_payments(9).expect("readable").len(), 1);
+    let made = ApprovalWrite { approval: sample::approval(1), based_on: None };
+    assert_eq!(commit(&store, Batch { approvals: vec![made], ..Batch::default() }), Ok(()));
     drop(store);
     assert_eq!(open(&options).upgraded_from(), None, "once");
 }
