@@ -57,7 +57,13 @@ An application brings its own script in a remark: <Content>SIM:D01,3s;APPROVE,10
   --script 'REJECT@2,1s'                 all but item 2 are approved
   --script ''                            takes applications and never decides
 Customs accepts a declaration (R99), and clears it (023, 13) when everything is collected and favourable, or keeps it
-pending (5GZ, 15). A broker collects. A bank books payments: its --bank-script is what the requests about each payment
+pending (5GZ, 15); it grants amendments (5FK, 06) and withdrawals (5BG, 06). A declaration brings its own script in a
+remark, <Content>SIM:ACCEPT;INSPECT,1s;WAIVE,1s;COLLECTED;CLEAR,2s</Content>, with the words
+  ACCEPT INSPECT WAIVE                   R99, 5EM, 5EN
+  PEND SUPPLEMENT STATUS CLEAR DISMISS   5GZ, 5GV, 023, 023 (13), R21; with @CODE for another reason or status
+  COLLECTED                              waits until every agency has answered
+and so does an amendment or a withdrawal: GRANT CONSIDER REFUSE. A broker collects.
+A bank books payments: its --bank-script is what the requests about each payment
 get, in turn, and every later one is booked and answered:
   PAY,3s REFUSE,3s                       books it, or refuses it, and answers 3 s later
   DROP                                   books it and never answers

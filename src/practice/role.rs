@@ -272,6 +272,10 @@ pub(super) fn mark_as_practice(document: &mut Document) {
         Document::Result(result) => &mut result.remarks,
         Document::Notice(notice) => &mut notice.remarks,
         Document::Customs(notice) => &mut notice.remarks,
+        Document::FeeNotice(notice) => {
+            notice.reason = format!("{PRACTICE}; {}", notice.reason).into();
+            return;
+        }
         _ => return,
     };
     let more = remarks.take().map_or_else(String::new, |remarks| format!("; {remarks}"));

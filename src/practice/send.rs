@@ -55,7 +55,10 @@ pub struct SendArgs {
     /// Have a message that the gateway sent to us come again, as it was
     #[arg(long, group = "question", value_name = "MESSAGE_ID", conflicts_with_all = ["files", "wait"])]
     again: Option<MessageId>,
-    /// ConversationId; the number of the first document without
+    /// Rehearse: under the agreement for practice, with practice partners, without effect
+    #[arg(long, conflicts_with_all = ["ping", "status"])]
+    practice: bool,
+    /// ConversationId; the number of the first document without, behind `practice-` in practice
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
     /// Lodge nothing: have the gateway check the documents, and say what would come of them
@@ -77,6 +80,10 @@ XML files whose root is a document of the gateway are documents; other files are
 attachment is NAME@DOMAIN, with the file's name and the domain in PARTY.toml; a document names it in its
 AttachedDocument. An application sent later goes with --conversation and the declaration's number.
 
+With --practice nothing has effect: an agreement of PARTY.toml with practice = true is used, and agencies and customs are
+practice partners, which do what is written behind SIM: in a remark of a document (`gwanmun practice --help`). A
+declaration with FunctionCode 53 is practice under any agreement.
+
 With --check the gateway takes the documents all the way to its decision and keeps nothing: it answers with every finding
 (schema, code lists, cross-field rules, numbers that are taken), or with where each document would go and what is still
 missing. PARTY.toml then has [api] endpoint.
@@ -92,6 +99,7 @@ came from us, or is forgotten) or UnAuthorized.
 
 Examples:
   gwanmun send --config broker.toml examples/929.xml examples/X01.xml examples/X02.xml --wait
+  gwanmun send --config broker.toml --practice examples/929.xml examples/X01.xml --wait
   gwanmun send --config broker.toml --query 1234526464251X
   gwanmun send --config broker.toml --requirements '1211901000 CN SALE'
   gwanmun send --config broker.toml --statistics now
@@ -129,7 +137,14 @@ impl SendArgs {
     /// # Errors
     /// When a file cannot be read, or no receipt or answer comes.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
-        let partner = Partner::new(load(&self.config)?)?;
+        let mut settings = load(&self.config)?;
+        if self.practice {
+            settings = settings.in_practice().with_context(|| {
+                let config = self.config.display();
+                format!("no agreement in {config} has practice = true; or write FunctionCode 53 in the declaration")
+            })?;
+        }
+        let partner = Partner::new(settings)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let asks = self.query.clone().map(Asked::Status);
         let asks = asks.or_else(|| self.requirements.clone()).or_else(|| self.statistics.clone());
@@ -155,7 +170,10 @@ impl SendArgs {
         let first = enclosed.first().context("there is no file")?;
         let code = first.code.as_ref();
         let code = code.with_context(|| format!("{} is no document of the gateway", first.file.display()))?;
-        let conversation = self.conversation.clone().or_else(|| first.number.clone());
+        // The same number may be under way in production: the conversations are told apart.
+        let prefix = if settings.realm.is_practice() { "practice-" } else { "" };
+        let named = first.number.as_ref().map(|number| format!("{prefix}{number}"));
+        let conversation = self.conversation.clone().or(named);
         let conversation_id = ConversationId::new(conversation.context("the first document has no number")?)?;
         let action: Arc<str> = code.as_str().into();
         let service = settings.service_of(&action);

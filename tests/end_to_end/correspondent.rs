@@ -5,7 +5,7 @@ use std::path::Path;
 use gwanmun::codec::envelope::{decode_envelope, decode_fault};
 use gwanmun::codec::mime::{MimeLimits, unpack};
 use gwanmun::codec::xml::XmlLimits;
-use gwanmun::config::load_party;
+use gwanmun::config::{PartySettings, load_party};
 use gwanmun::model::{ConversationId, Digest, EbxmlError, Message, Payload, Sealed, Timestamp};
 use gwanmun::msh::{self, Posting};
 use gwanmun::practice::Partner;
@@ -39,6 +39,12 @@ impl Correspondent {
         Self::with(world, name, world.party(name))
     }
 
+    /// A partner of the world that rehearses.
+    pub(crate) fn in_practice(world: &World, name: &str) -> Self {
+        let settings = load_party(world.party(name)).expect("is in order");
+        Self::of(world, name, settings.in_practice().expect("has an agreement for practice"))
+    }
+
     /// A partner whose connections are made with another certificate of the authority.
     pub(crate) fn with_tls_of(world: &World, name: &str, other: &str) -> Self {
         let file = format!("{name}-with-tls-of-{}.toml", other.replace('/', "-"));
@@ -48,7 +54,10 @@ impl Correspondent {
     }
 
     fn with(world: &World, name: &str, settings: &Path) -> Self {
-        let settings = load_party(settings).expect("is in order");
+        Self::of(world, name, load_party(settings).expect("is in order"))
+    }
+
+    fn of(world: &World, name: &str, settings: PartySettings) -> Self {
         let pem = |file: &str| std::fs::read(world.path(&format!("pki/{name}/{file}"))).expect(file);
         let signer = SigningKey::from_pem(name, &pem("signing.pem"), &pem("signing.key")).expect("is a key");
         let partner = Partner::new(settings).expect("has its keys");

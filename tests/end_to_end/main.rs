@@ -5,6 +5,7 @@
 //! time to pass, only for conditions, each with a deadline.
 
 mod activation;
+mod changes;
 mod configuration;
 mod connection;
 mod correspondent;
@@ -18,6 +19,7 @@ mod mailbox;
 mod process;
 mod quarantined;
 mod refused;
+mod rehearsal;
 mod repeated;
 mod services;
 mod stopped;

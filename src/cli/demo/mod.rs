@@ -127,10 +127,10 @@ impl DemoArgs {
     async fn scenes(&self, world: &World, processes: &mut Processes, out: &mut dyn Write) -> Result<()> {
         let progress = Progress::new(self.json);
         progress.wait_for("starting the gateway and its partners");
-        start(world, processes).await?;
+        start(world, self.keep, processes).await?;
         progress.tell(&format!(
             "gateway and {} partners run; their logs are in {}/logs",
-            world.partners.len(),
+            world.partners.iter().filter(|partner| self.keep || !partner.practice).count(),
             world.directory.display()
         ));
         let until = Instant::now() + self.deadline;
@@ -182,12 +182,14 @@ impl DemoArgs {
     }
 }
 
-/// Starts the gateway, waits until it is ready, then starts every partner.
-async fn start(world: &World, processes: &mut Processes) -> Result<()> {
+/// Starts the gateway, waits until it is ready, then starts every partner; those to rehearse with only where somebody
+/// will.
+async fn start(world: &World, rehearses: bool, processes: &mut Processes) -> Result<()> {
     let gateway = world.gateway.as_os_str();
     processes.start("gateway", &["serve".as_ref(), "--config".as_ref(), gateway])?;
     let bank = world.bank.iter().map(|bank| ("bank", "bank", &bank.config));
-    let partners = world.partners.iter().map(|partner| (&*partner.name, &*partner.role, &partner.config));
+    let playing = world.partners.iter().filter(|partner| rehearses || !partner.practice);
+    let partners = playing.map(|partner| (&*partner.name, &*partner.role, &partner.config));
     for (name, role, config) in bank.chain(partners) {
         let arguments: [&OsStr; 5] =
             ["practice".as_ref(), "--role".as_ref(), role.as_ref(), "--config".as_ref(), config.as_os_str()];
@@ -255,6 +257,12 @@ fn serving(world: &World, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "\nLodge them, or documents of your own:")?;
     writeln!(out, "  {program} send --config {directory}/broker.toml --wait {}", files.join(" "))?;
     writeln!(out, "A declaration number is accepted once: give your own a new one.\n")?;
+    writeln!(
+        out,
+        "Rehearse, with practice partners that do what SIM: in a remark says, and without effect:"
+    )?;
+    writeln!(out, "  {program} send --practice --config {directory}/broker.toml --wait {}", files.join(" "))?;
+    writeln!(out, "  {program} case list --practice --config {directory}/gwanmun.toml\n")?;
     writeln!(out, "Look at the gateway:")?;
     writeln!(out, "  {program} case list --config {directory}/gwanmun.toml")?;
     writeln!(out, "  {program} delivery list --config {directory}/gwanmun.toml\n")?;

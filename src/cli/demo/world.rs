@@ -67,6 +67,9 @@ pub(super) struct Partner {
     pub(super) port: u16,
     /// The application documents that it decides.
     pub(super) applications: Vec<String>,
+    /// It plays in practice only.
+    #[serde(default)]
+    pub(super) practice: bool,
 }
 
 /// What [`prepare`] shall make.
@@ -164,7 +167,8 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
             config,
             journal: directory.join(&actor.name).join("journal.jsonl"),
             port,
-            applications: actor.forms.iter().map(|(form, _)| form.clone()).collect(),
+            applications: actor.decides(),
+            practice: actor.plays.is_some(),
         });
     }
     let bank = Bank { config: directory.join("bank.toml"), ledger: directory.join("bank/ledger.jsonl") };
@@ -288,11 +292,19 @@ struct Actor {
     sync_reply_mode: &'static str,
     /// Applications an agency takes, with the result of each.
     forms: Vec<(String, String)>,
+    /// What it plays in practice; it has no part in anything else then.
+    plays: Option<Vec<String>>,
 }
 
 impl Actor {
     fn role(&self) -> &'static str {
         if self.kind == DECLARANT { "broker" } else { self.kind }
+    }
+
+    /// The applications that it decides in production.
+    fn decides(&self) -> Vec<String> {
+        let forms = self.forms.iter().filter(|_| self.plays.is_none());
+        forms.map(|(form, _)| form.clone()).collect()
     }
 
     fn ebms_role(&self) -> &'static str {
@@ -307,6 +319,7 @@ impl Actor {
     fn registered(&self, port: u16, sends: &[String], takes: &[String], options: &WorldOptions) -> String {
         let Self { name, label, party, kind, .. } = self;
         let business = if *kind == DECLARANT { "business_number = \"1208143211\"\n" } else { "" };
+        let plays = self.plays.as_ref().map_or_else(String::new, |plays| format!("plays = {plays:?}\n"));
         let agreement = Terms {
             actor: self,
             own_role: "SingleWindow",
@@ -318,9 +331,9 @@ impl Actor {
         };
         format!(
             "# {label}, as the gateway knows it.\n[party]\nkey = \"{party}\"\nname = \"{label}\"\nkind = \"{kind}\"\n\
-             {business}tls_certificates = [\"../pki/{name}/tls.pem\"]\n\
+             {business}{plays}tls_certificates = [\"../pki/{name}/tls.pem\"]\n\
              signing_certificates = [\"../pki/{name}/signing.pem\"]\n\n{agreement}",
-            agreement = agreement.to_toml(),
+            agreement = agreement.all(),
         )
     }
 
@@ -353,7 +366,7 @@ impl Actor {
             role = self.ebms_role(),
             tls = tls(name),
             signing = signing(name),
-            agreement = agreement.to_toml(),
+            agreement = agreement.all(),
         )
     }
 
@@ -406,13 +419,22 @@ struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    fn to_toml(&self) -> String {
+    /// What is agreed; a broker has a second agreement, to rehearse under.
+    fn all(&self) -> String {
+        let usual = self.to_toml(self.actor.plays.is_some(), "");
+        match self.actor.kind {
+            DECLARANT => format!("{usual}\n{}", self.to_toml(true, "-practice")),
+            _ => usual,
+        }
+    }
+
+    fn to_toml(&self, practice: bool, suffix: &str) -> String {
         let algorithm = match self.options.algorithm {
             KeyAlgorithm::P256 | KeyAlgorithm::P384 => "ecdsa-sha256",
             _ => "rsa-sha256",
         };
         let mut text = format!(
-            "[[agreement]]\ncpa_id = \"{}\"\nown_role = \"{}\"\npartner_role = \"{}\"\nendpoint = \"{}\"\n\
+            "[[agreement]]\ncpa_id = \"{}{suffix}\"\n{practice}own_role = \"{}\"\npartner_role = \"{}\"\nendpoint = \"{}\"\n\
              sync_reply_mode = \"{}\"\nown_algorithm = \"{algorithm}\"\nretries = 60\n\
              retry_interval = \"2s\"\ntime_to_live = \"1h\"\nwindow = {}\n",
             self.actor.cpa_id,
@@ -421,6 +443,7 @@ impl Terms<'_> {
             self.endpoint,
             self.actor.sync_reply_mode,
             self.options.window,
+            practice = if practice { "practice = true\n" } else { "" },
         );
         for (key, actions) in [("send", self.send), ("receive", self.receive)] {
             write!(text, "{key} = [").expect("a String takes everything");
@@ -444,6 +467,7 @@ fn cast(rules: &RuleSet) -> Vec<Actor> {
         kind,
         sync_reply_mode: if name == SIGNALS_APART { "none" } else { "mshSignalsOnly" },
         forms: Vec::new(),
+        plays: None,
     };
     let agencies = rules.agencies().filter_map(|agency| {
         let forms = agency.forms.iter().map(|(form, result)| (form.to_string(), result.to_string()));
@@ -452,7 +476,55 @@ fn cast(rules: &RuleSet) -> Vec<Actor> {
     });
     let broker = actor("Broker", "BR123450000001", "swgw-broker-1", DECLARANT);
     let customs = actor("Customs", "CU000000000001", "swgw-customs-1", CUSTOMS);
-    [broker, customs].into_iter().chain(agencies).collect()
+    let agencies: Vec<Actor> = agencies.collect();
+    let stage = Actor {
+        plays: Some(vec![CUSTOMS.to_owned()]),
+        ..actor("Practice-Customs", "CU990000000001", "swgw-practice-customs", CUSTOMS)
+    };
+    let players: Vec<Actor> = players(&agencies)
+        .into_iter()
+        .zip(1..)
+        .map(|(Part { plays, forms }, number)| {
+            let name = if number == 1 {
+                "Practice-Agencies".to_owned()
+            } else {
+                format!("Practice-Agencies-{number}")
+            };
+            let (party, cpa_id) = (format!("AG9900000000{number:02}"), format!("swgw-practice-{number}"));
+            Actor { plays: Some(plays), forms, ..actor(&name, &party, &cpa_id, "agency") }
+        })
+        .collect();
+    [broker, customs].into_iter().chain(agencies).chain([stage]).chain(players).collect()
+}
+
+/// What one party plays in practice, and the forms that it takes.
+struct Part {
+    plays: Vec<String>,
+    forms: Vec<(String, String)>,
+}
+
+/// One party for all agencies, and another one for each that answers a form with a result of its own.
+fn players(agencies: &[Actor]) -> Vec<Part> {
+    let mut parts = vec![Part { plays: vec!["*".to_owned()], forms: Vec::new() }];
+    for agency in agencies {
+        let contradicts = |part: &&mut Part| {
+            let mut known = part.forms.iter();
+            known.any(|(form, result)| agency.forms.iter().any(|(f, r)| f == form && r != result))
+        };
+        let part = parts.iter_mut().find(|part| !contradicts(part));
+        match part {
+            Some(part) => {
+                if part.plays != ["*"] {
+                    part.plays.push(agency.label.clone());
+                }
+                let new: Vec<_> =
+                    agency.forms.iter().filter(|form| !part.forms.contains(form)).cloned().collect();
+                part.forms.extend(new);
+            }
+            None => parts.push(Part { plays: vec![agency.label.clone()], forms: agency.forms.clone() }),
+        }
+    }
+    parts
 }
 
 /// The name of the bank's certificate and files.
