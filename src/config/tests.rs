@@ -461,3 +461,82 @@ fn practice_is_played_by_parties_of_its_own_and_everything_is_played() {
     fs::remove_file(world.path().join("partners/stage.toml")).expect("is there");
     assert_eq!(told(&world), ["partners:1:1: agreement sw-player is for practice, and nobody plays customs"]);
 }
+
+/// A bank in `gwanmun.toml`.
+const PAYMENT: &str = r#"
+[payment]
+url = "https://bank.example/payments"
+certificate = "own.pem"
+key = "own.key"
+anchors = ["own.pem"]
+retry_interval = "5s"
+retry_interval_max = "1m"
+alarm_after = "2m"
+"#;
+
+#[test]
+fn a_bank_is_what_the_settings_say_and_none_without_them() {
+    let world = world();
+    let path = world.path().join("gwanmun.toml");
+    let without = load(&path).expect("is in order");
+    assert!(without.settings.payment.is_none() && without.bank.is_none());
+    fs::write(&path, format!("{SETTINGS}{PAYMENT}")).expect("writes");
+    let loaded = load(&path).expect("is in order");
+    let payment = loaded.settings.payment.expect("there is a bank");
+    assert_eq!(payment.url.to_string(), "https://bank.example:443/payments");
+    let seconds = std::time::Duration::from_secs;
+    let expected = crate::model::PaymentTerms {
+        retry_interval: seconds(5),
+        retry_interval_max: seconds(60),
+        alarm_after: seconds(120),
+    };
+    assert_eq!((payment.terms, payment.response_deadline), (expected, seconds(30)));
+    assert!(loaded.bank.is_some());
+}
+
+#[test]
+fn every_mistake_about_a_bank_is_told() {
+    fn check(from: &str, to: &str, message: &str) {
+        let world = world();
+        let path = world.path().join("gwanmun.toml");
+        assert!(PAYMENT.contains(from), "{from}");
+        fs::write(&path, format!("{SETTINGS}{}", PAYMENT.replacen(from, to, 1))).expect("writes");
+        let faults = load(&path).expect_err(message);
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|fault| fault.contains(message)), "{message:?} in {told:#?}");
+    }
+    check("https://bank", "http://bank", "is not a URL such as https://bank.example/payments");
+    check("url = ", "uri = ", "[payment] url is missing");
+    check("retry_interval = \"5s\"", "retry_interval = \"2m\"", "not between nothing and retry_interval_max");
+    check("retry_interval = \"5s\"", "retry_interval = \"0s\"", "not between nothing and retry_interval_max");
+    check("own.key", "kfda.key", "[payment]");
+    check("own.key", "missing.key", "is not an existing path");
+}
+
+/// `BANK.toml` of a practice bank.
+const BANK: &str = r#"
+[listen]
+api = "127.0.0.1:18444"
+
+[tls]
+certificate = "kfda.pem"
+key = "kfda.key"
+anchors = ["own.pem"]
+
+[clients]
+tls_certificates = ["own.pem"]
+
+[ledger]
+directory = "bank"
+"#;
+
+#[test]
+fn a_practice_bank_knows_whose_orders_it_takes() {
+    let world = world();
+    let path = world.path().join("bank.toml");
+    fs::write(&path, BANK).expect("writes");
+    let bank = super::load_bank(&path).expect("is in order");
+    assert_eq!((bank.clients.len(), bank.directory), (1, world.path().join("bank")));
+    fs::write(&path, BANK.replace("tls_certificates", "certificates")).expect("writes");
+    assert!(super::load_bank(&path).is_err());
+}

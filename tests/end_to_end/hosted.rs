@@ -98,7 +98,12 @@ async fn a_hosted_agency_decides_from_its_inbox_and_the_goods_are_cleared() {
     let deadline = ["--deadline", "2099-12-15T18:00:00+09:00", "--reason", "the certificate is not legible"];
     let supplement: Vec<_> = ["supplement", &number].into_iter().chain(deadline).collect();
     let asked = act("kim", &supplement, &taken);
-    let seen = act("kim", &["inspect", &number, "--remarks", "Busan, pier 3"], &asked);
+    let terms =
+        ["--amount", "12000", "--payee", "NPQS", "--account", "011-17-000012", "--reason", "one sample"];
+    let fee: Vec<_> =
+        ["fee", &number].into_iter().chain(terms).chain(["--due", "2099-12-15T18:00:00+09:00"]).collect();
+    let billed = act("kim", &fee, &asked);
+    let seen = act("kim", &["inspect", &number, "--remarks", "Busan, pier 3"], &billed);
     // An act on what was seen before is refused, and says what happened.
     let stale = inbox(&world, "kim", &["decide", &number, "--outcome", "rejected", "--version", &asked]);
     let why = String::from_utf8_lossy(&stale.stderr).into_owned();
@@ -133,10 +138,24 @@ async fn a_hosted_agency_decides_from_its_inbox_and_the_goods_are_cleared() {
     assert_eq!(results.len(), 1, "one result");
     let document = results[0].text.as_deref().expect("is text");
     assert!(document.contains(&format!("<Name>{winner}</Name>")), "the officer signs for it: {document}");
+    let fees = of_action("GOVCBRXF1");
+    assert_eq!((fees.len(), fees[0].about.as_deref()), (1, Some(&*number)), "the fee goes the same way");
+    assert!(
+        fees[0]
+            .text
+            .as_deref()
+            .is_some_and(|text| text.contains("12000") && text.contains("<Name>kim</Name>"))
+    );
     let notices = of_action("GOVCBRRBH").iter().filter(|e| e.about.as_deref() == Some(&*number)).count();
     assert_eq!(notices, 3, "accepted, supplement, inspection");
     let timeline = world.ask(&format!("/cases/{}/timeline", lodging.declaration)).await.to_string();
-    for said in ["kim (officer): take", "kim (officer): supplement", "kim (officer): inspect", "): decide"] {
+    for said in [
+        "kim (officer): take",
+        "kim (officer): supplement",
+        "kim (officer): fee",
+        "kim (officer): inspect",
+        "): decide",
+    ] {
         assert!(timeline.contains(said), "{said} is in the record");
     }
 }

@@ -11,6 +11,7 @@ mod connection;
 mod correspondent;
 mod eighteenth;
 mod failed_store;
+mod fees;
 mod foretold;
 mod forgery;
 mod hosted;

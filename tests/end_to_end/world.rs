@@ -26,6 +26,13 @@ struct Plan {
     socket: PathBuf,
     endpoint: String,
     partners: Vec<Partner>,
+    bank: Bank,
+}
+
+#[derive(Deserialize)]
+struct Bank {
+    config: PathBuf,
+    ledger: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +124,26 @@ impl World {
         partner
     }
 
+    /// Starts the bank and waits until it listens.
+    pub(crate) async fn play_bank(&self, manners: &[&str]) -> Process {
+        let config = self.plan.bank.config.to_str().expect("is text");
+        let arguments = ["practice", "--role", "bank", "--config", config];
+        let (log, lives) = (self.path("bank.log"), "the bank listens on");
+        let before = fs::read_to_string(&log).unwrap_or_default().matches(lives).count();
+        let mut bank = Process::start(log, arguments.iter().chain(manners));
+        until("the bank listens", async || {
+            bank.check();
+            (bank.said().matches(lives).count() > before).then_some(())
+        })
+        .await;
+        bank
+    }
+
+    /// The file of what the bank has booked and refused.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.plan.bank.ledger.clone()
+    }
+
     /// What a partner handed on, in order.
     pub(crate) fn received(&self, name: &str) -> Vec<Received> {
         let entries = self.journal(name).into_iter();
@@ -134,6 +161,13 @@ impl World {
         let answer = LocalClient::new(&self.plan.socket).get(path).await.expect("answers");
         assert_eq!(answer.status, StatusCode::OK, "{path}");
         serde_json::from_slice(&answer.body).expect("is JSON")
+    }
+
+    /// The same, for what is no JSON.
+    pub(crate) async fn ask_text(&self, path: &str) -> String {
+        let answer = LocalClient::new(&self.plan.socket).get(path).await.expect("answers");
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        String::from_utf8_lossy(&answer.body).into_owned()
     }
 
     /// A list of the running gateway.
