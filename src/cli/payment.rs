@@ -41,6 +41,9 @@ Example: gwanmun payment retry F-20091201-0381 --reason 'the bank is back'")]
         /// Why, for the audit record
         #[arg(long)]
         reason: String,
+        /// Of a rehearsal
+        #[arg(long)]
+        practice: bool,
         #[command(flatten)]
         asking: Asking,
     },
@@ -60,6 +63,7 @@ struct Line {
     due: Timestamp,
     reason: String,
     late: bool,
+    practice: bool,
 }
 
 impl PaymentArgs {
@@ -77,7 +81,7 @@ impl PaymentArgs {
                 }
                 let rows = lines.into_iter().map(|line| {
                     [
-                        line.fee,
+                        if line.practice { format!("{} (practice)", line.fee) } else { line.fee },
                         line.agency,
                         line.price.to_string(),
                         line.order,
@@ -99,9 +103,11 @@ impl PaymentArgs {
                 ];
                 writeln!(out, "{}", table(headings, rows))?;
             }
-            PaymentCommand::Retry { key, reason, asking } => {
+            PaymentCommand::Retry { key, reason, practice, asking } => {
                 let path = format!("/payments/{}", escaped(key));
-                let value = ask(asking, "POST", &with_query(&path, &[("reason", Some(reason.clone()))]))?;
+                let practice = practice.then(|| "true".to_owned());
+                let parameters = [("reason", Some(reason.clone())), ("practice", practice)];
+                let value = ask(asking, "POST", &with_query(&path, &parameters))?;
                 if asking.json {
                     return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
                 }

@@ -55,6 +55,8 @@ pub struct Loaded {
     pub hosted: BTreeMap<PartyKey, SigningKeys>,
     /// What it shows the bank, and whom it trusts there.
     pub bank: Option<TlsContext>,
+    /// The same of the bank of rehearsals.
+    pub practice_bank: Option<TlsContext>,
 }
 
 impl fmt::Debug for Loaded {
@@ -82,12 +84,8 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
         faults.add(path, (1, 1), format!("[tls] {error}"), remedy);
     });
-    let bank = settings.payment.as_ref().map(|payment| {
-        TlsContext::load(&payment.tls).map_err(|error| {
-            let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
-            faults.add(path, (1, 1), format!("[payment] {error}"), remedy);
-        })
-    });
+    let bank = bank_tls("payment", path, settings.payment.as_ref(), faults);
+    let practice_bank = bank_tls("practice_payment", path, settings.practice_payment.as_ref(), faults);
     let signing = signing_keys(path, &settings, faults);
     let partners = Partners::read(&settings.partners, &settings.identity, faults);
     let keys = partners_keys(&settings, &partners, faults);
@@ -112,8 +110,25 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         settings,
         partners,
         hosted,
-        bank: bank.transpose().ok()?,
+        bank: bank?,
+        practice_bank: practice_bank?,
     })
+}
+
+/// What a bank is shown, when there is one; none when it cannot be used, which is told.
+#[expect(clippy::option_option, reason = "no bank is one thing, one that cannot be reached another")]
+fn bank_tls(
+    section: &str,
+    path: &Path,
+    payment: Option<&PaymentSettings>,
+    faults: &mut Faults,
+) -> Option<Option<TlsContext>> {
+    let Some(payment) = payment else { return Some(None) };
+    let loaded = TlsContext::load(&payment.tls).map_err(|error| {
+        let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
+        faults.add(path, (1, 1), format!("[{section}] {error}"), remedy);
+    });
+    loaded.ok().map(Some)
 }
 
 /// Our own keys; each that cannot be used is told.

@@ -49,6 +49,8 @@ pub struct Settings {
     pub drain_deadline: Duration,
     /// Where fees are paid; none when payment orders are not taken.
     pub payment: Option<PaymentSettings>,
+    /// Where those of rehearsals are; never the same bank.
+    pub practice_payment: Option<PaymentSettings>,
 }
 
 /// The bank that fees are paid at.
@@ -119,7 +121,17 @@ impl Settings {
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
         let limits = limits(root.table("limits", faults), faults);
-        let payment = root.has("payment").then(|| payment(root.table("payment", faults), faults));
+        let bank = |key, root: &mut Section<'_>, faults: &mut Faults| {
+            root.has(key).then(|| payment(root.table(key, faults), faults))
+        };
+        let in_earnest = bank("payment", &mut root, faults);
+        let in_practice = bank("practice_payment", &mut root, faults);
+        if let (Some(Some(one)), Some(Some(other))) = (&in_earnest, &in_practice)
+            && one.url == other.url
+        {
+            let message = "[payment] and [practice_payment] are the same bank".to_owned();
+            root.add(message, "rehearse with another one, such as `gwanmun practice --role bank`", faults);
+        }
         root.finish(faults);
         let Limits { server, messages_in_hand_max, age, drain_deadline } = limits;
         Some(Self {
@@ -136,10 +148,8 @@ impl Settings {
             messages_in_hand_max,
             age,
             drain_deadline,
-            payment: match payment {
-                Some(payment) => Some(payment?),
-                None => None,
-            },
+            payment: given(in_earnest)?,
+            practice_payment: given(in_practice)?,
         })
     }
 }
@@ -221,7 +231,12 @@ fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> 
     directory.map(|_| options)
 }
 
-/// Nothing is asked again while the answer before may still come.
+/// A section that may be absent and, when it is there, has to be in order.
+#[expect(clippy::option_option, reason = "absent is one thing, there and faulty another")]
+fn given<T>(section: Option<Option<T>>) -> Option<Option<T>> {
+    section.map_or(Some(None), |read| read.map(Some))
+}
+
 fn payment(mut section: Section<'_>, faults: &mut Faults) -> Option<PaymentSettings> {
     let url = section.required("url", payment_url, faults);
     let files = tls_files(&mut section, faults);

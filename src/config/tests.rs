@@ -513,6 +513,20 @@ fn every_mistake_about_a_bank_is_told() {
     check("own.key", "missing.key", "is not an existing path");
 }
 
+#[test]
+fn rehearsals_have_a_bank_of_their_own() {
+    let world = world();
+    let path = world.path().join("gwanmun.toml");
+    let practice = PAYMENT.replace("[payment]", "[practice_payment]");
+    fs::write(&path, format!("{SETTINGS}{PAYMENT}{practice}")).expect("writes");
+    let told = load(&path).expect_err("is one bank for both")[0].to_string();
+    assert!(told.contains("[payment] and [practice_payment] are the same bank"), "{told}");
+    let practice = practice.replace("bank.example", "practice-bank.example");
+    fs::write(&path, format!("{SETTINGS}{PAYMENT}{practice}")).expect("writes");
+    let loaded = load(&path).expect("is in order");
+    assert!(loaded.practice_bank.is_some() && loaded.settings.practice_payment.is_some());
+}
+
 /// `BANK.toml` of a practice bank.
 const BANK: &str = r#"
 [listen]

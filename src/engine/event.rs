@@ -174,6 +174,8 @@ pub struct Context<'a> {
     pub age: AgePolicy,
     /// When the bank is asked; none when there is no bank.
     pub payment: Option<PaymentTerms>,
+    /// The same of the bank of rehearsals.
+    pub practice_payment: Option<PaymentTerms>,
 }
 
 impl<'a> Context<'a> {
@@ -190,6 +192,14 @@ impl<'a> Context<'a> {
         };
         let is_test = function.is_some_and(|function| **function == *Realm::TEST);
         if plays || is_agreed || is_test { Realm::Practice } else { Realm::Production }
+    }
+
+    /// When the bank of a realm is asked; that of production hears of no rehearsal.
+    pub(super) const fn bank(&self, realm: Realm) -> Option<PaymentTerms> {
+        match realm {
+            Realm::Production => self.payment,
+            Realm::Practice => self.practice_payment,
+        }
     }
 
     /// The envelope rule for a message, if one knows it.

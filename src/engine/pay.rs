@@ -3,8 +3,8 @@
 //!
 //! Promises: an order that is accepted is a payment that the bank will be asked for, in the same commit (P1); an attempt
 //! is counted before the bank is asked (P9); every attempt at a fee, by whatever order, has the key of that fee, so that
-//! the bank books it once whatever is repeated or lost (P3); nothing but the bank's word ends a payment; a bank hears of
-//! nothing in practice.
+//! the bank books it once whatever is repeated or lost (P3); nothing but the bank's word ends a payment; the bank
+//! of production hears of no rehearsal.
 
 use super::arrival::{Decided, Decline, accept};
 use super::audit::{About as _, entry};
@@ -21,7 +21,7 @@ use crate::codec::document::write_payment_confirmation;
 use crate::model::{
     Application, Case, ChargeOutcome, ConversationId, DeliveryPurpose, Document, DocumentCode, ErrorCode,
     Fee, MessageId, Part, PartSource, PartyKey, Payment, PaymentConfirmation, PaymentOutcome, PaymentTerms,
-    TimelineEntry, derive_id, role_of_document_code,
+    Realm, TimelineEntry, derive_id, role_of_document_code,
 };
 use crate::store::{CaseWrite, CorrelationKey, Versioned};
 use crate::telemetry::EventCode;
@@ -36,12 +36,13 @@ pub(super) fn order(inbound: &Inbound<'_>) -> Decided {
         let text = "the first document of this Action is no payment order";
         return Err(Decline::refuse(ErrorCode::Inconsistent, at(payload), text));
     };
-    if desk.context.payment.is_none() {
-        let text = "payments are not taken here: this Single Window has no bank";
-        return Err(Decline::refuse(ErrorCode::NotSupported, at(payload), text));
-    }
-    if desk.realm().is_practice() {
-        let text = "this is practice, and a bank books in earnest: no payment is taken for it";
+    if desk.context.bank(desk.realm()).is_none() {
+        let text = match desk.realm() {
+            Realm::Production => "payments are not taken here: this Single Window has no bank",
+            Realm::Practice => {
+                "this is practice, and there is no bank here to rehearse with: nothing was ordered"
+            }
+        };
         return Err(Decline::refuse(ErrorCode::NotSupported, at(payload), text));
     }
     let refuse = |fault: &OrderFault| {
@@ -96,7 +97,7 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
         );
         step.audit.push(of(stored, entry(desk.now, EventCode::PaymentAsked, text)));
     }
-    if desk.context.payment.is_some() {
+    if desk.context.bank(desk.realm()).is_some() {
         step.charges = charges;
     } else {
         let text = "a payment is under way, and there is no [payment] any more: nobody can be asked";
@@ -267,7 +268,7 @@ impl Step {
 
 /// Those of the bank; without one, the usual: a payment that is under way is looked at all the same.
 fn terms(desk: Desk<'_>) -> PaymentTerms {
-    desk.context.payment.unwrap_or_default()
+    desk.context.bank(desk.realm()).unwrap_or_default()
 }
 
 fn of(stored: &Versioned<Case>, entry: TimelineEntry) -> TimelineEntry {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Sealed,
+    ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Realm, Sealed,
     SignatureAlgorithm, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
@@ -178,6 +178,8 @@ pub enum Action {
     Charge {
         /// The case.
         case: CaseId,
+        /// Whose bank.
+        realm: Realm,
         /// Which attempt it is, from 1.
         attempt: u32,
         /// What it is asked.
@@ -258,7 +260,12 @@ impl Step {
         actions.extend(self.case.iter().filter_map(|write| write.case.due).map(Action::Schedule));
         if let Some(case) = self.case.as_ref().map(|write| &write.case) {
             actions.extend(case.payment_due.map(Action::SchedulePayment));
-            let charge = |(attempt, charge)| Action::Charge { case: case.id.clone(), attempt, charge };
+            let charge = |(attempt, charge)| Action::Charge {
+                case: case.id.clone(),
+                realm: case.realm,
+                attempt,
+                charge,
+            };
             actions.extend(self.charges.into_iter().map(charge));
         }
         let approvals: Vec<_> = self.approvals.into_values().collect();

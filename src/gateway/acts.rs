@@ -10,7 +10,7 @@ use super::driver::{compute, drive};
 use super::shared::{Shared, now};
 use super::show::{self, Query, Unanswered, decoded};
 use crate::engine::{Announcement, Event, How, Reply, Told};
-use crate::model::{DeliveryId, PartyKey, Realm};
+use crate::model::{DeliveryId, PartyKey};
 use crate::transport::{Request, Response, StatusCode};
 
 /// Characters of a notice (`TextType` of `common-1.xsd`).
@@ -40,13 +40,15 @@ pub(super) async fn send_again(shared: &Arc<Shared>, request: &Request) -> Respo
 pub(super) async fn hurry(shared: &Arc<Shared>, request: &Request) -> Response {
     let key = decoded(request.path.trim_start_matches("/payments/"));
     let mut query = Query::of(request.query.as_deref().unwrap_or_default());
-    let asked =
-        text(&mut query, "reason", REASON_CHARS_MAX).and_then(|reason| query.finish().map(|()| reason));
-    let reason = match asked {
-        Ok(reason) => reason,
+    let asked = query.realm().and_then(|realm| {
+        let reason = text(&mut query, "reason", REASON_CHARS_MAX)?;
+        query.finish().map(|()| (realm, reason))
+    });
+    let (realm, reason) = match asked {
+        Ok(asked) => asked,
         Err(why) => return refused(StatusCode::BAD_REQUEST, &why.to_string()),
     };
-    let found = compute(shared, move |shared, _| show::case(shared, Realm::Production, &key)).await;
+    let found = compute(shared, move |shared, _| show::case(shared, realm, &key)).await;
     match found {
         Ok(Ok(stored)) => {
             let by = request.peer.to_string().into();

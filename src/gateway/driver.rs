@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use super::lanes::{Held, Transmission};
 use super::shared::{InForce, Shared, now};
 use crate::engine::{Action, Event, Ready, Reply, SealedStep, decide, needs};
-use crate::model::{Charge, DeliveryId, TimelineEntry};
+use crate::model::{Charge, DeliveryId, Realm, TimelineEntry};
 use crate::security::SealError;
 use crate::store::{Batch, CommitError, Committed, StoreError};
 use crate::telemetry::EventCode;
@@ -43,8 +43,8 @@ pub(super) struct Released {
     pub(super) reply: Option<Reply>,
     /// To be transmitted now, by whoever drove the event that its time had come.
     pub(super) transmission: Option<Transmission>,
-    /// What the bank is to be asked, with the attempt that it is.
-    pub(super) charges: Vec<(u32, Charge)>,
+    /// What the bank of a realm is to be asked, with the attempt that it is.
+    pub(super) charges: Vec<(Realm, u32, Charge)>,
     /// A message became ours.
     pub(super) accepted: bool,
 }
@@ -180,7 +180,7 @@ fn perform(shared: &Shared, actions: Vec<Action>, held: &mut Held) -> Released {
             Action::Wake(destination) => shared.wake(&destination),
             Action::Schedule(at) => shared.agenda.schedule(at),
             Action::SchedulePayment(at) => shared.payments.schedule(at),
-            Action::Charge { attempt, charge, .. } => released.charges.push((attempt, charge)),
+            Action::Charge { realm, attempt, charge, .. } => released.charges.push((realm, attempt, charge)),
             Action::Heard(heard) => shared.questions.answered(heard),
             Action::Log(entry) => {
                 released.accepted |= *entry.event == *EventCode::MessageAccepted.code();

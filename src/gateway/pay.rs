@@ -148,8 +148,8 @@ impl Teller {
 /// What is due about the payments of a case: decided, asked, and what the bank said decided again.
 async fn ask(shared: &Arc<Shared>, case: CaseId) -> Result<(), DriveError> {
     let released = drive(shared, Event::PaymentDue(case.clone())).await?;
-    for (attempt, charge) in released.charges {
-        let bank = shared.in_force.load().bank.clone();
+    for (realm, attempt, charge) in released.charges {
+        let bank = shared.in_force.load().bank(realm);
         let outcome = match bank {
             Some(bank) => bank.charge(&charge).await,
             None => {

@@ -1,4 +1,4 @@
-//! Payments that are under way, for operators and metrics; in practice there are none.
+//! Payments that are under way, for operators and metrics: also those of rehearsals, which say so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +30,14 @@ pub(super) struct Line {
     due: Timestamp,
     reason: String,
     late: bool,
+    practice: bool,
 }
 
 /// Payments that are under way, by when the bank is next asked, of so many cases.
 pub(super) fn in_hand(shared: &Shared, limit: usize) -> Result<Listing<Line>, StoreError> {
     let mut listing = Listing::default();
     for DueCase { id, .. } in shared.store.scheduled_payments(limit)? {
+        // By its own name a case is found in either realm.
         match shared.store.case(Realm::Production, &CorrelationKey::Case(id)) {
             Ok(found) => listing.items.extend(found.iter().flat_map(|stored| lines(&stored.value))),
             Err(StoreError::Damaged(damage)) => listing.damaged.push(damage),
@@ -71,6 +73,7 @@ fn lines(case: &Case) -> impl Iterator<Item = Line> {
                 due: payment.due,
                 reason: payment.reason.clone(),
                 late: payment.late,
+                practice: case.realm.is_practice(),
             })
         })
     })

@@ -14,10 +14,11 @@ use super::lanes::{Held, Lane, Lanes};
 use super::pay::PaymentAgenda;
 use super::questions::Questions;
 use super::shelf::{Schedule, Shelf};
+use crate::case::longest_payment_wait;
 use crate::codec::catalogue::Catalogue;
-use crate::config::{Loaded, Settings};
+use crate::config::{Loaded, PaymentSettings, Settings};
 use crate::engine::{Context, Own, Places};
-use crate::model::{PartyKey, Timestamp};
+use crate::model::{PartyKey, PaymentTerms, Realm, Timestamp};
 use crate::msh::longest_wait;
 use crate::routing::RuleSet;
 use crate::security::{OpenLimits, SigningKeys, Trust};
@@ -38,25 +39,19 @@ pub(super) struct InForce {
     /// Those of hosted agencies.
     pub(super) hosted: BTreeMap<PartyKey, SigningKeys>,
     /// Where fees are paid, when they can be.
-    pub(super) bank: Option<Arc<dyn PaymentAdapter>>,
+    bank: Option<Arc<dyn PaymentAdapter>>,
+    /// The same in rehearsals.
+    practice_bank: Option<Arc<dyn PaymentAdapter>>,
 }
 
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
     pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
-        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, bank, .. } = loaded;
-        let bank = bank.zip(settings.payment.as_ref()).map(|(tls, payment)| {
-            let options = ClientOptions {
-                connect_deadline: payment.connect_deadline,
-                handshake_deadline: payment.connect_deadline,
-                response_deadline: payment.response_deadline,
-                body_deadline: payment.response_deadline,
-                body_bytes_max: ANSWER_BYTES_MAX,
-                ..ClientOptions::default()
-            };
-            let client = Client::new(Tls::new(tls), options);
-            Arc::new(HttpsBank::new(client, payment.url.clone())) as Arc<dyn PaymentAdapter>
-        });
+        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, bank, practice_bank, .. } =
+            loaded;
+        let bank = bank.zip(settings.payment.as_ref()).map(|(tls, at)| https_bank(tls, at));
+        let practice_bank =
+            practice_bank.zip(settings.practice_payment.as_ref()).map(|(tls, at)| https_bank(tls, at));
         let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
@@ -67,14 +62,24 @@ impl InForce {
         };
         let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
         let schedule = ArcSwap::from_pointee(schedule);
-        (Self { settings, own, trust, catalogue, schedule, keys: signing, hosted, bank }, tls)
+        (Self { settings, own, trust, catalogue, schedule, keys: signing, hosted, bank, practice_bank }, tls)
     }
 
     /// The pure core's surroundings, under the rules that count.
     pub(super) fn context<'a>(&'a self, rules: &'a RuleSet) -> Context<'a> {
         let registry = &self.trust.registry;
-        let payment = self.settings.payment.as_ref().map(|payment| payment.terms);
-        Context { registry, rules, own: &self.own, age: self.settings.age, payment }
+        let terms = |payment: &PaymentSettings| payment.terms;
+        let payment = self.settings.payment.as_ref().map(terms);
+        let practice_payment = self.settings.practice_payment.as_ref().map(terms);
+        Context { registry, rules, own: &self.own, age: self.settings.age, payment, practice_payment }
+    }
+
+    /// The bank of a realm.
+    pub(super) fn bank(&self, realm: Realm) -> Option<Arc<dyn PaymentAdapter>> {
+        match realm {
+            Realm::Production => self.bank.clone(),
+            Realm::Practice => self.practice_bank.clone(),
+        }
     }
 
     /// The name of a registered party, for metrics; empty for others.
@@ -132,8 +137,10 @@ impl Shared {
     /// The longest wait that a payment is ever given.
     pub(super) fn longest_payment_wait(&self) -> Duration {
         let in_force = self.in_force.load();
-        let terms = in_force.settings.payment.as_ref().map(|payment| payment.terms);
-        crate::case::longest_payment_wait(&terms.unwrap_or_default())
+        let Settings { payment, practice_payment, .. } = &in_force.settings;
+        let terms = payment.iter().chain(practice_payment).map(|payment| payment.terms);
+        let waits = terms.chain([PaymentTerms::default()]).map(|terms| longest_payment_wait(&terms));
+        waits.max().unwrap_or_default()
     }
 
     /// Holds places for what a step makes; none once the gateway stops.
@@ -170,6 +177,19 @@ impl Shared {
     pub(super) fn has_failed(&self) -> bool {
         self.failed.borrow().is_some()
     }
+}
+
+/// A bank as the settings say.
+fn https_bank(tls: TlsContext, at: &PaymentSettings) -> Arc<dyn PaymentAdapter> {
+    let options = ClientOptions {
+        connect_deadline: at.connect_deadline,
+        handshake_deadline: at.connect_deadline,
+        response_deadline: at.response_deadline,
+        body_deadline: at.response_deadline,
+        body_bytes_max: ANSWER_BYTES_MAX,
+        ..ClientOptions::default()
+    };
+    Arc::new(HttpsBank::new(Client::new(Tls::new(tls), options), at.url.clone()))
 }
 
 /// Octets of an answer of the bank.

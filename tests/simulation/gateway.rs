@@ -124,6 +124,7 @@ impl Site {
             own: &self.own,
             age: AgePolicy::default(),
             payment: None,
+            practice_payment: None,
         }
     }
 }

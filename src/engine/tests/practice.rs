@@ -1,6 +1,7 @@
 //! Practice: the same numbers in both realms never meet, whatever crosses between them is turned away, and a rehearsal
 //! can do all that a case can (domain brief, 5.5).
 
+use super::super::*;
 use super::cases::{application, declaration, from_customs, result};
 use super::changes::refusal;
 use super::world::*;
@@ -361,4 +362,54 @@ fn a_hosted_agency_is_played_by_somebody_with_a_system() {
     }
     lodge(&mut world, "practice", true);
     assert_eq!(addressees(&world, Realm::Practice), [PLAYER, PRACTICE_CUSTOMS]);
+}
+
+#[test]
+fn a_bank_of_production_hears_of_no_rehearsal() {
+    let mut world = world();
+    let lodged = lodge(&mut world, "practice", true);
+    let price =
+        || Money { amount: "30000".parse().expect("a number"), currency: "KRW".parse().expect("a currency") };
+    let account = || BankAccount { name: "somebody".into(), account: "011-17".into() };
+    let fee = Document::FeeNotice(FeeNotice {
+        number: "F-1".into(),
+        issued_at: world.now,
+        application: "APP-0".into(),
+        price: price(),
+        payee: account(),
+        due_by: world.now.plus(std::time::Duration::from_secs(86_400)),
+        reason: "a rehearsal".into(),
+    });
+    let posted = world.message(PLAYER, "fee", "Payment", "GOVCBRXF1", vec![fee]);
+    world.post(&posted);
+    let order = |world: &World, id: &str| {
+        let order = Document::PaymentOrder(PaymentOrder {
+            number: id.into(),
+            issued_at: world.now,
+            application: "APP-0".into(),
+            fee: "F-1".into(),
+            price: price(),
+            payer: account(),
+        });
+        let posted = world.message(BROKER, id, "Payment", "GOVCBRXF2", vec![order]);
+        posted.in_answer_to(&lodged.key().message_id)
+    };
+    let told = refusal(&order(&world, "PO-1"), &mut world);
+    assert!(told.contains("no bank here to rehearse with"), "{told}");
+
+    world.practice_payment = Some(PaymentTerms::default());
+    let posted = order(&world, "PO-2");
+    world.post(&posted);
+    let due = world.store.scheduled_payments(9).expect("the store reads").remove(0);
+    // As it stands the bank of production is not asked for it, nor is that of practice for production.
+    let actions = world.actions(&Event::PaymentDue(due.id));
+    let realms: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Charge { realm, .. } => Some(*realm),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(realms, [Realm::Practice]);
+    world.check_laws();
 }

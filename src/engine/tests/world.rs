@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) heard: Vec<Heard>,
     /// When the bank is asked; none when there is no bank.
     pub(super) payment: Option<PaymentTerms>,
+    /// The same of the bank of rehearsals.
+    pub(super) practice_payment: Option<PaymentTerms>,
     /// What the bank was asked and has not answered.
     pub(super) charges: Vec<(CaseId, u32, Charge)>,
     /// Every entry that was logged.
@@ -120,6 +122,7 @@ impl World {
             unreachable: Vec::new(),
             heard: Vec::new(),
             payment: Some(PaymentTerms::default()),
+            practice_payment: None,
             charges: Vec::new(),
             logged: Vec::new(),
         }
@@ -132,6 +135,7 @@ impl World {
             own: &self.own,
             age: AgePolicy::default(),
             payment: self.payment,
+            practice_payment: self.practice_payment,
         }
     }
 
@@ -166,11 +170,23 @@ impl World {
                 }
                 Action::Log(entry) => self.logged.push(entry),
                 Action::Heard(heard) => self.heard.push(heard),
-                Action::Charge { case, attempt, charge } => self.charges.push((case, attempt, charge)),
+                Action::Charge { case, attempt, charge, .. } => self.charges.push((case, attempt, charge)),
                 Action::Wake(_) | Action::Schedule(_) | Action::SchedulePayment(_) => {}
             }
         }
         reply
+    }
+
+    /// Decides and commits an event, and gives what the shell would do.
+    pub(super) fn actions(&self, event: &Event) -> Vec<Action> {
+        let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
+        let step = decide(self.now, event, &view, &self.context());
+        match step.seal(&KEYS).expect("everything can be sealed").split() {
+            Ready::Act(actions) => actions,
+            Ready::Commit(batch, pending) => {
+                pending.release(self.commit(*batch).expect("nobody else writes"))
+            }
+        }
     }
 
     /// Decides an event and commits nothing of it: the process dies between.
