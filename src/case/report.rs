@@ -83,6 +83,10 @@ pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<S
         // Approvals may end one after the other.
         number.push_str(&format!("-{}", at.as_millis() / 1000));
     }
+    if event == ReportEvent::ApprovalUndone {
+        // And several at once, each of which leaves one more claim unverified.
+        number.push_str(&format!("-{}", case.unverified.len()));
+    }
     if let ReportEvent::Deadline { application, term, at: since, .. } = event {
         // The same deadline may begin anew: the instant tells one from the other.
         number.push_str(&format!("-{application}-{}-{}", term.as_str(), since.as_millis() / 1000));

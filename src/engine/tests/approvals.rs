@@ -7,19 +7,19 @@ use super::world::*;
 use crate::model::*;
 use crate::store::{CommitError, Conflict};
 
-const POTATOES: &str = "0701100000";
+pub(super) const POTATOES: &str = "0701100000";
 const HERBS: &str = "1211901000";
 /// The importer of the declarations here, and the broker's own business number.
 const IMPORTER: &str = "1234500001";
 
-fn decimal(text: &str) -> Decimal {
+pub(super) fn decimal(text: &str) -> Decimal {
     text.parse().expect("a decimal")
 }
 
 /// A line of goods, and what it cites: law, number, quantity.
-type Line<'a> = (&'a str, &'a [(&'a str, &'a str, &'a str)]);
+pub(super) type Line<'a> = (&'a str, &'a [(&'a str, &'a str, &'a str)]);
 
-fn declared(number: &str, function: &str, lines: &[Line<'_>]) -> Document {
+pub(super) fn declared(number: &str, function: &str, lines: &[Line<'_>]) -> Document {
     let Document::Declaration(mut document) = declaration(number) else { panic!("it is one") };
     let bare = document.lines[0].clone();
     document.function = function.into();
@@ -43,7 +43,7 @@ fn declared(number: &str, function: &str, lines: &[Line<'_>]) -> Document {
     Document::Declaration(document)
 }
 
-fn lodging(world: &World, number: &str, lines: &[Line<'_>], with: Vec<Document>) -> Posted {
+pub(super) fn lodging(world: &World, number: &str, lines: &[Line<'_>], with: Vec<Document>) -> Posted {
     let documents = std::iter::once(declared(number, "9", lines)).chain(with).collect();
     world.message(BROKER, &format!("lodging-{number}"), "ImportClearance", "GOVCBR929", documents)
 }
@@ -73,7 +73,7 @@ fn approved() -> World {
     world
 }
 
-fn withdrawal(world: &World, number: &str) -> Posted {
+pub(super) fn withdrawal(world: &World, number: &str) -> Posted {
     let document = Document::Change(DeclarationChange {
         code: code("GOVCBR5BF"),
         number: format!("W-{number}").into(),
@@ -86,7 +86,7 @@ fn withdrawal(world: &World, number: &str) -> Posted {
     world.message(BROKER, &format!("w-{number}"), "ImportClearance", "GOVCBR5BF", vec![document])
 }
 
-fn amendment(world: &World, number: &str, sequence: u32, lines: &[Line<'_>]) -> Posted {
+pub(super) fn amendment(world: &World, number: &str, sequence: u32, lines: &[Line<'_>]) -> Posted {
     let change = Document::Change(DeclarationChange {
         code: code("GOVCBR5FE"),
         number: format!("E-{sequence}").into(),
@@ -100,7 +100,7 @@ fn amendment(world: &World, number: &str, sequence: u32, lines: &[Line<'_>]) -> 
     world.message(BROKER, &format!("e-{number}-{sequence}"), "ImportClearance", "GOVCBR5FE", documents)
 }
 
-fn customs(world: &World, number: &str, action: &str, status: &str) -> Posted {
+pub(super) fn customs(world: &World, number: &str, action: &str, status: &str) -> Posted {
     let document = Document::Customs(CustomsNotice {
         code: code(action),
         number: format!("C-{number}").into(),
@@ -364,4 +364,21 @@ fn less_than_is_used_undoes_the_newest() {
     world.post(&statement(&world, "older", "2009-12-01T00:40:00Z", Outcome::Revoked, ("A-1", "")));
     world.keep_agenda();
     assert_eq!(used(&world), decimal("600"));
+}
+
+#[test]
+fn approvals_that_end_in_the_same_second_are_each_told() {
+    let mut world = approved();
+    world.post(&statement(&world, "other", "2009-12-01T00:30:00Z", Outcome::Approved, ("A-2", "1000")));
+    let lines: [Line<'_>; 3] =
+        [(POTATOES, &[("05", "A-1", "1")]), (POTATOES, &[("05", "A-2", "1")]), (POTATOES, &[])];
+    world.post(&lodging(&world, "D1", &lines, vec![]));
+    let told = world.count(BROKER, "GOVCBRXS2");
+    for (id, number) in [("r1", "A-1"), ("r2", "A-2")] {
+        world.post(&statement(&world, id, "2009-12-01T00:50:00Z", Outcome::Revoked, (number, "")));
+    }
+    world.keep_agenda();
+    assert_eq!((world.count(BROKER, "GOVCBRXS2"), states(&world, "D1")), (told + 2, vec!["blocked"]));
+    assert_eq!(world.case_of("D1").applications[0].items, [1, 2, 3]);
+    world.check_laws();
 }

@@ -3,6 +3,7 @@
 //!
 //! `CASE_HISTORIES` is how many, `CASE_SEED` the first seed. A failing seed prints its history.
 
+mod approvals;
 mod model;
 mod play;
 
@@ -41,6 +42,15 @@ fn the_engine_and_a_plain_model_agree_over_generated_histories() {
             .collect();
         let unnamed: Vec<_> = found.difference(&documented(heading)).copied().collect();
         assert_eq!(unnamed, [], "{heading} that docs/states.md does not name");
+    }
+}
+
+/// Declarations that share approvals: nothing is used twice, and nothing rests on what is over.
+#[test]
+fn the_engine_and_a_plain_account_of_approvals_agree_over_generated_histories() {
+    let first = setting("CASE_SEED", 1);
+    for seed in first..first + setting("CASE_HISTORIES", HISTORIES) {
+        approvals::Player::new(seed).play();
     }
 }
 
