@@ -22,6 +22,7 @@ mod quarantined;
 mod refused;
 mod rehearsal;
 mod repeated;
+mod rests;
 mod services;
 mod stopped;
 mod survive;
