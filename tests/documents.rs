@@ -160,7 +160,7 @@ struct NearMiss {
 }
 
 /// What each valid sample says, by its path without `.xml`.
-const VALUES: [(&str, &str); 69] = [
+const VALUES: [(&str, &str); 70] = [
     (
         "XF1/laboratory-test",
         "F-20091201-0381 2009-12-01T05:00:00Z for X01-20091201-0001: 30000 KRW to 011-17-000381 until 2009-12-08T09:00:00Z, Laboratory test of one lot",
@@ -360,6 +360,10 @@ const VALUES: [(&str, &str); 69] = [
     (
         "XS2/all-collected",
         "case-1.1.1.all-collected 2009-12-01T01:00:02Z for 1234509000017X in case-1.1: all_collected favourable; KFDA GOVCBRX01 X01-20091201-0001 created -; NPQS GOVCBRX02 - blocked Send GOVCBRX02 in the same conversation",
+    ),
+    (
+        "XS2/claims",
+        "case-1.1.1.claims 2009-12-01T01:00:02Z for 1234509000017X in case-1.1: lodged -; KFDA GOVCBRX01 X01-20091201-0001 created -; NPQS GOVCBRX02 - blocked Send GOVCBRX02 in the same conversation",
     ),
     (
         "XS2/lodged",
