@@ -15,7 +15,7 @@ use crate::model::{
     ContentId, ConversationId, Digest, MessageId, Payload, Sealed, derive_id, role_of_document_code,
 };
 use crate::msh::{self, Posting};
-use crate::security::{self, Engine, KeyRing, OpenLimits, SigningKeys, Trust, Wire};
+use crate::security::{self, Engine, KeyRing, OpenLimits, Origin, SigningKeys, Trust, Wire};
 use crate::transport::{Client, ClientOptions, Endpoint, Post, Tls, TlsContext};
 
 /// A message ready to be sent.
@@ -151,7 +151,7 @@ impl Broker {
     /// run nothing.
     pub(super) fn check(&self, message: &Signed, answer: &Answer) -> Result<()> {
         let Answer { content_type, body, peer } = answer;
-        let wire = Wire { content_type, body, peer: Some(*peer) };
+        let wire = Wire { content_type, body, origin: Origin::Connection(Some(*peer)) };
         let verified = match security::open(&wire, &self.trust, now()) {
             Ok(verified) => verified,
             Err(refusal) => bail!("the answer cannot be opened: {}", refusal.text),

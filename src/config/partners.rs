@@ -205,11 +205,10 @@ impl<'a> Reading<'a> {
         let business_number = section.optional("business_number", plain, faults);
         let plays = self.plays(path, &mut section, kind, hosted.is_some(), faults);
         let place = section.place();
-        // Of a hosted agency one certificate says everything: nobody connects in its name, and we sign with its key.
+        // Nobody connects in the name of a hosted agency: we sign with its key, from its inbox.
         let (tls, signing) = match hosted {
             Some(files) => {
-                let own = files.map_or_else(Vec::new, |files| certificates_of(&files.certificate, faults));
-                (own.clone(), own)
+                (Vec::new(), files.map_or_else(Vec::new, |files| certificates_of(&files.certificate, faults)))
             }
             None => (
                 certificates("tls_certificates", &mut section, faults),

@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use super::admin::json_response;
 use super::driver::{DriveError, compute};
-use super::receive::{Received, content_type, overloaded, turned_away};
+use super::receive::{Received, content_type, overloaded, proved, turned_away};
 use super::shared::{InForce, Shared, now};
 use crate::engine::{Foretold, foretell, needs};
-use crate::model::Digest;
 use crate::transport::{Request, Response, StatusCode};
 
 /// What would come of the message in this request.
 pub(super) async fn check(shared: Arc<Shared>, request: Request) -> Response {
-    let peer = request.peer.certificate_der_sha256().map(Digest);
-    let (Some(content_type), Some(peer)) = (content_type(&request), peer) else {
+    let (Some(content_type), Some(origin)) = (content_type(&request), proved(&request)) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
     let Ok(_permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
         return overloaded(&shared, "as many messages are in hand as may be");
     };
-    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
+    let received = Received { content_type, body: request.body, origin, received_at: now(), waiting: true };
     let foretold = compute(&shared, move |shared, in_force| decided(shared, in_force, received)).await;
     match foretold.and_then(|foretold| foretold) {
         Ok(foretold) => json_response(StatusCode::OK, &foretold),

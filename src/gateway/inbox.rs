@@ -18,7 +18,7 @@ use crate::model::{
     Act, Application, ApplicationState, Case, CaseState, Delivery, DeliveryId, Officer, OfficerAct, PartyKey,
     Payload, Realm, Timestamp,
 };
-use crate::security::seal;
+use crate::security::{Origin, seal};
 use crate::store::{CaseFilter, CorrelationKey, DeliveryFilter, DeliveryLocator, Listing, Needs};
 use crate::transport::{Request, Response, StatusCode};
 
@@ -233,8 +233,7 @@ fn write(shared: &Shared, in_force: &InForce, act: OfficerAct) -> Result<Written
     let received = Received {
         content_type: sealed.content_type,
         body: sealed.body,
-        // Of a hosted agency one certificate says everything; see `config`.
-        peer: key.fingerprint(),
+        origin: Origin::Inbox(act.by.agency.clone()),
         received_at: now,
         waiting: true,
     };

@@ -8,13 +8,12 @@ use serde::Serialize;
 use super::admin::json_response;
 use super::api::{act, nothing};
 use super::driver::compute;
-use super::receive::{Received, content_type, turned_away};
+use super::receive::{Received, content_type, proved, turned_away};
 use super::shared::{Shared, now};
 use super::show::{Query, list as listed};
 use crate::engine::{Event, owes_signed_receipt};
 use crate::model::{
-    CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryState, Digest, MessageId, PartyKey,
-    Timestamp,
+    CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryState, MessageId, PartyKey, Timestamp,
 };
 use crate::store::{DeliveryFilter, Listing};
 use crate::transport::{Request, Response, StatusCode};
@@ -100,11 +99,10 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
     if request.body.is_empty() {
         return act(shared, Event::Confirmed { delivery, by, receipt: None }).await;
     }
-    let peer = request.peer.certificate_der_sha256().map(Digest);
-    let (Some(content_type), Some(peer)) = (content_type(&request), peer) else {
+    let (Some(content_type), Some(origin)) = (content_type(&request), proved(&request)) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
-    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
+    let received = Received { content_type, body: request.body, origin, received_at: now(), waiting: true };
     let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {
         Ok(Event::Arrived(receipt)) => Event::Confirmed { delivery, by, receipt: Some(receipt) },
         // What was turned away is recorded and answered as if it had been posted.

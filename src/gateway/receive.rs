@@ -14,8 +14,8 @@ use super::driver::{DriveError, compute, drive};
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, Refused, Reply, read_documents};
-use crate::model::{Digest, Fingerprint, Timestamp};
-use crate::security::{Wire, open};
+use crate::model::{Digest, Timestamp};
+use crate::security::{Origin, Wire, open};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -28,8 +28,7 @@ const MEDIA_TYPES: [&str; 2] = ["multipart/related", "text/xml"];
 pub(super) struct Received {
     pub(super) content_type: Arc<str>,
     pub(super) body: Bytes,
-    /// The TLS certificate of the other end.
-    pub(super) peer: Fingerprint,
+    pub(super) origin: Origin,
     pub(super) received_at: Timestamp,
     /// A requester waits for an answer on this connection.
     pub(super) waiting: bool,
@@ -38,8 +37,8 @@ pub(super) struct Received {
 impl Received {
     /// Opens it and reads its documents: dear, and without a look at the store.
     pub(super) fn open(self, in_force: &InForce) -> Event {
-        let Self { content_type, body, peer, received_at, waiting } = self;
-        let wire = Wire { content_type: &content_type, body: &body, peer: Some(peer) };
+        let Self { content_type, body, origin, received_at, waiting } = self;
+        let wire = Wire { content_type: &content_type, body: &body, origin };
         match open(&wire, &in_force.trust, received_at) {
             Ok(verified) => {
                 let documents = read_documents(&in_force.catalogue, &verified, received_at);
@@ -62,13 +61,13 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
     if request.path != *path {
         return Response::empty(StatusCode::NOT_FOUND);
     }
-    let Some(peer) = request.peer.certificate_der_sha256().map(Digest) else {
+    let Some(origin) = proved(&request) else {
         return Response::empty(StatusCode::FORBIDDEN);
     };
     let Some(content_type) = content_type(&request) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
-    let received = Received { content_type, body: request.body, peer, received_at: now(), waiting: true };
+    let received = Received { content_type, body: request.body, origin, received_at: now(), waiting: true };
     let taking = Arc::clone(&shared);
     in_hand(&shared, async move { take(&taking, received).await }).await
 }
@@ -95,6 +94,11 @@ pub(super) async fn in_hand(
         Ok(None) => pending().await,
         Err(_) => Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
+}
+
+/// Whom the connection of a request proved: the TLS certificate of its other end.
+pub(super) fn proved(request: &Request) -> Option<Origin> {
+    request.peer.certificate_der_sha256().map(|certificate| Origin::Connection(Some(Digest(certificate))))
 }
 
 /// The Content-Type, when it is one of those that messages come as and nothing is done to the body after it.

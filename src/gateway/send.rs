@@ -21,6 +21,7 @@ use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
 use crate::model::{AttemptOutcome, CpaId, DeliveryId, Digest, PartyKey, Sealed};
 use crate::msh::{ResponseContent, judge_response};
+use crate::security::Origin;
 use crate::store::StoreError;
 use crate::telemetry::EventCode;
 use crate::transport::{Endpoint, Post, PostError, PostErrorKind, PostResponse};
@@ -294,7 +295,7 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
     let received = Received {
         content_type: response.content_type.as_deref().unwrap_or_default().into(),
         body: response.body,
-        peer: Digest(response.peer_certificate_der_sha256),
+        origin: Origin::Connection(Some(Digest(response.peer_certificate_der_sha256))),
         received_at: now(),
         waiting: false,
     };

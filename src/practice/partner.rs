@@ -19,7 +19,9 @@ use crate::model::{
     MessageId, Payload, Sealed, Severity, Timestamp, derive_id,
 };
 use crate::msh::{self, Posting, ResponseContent};
-use crate::security::{self, KeyRing, OpenLimits, Refusal, SigningKey, SigningKeys, Trust, Verified, Wire};
+use crate::security::{
+    self, KeyRing, OpenLimits, Origin, Refusal, SigningKey, SigningKeys, Trust, Verified, Wire,
+};
 use crate::transport::{Call, Client, ClientOptions, Endpoint, Post, PostResponse, Tls, TlsContext};
 
 /// A partner that can speak to its gateway.
@@ -163,7 +165,8 @@ impl Partner {
         peer: Option<Fingerprint>,
         now: Timestamp,
     ) -> Result<Verified, Box<Refusal>> {
-        security::open(&Wire { content_type, body, peer }, &self.trust, now).map_err(Box::new)
+        security::open(&Wire { content_type, body, origin: Origin::Connection(peer) }, &self.trust, now)
+            .map_err(Box::new)
     }
 
     /// Sends until a verified receipt comes, the gateway refuses, or the retries are spent. `signals` brings a

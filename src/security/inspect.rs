@@ -17,7 +17,7 @@ use openssl::x509::{X509, X509NameRef};
 use serde::Serialize;
 
 use super::keystore::KeyRing;
-use super::open::{OpenLimits, Trust, Wire, open};
+use super::open::{OpenLimits, Origin, Trust, Wire, open};
 use super::profile::{DSIG, Signature, Target};
 use super::refusal::Refusal;
 use super::signature::{Engine, envelope_octets, may_be_unsigned};
@@ -215,7 +215,11 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
         own_ids: Vec::new(),
         limits,
     };
-    let wire = Wire { content_type: capture.content_type, body: capture.body, peer: Some(CONNECTION) };
+    let wire = Wire {
+        content_type: capture.content_type,
+        body: capture.body,
+        origin: Origin::Connection(Some(CONNECTION)),
+    };
     let mut refusal = open(&wire, &trust, at).err();
     if let (Some(refusal), Some(why)) = (&mut refusal, unusable) {
         refusal.text = format!("{}; {why}", refusal.text);

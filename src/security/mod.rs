@@ -30,7 +30,7 @@ pub use inspect::{
     LeftOut, ReferenceVerdict, inspect,
 };
 pub use keystore::{KeyRing, RegisteredCertificate, SigningKey, SigningKeys};
-pub use open::{OpenLimits, Trust, Verified, Wire, open};
+pub use open::{OpenLimits, Origin, Trust, Verified, Wire, open};
 pub use refusal::{Refusal, RefusalAnswer, RefusalCause};
 pub use seal::{payload_of, seal};
 pub use signature::Engine;

@@ -51,14 +51,24 @@ pub struct OpenLimits {
 }
 
 /// A message as it came over the wire, as a request or in a response.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Wire<'a> {
     /// HTTP Content-Type.
     pub content_type: &'a str,
     /// HTTP entity.
     pub body: &'a Bytes,
-    /// The TLS certificate of the other end.
-    pub peer: Option<Fingerprint>,
+    /// How it came in.
+    pub origin: Origin,
+}
+
+/// How a message came in: what says who sent it, before its signature does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Over a connection whose other end has this TLS certificate, if any.
+    Connection(Option<Fingerprint>),
+    /// From the inbox of a hosted agency, in its name. Nobody connects in that name: the key of a hosted agency signs,
+    /// and opens no door (S15).
+    Inbox(PartyKey),
 }
 
 /// A message that was let in: what it says is what a registered party said to us. The only way to get one is
@@ -125,19 +135,27 @@ impl Verified {
 /// # Errors
 /// [`Refusal`]: nothing of the message may be used but what stands there.
 pub fn open(wire: &Wire<'_>, trust: &Trust, now: Timestamp) -> Result<Verified, Refusal> {
-    let party = wire.peer.and_then(|certificate| trust.registry.party_by_tls(&certificate));
-    let Some(party) = party else {
-        let text = match wire.peer {
-            Some(certificate) => format!("the TLS certificate {certificate} is not registered"),
-            None => "the connection has no TLS certificate".to_owned(),
-        };
-        let answer = RefusalAnswer::Http(FORBIDDEN);
-        let cause = RefusalCause::UnknownPeer;
-        return Err(Refusal { answer, header: None, party: None, cause, text, alarm: false });
+    let registry = &trust.registry;
+    let party = match &wire.origin {
+        Origin::Connection(Some(certificate)) => registry
+            .party_by_tls(certificate)
+            .ok_or_else(|| format!("the TLS certificate {certificate} is not registered")),
+        Origin::Connection(None) => Err("the connection has no TLS certificate".to_owned()),
+        Origin::Inbox(party) => registry.party(party).ok_or_else(|| format!("{party} is not registered")),
+    };
+    let party = match party {
+        Ok(party) => party,
+        Err(text) => return Err(unknown_peer(text)),
     };
     Opening { trust, party, now }
         .open(wire)
         .map_err(|refusal| Refusal { party: Some(party.key.clone()), ..refusal })
+}
+
+/// Who is not registered hears nothing but that.
+const fn unknown_peer(text: String) -> Refusal {
+    let (answer, cause) = (RefusalAnswer::Http(FORBIDDEN), RefusalCause::UnknownPeer);
+    Refusal { answer, header: None, party: None, cause, text, alarm: false }
 }
 
 /// One message of one identified party.

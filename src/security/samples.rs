@@ -14,7 +14,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::extension::KeyUsage;
 use openssl::x509::{X509, X509Name};
 
-use super::{Engine, KeyRing, OpenLimits, Refusal, SigningKey, Trust, Verified, Wire, open};
+use super::{Engine, KeyRing, OpenLimits, Origin, Refusal, SigningKey, Trust, Verified, Wire, open};
 use crate::model::{
     AckRequested, ActionBinding, Actor, Agreement, ContentId, ConversationId, CpaId, Digest, Direction,
     Fingerprint, Manifest, Message, MessageData, MessageHeader, MessageId, MessageKind, Party, PartyId,
@@ -180,7 +180,11 @@ impl Pair {
     }
 
     pub(crate) fn open_from(&self, party: &str, sealed: &Sealed) -> Result<Verified, Refusal> {
-        let wire = Wire { content_type: &sealed.content_type, body: &sealed.body, peer: Some(tls(party)) };
+        let wire = Wire {
+            content_type: &sealed.content_type,
+            body: &sealed.body,
+            origin: Origin::Connection(Some(tls(party))),
+        };
         open(&wire, &self.trust, instant(NOW))
     }
 }

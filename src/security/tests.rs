@@ -133,7 +133,8 @@ fn strangers_hear_a_status_and_nothing_else() {
     let sealed = sealed_by(&pair.trader, &message(&PARTS));
     for peer in [None, Some(tls("nobody"))] {
         for body in [sealed.body.clone(), Bytes::from_static(b"no message")] {
-            let wire = Wire { content_type: &sealed.content_type, body: &body, peer };
+            let wire =
+                Wire { content_type: &sealed.content_type, body: &body, origin: Origin::Connection(peer) };
             let refused = refusal(open(&wire, &pair.trust, instant(NOW)), "a stranger's message");
             assert_eq!(
                 (refused.cause, &refused.answer),
@@ -142,6 +143,31 @@ fn strangers_hear_a_status_and_nothing_else() {
             assert_eq!((refused.header, refused.party), (None, None));
         }
     }
+}
+
+#[test]
+fn a_hosted_agency_speaks_from_its_inbox_and_over_no_connection() {
+    let pair = pair();
+    let mut trust = pair.trust.clone();
+    let parties = pair.trust.registry.parties().cloned().map(|mut party| {
+        party.tls_certificates.clear();
+        party
+    });
+    trust.registry = Arc::new(Registry::new(parties, pair.trust.registry.agreements().cloned()));
+    let sealed = sealed_by(&pair.trader, &message(&PARTS));
+    let opened = |origin| {
+        let wire = Wire { content_type: &sealed.content_type, body: &sealed.body, origin };
+        open(&wire, &trust, instant(NOW))
+            .map(|verified| verified.party().clone())
+            .map_err(|refused| refused.cause)
+    };
+    let key = PartyKey::new(TRADER).expect("a key");
+    assert_eq!(opened(Origin::Inbox(key.clone())), Ok(key));
+    // Its signing key proves no connection, and no inbox speaks for another (S15).
+    let signing = Digest::of(&pair.trader.der());
+    assert_eq!(opened(Origin::Connection(Some(signing))), Err(RefusalCause::UnknownPeer));
+    let other = PartyKey::new(OTHER).expect("a key");
+    assert_eq!(opened(Origin::Inbox(other)), Err(RefusalCause::Identity));
 }
 
 #[test]
@@ -201,7 +227,11 @@ fn parties_agreements_and_actions_are_those_that_are_registered() {
     assert_eq!((refused.cause, told(&refused).0), (Identity, SecurityFailure));
     // The agreement has ended.
     let sealed = sealed_by(&pair.trader, &message(&PARTS));
-    let wire = Wire { content_type: &sealed.content_type, body: &sealed.body, peer: Some(tls(TRADER)) };
+    let wire = Wire {
+        content_type: &sealed.content_type,
+        body: &sealed.body,
+        origin: Origin::Connection(Some(tls(TRADER))),
+    };
     let refused = refusal(open(&wire, &pair.trust, instant("2025-01-01T00:00:00Z")), "a late message");
     assert_eq!(refused.cause, UnknownAgreement);
 }

@@ -16,7 +16,7 @@ use gwanmun::engine::{
 use gwanmun::model::{AttemptOutcome, DeliveryId, Registry, Timestamp};
 use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
 use gwanmun::routing::RuleSet;
-use gwanmun::security::{Trust, Wire, open};
+use gwanmun::security::{Origin, Trust, Wire, open};
 use gwanmun::store::{AuditVerdict, Batch, CommitError, Committed, MemoryStore, Store as _};
 
 use crate::disk::{Kept, SimulatedDisk, Trouble};
@@ -195,7 +195,11 @@ impl World {
     fn opened(&mut self, from: Who, entity: Entity, waiting: bool) -> Event {
         let Entity { content_type, body } = entity;
         let (site, received_at) = (self.gateway.site.clone(), self.clock(Who::Gateway));
-        let wire = Wire { content_type: &content_type, body: &body, peer: Some(certificate(from)) };
+        let wire = Wire {
+            content_type: &content_type,
+            body: &body,
+            origin: Origin::Connection(Some(certificate(from))),
+        };
         match open(&wire, &site.trust, received_at) {
             Ok(verified) => {
                 let documents = read_documents(Catalogue::built_in(), &verified, received_at);

@@ -11,7 +11,7 @@ use gwanmun::model::{
     Service, SyncReplyMode, Timestamp,
 };
 use gwanmun::msh::{self, Posting, check_receipt};
-use gwanmun::security::{Trust, Verified, Wire, open, seal};
+use gwanmun::security::{Origin, Trust, Verified, Wire, open, seal};
 
 use crate::parties::{Terms, Who, agreement_of_partner, certificate, signer, trust_of_partner};
 
@@ -342,8 +342,8 @@ impl Partner {
     }
 
     fn open(&mut self, entity: &Entity, now: Timestamp) -> Option<Verified> {
-        let peer = Some(certificate(Who::Gateway));
-        let wire = Wire { content_type: &entity.content_type, body: &entity.body, peer };
+        let origin = Origin::Connection(Some(certificate(Who::Gateway)));
+        let wire = Wire { content_type: &entity.content_type, body: &entity.body, origin };
         match open(&wire, &self.trust, now) {
             Ok(verified) => Some(verified),
             Err(refusal) => {
