@@ -1,7 +1,7 @@
 //! The `gwanmun` program: arguments and exit codes.
 //!
 //! Exit codes: 0 done, 1 a failure that the message explains, 2 wrong usage, 3 the store failed, 4 settings with
-//! mistakes.
+//! mistakes, 141 (as by SIGPIPE) when who reads the output has gone, which is no error to speak of.
 
 use std::process::ExitCode;
 
@@ -72,6 +72,7 @@ fn main() -> ExitCode {
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if nobody_reads(&error) => ExitCode::from(141),
         Err(error) => {
             eprintln!("error: {error:#}");
             if error.is::<SettingsRefused>() {
@@ -83,4 +84,9 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Who read the output has gone, as `head` does once it has enough.
+fn nobody_reads(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

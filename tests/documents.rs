@@ -111,6 +111,48 @@ fn every_type_of_every_schema_is_documented() {
     assert!(types > 150, "{types} types");
 }
 
+/// A declaration has at most 999 lines (domain brief, 4.1); what is said of longer ones says where they are too long, and
+/// does not grow with them.
+#[test]
+fn a_declaration_of_999_lines_is_read_and_the_thousandth_is_a_finding() {
+    let check = |lines: u32| read_document(Catalogue::built_in(), &declaration(), &of_lines(lines), came());
+    match check(999) {
+        Ok(Document::Declaration(read)) => assert_eq!(read.lines.len(), 999),
+        other => panic!("999 lines are a declaration: {other:?}"),
+    }
+    for lines in [1_000, 5_000] {
+        let findings = check(lines).expect_err("too many lines");
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|finding| finding.contains("GovernmentAgencyGoodsItem[1000]")), "{told:#?}");
+        assert!(told.len() <= 100, "{lines} lines give {} findings", told.len());
+    }
+}
+
+fn declaration() -> DocumentCode {
+    DocumentCode::new("GOVCBR929").expect("a code")
+}
+
+/// A declaration of computers with its line so many times, and totals to match.
+fn of_lines(count: u32) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/cases/14-computers/929.xml");
+    let text = fs::read_to_string(path).expect("can be read");
+    let text = text.replace(">1047150000<", ">1047150<").replace(">83772000<", ">83772<");
+    let (line, end) = ("  <GovernmentAgencyGoodsItem>", "</Declaration>");
+    let (head, rest) = text.split_once(line).expect("has a line");
+    let rest = rest.trim_end().strip_suffix(end).expect("ends with its root");
+    let many = |amount: u64| (amount * u64::from(count)).to_string();
+    let mut out = ["1047150", "900000", "83772", "3150"].iter().fold(head.to_owned(), |head, amount| {
+        head.replace(&format!(">{amount}<"), &format!(">{}<", many(amount.parse().expect("a number"))))
+    });
+    out = out.replace("<GoodsItemQuantity>1<", &format!("<GoodsItemQuantity>{count}<"));
+    for number in 1..=count {
+        out.push_str(line);
+        out.push_str(&rest.replace("<SequenceNumeric>1<", &format!("<SequenceNumeric>{number}<")));
+    }
+    out.push_str(end);
+    out.into_bytes()
+}
+
 /// A valid sample with one thing changed, and the one finding that follows: near misses of each requirement document and
 /// of the declaration (`tests/samples/near-misses.csv`). Each check of `schemas/checks.csv` has one.
 #[test]
