@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Agreement(cli::check::AgreementArgs),
+    Agreement(cli::agreement::AgreementArgs),
     Bench(bench::BenchArgs),
     Case(cli::case::CaseArgs),
     Check(cli::check::CheckArgs),

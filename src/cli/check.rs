@@ -1,4 +1,4 @@
-//! `gwanmun check`, `gwanmun agreement list`: what the settings say, before they are in force.
+//! `gwanmun check`: what the settings say, before they are in force.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,7 +8,6 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use crate::config::{self, ConfigFault, Loaded, SettingsRefused};
-use crate::model::{Direction, format_duration};
 
 /// Tell everything that the gateway would refuse in its settings and partner files
 #[derive(Debug, clap::Args)]
@@ -18,29 +17,15 @@ pub struct CheckArgs {
     source: Source,
 }
 
-/// What is agreed with the partners
-#[derive(Debug, clap::Args)]
-pub struct AgreementArgs {
-    #[command(subcommand)]
-    command: AgreementCommand,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum AgreementCommand {
-    /// Agreements, in order of CPAId
-    #[command(after_help = "Example: gwanmun agreement list --json")]
-    List(Source),
-}
-
 /// Which settings, and for whom the answer is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
     /// Settings
     #[arg(long, default_value = "gwanmun.toml", value_name = "FILE")]
-    config: PathBuf,
+    pub(super) config: PathBuf,
     /// For machines
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl CheckArgs {
@@ -62,40 +47,6 @@ impl CheckArgs {
     }
 }
 
-impl AgreementArgs {
-    /// Lists the agreements.
-    ///
-    /// # Errors
-    /// [`SettingsRefused`] when there are mistakes in the settings.
-    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
-        let AgreementCommand::List(source) = &self.command;
-        let loaded = source.load(out)?;
-        let rows = loaded.partners.registry.agreements().map(|agreement| {
-            let actions = |direction: Direction| {
-                let bound = agreement.actions.iter().filter(move |binding| binding.direction == direction);
-                bound.map(|binding| binding.action.to_string()).collect::<Vec<_>>()
-            };
-            let (sent, received) = (actions(Direction::Send), actions(Direction::Receive));
-            let interval = format_duration(agreement.reliability.retry_interval);
-            let retries = agreement.reliability.retries;
-            (
-                json!({ "cpa_id": agreement.cpa_id, "partner": agreement.partner, "endpoint": agreement.endpoint,
-                    "sync_reply_mode": agreement.sync_reply_mode, "retries": retries,
-                    "retry_interval": interval, "send": sent, "receive": received }),
-                vec![
-                    agreement.cpa_id.to_string(),
-                    agreement.partner.to_string(),
-                    agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
-                    format!("{retries} every {interval}"),
-                    sent.join(" "),
-                    received.join(" "),
-                ],
-            )
-        });
-        list(source, out, &["CPAId", "partner", "endpoint", "retries", "we send", "we receive"], rows)
-    }
-}
-
 impl Source {
     /// What the settings say; mistakes are told.
     pub(super) fn load(&self, out: &mut dyn Write) -> Result<Loaded> {
@@ -108,7 +59,7 @@ impl Source {
         }
     }
 
-    fn tell(&self, faults: &[ConfigFault], out: &mut dyn Write) -> Result<()> {
+    pub(super) fn tell(&self, faults: &[ConfigFault], out: &mut dyn Write) -> Result<()> {
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "faults": faults }))?)?;
         }

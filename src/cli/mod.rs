@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+pub mod agreement;
 mod ask;
 pub mod case;
 pub mod check;

@@ -4,6 +4,7 @@ pub mod canonical;
 pub mod catalogue;
 mod checks;
 pub mod code_lists;
+pub mod cpa;
 mod csv;
 pub mod document;
 pub mod envelope;

@@ -210,6 +210,11 @@ pub fn envelope_findings(octets: &[u8]) -> Vec<Finding> {
     envelope_schema().validate(octets).into_iter().map(finding).collect()
 }
 
+/// Everything in which a CPA document breaks its schema.
+pub(super) fn cpa_findings(octets: &[u8]) -> Vec<Finding> {
+    CPA.compile().expect(CHECKED).validate(octets).into_iter().map(finding).collect()
+}
+
 /// The schema of envelopes, compiled at its first use.
 pub(super) fn envelope_schema() -> &'static Schema {
     ENVELOPE.compile().expect(CHECKED)
@@ -217,6 +222,8 @@ pub(super) fn envelope_schema() -> &'static Schema {
 
 static ENVELOPE: LazyLock<Compiled> =
     LazyLock::new(|| Compiled::of("ebms/msg-header-2_0.xsd".to_owned(), &EMBEDDED));
+
+static CPA: LazyLock<Compiled> = LazyLock::new(|| Compiled::of("ebms/cpp-cpa-2_0.xsd".to_owned(), &EMBEDDED));
 
 /// The files of `schemas/`: path below it, octets.
 pub(super) static EMBEDDED: LazyLock<SchemaFiles> = LazyLock::new(|| {

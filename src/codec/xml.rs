@@ -528,11 +528,12 @@ pub(super) enum Visit<'a> {
 pub const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// The prefixes that paths are told with, whatever the document's own are (digest, section 1).
-pub(super) const USUAL_PREFIXES: [(&str, &str); 4] = [
+pub(super) const USUAL_PREFIXES: [(&str, &str); 5] = [
     ("http://schemas.xmlsoap.org/soap/envelope/", "soap"),
     ("http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd", "eb"),
     ("http://www.w3.org/2000/09/xmldsig#", "ds"),
     ("http://www.w3.org/1999/xlink", "xlink"),
+    ("http://www.oasis-open.org/committees/ebxml-cppa/schema/cpp-cpa-2_0.xsd", "tp"),
 ];
 
 pub(super) const fn is_white_space(byte: u8) -> bool {

@@ -4,6 +4,7 @@
 //! is no set, so a reload with one leaves what is in force alone.
 
 mod bank;
+pub mod cpa;
 mod fault;
 mod officer;
 mod partners;
@@ -75,6 +76,21 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigFault>> {
     match (loaded, faults.into_list()) {
         (Some(loaded), faults) if faults.is_empty() => Ok(loaded),
         (_, faults) => Err(faults),
+    }
+}
+
+/// Reads settings and partners, and nothing that rests on them: what a new partner is added to, whatever rules say of it.
+///
+/// # Errors
+/// Every mistake, in order of file and place.
+pub fn load_partners(path: &Path) -> Result<(Settings, Partners), Vec<ConfigFault>> {
+    let mut faults = Faults::default();
+    let settings = Settings::read(path, &mut faults);
+    let partners =
+        settings.as_ref().map(|settings| Partners::read(&settings.partners, &settings.identity, &mut faults));
+    match (settings, partners, faults.into_list()) {
+        (Some(settings), Some(partners), faults) if faults.is_empty() => Ok((settings, partners)),
+        (_, _, faults) => Err(faults),
     }
 }
 

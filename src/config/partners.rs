@@ -29,8 +29,12 @@ pub struct Partners {
     pub registry: Registry,
     /// DER octets of the certificates that partners sign with.
     pub signing_certificates: Vec<(PartyKey, Vec<u8>)>,
+    /// DER octets of the certificates of their connections.
+    pub tls_certificates: Vec<(PartyKey, Vec<u8>)>,
     /// What we sign with in the name of each hosted agency.
     pub hosted: Vec<(PartyKey, SigningFiles)>,
+    /// The file of each partner.
+    pub files: BTreeMap<PartyKey, PathBuf>,
 }
 
 /// What is taken, by what, and where that was said.
@@ -82,8 +86,10 @@ struct Reading<'a> {
     parties: Vec<Party>,
     agreements: Vec<Agreement>,
     signing_certificates: Vec<(PartyKey, Vec<u8>)>,
+    tls_certificates: Vec<(PartyKey, Vec<u8>)>,
     hosted: Vec<(PartyKey, SigningFiles)>,
     officers: Vec<Officer>,
+    files: BTreeMap<PartyKey, PathBuf>,
 }
 
 impl<'a> Reading<'a> {
@@ -102,8 +108,10 @@ impl<'a> Reading<'a> {
             parties: Vec::new(),
             agreements: Vec::new(),
             signing_certificates: Vec::new(),
+            tls_certificates: Vec::new(),
             hosted: Vec::new(),
             officers: Vec::new(),
+            files: BTreeMap::new(),
         }
     }
 
@@ -111,7 +119,9 @@ impl<'a> Reading<'a> {
         Partners {
             registry: Registry::new(self.parties, self.agreements).with_officers(self.officers),
             signing_certificates: self.signing_certificates,
+            tls_certificates: self.tls_certificates,
             hosted: self.hosted,
+            files: self.files,
         }
     }
 
@@ -233,6 +243,7 @@ impl<'a> Reading<'a> {
                 faults.add(path, place, what, "a party is registered once".to_owned());
             }
         };
+        self.files.entry(key.clone()).or_insert_with(|| path.to_owned());
         twice(self.claimed.keys.claim("party", key.clone(), &by));
         twice(self.claimed.names.claim("name", name, &by));
         for id in &party.ids {
@@ -246,6 +257,7 @@ impl<'a> Reading<'a> {
             twice(self.claimed.certificates.claim("certificate", certificate, &by));
         }
         self.signing_certificates.extend(signing.into_iter().map(|der| (key.clone(), der)));
+        self.tls_certificates.extend(tls.into_iter().map(|der| (key.clone(), der)));
         Some(party)
     }
 

@@ -294,6 +294,12 @@ impl SigningKey {
         self.not_after
     }
 
+    /// Its certificate, DER.
+    #[must_use]
+    pub fn certificate_der(&self) -> Vec<u8> {
+        STANDARD.decode(&self.certificate).expect("it was encoded here")
+    }
+
     /// Its certificate's DER octets in base64, as KeyInfo carries them.
     pub(super) fn certificate_base64(&self) -> &str {
         &self.certificate

@@ -52,6 +52,52 @@ async fn a_set_with_mistakes_is_no_set() {
     accepts(3).await;
 }
 
+/// What one side exports is what the other imports: a partner that is taken away and imported from its CPA is agreed
+/// with as before, and a CPA with a mistake leaves everything as it is.
+#[test]
+fn an_agreement_leaves_as_a_cpa_and_comes_back_the_same() {
+    let world = World::new();
+    let agreement = |arguments: &[&str]| {
+        let ran = run(&world.path(""), ["agreement"].iter().chain(arguments).chain(&["--config", SETTINGS]));
+        let said = [ran.stdout, ran.stderr].map(|said| String::from_utf8(said).expect("is text"));
+        (ran.status.code(), said.concat())
+    };
+    let listed = || agreement(&["list", "--json"]).1;
+    let before = listed();
+    let (code, cpa) = agreement(&["export", "swgw-kfda-3", "--endpoint", "https://localhost:9999/ebms"]);
+    assert_eq!(code, Some(0), "{cpa}");
+    world.write("kfda.xml", &cpa);
+    let registered = world.read("partners/kfda.toml");
+
+    // A partner that is there gets no second agreement of that name, and its file stays as it is.
+    let (code, told) = agreement(&["import", "kfda.xml"]);
+    assert!(code == Some(4) && told.contains("this cpa_id is already that of"), "{code:?} {told}");
+    assert_eq!(world.read("partners/kfda.toml"), registered);
+    // Under another name it gets it: so an agreement is renewed.
+    world.write("renewed.xml", &cpa.replace("swgw-kfda-3", "swgw-kfda-4"));
+    let (code, told) = agreement(&["import", "renewed.xml"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(world.read("partners/kfda.toml").starts_with(registered.trim_end()), "the rest stays as it was");
+    assert!(listed().contains("swgw-kfda-4"));
+    world.write("partners/kfda.toml", &registered);
+
+    std::fs::remove_file(world.path("partners/kfda.toml")).expect("is there");
+    world.write("wrong.xml", &cpa.replace("NotGuaranteed", "Guaranteed"));
+    let (code, told) = agreement(&["import", "wrong.xml", "--name", "KFDA"]);
+    assert!(code == Some(1) && told.contains("Guaranteed is not offered here"), "{code:?} {told}");
+    let (code, told) = agreement(&["import", "kfda.xml", "--name", "KFDA"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(checked(&world), (0, Vec::new()));
+    // A CPA has a start and an end; the plain format may leave both open.
+    let terms = |text: &str| {
+        let lines = text.lines().filter(|line| !line.contains("\"start\"") && !line.contains("\"end\""));
+        let mut lines: Vec<_> = lines.map(|line| line.trim_end_matches(',').to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    assert!(terms(&listed()) == terms(&before), "{}\n{before}", listed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hang_up_puts_all_of_the_files_in_force_or_nothing() {
     let world = World::new();

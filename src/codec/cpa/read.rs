@@ -1,0 +1,407 @@
+//! A CPA read: schema first, then what a schema cannot say.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::{
+    CollaborationRole, Cpa, CpaBinding, CpaMessaging, CpaParty, CpaSignature, CpaStatus, CpaTransport,
+    DeliveryChannel, DocExchange, Place, TP,
+};
+use crate::codec::schema::cpa_findings;
+use crate::codec::xml::{Element, XmlLimits, XmlTree};
+use crate::model::{CpaId, Finding, PartyId, Presence, Role, Service, Timestamp, parse_duration};
+
+/// Octets of a CPA document.
+const BYTES_MAX: usize = 1 << 20;
+/// How a CPA is bounded before anything is made of it.
+const LIMITS: XmlLimits = XmlLimits { bytes_max: BYTES_MAX, ..XmlLimits::DOCUMENT };
+const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
+
+/// Reads a CPA document.
+///
+/// # Errors
+/// Everything that is wrong with it, by line: what breaks the schema; or, when nothing does, what leads nowhere or
+/// contradicts itself.
+pub fn read_cpa(octets: &Bytes) -> Result<Cpa, Vec<Finding>> {
+    let tree = XmlTree::parse(octets.clone(), &LIMITS).map_err(|error| {
+        let place = Place { line: 1, path: "/".to_owned() };
+        vec![finding(&place, "structure:xml", error.to_string())]
+    })?;
+    let findings = cpa_findings(octets);
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let mut reading = Reading { findings: Vec::new() };
+    match (reading.cpa(tree.root()), reading.findings) {
+        (Some(cpa), findings) if findings.is_empty() => Ok(cpa),
+        (_, mut findings) => {
+            findings.sort();
+            Err(findings)
+        }
+    }
+}
+
+/// A finding about what stands at a place.
+pub(super) fn finding(place: &Place, rule: &str, message: String) -> Finding {
+    Finding { line: place.line, path: place.path.clone(), rule: rule.to_owned(), message }
+}
+
+/// What has been found wrong so far.
+struct Reading {
+    findings: Vec<Finding>,
+}
+
+impl Reading {
+    fn add(&mut self, at: Element<'_>, rule: &str, message: impl Into<String>) {
+        self.findings.push(finding(&place(at), rule, message.into()));
+    }
+
+    /// A value out of its text; a text that is none is a finding.
+    fn value<T: FromStr<Err: std::fmt::Display>>(&mut self, at: Element<'_>, text: &str) -> Option<T> {
+        let value = text.parse();
+        value.map_err(|error: T::Err| self.add(at, "cpa:value", error.to_string())).ok()
+    }
+
+    fn cpa(&mut self, root: Element<'_>) -> Option<Cpa> {
+        let id = CpaId::new(attribute(root, "cpaid").unwrap_or_default())
+            .map_err(|error| self.add(root, "cpa:value", error.to_string()));
+        let status = match child(root, "Status").and_then(|status| attribute(status, "value")) {
+            Some("agreed") => CpaStatus::Agreed,
+            Some("signed") => CpaStatus::Signed,
+            _ => CpaStatus::Proposed,
+        };
+        let (start, end) = (self.instant(root, "Start"), self.instant(root, "End"));
+        if let (Some(start), Some(end)) = (start, end)
+            && end <= start
+        {
+            let at = child(root, "End").unwrap_or(root);
+            self.add(at, "cpa:dates", format!("it ends at {end}, and does not start before {start}"));
+        }
+        let parties: Vec<_> = children(root, "PartyInfo").map(|info| self.party(info)).collect();
+        if let [Some(one), Some(other)] = parties.as_slice() {
+            self.meet(root, one, other);
+            self.meet(root, other, one);
+        }
+        let [one, other] = <[Option<CpaParty>; 2]>::try_from(parties).ok()?;
+        Some(Cpa { id: id.ok()?, status, start: start?, end: end?, parties: [one?, other?] })
+    }
+
+    fn instant(&mut self, root: Element<'_>, name: &str) -> Option<Timestamp> {
+        let element = child(root, name)?;
+        self.value(element, element.text().trim())
+    }
+
+    fn party(&mut self, info: Element<'_>) -> Option<CpaParty> {
+        let certificates = self.certificates(info);
+        let exchanges: BTreeMap<_, _> = children(info, "DocExchange")
+            .filter_map(|element| Some((attribute(element, "docExchangeId")?, self.exchange(element))))
+            .collect();
+        let transports: BTreeMap<_, _> = children(info, "Transport")
+            .filter_map(|element| Some((attribute(element, "transportId")?, transport(element))))
+            .collect();
+        // Those that refer to something that is missing are there all the same: one mistake is told once.
+        let known: BTreeMap<_, _> = children(info, "DeliveryChannel")
+            .filter_map(|element| Some((attribute(element, "channelId")?, ())))
+            .collect();
+        let mut channels = BTreeMap::new();
+        for element in children(info, "DeliveryChannel") {
+            let transport = self.named(element, "transportId", "Transport", &transports);
+            let exchange = self.named(element, "docExchangeId", "DocExchange", &exchanges);
+            let (Some(id), Some(transport), Some(exchange)) =
+                (attribute(element, "channelId"), transport, exchange)
+            else {
+                continue;
+            };
+            channels.insert(Arc::from(id), channel(element, transport.clone(), exchange.clone()));
+        }
+        self.certificates_named(info, &certificates);
+        let roles: Vec<_> =
+            children(info, "CollaborationRole").filter_map(|element| self.role(element, &known)).collect();
+        let overrides = children(info, "OverrideMshActionBinding").filter_map(|element| {
+            self.named(element, "channelId", "DeliveryChannel", &known)?;
+            Some((attribute(element, "action")?.into(), attribute(element, "channelId")?.into()))
+        });
+        let overrides = overrides.collect();
+        self.named(info, "defaultMshChannelId", "DeliveryChannel", &known)?;
+        Some(CpaParty {
+            name: attribute(info, "partyName")?.into(),
+            ids: children(info, "PartyId").map(party_id).collect(),
+            roles,
+            certificates,
+            channels,
+            signal_channel: attribute(info, "defaultMshChannelId")?.into(),
+            overrides,
+            place: place(info),
+        })
+    }
+
+    /// What an attribute refers to within its PartyInfo; a reference that leads nowhere is a finding.
+    fn named<'m, K: std::borrow::Borrow<str> + Ord, V>(
+        &mut self,
+        at: Element<'_>,
+        name: &str,
+        kind: &str,
+        there: &'m BTreeMap<K, V>,
+    ) -> Option<&'m V> {
+        let id = attribute(at, name)?;
+        let found = there.get(id);
+        if found.is_none() {
+            self.add(at, "cpa:reference", format!("{name} {id:?} names no {kind} of this party"));
+        }
+        found
+    }
+
+    /// Every Certificate of a party, DER; the first X509Certificate of each counts.
+    fn certificates(&mut self, info: Element<'_>) -> BTreeMap<Arc<str>, Vec<u8>> {
+        let mut certificates = BTreeMap::new();
+        for element in children(info, "Certificate") {
+            let text = element.descendants().find(|inner| inner.is(DS, "X509Certificate")).map(Element::text);
+            let Some(text) = text else {
+                self.add(element, "cpa:certificate", "it holds no X509Certificate");
+                continue;
+            };
+            let packed: String = text.split_ascii_whitespace().collect();
+            let der = STANDARD.decode(packed).unwrap_or_else(|_| {
+                self.add(element, "cpa:certificate", "its X509Certificate is no base64");
+                Vec::new()
+            });
+            certificates.insert(Arc::from(attribute(element, "certId").unwrap_or_default()), der);
+        }
+        certificates
+    }
+
+    /// Every reference to a certificate leads to one of the same party.
+    fn certificates_named(&mut self, info: Element<'_>, certificates: &BTreeMap<Arc<str>, Vec<u8>>) {
+        let refers =
+            |element: &Element<'_>| element.name().0 == TP && element.name().1.ends_with("CertificateRef");
+        for element in info.descendants().filter(refers) {
+            self.named(element, "certId", "Certificate", certificates);
+        }
+    }
+
+    fn role(&mut self, element: Element<'_>, channels: &BTreeMap<&str, ()>) -> Option<CollaborationRole> {
+        let role = child(element, "Role")?;
+        let name = attribute(role, "name").unwrap_or_default();
+        let name = Role::new(name).map_err(|error| self.add(role, "cpa:value", error.to_string()));
+        let binding = child(element, "ServiceBinding")?;
+        let service = child(binding, "Service")?;
+        let mut bindings = Vec::new();
+        for (kind, sends) in [("CanSend", true), ("CanReceive", false)] {
+            for can in children(binding, kind) {
+                self.binding(can, sends, false, channels, &mut bindings);
+            }
+        }
+        Some(CollaborationRole {
+            role: name.ok()?,
+            service: Service {
+                value: service.text().trim().into(),
+                kind: attribute(service, "type").map(Arc::from),
+            },
+            bindings,
+            place: place(element),
+        })
+    }
+
+    /// A CanSend or CanReceive, and what is nested in it.
+    fn binding(
+        &mut self,
+        can: Element<'_>,
+        sends: bool,
+        nested: bool,
+        channels: &BTreeMap<&str, ()>,
+        bindings: &mut Vec<CpaBinding>,
+    ) {
+        let Some(this) = child(can, "ThisPartyActionBinding") else { return };
+        let named: Vec<Arc<str>> =
+            children(this, "ChannelId").map(|element| Arc::from(element.text().trim())).collect();
+        for id in named.iter().filter(|id| !channels.contains_key(&***id)) {
+            self.add(
+                this,
+                "cpa:reference",
+                format!("ChannelId {id:?} names no DeliveryChannel of this party"),
+            );
+        }
+        let characteristics = child(this, "BusinessTransactionCharacteristics");
+        let says = |name: &str| {
+            let text = characteristics.and_then(|element| attribute(element, name))?;
+            Some(matches!(text.trim(), "true" | "1"))
+        };
+        bindings.push(CpaBinding {
+            id: attribute(this, "id").unwrap_or_default().into(),
+            sends,
+            action: attribute(this, "action").unwrap_or_default().into(),
+            nested,
+            other: child(can, "OtherPartyActionBinding").map(|other| Arc::from(other.text().trim())),
+            channels: named,
+            signed: says("isNonRepudiationRequired"),
+            receipt_signed: says("isNonRepudiationReceiptRequired"),
+            place: place(this),
+        });
+        let inner = if sends { "CanReceive" } else { "CanSend" };
+        for can in children(can, inner) {
+            self.binding(can, !sends, true, channels, bindings);
+        }
+    }
+
+    /// Each binding of a party meets one of the other: same Service and Action, the other direction.
+    fn meet(&mut self, root: Element<'_>, one: &CpaParty, other: &CpaParty) {
+        let theirs: BTreeMap<_, _> = other
+            .roles
+            .iter()
+            .flat_map(|role| role.bindings.iter().map(move |binding| (&*binding.id, (role, binding))))
+            .collect();
+        let bindings = one.roles.iter().flat_map(|role| role.bindings.iter().map(move |b| (role, b)));
+        for (role, binding) in bindings {
+            let Some(id) = &binding.other else { continue };
+            let wrong = match theirs.get(&**id) {
+                None => format!("OtherPartyActionBinding {id:?} names no binding of the other party"),
+                Some((_, met)) if met.sends == binding.sends => {
+                    format!("{id:?} of the other party goes the same way as {:?}", binding.id)
+                }
+                Some((_, met)) if met.action != binding.action => {
+                    format!(
+                        "{id:?} of the other party has Action {}, this one {}",
+                        met.action, binding.action
+                    )
+                }
+                Some((their, _)) if their.service != role.service => {
+                    format!("{id:?} of the other party belongs to Service {}", their.service.value)
+                }
+                Some(_) => continue,
+            };
+            self.findings.push(finding(&binding.place, "cpa:reference", wrong));
+        }
+        if one.ids.iter().any(|id| other.ids.contains(id)) && one.place < other.place {
+            self.add(root, "cpa:party", "both parties have the same PartyId");
+        }
+    }
+
+    fn exchange(&mut self, element: Element<'_>) -> DocExchange {
+        let mut of = |name| child(element, name).map(|binding| self.messaging(binding));
+        DocExchange { sender: of("ebXMLSenderBinding"), receiver: of("ebXMLReceiverBinding") }
+    }
+
+    fn messaging(&mut self, binding: Element<'_>) -> CpaMessaging {
+        let reliable = child(binding, "ReliableMessaging");
+        let inner = |name| reliable.and_then(|element| child(element, name));
+        let retries = inner("Retries").and_then(|element| self.value::<u32>(element, element.text().trim()));
+        let retry_interval = inner("RetryInterval").and_then(|element| self.duration(element));
+        let persist = child(binding, "PersistDuration");
+        let persist_duration = persist.and_then(|element| self.duration(element));
+        if let (Some(retries), Some(interval), Some(kept), Some(at)) =
+            (retries, retry_interval, persist_duration, persist)
+            && interval.saturating_mul(retries.saturating_add(1)) > kept
+        {
+            let message = "PersistDuration is shorter than all Retries take: (Retries + 1) x RetryInterval";
+            self.add(at, "cpa:persist-duration", message);
+        }
+        let signature = ["SenderNonRepudiation", "ReceiverNonRepudiation"];
+        let signature = signature.iter().find_map(|name| child(binding, name)).map(signature_of);
+        let envelope = ["SenderDigitalEnvelope", "ReceiverDigitalEnvelope"];
+        CpaMessaging {
+            retries,
+            retry_interval,
+            ordered: inner("MessageOrderSemantics").is_some_and(|order| order.text().trim() == "Guaranteed"),
+            persist_duration,
+            signature,
+            encrypted: envelope.iter().any(|name| child(binding, name).is_some()),
+            place: place(binding),
+        }
+    }
+
+    /// An xs:duration without years and months, which have no length of their own.
+    fn duration(&mut self, element: Element<'_>) -> Option<Duration> {
+        let text = element.text();
+        let duration = parse_duration(&text).ok();
+        if duration.is_none() {
+            let message = format!("{:?} is no duration in days, hours, minutes and seconds", text.trim());
+            self.add(element, "cpa:value", message);
+        }
+        duration
+    }
+}
+
+fn channel(element: Element<'_>, transport: CpaTransport, exchange: DocExchange) -> DeliveryChannel {
+    let characteristics = child(element, "MessagingCharacteristics");
+    let says = |name: &str| characteristics.and_then(|element| attribute(element, name));
+    let presence = |name: &str| match says(name) {
+        Some("always") => Presence::Always,
+        Some("never") => Presence::Never,
+        _ => Presence::PerMessage,
+    };
+    DeliveryChannel {
+        sync_reply_mode: says("syncReplyMode").unwrap_or("none").into(),
+        ack_requested: presence("ackRequested"),
+        ack_signature_requested: presence("ackSignatureRequested"),
+        duplicate_elimination: presence("duplicateElimination"),
+        transport,
+        exchange,
+        place: place(element),
+    }
+}
+
+fn transport(element: Element<'_>) -> CpaTransport {
+    let (sender, receiver) = (child(element, "TransportSender"), child(element, "TransportReceiver"));
+    let certificate = |side: Option<Element<'_>>, security: &str, reference: &str| {
+        let reference = child(child(side?, security)?, reference)?;
+        attribute(reference, "certId").map(Arc::from)
+    };
+    let endpoints = receiver.into_iter().flat_map(|receiver| children(receiver, "Endpoint"));
+    let endpoints = endpoints.map(|endpoint| {
+        let kind = attribute(endpoint, "type").unwrap_or("allPurpose");
+        (attribute(endpoint, "uri").unwrap_or_default().into(), kind.into())
+    });
+    let authenticates = |side: Element<'_>| child(side, "AccessAuthentication").is_some();
+    CpaTransport {
+        client_certificate: certificate(sender, "TransportClientSecurity", "ClientCertificateRef"),
+        server_certificate: certificate(receiver, "TransportServerSecurity", "ServerCertificateRef"),
+        endpoints: endpoints.collect(),
+        http_authentication: sender.into_iter().chain(receiver).any(authenticates),
+        protocol: receiver
+            .and_then(|receiver| child(receiver, "TransportProtocol"))
+            .map(|protocol| protocol.text().trim().into()),
+        place: place(element),
+    }
+}
+
+fn signature_of(element: Element<'_>) -> CpaSignature {
+    let algorithms = children(element, "SignatureAlgorithm").map(algorithm).collect();
+    CpaSignature {
+        hash: child(element, "HashFunction").map(algorithm).unwrap_or_default(),
+        algorithms,
+        certificate: child(element, "SigningCertificateRef")
+            .and_then(|reference| attribute(reference, "certId"))
+            .map(Arc::from),
+    }
+}
+
+/// An algorithm by its URI: the text, or the attribute `w3c` where the text is another name.
+fn algorithm(element: Element<'_>) -> Arc<str> {
+    attribute(element, "w3c").map_or_else(|| element.text().trim().into(), Arc::from)
+}
+
+fn party_id(element: Element<'_>) -> PartyId {
+    PartyId { value: element.text().trim().into(), kind: attribute(element, "type").map(Arc::from) }
+}
+
+fn place(element: Element<'_>) -> Place {
+    Place { line: element.line(), path: element.path() }
+}
+
+fn child<'a>(element: Element<'a>, name: &str) -> Option<Element<'a>> {
+    element.child(TP, name)
+}
+
+fn children<'a>(element: Element<'a>, name: &str) -> impl Iterator<Item = Element<'a>> {
+    element.children().filter(move |child| child.is(TP, name))
+}
+
+fn attribute<'a>(element: Element<'a>, name: &str) -> Option<&'a str> {
+    element.attribute(TP, name).map(str::trim)
+}

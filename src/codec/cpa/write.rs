@@ -1,0 +1,276 @@
+//! A CPA written: two parties, one channel each, every Action over it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::TP;
+use crate::codec::xml::XmlWriter;
+use crate::model::{CpaId, PartyId, Presence, Role, Service, SignatureAlgorithm, SyncReplyMode, Timestamp};
+
+/// What two parties agree on, as far as this gateway has words for it.
+#[derive(Clone, Debug)]
+pub struct CpaTerms {
+    /// CPAId.
+    pub id: CpaId,
+    /// In force from this instant on.
+    pub start: Timestamp,
+    /// In force until just before this instant.
+    pub end: Timestamp,
+    /// What travels back on the same connection.
+    pub sync_reply_mode: SyncReplyMode,
+    /// AckRequested.
+    pub ack_requested: Presence,
+    /// Acknowledgments are signed.
+    pub ack_signed: bool,
+    /// DuplicateElimination.
+    pub duplicate_elimination: Presence,
+    /// Retries.
+    pub retries: u32,
+    /// RetryInterval.
+    pub retry_interval: Duration,
+    /// PersistDuration.
+    pub persist_duration: Duration,
+    /// Both parties.
+    pub parties: [PartyTerms; 2],
+}
+
+/// One party of it.
+#[derive(Clone, Debug)]
+pub struct PartyTerms {
+    /// A name for people.
+    pub name: Arc<str>,
+    /// Its PartyIds.
+    pub ids: Vec<PartyId>,
+    /// The Role that it acts in.
+    pub role: Role,
+    /// The URL that it is posted to; none when it has no server.
+    pub endpoint: Option<Arc<str>>,
+    /// DER of the certificate of its connections.
+    pub tls_certificate: Option<Vec<u8>>,
+    /// DER of the certificate it signs with.
+    pub signing_certificate: Vec<u8>,
+    /// Algorithms it may sign with, in order of preference.
+    pub algorithms: Vec<SignatureAlgorithm>,
+    /// What it sends; the other one receives that.
+    pub sends: Vec<(Service, Arc<str>)>,
+}
+
+/// Writes a CPA document. What the specification wants and we have no words for (process specification, packaging)
+/// is written as plainly as the schema allows.
+#[must_use]
+pub fn write_cpa(terms: &CpaTerms) -> String {
+    let mut out = XmlWriter::document();
+    out.open(ROOT).attribute("xmlns:tp", TP).attribute("xmlns:ds", DS).attribute("xmlns:xlink", XLINK);
+    out.attribute("tp:cpaid", terms.id.as_str()).attribute("tp:version", "2_0b");
+    empty(&mut out, "tp:Status", &[("tp:value", "agreed")]);
+    out.leaf("tp:Start", &terms.start.to_string()).leaf("tp:End", &terms.end.to_string()).text("\n");
+    for place in 0..2 {
+        party(&mut out, terms, place);
+    }
+    empty(&mut out, "tp:SimplePart", &[("tp:id", "envelope"), ("tp:mimetype", "text/xml")]);
+    empty(&mut out, "tp:SimplePart", &[("tp:id", "payload"), ("tp:mimetype", "application/octet-stream")]);
+    out.open("tp:Packaging").attribute("tp:id", "package");
+    empty(&mut out, "tp:ProcessingCapabilities", &[("tp:parse", "true"), ("tp:generate", "true")]);
+    out.open("tp:CompositeList").open("tp:Composite");
+    out.attribute("tp:id", "message").attribute("tp:mimetype", "multipart/related");
+    out.attribute("tp:mimeparameters", "type=\"text/xml\"");
+    empty(&mut out, "tp:Constituent", &[("tp:idref", "envelope")]);
+    empty(&mut out, "tp:Constituent", &[("tp:idref", "payload"), ("tp:minOccurs", "0")]);
+    out.close("tp:Composite").close("tp:CompositeList").close("tp:Packaging");
+    out.close(ROOT);
+    out.finish()
+}
+
+fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
+    let (this, other) = (&terms.parties[place], &terms.parties[1 - place]);
+    let id = |what: &str| format!("party{}-{what}", place + 1);
+    out.open("tp:PartyInfo").attribute("tp:partyName", &this.name);
+    out.attribute("tp:defaultMshChannelId", &id("channel")).attribute("tp:defaultMshPackageId", "package");
+    for PartyId { value, kind } in &this.ids {
+        typed(out, "tp:PartyId", value, kind.as_deref());
+    }
+    let href = this.endpoint.as_deref().unwrap_or("urn:swgw:party");
+    empty(out, "tp:PartyRef", &[("xlink:type", "simple"), ("xlink:href", href)]);
+    for (service, actions) in by_service(this, other) {
+        out.open("tp:CollaborationRole");
+        let process = [
+            ("tp:name", &*service.value),
+            ("tp:version", "1"),
+            ("xlink:type", "simple"),
+            ("xlink:href", "urn:swgw:process"),
+        ];
+        empty(out, "tp:ProcessSpecification", &process);
+        let role =
+            [("tp:name", this.role.as_str()), ("xlink:type", "simple"), ("xlink:href", "urn:swgw:role")];
+        empty(out, "tp:Role", &role);
+        out.open("tp:ServiceBinding");
+        typed(out, "tp:Service", &service.value, service.kind.as_deref());
+        for (sends, index, action) in actions {
+            let can = if sends { "tp:CanSend" } else { "tp:CanReceive" };
+            // Named by the place of the Action among those that its sender sends, so that both parties say the same.
+            let binding = |party: usize, sends: bool| {
+                format!("party{}-{}-{index}", party + 1, if sends { "sends" } else { "receives" })
+            };
+            out.open(can).open("tp:ThisPartyActionBinding").attribute("tp:id", &binding(place, sends));
+            out.attribute("tp:action", action).attribute("tp:packageId", "package");
+            let receipt = if terms.ack_signed { "true" } else { "false" };
+            let characteristics = [
+                ("tp:isNonRepudiationRequired", "true"),
+                ("tp:isNonRepudiationReceiptRequired", receipt),
+                ("tp:isConfidential", "transient"),
+                ("tp:isAuthenticated", "transient-and-persistent"),
+                ("tp:isTamperProof", "transient-and-persistent"),
+            ];
+            empty(out, "tp:BusinessTransactionCharacteristics", &characteristics);
+            out.leaf("tp:ChannelId", &id("channel")).close("tp:ThisPartyActionBinding");
+            out.leaf("tp:OtherPartyActionBinding", &binding(1 - place, !sends)).close(can).text("\n");
+        }
+        out.close("tp:ServiceBinding").close("tp:CollaborationRole").text("\n");
+    }
+    certificate(out, &id("signing"), &this.signing_certificate);
+    if let Some(der) = &this.tls_certificate {
+        certificate(out, &id("tls"), der);
+    }
+    out.open("tp:DeliveryChannel").attribute("tp:channelId", &id("channel"));
+    out.attribute("tp:transportId", &id("transport")).attribute("tp:docExchangeId", &id("exchange"));
+    let ack_signature = if terms.ack_signed { "always" } else { "never" };
+    let characteristics = [
+        ("tp:syncReplyMode", sync_reply_mode(terms.sync_reply_mode)),
+        ("tp:ackRequested", presence(terms.ack_requested)),
+        ("tp:ackSignatureRequested", ack_signature),
+        ("tp:duplicateElimination", presence(terms.duplicate_elimination)),
+        ("tp:actor", "urn:oasis:names:tc:ebxml-msg:actor:toPartyMSH"),
+    ];
+    empty(out, "tp:MessagingCharacteristics", &characteristics);
+    out.close("tp:DeliveryChannel").text("\n");
+    transport(out, this, &id);
+    exchange(out, terms, this, other, &id);
+    out.close("tp:PartyInfo").text("\n");
+}
+
+/// Whether a party sends it, its place among all that its sender sends, and the Action.
+type Bound<'a> = (bool, usize, &'a str);
+
+/// Of each Service what a party sends, then what it receives.
+fn by_service<'a>(this: &'a PartyTerms, other: &'a PartyTerms) -> Vec<(&'a Service, Vec<Bound<'a>>)> {
+    let mut found = BTreeMap::<_, (&Service, Vec<Bound<'_>>)>::new();
+    for (sends, party) in [(true, this), (false, other)] {
+        for (index, (service, action)) in party.sends.iter().enumerate() {
+            let key = (&*service.value, service.kind.as_deref());
+            found.entry(key).or_insert_with(|| (service, Vec::new())).1.push((sends, index, &**action));
+        }
+    }
+    found.into_values().collect()
+}
+
+fn transport(out: &mut XmlWriter, this: &PartyTerms, id: &impl Fn(&str) -> String) {
+    out.open("tp:Transport").attribute("tp:transportId", &id("transport"));
+    out.open("tp:TransportSender");
+    versioned(out, "tp:TransportProtocol", "HTTP", "1.1");
+    if this.tls_certificate.is_some() {
+        out.open("tp:TransportClientSecurity");
+        versioned(out, "tp:TransportSecurityProtocol", "TLS", "1.2");
+        empty(out, "tp:ClientCertificateRef", &[("tp:certId", &id("tls"))]);
+        out.close("tp:TransportClientSecurity");
+    }
+    out.close("tp:TransportSender");
+    if let Some(endpoint) = &this.endpoint {
+        out.open("tp:TransportReceiver");
+        versioned(out, "tp:TransportProtocol", "HTTP", "1.1");
+        empty(out, "tp:Endpoint", &[("tp:uri", endpoint), ("tp:type", "allPurpose")]);
+        if this.tls_certificate.is_some() {
+            out.open("tp:TransportServerSecurity");
+            versioned(out, "tp:TransportSecurityProtocol", "TLS", "1.2");
+            empty(out, "tp:ServerCertificateRef", &[("tp:certId", &id("tls"))]);
+            out.close("tp:TransportServerSecurity");
+        }
+        out.close("tp:TransportReceiver");
+    }
+    out.close("tp:Transport").text("\n");
+}
+
+fn exchange(
+    out: &mut XmlWriter,
+    terms: &CpaTerms,
+    this: &PartyTerms,
+    other: &PartyTerms,
+    id: &impl Fn(&str) -> String,
+) {
+    out.open("tp:DocExchange").attribute("tp:docExchangeId", &id("exchange"));
+    for (kind, signer) in [("Sender", this), ("Receiver", other)] {
+        let binding = format!("tp:ebXML{kind}Binding");
+        out.open(&binding).attribute("tp:version", "2.0");
+        out.open("tp:ReliableMessaging").leaf("tp:Retries", &terms.retries.to_string());
+        out.leaf("tp:RetryInterval", &duration(terms.retry_interval));
+        out.leaf("tp:MessageOrderSemantics", "NotGuaranteed").close("tp:ReliableMessaging");
+        out.leaf("tp:PersistDuration", &duration(terms.persist_duration));
+        let non_repudiation = format!("tp:{kind}NonRepudiation");
+        out.open(&non_repudiation).leaf("tp:NonRepudiationProtocol", DS).leaf("tp:HashFunction", SHA256);
+        for algorithm in &signer.algorithms {
+            out.leaf("tp:SignatureAlgorithm", algorithm.uri());
+        }
+        if kind == "Sender" {
+            empty(out, "tp:SigningCertificateRef", &[("tp:certId", &id("signing"))]);
+        }
+        out.close(&non_repudiation).close(&binding);
+    }
+    out.close("tp:DocExchange").text("\n");
+}
+
+fn certificate(out: &mut XmlWriter, id: &str, der: &[u8]) {
+    out.open("tp:Certificate").attribute("tp:certId", id);
+    out.open("ds:KeyInfo").open("ds:X509Data").leaf("ds:X509Certificate", &STANDARD.encode(der));
+    out.close("ds:X509Data").close("ds:KeyInfo").close("tp:Certificate").text("\n");
+}
+
+fn empty(out: &mut XmlWriter, name: &str, attributes: &[(&str, &str)]) {
+    out.open(name);
+    for (attribute, value) in attributes {
+        out.attribute(attribute, value);
+    }
+    out.close(name);
+}
+
+fn typed(out: &mut XmlWriter, name: &str, value: &str, kind: Option<&str>) {
+    out.open(name);
+    if let Some(kind) = kind {
+        out.attribute("tp:type", kind);
+    }
+    out.text(value).close(name);
+}
+
+fn versioned(out: &mut XmlWriter, name: &str, value: &str, version: &str) {
+    out.open(name).attribute("tp:version", version).text(value).close(name);
+}
+
+/// An xs:duration; seconds, since what we keep has no calendar.
+fn duration(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("PT{}S", duration.as_secs()),
+        millis => format!("PT{}.{millis:03}S", duration.as_secs()),
+    }
+}
+
+const fn presence(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Always => "always",
+        Presence::Never => "never",
+        Presence::PerMessage => "perMessage",
+    }
+}
+
+const fn sync_reply_mode(mode: SyncReplyMode) -> &'static str {
+    match mode {
+        SyncReplyMode::None => "none",
+        SyncReplyMode::MshSignalsOnly => "mshSignalsOnly",
+    }
+}
+
+const ROOT: &str = "tp:CollaborationProtocolAgreement";
+const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
+const XLINK: &str = "http://www.w3.org/1999/xlink";
+const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";

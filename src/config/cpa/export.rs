@@ -1,0 +1,120 @@
+//! An agreement of ours as a CPA for the partner.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use openssl::x509::X509;
+
+use crate::codec::cpa::{CpaTerms, PartyTerms, write_cpa};
+use crate::config::Loaded;
+use crate::model::{Agreement, Direction, PartyId, Role, Service, SignatureAlgorithm, Timestamp};
+
+/// Why an agreement cannot be written as a CPA.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// A CPA names the certificates of both sides.
+    #[error("{of} has no {what} certificate that could be written")]
+    NoCertificate {
+        /// Whose.
+        of: Arc<str>,
+        /// For connections, or signatures.
+        what: &'static str,
+    },
+    /// Our TLS certificate cannot be read.
+    #[error("{file}: {why}")]
+    OwnCertificate {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Writes an agreement as a CPA, with the gateway as the first party, posted to at `endpoint`.
+///
+/// # Errors
+/// [`ExportError`] when a certificate that it names is missing.
+pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Result<String, ExportError> {
+    let partner = loaded.partners.registry.party(&agreement.partner);
+    let name = partner.map_or_else(|| agreement.partner.as_str().into(), |party| party.name.clone());
+    let none = |of: &Arc<str>, what| ExportError::NoCertificate { of: of.clone(), what };
+    let own_name: Arc<str> = "gateway".into();
+    let algorithm = agreement.signature.own_algorithm;
+    let own_key = loaded.signing.key(algorithm).ok_or_else(|| none(&own_name, "signing"))?;
+    let of_partner = |certificates: &[(crate::model::PartyKey, Vec<u8>)]| {
+        let mut own = certificates.iter().filter(|(party, _)| *party == agreement.partner);
+        own.next().map(|(_, der)| der.clone())
+    };
+    let gateway = PartyTerms {
+        tls_certificate: Some(own_tls_certificate(&loaded.settings.tls.certificate)?),
+        endpoint: Some(endpoint.into()),
+        ..side(
+            own_name,
+            (&agreement.own_ids, &agreement.own_role),
+            own_key.certificate_der(),
+            vec![algorithm],
+            sends(agreement, Direction::Send),
+        )
+    };
+    let signing = of_partner(&loaded.partners.signing_certificates).ok_or_else(|| none(&name, "signing"))?;
+    let partner = PartyTerms {
+        tls_certificate: of_partner(&loaded.partners.tls_certificates),
+        endpoint: agreement.endpoint.clone(),
+        ..side(
+            name,
+            (&agreement.partner_ids, &agreement.partner_role),
+            signing,
+            agreement.signature.accepted.clone(),
+            sends(agreement, Direction::Receive),
+        )
+    };
+    let instant = |text: &str| text.parse::<Timestamp>().expect("a constant is an instant");
+    let reliability = &agreement.reliability;
+    Ok(write_cpa(&CpaTerms {
+        id: agreement.cpa_id.clone(),
+        start: agreement.start.unwrap_or_else(|| instant("2000-01-01T00:00:00Z")),
+        end: agreement.end.unwrap_or_else(|| instant("9999-01-01T00:00:00Z")),
+        sync_reply_mode: agreement.sync_reply_mode,
+        ack_requested: reliability.ack_requested,
+        ack_signed: reliability.ack_signed,
+        duplicate_elimination: reliability.duplicate_elimination,
+        retries: reliability.retries,
+        retry_interval: reliability.retry_interval,
+        persist_duration: reliability.persist_duration,
+        parties: [gateway, partner],
+    }))
+}
+
+fn side(
+    name: Arc<str>,
+    (ids, role): (&[PartyId], &Role),
+    signing_certificate: Vec<u8>,
+    algorithms: Vec<SignatureAlgorithm>,
+    sends: Vec<(Service, Arc<str>)>,
+) -> PartyTerms {
+    PartyTerms {
+        name,
+        ids: ids.to_vec(),
+        role: role.clone(),
+        endpoint: None,
+        tls_certificate: None,
+        signing_certificate,
+        algorithms,
+        sends,
+    }
+}
+
+/// Service and Action of what goes in a direction.
+fn sends(agreement: &Agreement, direction: Direction) -> Vec<(Service, Arc<str>)> {
+    let bound = agreement.actions.iter().filter(|binding| binding.direction == direction);
+    let service =
+        |value: &Arc<str>, kind: &Option<Arc<str>>| Service { value: value.clone(), kind: kind.clone() };
+    bound.map(|b| (service(&b.service, &b.service_type), b.action.clone())).collect()
+}
+
+fn own_tls_certificate(file: &Path) -> Result<Vec<u8>, ExportError> {
+    let wrong = |why: String| ExportError::OwnCertificate { file: file.display().to_string(), why };
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let certificate = X509::from_pem(&pem).and_then(|certificate| certificate.to_der());
+    certificate.map_err(|error| wrong(error.to_string()))
+}

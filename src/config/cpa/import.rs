@@ -1,0 +1,520 @@
+//! What a CPA says, as a partner file; or everything in it that this gateway cannot keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssl::x509::X509;
+
+use crate::codec::cpa::{
+    CollaborationRole, Cpa, CpaBinding, CpaMessaging, CpaParty, CpaSignature, CpaStatus, DeliveryChannel,
+    Place,
+};
+use crate::config::Identity;
+use crate::config::settings::{BOX_NUMBER_TYPE, SERVICE_TYPE};
+use crate::model::{
+    Digest, Finding, Fingerprint, PartyId, PartyKey, PartyKind, Presence, SignatureAlgorithm, Timestamp,
+    format_duration,
+};
+use crate::transport::Endpoint;
+
+/// What a CPA does not say, and a partner file must.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// What the partner is in the trade.
+    pub kind: PartyKind,
+    /// The name for logs and metrics; `partyName` where it is not given.
+    pub name: Option<String>,
+    /// The business number of a declarant.
+    pub business_number: Option<String>,
+}
+
+/// What came of a CPA: the parts of a partner file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The partner's box number.
+    pub party: PartyKey,
+    /// `[party]`, with the certificates at the paths of `certificates`.
+    pub head: String,
+    /// `[[agreement]]`.
+    pub agreement: String,
+    /// The partner's certificates.
+    pub certificates: Vec<ImportedCertificate>,
+}
+
+/// A certificate out of a CPA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedCertificate {
+    /// The file that the partner file names, beside it.
+    pub file: String,
+    /// SHA-256 of its DER octets.
+    pub fingerprint: Fingerprint,
+    /// The certificate.
+    pub pem: String,
+}
+
+/// Makes a partner file of a CPA.
+///
+/// # Errors
+/// Everything in it that this gateway cannot keep, or that is over.
+pub fn import_cpa(
+    cpa: &Cpa,
+    own: &Identity,
+    options: &ImportOptions,
+    now: Timestamp,
+) -> Result<Imported, Vec<Finding>> {
+    let mut import = Import { findings: Vec::new() };
+    let imported = import.all(cpa, own, options, now);
+    let mut findings = import.findings;
+    findings.sort();
+    findings.dedup();
+    imported.filter(|_| findings.is_empty()).ok_or(findings)
+}
+
+struct Import {
+    findings: Vec<Finding>,
+}
+
+/// An Action as both sides have it.
+struct Met<'a> {
+    role: &'a CollaborationRole,
+    binding: &'a CpaBinding,
+    /// The channel of the side that receives it.
+    channel: &'a DeliveryChannel,
+    /// What the side that sends it does.
+    sender: Option<&'a CpaMessaging>,
+}
+
+impl Import {
+    fn add(&mut self, place: &Place, rule: &str, message: String) {
+        let Place { line, path } = place.clone();
+        self.findings.push(Finding { line, path, rule: format!("cpa:{rule}"), message });
+    }
+
+    fn all(
+        &mut self,
+        cpa: &Cpa,
+        own: &Identity,
+        options: &ImportOptions,
+        now: Timestamp,
+    ) -> Option<Imported> {
+        let root = Place { line: 1, path: "/tp:CollaborationProtocolAgreement".to_owned() };
+        if cpa.status == CpaStatus::Proposed {
+            self.add(&root, "status", "it is only proposed; agreed or signed ones bind".to_owned());
+        }
+        if cpa.end <= now {
+            self.add(&root, "dates", format!("it has ended at {}", cpa.end));
+        }
+        let ours = |party: &CpaParty| party.ids.iter().any(|id| own.ids.contains(id));
+        let (us, partner) = match &cpa.parties {
+            [us, partner] if ours(us) => (us, partner),
+            [partner, us] if ours(us) => (us, partner),
+            _ => {
+                let id = own.ids.first().map(ToString::to_string).unwrap_or_default();
+                self.add(&root, "party", format!("neither party has our PartyId {id}"));
+                return None;
+            }
+        };
+        let sent = self.met(us, partner);
+        let received = self.met(partner, us);
+        let every: Vec<&Met<'_>> = sent.iter().chain(&received).collect();
+        let own_role = self.one_role(us);
+        let partner_role = self.one_role(partner);
+        let first = every.first()?;
+        self.same_terms(&every);
+        for met in &every {
+            self.can_be_kept(met);
+        }
+        let endpoint = self.endpoint(partner, &sent);
+        let certificates = self.certificates(partner, &sent, &received);
+        let accepted = self.algorithms(received.iter().filter_map(|met| met.sender));
+        let own_algorithms = self.algorithms(sent.iter().filter_map(|met| met.sender));
+        let reliability = self.reliability(us, &sent, &received);
+        let (key, kind) = self.box_number(partner)?;
+
+        let mut agreement = String::from("[[agreement]]\n");
+        let mut key_of = |key: &str, value: &str| writeln!(agreement, "{key} = {value}").expect(ENDLESS);
+        key_of("cpa_id", &quoted(cpa.id.as_str()));
+        key_of("own_role", &quoted(&own_role?));
+        key_of("partner_role", &quoted(&partner_role?));
+        match endpoint? {
+            Some(endpoint) => key_of("endpoint", &quoted(&endpoint)),
+            None => key_of("mailbox", "true"),
+        }
+        key_of("start", &quoted(cpa.start.to_string()));
+        key_of("end", &quoted(cpa.end.to_string()));
+        key_of("sync_reply_mode", &quoted(&first.channel.sync_reply_mode));
+        key_of("duplicate_elimination", &quoted(presence(first.channel.duplicate_elimination)));
+        key_of("ack_requested", &quoted(presence(first.channel.ack_requested)));
+        let ack_signed = first.channel.ack_signature_requested != Presence::Never;
+        key_of("ack_signed", if ack_signed { "true" } else { "false" });
+        for (name, value) in reliability {
+            key_of(name, &value);
+        }
+        if let Some(algorithm) = own_algorithms.first() {
+            key_of("own_algorithm", &quoted(word(*algorithm)));
+        }
+        let accepted: Vec<_> = accepted.into_iter().map(word).map(quoted).collect();
+        key_of("accepted_algorithms", &format!("[{}]", accepted.join(", ")));
+        for (name, met) in [("send", &sent), ("receive", &received)] {
+            let actions: BTreeSet<String> = met.iter().map(|met| self.action(met)).collect();
+            let actions: Vec<String> =
+                actions.into_iter().map(|action| format!("\n  {},", quoted(&action))).collect();
+            key_of(name, &format!("[{}\n]", actions.concat()));
+        }
+        let (certificates, head) = head(partner, &key, &kind, options, &certificates);
+        Some(Imported { party: key, head, agreement, certificates })
+    }
+
+    /// What one party sends and the other receives.
+    fn met<'a>(&mut self, from: &'a CpaParty, to: &'a CpaParty) -> Vec<Met<'a>> {
+        let mut met = Vec::new();
+        for role in &from.roles {
+            for binding in role.bindings.iter().filter(|binding| binding.sends) {
+                let meets = |their: &&CpaBinding| {
+                    !their.sends
+                        && their.action == binding.action
+                        && binding.other.as_ref().is_none_or(|other| *other == their.id)
+                };
+                let theirs = to.roles.iter().filter(|their| their.service == role.service);
+                let their = theirs.flat_map(|their| &their.bindings).find(meets);
+                let channel =
+                    their.and_then(|their| their.channels.first()).and_then(|id| to.channels.get(id));
+                let Some(channel) = channel else {
+                    let message = format!(
+                        "{} sends {}, and the other party does not receive it",
+                        from.name, binding.action
+                    );
+                    self.add(&binding.place, "action", message);
+                    continue;
+                };
+                if binding.channels.len() > 1 || their.is_some_and(|their| their.channels.len() > 1) {
+                    self.add(
+                        &binding.place,
+                        "channel",
+                        "more than one ChannelId: one is kept here".to_owned(),
+                    );
+                }
+                let own_channel = binding.channels.first().and_then(|id| from.channels.get(id));
+                let sender = own_channel.and_then(|channel| channel.exchange.sender.as_ref());
+                if sender.is_none_or(|sender| sender.signature.is_none()) {
+                    let message = "nothing says how it is signed (SenderNonRepudiation): what is not signed steers nothing here";
+                    self.add(&binding.place, "signature", message.to_owned());
+                }
+                met.push(Met { role, binding, channel, sender });
+            }
+        }
+        met
+    }
+
+    fn one_role(&mut self, party: &CpaParty) -> Option<Arc<str>> {
+        let mut roles = party.roles.iter();
+        let first = roles.next()?;
+        for other in roles.filter(|other| other.role != first.role) {
+            let message = format!("Role {} beside {}: an agreement has one here", other.role, first.role);
+            self.add(&other.place, "role", message);
+        }
+        Some(first.role.as_str().into())
+    }
+
+    /// Messages of all Actions are treated alike here.
+    fn same_terms(&mut self, every: &[&Met<'_>]) {
+        let terms = |channel: &DeliveryChannel| {
+            [
+                ("syncReplyMode", channel.sync_reply_mode.to_string()),
+                ("ackRequested", presence(channel.ack_requested).to_owned()),
+                ("ackSignatureRequested", presence(channel.ack_signature_requested).to_owned()),
+                ("duplicateElimination", presence(channel.duplicate_elimination).to_owned()),
+            ]
+        };
+        let Some((first, rest)) = every.split_first() else { return };
+        for met in rest {
+            for ((name, expected), (_, found)) in terms(first.channel).iter().zip(terms(met.channel)) {
+                if *expected != found {
+                    let message = format!(
+                        "{name} is {found} for {}, and {expected} for {}: an agreement has one here",
+                        met.binding.action, first.binding.action
+                    );
+                    self.add(&met.channel.place, "channel", message);
+                }
+            }
+        }
+    }
+
+    /// What of an Action's terms this gateway has no means for.
+    fn can_be_kept(&mut self, met: &Met<'_>) {
+        let channel = met.channel;
+        if !["none", "mshSignalsOnly"].contains(&&*channel.sync_reply_mode) {
+            let message = format!(
+                "syncReplyMode {} is not offered here; mshSignalsOnly and none are",
+                channel.sync_reply_mode
+            );
+            self.add(&channel.place, "sync-reply-mode", message);
+        }
+        if met.binding.signed == Some(false) {
+            let message = "isNonRepudiationRequired is false: what is not signed steers nothing here";
+            self.add(&met.binding.place, "signature", message.to_owned());
+        }
+        let receipt = (channel.ack_signature_requested, met.binding.receipt_signed);
+        if matches!(receipt, (Presence::Never, Some(true)) | (Presence::Always, Some(false))) {
+            let message = "isNonRepudiationReceiptRequired and ackSignatureRequested of the channel contradict each other";
+            self.add(&met.binding.place, "receipt", message.to_owned());
+        }
+        for messaging in met.sender.into_iter().chain(&channel.exchange.receiver) {
+            if messaging.ordered {
+                self.add(
+                    &messaging.place,
+                    "order",
+                    "MessageOrderSemantics Guaranteed is not offered here".to_owned(),
+                );
+            }
+            if messaging.encrypted {
+                self.add(
+                    &messaging.place,
+                    "encryption",
+                    "a digital envelope is not offered here; TLS encrypts".to_owned(),
+                );
+            }
+        }
+        let transport = &channel.transport;
+        if transport.protocol.as_deref().is_some_and(|protocol| !protocol.eq_ignore_ascii_case("HTTP")) {
+            self.add(&transport.place, "transport", "messages travel over HTTPS here".to_owned());
+        }
+        if transport.http_authentication {
+            let message = "AccessAuthentication is not offered here: TLS certificates say who connects";
+            self.add(&transport.place, "transport", message.to_owned());
+        }
+        if met.binding.action.contains(char::is_whitespace) {
+            self.add(
+                &met.binding.place,
+                "action",
+                "an Action with white space cannot be written in a partner file".to_owned(),
+            );
+        }
+    }
+
+    /// The one URL that the partner is posted to; none when it has no server.
+    fn endpoint(&mut self, partner: &CpaParty, sent: &[Met<'_>]) -> Option<Option<Arc<str>>> {
+        let others = partner.overrides.iter().map(|(_, channel)| channel).chain([&partner.signal_channel]);
+        let signals = others.filter_map(|id| partner.channels.get(id));
+        let mut found: BTreeMap<Option<Arc<str>>, &Place> = BTreeMap::new();
+        for channel in sent.iter().map(|met| met.channel).chain(signals) {
+            found.entry(endpoint_of(channel)).or_insert(&channel.transport.place);
+        }
+        let mut urls = found.iter();
+        let (first, place) = urls.next()?;
+        for (other, place) in urls {
+            let written = |url: &Option<Arc<str>>| url.clone().unwrap_or_else(|| "none".into());
+            let message =
+                format!("Endpoint {} beside {}: an agreement has one here", written(other), written(first));
+            self.add(place, "endpoint", message);
+        }
+        if let Some(url) = first
+            && url.parse::<Endpoint>().is_err()
+        {
+            self.add(place, "endpoint", format!("{url} is no URL such as https://host:8443/ebms"));
+        }
+        Some(first.clone())
+    }
+
+    /// The partner's certificates, DER: those of its connections, then those it signs with.
+    fn certificates(
+        &mut self,
+        partner: &CpaParty,
+        sent: &[Met<'_>],
+        received: &[Met<'_>],
+    ) -> [Vec<Vec<u8>>; 2] {
+        let mut tls = BTreeSet::new();
+        for channel in partner.channels.values() {
+            let transport = &channel.transport;
+            tls.extend(transport.client_certificate.iter().chain(&transport.server_certificate).cloned());
+        }
+        let own =
+            sent.iter().map(|met| &met.channel.place).chain(received.iter().map(|met| &met.binding.place));
+        if let (true, Some(place)) = (tls.is_empty(), own.into_iter().next()) {
+            let message = "no ClientCertificateRef and no ServerCertificateRef of the partner: nothing says who connects";
+            self.add(place, "certificate", message.to_owned());
+        }
+        let senders = received.iter().filter_map(|met| met.sender?.signature.as_ref());
+        let signing: BTreeSet<_> = senders.filter_map(|signature| signature.certificate.clone()).collect();
+        [tls, signing].map(|ids| {
+            ids.iter()
+                .filter_map(|id| self.certificate(partner, id))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect()
+        })
+    }
+
+    fn certificate(&mut self, partner: &CpaParty, id: &str) -> Option<Vec<u8>> {
+        let der = partner.certificate(id)?;
+        if X509::from_der(der).is_err() {
+            self.add(&partner.place, "certificate", format!("Certificate {id:?} is no X.509 certificate"));
+        }
+        Some(der.to_owned())
+    }
+
+    /// Those of a list that the closed profile allows, in the order of the CPA.
+    fn algorithms<'a>(&mut self, senders: impl Iterator<Item = &'a CpaMessaging>) -> Vec<SignatureAlgorithm> {
+        let mut allowed = Vec::new();
+        for messaging in senders {
+            let Some(CpaSignature { hash, algorithms, .. }) = &messaging.signature else { continue };
+            if ![SHA256, "sha256", "SHA-256"].contains(&&**hash) {
+                self.add(&messaging.place, "algorithm", format!("HashFunction {hash}: SHA-256 is used here"));
+            }
+            let known: Vec<_> = algorithms.iter().filter_map(|uri| SignatureAlgorithm::of_uri(uri)).collect();
+            if known.is_empty() {
+                let message = format!("none of {} is used here", algorithms.join(", "));
+                self.add(&messaging.place, "algorithm", message);
+            }
+            for algorithm in known {
+                if !allowed.contains(&algorithm) {
+                    allowed.push(algorithm);
+                }
+            }
+        }
+        allowed
+    }
+
+    /// Retries and times of our own sending, and how long either side keeps what it has.
+    fn reliability(
+        &mut self,
+        us: &CpaParty,
+        sent: &[Met<'_>],
+        received: &[Met<'_>],
+    ) -> Vec<(&'static str, String)> {
+        let senders: Vec<_> = sent.iter().filter_map(|met| met.sender).collect();
+        let first = senders.first();
+        for other in &senders {
+            if first.is_some_and(|first| {
+                (first.retries, first.retry_interval) != (other.retries, other.retry_interval)
+            }) {
+                let message = format!(
+                    "{} retries differently in different channels: an agreement has one way here",
+                    us.name
+                );
+                self.add(&other.place, "retries", message);
+            }
+        }
+        let retries = first.and_then(|first| first.retries);
+        let interval = first.and_then(|first| first.retry_interval);
+        let kept = senders.iter().filter_map(|messaging| messaging.persist_duration);
+        let kept_by_us =
+            received.iter().filter_map(|met| met.channel.exchange.receiver.as_ref()?.persist_duration);
+        let mut written = Vec::new();
+        if let Some(retries) = retries {
+            written.push(("retries", retries.to_string()));
+        }
+        if let Some(interval) = interval {
+            written.push(("retry_interval", quoted(format_duration(interval))));
+        }
+        if let Some(persist) = kept.chain(kept_by_us).max() {
+            // TimeToLive must end before the receiver forgets (ebMS 2.0, 6.4.5), and after the last attempt.
+            let attempts = interval.unwrap_or_default().saturating_mul(retries.unwrap_or_default() + 1);
+            let time_to_live = attempts.max(persist / 2).max(Duration::from_secs(1));
+            written.push(("time_to_live", quoted(format_duration(time_to_live))));
+            written.push(("persist_duration", quoted(format_duration(persist))));
+        }
+        written
+    }
+
+    /// The box number of a partner and the `type` of it.
+    fn box_number(&mut self, partner: &CpaParty) -> Option<(PartyKey, Arc<str>)> {
+        let [PartyId { value, kind: Some(kind) }] = partner.ids.as_slice() else {
+            let message = "a partner is known by one PartyId with a type here".to_owned();
+            self.add(&partner.place, "party", message);
+            return None;
+        };
+        let key = PartyKey::new(value.clone());
+        let key = key.map_err(|error| self.add(&partner.place, "party", error.to_string())).ok()?;
+        Some((key, kind.clone()))
+    }
+
+    /// `Service Action`, as in partner files.
+    fn action(&mut self, met: &Met<'_>) -> String {
+        let service = &met.role.service;
+        let expected = (!service.value.contains(':')).then_some(SERVICE_TYPE);
+        if service.kind.as_deref() != expected {
+            let message = format!(
+                "Service {} has the type {}; here it has {}",
+                service.value,
+                service.kind.as_deref().unwrap_or("none"),
+                expected.unwrap_or("none, as a URI")
+            );
+            self.add(&met.role.place, "service", message);
+        }
+        format!("{} {}", service.value, met.binding.action)
+    }
+}
+
+/// `[party]` and the certificates that it names.
+fn head(
+    partner: &CpaParty,
+    key: &PartyKey,
+    kind: &str,
+    options: &ImportOptions,
+    [tls, signing]: &[Vec<Vec<u8>>; 2],
+) -> (Vec<ImportedCertificate>, String) {
+    let mut files = BTreeMap::new();
+    let mut named = |ders: &[Vec<u8>]| {
+        let names = ders.iter().map(|der| {
+            let fingerprint = Digest::of(der);
+            let short: String = fingerprint.to_string().chars().take(8).collect();
+            let file = format!("{key}-{short}.pem");
+            let pem = X509::from_der(der).and_then(|certificate| certificate.to_pem());
+            let pem = pem.ok().and_then(|pem| String::from_utf8(pem).ok()).unwrap_or_default();
+            let quoted = quoted(&file);
+            files.insert(fingerprint, ImportedCertificate { file, fingerprint, pem });
+            quoted
+        });
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (tls, signing) = (named(tls), named(signing));
+    let name = options.name.clone().unwrap_or_else(|| partner.name.to_string());
+    let mut head = format!("[party]\nkey = {}\nname = {}\n", quoted(key.as_str()), quoted(&name));
+    if kind != BOX_NUMBER_TYPE {
+        writeln!(head, "type = {}", quoted(kind)).expect(ENDLESS);
+    }
+    let kind = match options.kind {
+        PartyKind::Declarant => "declarant",
+        PartyKind::Customs => "customs",
+        PartyKind::Agency | PartyKind::SingleWindow => "agency",
+    };
+    writeln!(head, "kind = \"{kind}\"").expect(ENDLESS);
+    if let Some(number) = &options.business_number {
+        writeln!(head, "business_number = {}", quoted(number)).expect(ENDLESS);
+    }
+    writeln!(head, "tls_certificates = [{tls}]\nsigning_certificates = [{signing}]").expect(ENDLESS);
+    (files.into_values().collect(), head)
+}
+
+/// Where messages are posted to: the Endpoint for requests, else the one for everything.
+fn endpoint_of(channel: &DeliveryChannel) -> Option<Arc<str>> {
+    let endpoints = &channel.transport.endpoints;
+    let of = |wanted: &str| endpoints.iter().find(|(_, kind)| &**kind == wanted).map(|(url, _)| url.clone());
+    of("request").or_else(|| of("allPurpose"))
+}
+
+/// A text as TOML writes it.
+fn quoted(text: impl AsRef<str>) -> String {
+    toml::Value::String(text.as_ref().to_owned()).to_string()
+}
+
+const fn presence(presence: Presence) -> &'static str {
+    match presence {
+        Presence::Always => "always",
+        Presence::Never => "never",
+        Presence::PerMessage => "perMessage",
+    }
+}
+
+const fn word(algorithm: SignatureAlgorithm) -> &'static str {
+    match algorithm {
+        SignatureAlgorithm::RsaSha256 => "rsa-sha256",
+        SignatureAlgorithm::EcdsaSha256 => "ecdsa-sha256",
+    }
+}
+
+const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
+const ENDLESS: &str = "a String takes everything";

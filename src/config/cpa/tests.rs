@@ -1,0 +1,150 @@
+//! What a CPA becomes, and each term that keeps it from becoming anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{ImportOptions, Imported, import_cpa};
+use crate::codec::cpa::{CpaTerms, PartyTerms, read_cpa, write_cpa};
+use crate::config::Identity;
+use crate::model::{
+    CpaId, PartyId, PartyKey, PartyKind, Presence, Role, Service, SignatureAlgorithm, SyncReplyMode,
+    Timestamp,
+};
+use crate::security::samples;
+
+const NOW: &str = "2010-06-01T00:00:00Z";
+
+fn instant(text: &str) -> Timestamp {
+    text.parse().expect("an instant")
+}
+
+fn party(key: &str, role: &str, sends: &[&str]) -> PartyTerms {
+    let service = Service { value: "ImportClearance".into(), kind: Some("urn:swgw:service".into()) };
+    let der = || samples::Identity::new(key, SignatureAlgorithm::EcdsaSha256).der();
+    PartyTerms {
+        name: key.into(),
+        ids: vec![PartyId { value: key.into(), kind: Some("urn:swgw:party".into()) }],
+        role: Role::new(role).expect("a Role"),
+        endpoint: Some("https://host.example:8443/ebms".into()),
+        tls_certificate: Some(der()),
+        signing_certificate: der(),
+        algorithms: vec![SignatureAlgorithm::EcdsaSha256],
+        sends: sends.iter().map(|action| (service.clone(), Arc::from(*action))).collect(),
+    }
+}
+
+fn terms() -> CpaTerms {
+    CpaTerms {
+        id: CpaId::new("swgw-broker-1").expect("a CPAId"),
+        start: instant("2009-01-01T00:00:00Z"),
+        end: instant("2012-01-01T00:00:00Z"),
+        sync_reply_mode: SyncReplyMode::MshSignalsOnly,
+        ack_requested: Presence::Always,
+        ack_signed: true,
+        duplicate_elimination: Presence::Always,
+        retries: 3,
+        retry_interval: Duration::from_secs(60),
+        persist_duration: Duration::from_secs(86_400),
+        parties: [
+            party("SW000000000001", "SingleWindow", &["GOVCBR023", "GOVCBRXS2"]),
+            party("BR123450000001", "Declarant", &["GOVCBR929"]),
+        ],
+    }
+}
+
+fn import(text: &str) -> Result<Imported, Vec<String>> {
+    let cpa = read_cpa(&Bytes::copy_from_slice(text.as_bytes())).expect("the CPA reads");
+    let key = PartyKey::new("SW000000000001").expect("a box number");
+    let ids = vec![PartyId { value: key.as_str().into(), kind: Some("urn:swgw:party".into()) }];
+    let own = Identity { key, ids, role: None, domain: "gateway.example".into() };
+    let options =
+        ImportOptions { kind: PartyKind::Declarant, name: Some("Broker".to_owned()), business_number: None };
+    let imported = import_cpa(&cpa, &own, &options, instant(NOW));
+    imported.map_err(|findings| findings.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_cpa_becomes_a_partner_file() {
+    let imported = import(&write_cpa(&terms())).expect("can be kept");
+    assert_eq!(imported.party.as_str(), "BR123450000001");
+    let [one, other] = &*imported.certificates else { panic!("two certificates") };
+    assert!(one.pem.starts_with("-----BEGIN CERTIFICATE-----") && one.fingerprint != other.fingerprint);
+    assert!(imported.head.contains(&one.file) && imported.head.contains(&other.file), "{}", imported.head);
+    assert!(
+        imported
+            .head
+            .starts_with("[party]\nkey = \"BR123450000001\"\nname = \"Broker\"\nkind = \"declarant\"\n")
+    );
+    assert_eq!(
+        imported.agreement,
+        r#"[[agreement]]
+cpa_id = "swgw-broker-1"
+own_role = "SingleWindow"
+partner_role = "Declarant"
+endpoint = "https://host.example:8443/ebms"
+start = "2009-01-01T00:00:00Z"
+end = "2012-01-01T00:00:00Z"
+sync_reply_mode = "mshSignalsOnly"
+duplicate_elimination = "always"
+ack_requested = "always"
+ack_signed = true
+retries = 3
+retry_interval = "1m"
+time_to_live = "12h"
+persist_duration = "24h"
+own_algorithm = "ecdsa-sha256"
+accepted_algorithms = ["ecdsa-sha256"]
+send = [
+  "ImportClearance GOVCBR023",
+  "ImportClearance GOVCBRXS2",
+]
+receive = [
+  "ImportClearance GOVCBR929",
+]
+"#
+    );
+}
+
+/// CPPA has words for more than this gateway keeps; each such term is told, and nothing is imported.
+#[test]
+fn every_term_that_cannot_be_kept_is_told() {
+    let text = write_cpa(&terms());
+    let check = |from: &str, to: &str, rule: &str, expected: &str| {
+        let edited = text.replace(from, to);
+        assert_ne!(edited, text, "{from} is there");
+        let told = import(&edited).expect_err(from);
+        let rule = format!("[cpa:{rule}]");
+        assert!(
+            told.iter().any(|told| told.contains(expected) && told.ends_with(&rule)),
+            "{from} -> {to}: {told:#?}"
+        );
+    };
+    check("value=\"agreed\"", "value=\"proposed\"", "status", "only proposed");
+    check("2012-01-01T00:00:00Z", "2010-06-01T00:00:00Z", "dates", "it has ended");
+    check(">SW000000000001<", ">SW000000000009<", "party", "neither party has our PartyId");
+    check("mshSignalsOnly", "signalsAndResponse", "sync-reply-mode", "is not offered here");
+    check(
+        "isNonRepudiationRequired=\"true\"",
+        "isNonRepudiationRequired=\"false\"",
+        "signature",
+        "steers nothing",
+    );
+    check("ReceiptRequired=\"true\"", "ReceiptRequired=\"false\"", "receipt", "contradict each other");
+    check("NotGuaranteed", "Guaranteed", "order", "is not offered here");
+    check("xmlenc#sha256", "xmldsig#sha1", "algorithm", "SHA-256 is used here");
+    check("#ecdsa-sha256", "#rsa-sha1", "algorithm", "none of");
+    check(">HTTP<", ">SMTP<", "transport", "over HTTPS");
+    check("https://host", "http://host", "endpoint", "is no URL such as");
+    check("tp:type=\"urn:swgw:service\"", "tp:type=\"string\"", "service", "has the type string");
+}
+
+/// Two channels with other terms are two agreements here.
+#[test]
+fn channels_of_one_agreement_are_alike() {
+    let text = write_cpa(&terms());
+    let (before, after) = text.split_once("ackSignatureRequested=\"always\"").expect("is there");
+    let told = import(&format!("{before}ackSignatureRequested=\"never\"{after}")).expect_err("they differ");
+    assert!(told.iter().any(|told| told.contains("ackSignatureRequested is")), "{told:#?}");
+}
