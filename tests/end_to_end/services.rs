@@ -77,8 +77,13 @@ async fn a_partner_pings_and_hears_of_its_own_messages() {
     let send = |config: &str, question: &[&str]| {
         told(&world, &[&["send", "--config", config, "--json"], question].concat())
     };
-    let (pong, well) = send("broker.toml", &["--ping"]);
-    assert!(well && pong["signed"] == true && pong["cpa_id"] == "swgw-broker-1", "{pong}");
+    // Under every agreement: the usual one, and that for practice.
+    let pinged = run(&world.path(""), ["send", "--config", "broker.toml", "--json", "--ping"]);
+    let pongs = serde_json::Deserializer::from_slice(&pinged.stdout).into_iter::<Value>();
+    let pongs: Vec<_> = pongs.map(|pong| pong.expect("is JSON")).collect();
+    assert!(pinged.status.success() && pongs.iter().all(|pong| pong["signed"] == true), "{pongs:?}");
+    let under: Vec<_> = pongs.iter().map(|pong| &pong["cpa_id"]).collect();
+    assert_eq!(under, ["swgw-broker-1", "swgw-broker-1-practice"]);
 
     let names = ["929.xml", "X01.xml", "X02.xml", "FR2.xml", "phytosanitary-certificate.pdf"];
     let files = names.map(|name| format!("examples/{name}"));

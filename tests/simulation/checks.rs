@@ -1,14 +1,15 @@
 //! What is checked when a run has ended: the partners' histories, the conservation law, the audit chain, and
 //! that everything has come to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gwanmun::model::{CaseState, DeliveryState, Digest, Document};
-use gwanmun::store::{CaseFilter, DeliveryFilter, Store as _};
+use gwanmun::model::{Case, CaseState, DeliveryState, Digest, Document, Message, Realm};
+use gwanmun::store::{CaseFilter, CorrelationKey, DeliveryFilter, Store as _};
 
 use crate::papers;
 use crate::parties::Who;
-use crate::partner::Fate;
+use crate::partner::{Fate, Letter};
+use crate::roles::declaration_of;
 use crate::world::World;
 
 impl World {
@@ -40,6 +41,7 @@ impl World {
                     }
                     (Fate::Refused(_), true) => {}
                     (Fate::Refused(_), false) if posted.renewed => {}
+                    (Fate::Refused(why), false) if is_too_late(letter, why) => {}
                     (fate, false) => findings.push(format!("{name}: {action} {id} ended as {fate:?} (P8)")),
                     (fate, true) => findings.push(format!("{name}: forged {id} ended as {fate:?} (P3)")),
                 }
@@ -49,8 +51,13 @@ impl World {
             }
         }
         let mut handed_on = BTreeMap::<(Who, Digest), usize>::new();
+        let mut cancellations = BTreeMap::<(Who, String), usize>::new();
         for partner in self.partners.values() {
             for message in partner.handed_on.iter().filter(|it| &*it.header.action != "GOVCBRXS2") {
+                if let Some(number) = cancelled(message) {
+                    *cancellations.entry((partner.who, number)).or_default() += 1;
+                    continue;
+                }
                 for payload in &message.payloads {
                     *handed_on.entry((partner.who, payload.digest)).or_default() += 1;
                     if !owed.contains_key(&(partner.who, payload.digest)) {
@@ -62,6 +69,16 @@ impl World {
                 }
             }
         }
+        let withdrawn = self.changed("GOVCBR5BF");
+        for ((who, number), times) in cancellations {
+            let name = who.name();
+            // Its number says with which declaration an application was lodged.
+            let of_withdrawn =
+                withdrawn.iter().any(|declaration| number.starts_with(&format!("S09{declaration:07}")));
+            if times != 1 || !of_withdrawn {
+                findings.push(format!("{name} is asked {times} times to cancel {number}, {of_withdrawn}"));
+            }
+        }
         for ((who, digest), what) in &owed {
             let times = handed_on.get(&(*who, *digest)).copied().unwrap_or(0);
             if times != 1 {
@@ -69,6 +86,15 @@ impl World {
             }
         }
         findings.into_iter().for_each(|finding| self.find(finding));
+    }
+
+    /// Declarations of which a change was acknowledged.
+    fn changed(&self, action: &str) -> BTreeSet<u64> {
+        let posted = self.partners[&Who::Broker].posted.iter();
+        let taken =
+            posted.filter(|posted| matches!(posted.fate, Fate::Acknowledged(_)) && posted.forges.is_none());
+        let letters = taken.filter_map(|posted| posted.letter.as_ref()).filter(|it| it.action == action);
+        letters.filter_map(|it| it.conversation.strip_prefix("submission-")?.parse().ok()).collect()
     }
 
     /// Each report about a case comes once, and the last word about every case is that all is collected.
@@ -92,7 +118,7 @@ impl World {
         findings.into_iter().for_each(|finding| self.find(finding));
     }
 
-    /// When faults stop, everything ends: every case is cleared, every delivery is delivered (P9).
+    /// When faults stop, everything ends: every case is cleared or was withdrawn, every delivery is delivered (P9).
     fn check_ends(&mut self) {
         let store = self.gateway.store();
         let deliveries =
@@ -105,9 +131,21 @@ impl World {
             let (state, reason) = (delivery.state.as_str(), &delivery.reason);
             findings.push(format!("delivery of {action} to {to} is {state} at the end: {reason} (P9)"));
         }
-        for case in cases.items.iter().filter(|case| case.state != CaseState::Cleared) {
-            let number = case.declaration.as_deref().unwrap_or_default();
-            findings.push(format!("case {number} is {} at the end (P9)", case.state.as_str()));
+        let (withdrawn, amended) = (self.changed("GOVCBR5BF"), self.changed("GOVCBR5FE"));
+        for number in 1..=self.scenario.declarations {
+            let key = CorrelationKey::Declaration(declaration_of(number).into());
+            let Some(case) = store.case(Realm::Production, &key).expect("the store can be read") else {
+                continue;
+            };
+            let Case { state, revision, .. } = case.value;
+            let expected =
+                if withdrawn.contains(&number) { CaseState::Withdrawn } else { CaseState::Cleared };
+            if state != expected {
+                findings.push(format!("case {number} is {} at the end (P9)", state.as_str()));
+            }
+            if revision != 1 + u32::from(amended.contains(&number)) {
+                findings.push(format!("case {number} has revision {revision} at the end"));
+            }
         }
         if cases.items.len() as u64 != self.scenario.declarations {
             findings.push(format!(
@@ -117,5 +155,25 @@ impl World {
             ));
         }
         findings.into_iter().for_each(|finding| self.find(finding));
+    }
+}
+
+/// Whether a letter of the broker was refused because its case had ended before.
+fn is_too_late(letter: &Letter, why: &str) -> bool {
+    match &*letter.action {
+        "GOVCBR5FE" | "GOVCBR5BF" => {
+            ["cleared", "withdrawn"].iter().any(|state| why.contains(&format!("the case is {state}")))
+        }
+        _ => letter.service == "RequirementVerification" && why.contains("the case is withdrawn"),
+    }
+}
+
+/// The application that a message asks to cancel; the gateway makes that document itself.
+fn cancelled(message: &Message) -> Option<String> {
+    match papers::read(&message.header.action, message.payloads.first()?) {
+        Ok(Document::Application(application)) if &*application.function == "1" => {
+            Some(application.number.to_string())
+        }
+        _ => None,
     }
 }

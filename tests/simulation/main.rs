@@ -23,6 +23,7 @@ mod roles;
 mod rules;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -165,6 +166,35 @@ fn the_gateway_may_die_at_every_point_of_a_case() {
     }
     let points = run(Scenario::calm(1)).points;
     let failed = run_all((1..=points).map(dies_at).collect(), failure);
+    assert!(failed.is_empty(), "{}", all_told(failed));
+}
+
+#[test]
+fn the_gateway_may_die_at_every_point_of_an_amendment_and_a_withdrawal() {
+    let changed = |seed| Scenario { changes: 1, ..Scenario::calm(seed) };
+    let mut kinds = BTreeMap::new();
+    for seed in 1..=20 {
+        let world = run(changed(seed));
+        assert_eq!(world.findings, [""; 0], "{}", told(&world));
+        let posted = world.partners[&Who::Broker].posted.iter();
+        let mut letters = posted.filter_map(|posted| posted.letter.as_ref());
+        let change = letters.find(|letter| ["GOVCBR5FE", "GOVCBR5BF"].contains(&&*letter.action));
+        if let (Some(change), Some(began)) = (change, world.broker.change_began) {
+            let kind = (change.action.clone(), change.payloads.len() > 2);
+            kinds.entry(kind).or_insert((seed, began..=world.points));
+        }
+        if kinds.len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(kinds.len(), 3, "an amendment of the header, one of the goods, a withdrawal: {kinds:?}");
+    let dies = kinds.into_values().flat_map(|(seed, points)| {
+        points.map(move |point| {
+            let faults = Faults { crash_at: Some(point), ..Faults::default() };
+            Scenario { faults, ..changed(seed) }
+        })
+    });
+    let failed = run_all(dies.collect(), failure);
     assert!(failed.is_empty(), "{}", all_told(failed));
 }
 

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::codec::document::{
-    read_document, write_application, write_customs_notice, write_declaration, write_notice, write_result,
+    read_document, write_application, write_change, write_customs_notice, write_declaration, write_notice,
+    write_result,
 };
 use gwanmun::model::{
-    ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationLine, Digest,
-    Document, DocumentCode, NoticeDocument, NoticeKind, Outcome, Payload, ResultDocument, Timestamp,
-    role_of_document_code,
+    ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
+    DeclarationLine, Digest, Document, DocumentCode, NoticeDocument, NoticeKind, Outcome, Payload,
+    ResultDocument, Timestamp, role_of_document_code,
 };
 
 /// The broker's business number.
@@ -49,7 +50,14 @@ pub(crate) fn altered(payload: &Payload) -> Payload {
     Payload { digest: Digest::of(&body), body, ..payload.clone() }
 }
 
-pub(crate) fn declaration(number: &str, hs: &str, origin: &str, now: Timestamp) -> Payload {
+/// A declaration; with a bill when one has been found since.
+pub(crate) fn declaration(
+    number: &str,
+    function: &str,
+    (hs, origin): (&str, &str),
+    bill: Option<&str>,
+    now: Timestamp,
+) -> Payload {
     let line = DeclarationLine {
         count: None,
         sequence: 1,
@@ -63,28 +71,43 @@ pub(crate) fn declaration(number: &str, hs: &str, origin: &str, now: Timestamp) 
     };
     let declaration = Declaration {
         number: number.into(),
-        function: "9".into(),
+        function: function.into(),
         importer: None,
         export_from: None,
         cargo: None,
-        bills: Vec::new(),
+        bills: bill.map(Into::into).into_iter().collect(),
         lines: vec![line],
         attachments: Vec::new(),
     };
-    document("GOVCBR929", number, write_declaration(&declaration, now))
+    document("GOVCBR929", &format!("{number}.{function}"), write_declaration(&declaration, now))
 }
 
-pub(crate) fn application(of: &str, number: &str, hs: &str, now: Timestamp) -> Payload {
+/// The amendment of a declaration, or, with a reason, its withdrawal.
+pub(crate) fn change(declaration: &str, reason: Option<&str>, now: Timestamp) -> Payload {
+    let of = if reason.is_some() { "GOVCBR5BF" } else { "GOVCBR5FE" };
+    let change = DeclarationChange {
+        code: code(of),
+        number: format!("V{declaration}").into(),
+        issued_at: now,
+        declaration: declaration.into(),
+        sequence: reason.is_none().then_some(1),
+        reason: reason.map(Into::into),
+        text: None,
+    };
+    document(of, &format!("V{declaration}"), write_change(&change))
+}
+
+pub(crate) fn application(of: &str, number: &str, function: &str, hs: &str, now: Timestamp) -> Payload {
     let item = ApplicationItem { sequence: 1, hs: hs.parse().expect("an HS code") };
     let application = ApplicationDocument {
         code: code(of),
         number: number.into(),
-        function: "9".into(),
+        function: function.into(),
         reason: None,
         items: vec![item],
         attachments: Vec::new(),
     };
-    document(of, number, write_application(&application, APPLICANT, now))
+    document(of, &format!("{number}.{function}"), write_application(&application, APPLICANT, now))
 }
 
 pub(crate) fn result(of: &str, number: &str, application: &str, outcome: Outcome, now: Timestamp) -> Payload {

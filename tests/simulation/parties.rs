@@ -98,6 +98,10 @@ impl Who {
             Self::Broker => {
                 let mut bindings = vec![
                     (false, IMPORT, "GOVCBR929"),
+                    (false, IMPORT, "GOVCBR5FE"),
+                    (false, IMPORT, "GOVCBR5BF"),
+                    (true, IMPORT, "GOVCBR5FK"),
+                    (true, IMPORT, "GOVCBR5BG"),
                     (true, IMPORT, "GOVCBRR99"),
                     (true, IMPORT, "GOVCBR023"),
                     (true, REQUIREMENT, "GOVCBRRBH"),
@@ -110,6 +114,10 @@ impl Who {
             Self::Customs => {
                 let mut bindings = vec![
                     (true, IMPORT, "GOVCBR929"),
+                    (true, IMPORT, "GOVCBR5FE"),
+                    (true, IMPORT, "GOVCBR5BF"),
+                    (false, IMPORT, "GOVCBR5FK"),
+                    (false, IMPORT, "GOVCBR5BG"),
                     (false, IMPORT, "GOVCBRR99"),
                     (false, IMPORT, "GOVCBR023"),
                     (true, "Status", "GOVCBRXS2"),

@@ -14,6 +14,8 @@ use crate::world::World;
 pub(crate) enum Errand {
     /// The broker lodges its declaration with this number.
     Lodge { number: u64 },
+    /// The broker amends or withdraws what it lodged in this conversation.
+    Change { conversation: String },
     /// An agency says where an application stands.
     Tell { application: Application, kind: NoticeKind },
     /// An agency decides an application.
@@ -41,12 +43,34 @@ pub(crate) struct Application {
 #[derive(Debug, Default)]
 pub(crate) struct Broker {
     lodged: BTreeMap<String, Lodged>,
+    /// The point in the gateway's life at which the first change was posted.
+    pub(crate) change_began: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Lodged {
+    /// The declaration's number.
+    declaration: String,
+    goods: (&'static str, &'static str),
+    /// Applications that came with it: agency, form, number.
+    enclosed: Vec<(Who, &'static str, String)>,
+    /// What it is going to do about it, until it has set out to.
+    change: Option<Change>,
+    /// It did not enclose all of them at first.
+    is_partial: bool,
     /// Applications that it did not enclose: it sends them when it is told.
     left_out: Vec<(Who, &'static str, Payload)>,
+}
+
+/// What a broker does about a declaration that it has lodged.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// It amends a field that no rule looks at: no agency hears of it.
+    Header,
+    /// It amends the origin of the goods: every agency gets a new version.
+    Goods,
+    /// It withdraws it.
+    Withdraw,
 }
 
 /// Goods that need three agencies, one agency, and none.
@@ -77,12 +101,19 @@ impl World {
                     self.rule(5_000, 60_000, &declaration.number, "GOVCBR023", Some("14"));
                 }
             }
+            (Who::Customs, Document::Change(change)) => {
+                let result = if change.reason.is_some() { "GOVCBR5BG" } else { "GOVCBR5FK" };
+                self.rule(1_000, 60_000, &change.declaration, result, Some("06"));
+            }
             (Who::Customs, Document::StatusReport(report)) if is_favourable(&report) => {
                 let declaration = report.declaration.as_deref().unwrap_or_default();
                 self.rule(1_000, 60_000, declaration, "GOVCBR023", Some("13"));
             }
             (Who::Broker, Document::StatusReport(report)) => self.send_what_is_missing(message, &report),
-            (_, Document::Application(application)) => self.work_on(who, message, &application.number),
+            (_, Document::Application(application)) => {
+                let is_cancellation = &*application.function == "1";
+                self.work_on(who, message, &application.number, is_cancellation);
+            }
             _ => {}
         }
     }
@@ -101,7 +132,7 @@ impl World {
     }
 
     /// An agency takes up an application: notices that may overtake each other, and a decision or two.
-    fn work_on(&mut self, who: Who, message: &Message, number: &str) {
+    fn work_on(&mut self, who: Who, message: &Message, number: &str, is_cancellation: bool) {
         let agency = Who::AGENCIES.into_iter().find(|(agency, ..)| *agency == who);
         let Some((_, _, result)) = agency else {
             return self.find(format!("{} is handed an application", who.name()));
@@ -112,6 +143,11 @@ impl World {
             conversation: message.header.conversation_id.as_str().to_owned(),
             message_id: message.header.data.message_id.clone(),
         };
+        if is_cancellation {
+            let after = self.chance.millis(500, 60_000);
+            let errand = Errand::Decide { application, outcome: Outcome::Cancelled };
+            return self.send_on_errand(after, who, errand);
+        }
         let notices = [NoticeKind::Accepted, NoticeKind::UnderReview];
         for kind in notices {
             if self.chance.one_in(2) {
@@ -160,6 +196,7 @@ impl World {
         let number = self.partner(who).posted.len() + 1;
         match errand {
             Errand::Lodge { number } => self.lodge(number),
+            Errand::Change { conversation } => self.change(conversation),
             Errand::Tell { application, kind } => {
                 let payload = papers::notice(&format!("N{number}"), &application.number, kind, now);
                 let owed = vec![(Who::Broker, payload.digest)];
@@ -193,21 +230,22 @@ impl World {
 
     fn lodge(&mut self, number: u64) {
         let now = self.now;
-        let declaration = format!("1234509{number:06}X");
+        let declaration = declaration_of(number);
         let goods = self.chance.pick(&[GOODS[0], GOODS[0], GOODS[1], GOODS[2]]);
         let (hs, origin, agencies) = if self.scenario.needs_all_agencies { GOODS[0] } else { goods };
         let conversation = format!("submission-{number}");
-        let mut payloads = vec![papers::declaration(&declaration, hs, origin, now)];
+        let mut payloads = vec![papers::declaration(&declaration, "9", (hs, origin), None, now)];
         let mut owed = vec![(Who::Customs, payloads[0].digest)];
-        let mut left_out = Vec::new();
+        let (mut left_out, mut enclosed) = (Vec::new(), Vec::new());
         for (agency, code, _) in Who::AGENCIES.into_iter().filter(|(who, ..)| agencies.contains(who)) {
             let application = format!("S09{number:07}{}", agency.name());
-            let payload = papers::application(code, &application, hs, now);
+            let payload = papers::application(code, &application, "9", hs, now);
             if self.chance.one_in(6) {
                 left_out.push((agency, code, payload));
             } else {
                 owed.push((agency, payload.digest));
                 payloads.push(payload);
+                enclosed.push((agency, code, application));
             }
         }
         if self.chance.one_in(3) {
@@ -215,7 +253,11 @@ impl World {
             owed.push((Who::Customs, attachment.digest));
             payloads.push(attachment);
         }
-        self.broker.lodged.insert(conversation.clone(), Lodged { left_out });
+        let kinds = [Change::Header, Change::Goods, Change::Withdraw];
+        let is_partial = !left_out.is_empty();
+        let change = self.chance.one_in(self.scenario.changes).then(|| self.chance.pick(&kinds));
+        let lodged = Lodged { declaration, goods: (hs, origin), enclosed, change, is_partial, left_out };
+        self.broker.lodged.insert(conversation.clone(), lodged);
         let letter = Letter {
             service: "ImportClearance",
             action: "GOVCBR929".to_owned(),
@@ -225,6 +267,34 @@ impl World {
             owed,
         };
         self.write(Who::Broker, letter);
+    }
+
+    /// The broker amends or withdraws a declaration, whatever has become of it meanwhile.
+    fn change(&mut self, conversation: String) {
+        let now = self.now;
+        let Some(lodged) = self.broker.lodged.get_mut(&conversation) else { return };
+        let Some(change) = lodged.change.take() else { return };
+        self.broker.change_began.get_or_insert(self.points);
+        let (declaration, (hs, origin)) = (&lodged.declaration, lodged.goods);
+        let reason = matches!(change, Change::Withdraw).then_some("84");
+        let mut payloads = vec![papers::change(declaration, reason, now)];
+        let mut owed = Vec::new();
+        if reason.is_none() {
+            // What was left out may be under way: only who has sent everything can send new versions of it.
+            let renews = matches!(change, Change::Goods) && !lodged.is_partial;
+            let origin = if renews { "VN" } else { origin };
+            payloads.push(papers::declaration(declaration, "5", (hs, origin), Some("BILL-1"), now));
+            for (agency, code, number) in lodged.enclosed.iter().filter(|_| renews) {
+                let payload = papers::application(code, number, "5", hs, now);
+                owed.push((*agency, payload.digest));
+                payloads.push(payload);
+            }
+        }
+        let to_customs = payloads.iter().take(2);
+        owed.extend(to_customs.map(|payload| (Who::Customs, payload.digest)));
+        let action = if reason.is_some() { "GOVCBR5BF" } else { "GOVCBR5FE" };
+        let (service, action) = ("ImportClearance", action.to_owned());
+        self.write(Who::Broker, Letter { service, action, conversation, ref_to: None, payloads, owed });
     }
 
     /// Something that a partner posted was answered: what was refused while clocks were wrong it posts anew; what was
@@ -241,6 +311,14 @@ impl World {
         let posted = &self.partner(who).posted[place];
         if posted.forges.is_some() || !matches!(posted.fate, Fate::Acknowledged(_)) {
             return;
+        }
+        let letter = posted.letter.as_ref().filter(|letter| letter.action == "GOVCBR929");
+        let conversation = letter.map(|letter| letter.conversation.clone());
+        if let Some(conversation) = conversation
+            && self.broker.lodged.get(&conversation).is_some_and(|lodged| lodged.change.is_some())
+        {
+            let after = self.chance.millis(1_000, 150_000);
+            self.send_on_errand(after, who, Errand::Change { conversation });
         }
         if self.strikes(self.scenario.faults.forgetting) {
             let after = self.chance.millis(100, 60_000);
@@ -271,6 +349,11 @@ impl World {
         letter.owed.clear();
         self.write_under(who, letter, Some(place));
     }
+}
+
+/// The number of a declaration.
+pub(crate) fn declaration_of(number: u64) -> String {
+    format!("1234509{number:06}X")
 }
 
 /// Whether every required result is in, and good.

@@ -26,6 +26,8 @@ pub(crate) struct Scenario {
     pub(crate) declarations: u64,
     /// All of them are of goods that need three agencies.
     pub(crate) needs_all_agencies: bool,
+    /// Of so many declarations one is amended or withdrawn; of none when it is 0.
+    pub(crate) changes: u64,
     /// A fault that is planted in the gateway, which the checks must find.
     pub(crate) plant: Option<Plant>,
 }
@@ -36,12 +38,19 @@ impl Scenario {
         let mut chance = Chance::seeded(seed ^ 0x5ce7_a210);
         let faults = Faults::drawn(&mut chance);
         let declarations = 1 + chance.below(3);
-        Self { seed, faults, declarations, needs_all_agencies: false, plant: None }
+        Self { seed, faults, declarations, needs_all_agencies: false, changes: 3, plant: None }
     }
 
     /// A run of one declaration for three agencies, in which nothing goes wrong.
     pub(crate) fn calm(seed: u64) -> Self {
-        Self { seed, faults: Faults::default(), declarations: 1, needs_all_agencies: true, plant: None }
+        Self {
+            seed,
+            faults: Faults::default(),
+            declarations: 1,
+            needs_all_agencies: true,
+            changes: 0,
+            plant: None,
+        }
     }
 }
 
