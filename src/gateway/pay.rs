@@ -92,7 +92,13 @@ impl Teller {
         // What is scheduled from here on rings, also when the look below does not see it yet.
         self.shared.payments.next_millis.store(i64::MAX, Ordering::Relaxed);
         let (looked_at, limit) = (now(), room + self.in_hand.len() + self.left_out.len());
-        let looked = compute(&self.shared, move |shared, _| shared.store.scheduled_payments(limit));
+        let beyond = looked_at.plus(self.shared.longest_payment_wait());
+        let looked = compute(&self.shared, move |shared, _| {
+            // However many others wait before it, what a clock that was set back has left behind is found.
+            let mut found = shared.store.stalled_payments(beyond, limit)?;
+            found.extend(shared.store.scheduled_payments(limit)?);
+            Ok::<_, StoreError>(found)
+        });
         let scheduled = match looked.await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
@@ -101,12 +107,12 @@ impl Teller {
             }
             Err(_) => return Instant::now() + REST,
         };
-        let stalled = looked_at.plus(self.shared.longest_payment_wait());
-        let fresh = |case: &DueCase| !self.in_hand.contains(&case.id) && !self.left_out.contains(&case.id);
-        let scheduled: Vec<_> = scheduled.into_iter().filter(fresh).collect();
         let mut until = LONGEST_SLEEP;
         for DueCase { id, due } in scheduled {
-            if due > looked_at && due <= stalled {
+            if self.in_hand.contains(&id) || self.left_out.contains(&id) {
+                continue;
+            }
+            if due > looked_at && due <= beyond {
                 self.shared.payments.next_millis.fetch_min(due.as_millis(), Ordering::Relaxed);
                 until = until.min(due.since(looked_at));
                 continue;

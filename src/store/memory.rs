@@ -208,6 +208,12 @@ impl Store for MemoryStore {
         Ok(due.map(|(due, _, id)| DueCase { id: id.clone(), due: *due }).collect())
     }
 
+    fn stalled_payments(&self, beyond: Timestamp, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+        let inner = self.lock();
+        let due = inner.rows.due_payments.iter().rev().take_while(|(due, ..)| *due > beyond).take(limit);
+        Ok(due.map(|(due, _, id)| DueCase { id: id.clone(), due: *due }).collect())
+    }
+
     fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError> {
         let inner = self.lock();
         let due = inner.rows.due_approvals.iter().take(limit);

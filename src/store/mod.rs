@@ -103,6 +103,13 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError>;
 
+    /// Those of them whose bank is next asked later than `beyond`, latest first. Asked with an instant that no interval
+    /// gives, these were planned by a clock that has been set back since (P9).
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn stalled_payments(&self, beyond: Timestamp, limit: usize) -> Result<Vec<DueCase>, StoreError>;
+
     /// Approvals about which something is to be done at an instant by itself, earliest first.
     ///
     /// # Errors

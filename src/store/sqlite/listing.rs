@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
-use rusqlite::{Row, params, params_from_iter};
+use rusqlite::{Params, Row, params, params_from_iter};
 
 use crate::model::{
     ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, Realm,
@@ -58,22 +58,37 @@ fn read_due(row: &Row<'_>) -> Option<DueDelivery> {
 /// Cases that are scheduled. A row whose name is damaged is left to the scrub.
 pub(super) fn scheduled_cases(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
     let sql = "SELECT id, due FROM cases WHERE due IS NOT NULL ORDER BY due, number LIMIT ?";
-    due_cases(reading, sql, limit)
+    due_cases(reading, sql, params![limit_of(limit)])
 }
 
 /// Cases with a payment that is under way.
 pub(super) fn scheduled_payments(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
     let sql = "SELECT id, payment_due FROM cases WHERE payment_due IS NOT NULL \
                ORDER BY payment_due, number LIMIT ?";
-    due_cases(reading, sql, limit)
+    due_cases(reading, sql, params![limit_of(limit)])
 }
 
-fn due_cases(reading: &Reading<'_>, sql: &'static str, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+/// Those of them that are due later than `beyond`, latest first.
+pub(super) fn stalled_payments(
+    reading: &Reading<'_>,
+    beyond: Timestamp,
+    limit: usize,
+) -> Result<Vec<DueCase>, StoreError> {
+    let sql = "SELECT id, payment_due FROM cases WHERE payment_due IS NOT NULL AND payment_due > ? \
+               ORDER BY payment_due DESC, number DESC LIMIT ?";
+    due_cases(reading, sql, params![beyond.as_millis(), limit_of(limit)])
+}
+
+fn due_cases(
+    reading: &Reading<'_>,
+    sql: &'static str,
+    values: impl Params,
+) -> Result<Vec<DueCase>, StoreError> {
     let read = |row: &Row<'_>| {
         let due = Timestamp::from_millis(read_number(row, 1)?);
         Some(DueCase { id: CaseId::new(read_text(row, 0)).ok()?, due })
     };
-    let rows = reading.all(sql, params![limit_of(limit)], read)?;
+    let rows = reading.all(sql, values, read)?;
     Ok(rows.into_iter().flatten().collect())
 }
 

@@ -301,6 +301,10 @@ impl Store for SqliteStore {
         self.readers.read(|reading| listing::scheduled_payments(reading, limit))
     }
 
+    fn stalled_payments(&self, beyond: Timestamp, limit: usize) -> Result<Vec<DueCase>, StoreError> {
+        self.readers.read(|reading| listing::stalled_payments(reading, beyond, limit))
+    }
+
     fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError> {
         self.readers.read(|reading| listing::scheduled_approvals(reading, limit))
     }

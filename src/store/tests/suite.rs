@@ -348,9 +348,18 @@ fn payments_that_are_under_way_come_in_order(store: &dyn Store) {
     write(756, None, Some(1));
     write(757, Some(50), Some(1));
     assert_eq!(scheduled(10), [(755, 30), (757, 50)].map(|(number, due)| (case_id(number), at(due))));
+    let stalled = |beyond, limit| -> Vec<_> {
+        let stalled = store.stalled_payments(at(beyond), limit).expect("readable");
+        stalled.into_iter().map(|case| (case.id, case.due)).collect()
+    };
+    assert_eq!(stalled(29, 10), [(757, 50), (755, 30)].map(|(number, due)| (case_id(number), at(due))));
+    assert_eq!(stalled(29, 1), [(case_id(757), at(50))], "the one that is furthest ahead");
+    assert_eq!(stalled(30, 10), [(case_id(757), at(50))], "later than, and not at");
+    assert_eq!(stalled(50, 10), []);
     write(755, None, Some(1));
     write(757, None, Some(2));
     assert_eq!(scheduled(10), []);
+    assert_eq!(stalled(0, 10), []);
 }
 
 fn keeps(approval: crate::model::Approval, based_on: Option<u64>) -> Batch {
