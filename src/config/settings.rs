@@ -127,7 +127,7 @@ impl Settings {
         let in_earnest = bank("payment", &mut root, faults);
         let in_practice = bank("practice_payment", &mut root, faults);
         if let (Some(Some(one)), Some(Some(other))) = (&in_earnest, &in_practice)
-            && one.url == other.url
+            && one.url.below("") == other.url.below("")
         {
             let message = "[payment] and [practice_payment] are the same bank".to_owned();
             root.add(message, "rehearse with another one, such as `gwanmun practice --role bank`", faults);
@@ -237,6 +237,7 @@ fn given<T>(section: Option<Option<T>>) -> Option<Option<T>> {
     section.map_or(Some(None), |read| read.map(Some))
 }
 
+/// A bank; the key of each payment becomes the last step of its URL.
 fn payment(mut section: Section<'_>, faults: &mut Faults) -> Option<PaymentSettings> {
     let url = section.required("url", payment_url, faults);
     let files = tls_files(&mut section, faults);
@@ -257,7 +258,8 @@ fn payment(mut section: Section<'_>, faults: &mut Faults) -> Option<PaymentSetti
 }
 
 fn payment_url(text: &str) -> Result<Endpoint, ValueError> {
-    text.parse().map_err(|_| ValueError::new("a URL such as https://bank.example/payments", text))
+    let url = text.parse().ok().filter(|_| !text.contains('?'));
+    url.ok_or_else(|| ValueError::new("a URL such as https://bank.example/payments", text))
 }
 
 /// The section of that name, which may be absent.

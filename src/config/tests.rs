@@ -506,6 +506,7 @@ fn every_mistake_about_a_bank_is_told() {
         assert!(told.iter().any(|fault| fault.contains(message)), "{message:?} in {told:#?}");
     }
     check("https://bank", "http://bank", "is not a URL such as https://bank.example/payments");
+    check("/payments", "/payments?for=swgw", "is not a URL such as https://bank.example/payments");
     check("url = ", "uri = ", "[payment] url is missing");
     check("retry_interval = \"5s\"", "retry_interval = \"2m\"", "not between nothing and retry_interval_max");
     check("retry_interval = \"5s\"", "retry_interval = \"0s\"", "not between nothing and retry_interval_max");
@@ -519,8 +520,18 @@ fn rehearsals_have_a_bank_of_their_own() {
     let path = world.path().join("gwanmun.toml");
     let practice = PAYMENT.replace("[payment]", "[practice_payment]");
     fs::write(&path, format!("{SETTINGS}{PAYMENT}{practice}")).expect("writes");
-    let told = load(&path).expect_err("is one bank for both")[0].to_string();
-    assert!(told.contains("[payment] and [practice_payment] are the same bank"), "{told}");
+    // However it is written.
+    let other_spellings = [
+        practice.clone(),
+        practice.replace("/payments", "/payments/"),
+        practice.replace("bank.example", "BANK.Example"),
+        practice.replace("bank.example", "bank.example:443"),
+    ];
+    for practice in other_spellings {
+        fs::write(&path, format!("{SETTINGS}{PAYMENT}{practice}")).expect("writes");
+        let told = load(&path).expect_err("is one bank for both")[0].to_string();
+        assert!(told.contains("[payment] and [practice_payment] are the same bank"), "{told}\n{practice}");
+    }
     let practice = practice.replace("bank.example", "practice-bank.example");
     fs::write(&path, format!("{SETTINGS}{PAYMENT}{practice}")).expect("writes");
     let loaded = load(&path).expect("is in order");

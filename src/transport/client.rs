@@ -90,6 +90,8 @@ impl std::str::FromStr for Endpoint {
             return Err(refuse());
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        // However it is written, it is one host (RFC 3986, 6.2.2.1).
+        let host = host.to_ascii_lowercase();
         Ok(Self { host: host.into(), port: authority.port_u16().unwrap_or(443), path: path.into() })
     }
 }
@@ -426,6 +428,7 @@ mod tests {
         }
         check("https://kfda.example:8443/msh", Some("https://kfda.example:8443/msh"));
         check("https://kfda.example", Some("https://kfda.example:443/"));
+        check("https://KFDA.Example/MSH", Some("https://kfda.example:443/MSH"));
         check("https://[::1]:9/msh?x=1", Some("https://[::1]:9/msh?x=1"));
         check("http://kfda.example/msh", None);
         check("https://user:secret@kfda.example/msh", None);
