@@ -20,6 +20,8 @@ use crate::model::{
 pub const FEES_MAX: usize = 100;
 /// Orders that a fee may have: all but the last one refused by the bank.
 pub const ORDERS_MAX: usize = 50;
+/// Characters of what the bank says that are kept (`TextType` of `common-1.xsd`).
+pub const REASON_CHARS_MAX: usize = 1000;
 
 /// What a fee notice did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -322,7 +324,7 @@ pub fn take_answer(
         }
         ChargeOutcome::Refused { reason } => {
             payment.state = PaymentState::Refused;
-            payment.reason = reason.to_string();
+            payment.reason = cut(reason);
             payment.ended_at = Some(now);
             fee.state = FeeState::Open;
             Some(ChargeEffect::Refused(of))
@@ -331,12 +333,16 @@ pub fn take_answer(
             if payment.attempts != attempt {
                 return None;
             }
-            payment.reason.clone_from(reason);
+            payment.reason = cut(reason);
             let late = !payment.late && now.since(payment.ordered_at) >= alarm_after;
             payment.late |= late;
             Some(ChargeEffect::Again { of, late })
         }
     }
+}
+
+fn cut(reason: &str) -> String {
+    reason.chars().take(REASON_CHARS_MAX).collect()
 }
 
 /// What waited for a fee goes on when none is owed any more; what a newer notice or a result has moved stays there

@@ -100,7 +100,8 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     if desk.context.bank(desk.realm()).is_some() {
         step.charges = charges;
     } else {
-        let text = "a payment is under way, and there is no [payment] any more: nobody can be asked";
+        let section = if desk.realm().is_practice() { "[practice_payment]" } else { "[payment]" };
+        let text = format!("a payment is under way, and there is no {section} any more: nobody can be asked");
         step.audit.push(of(stored, entry(desk.now, EventCode::PaymentUnanswered, text)).alarm_if(true));
     }
     step.case = Some(based_on(stored, changed));

@@ -9,7 +9,7 @@ use super::super::*;
 use super::cases::{answer, from_customs, lodged};
 use super::changes::refusal;
 use super::world::*;
-use crate::case::{FEES_MAX, ORDERS_MAX};
+use crate::case::{FEES_MAX, ORDERS_MAX, REASON_CHARS_MAX};
 use crate::model::*;
 use crate::store::{CommitError, Conflict, Store as _};
 
@@ -353,6 +353,23 @@ fn a_refusal_of_the_bank_opens_the_fee_again_and_only_the_broker_hears() {
     settle_at(&mut world, &mut bank, false);
     assert_eq!((fee_state(&world), bank.bookings), ("paid", 1));
     assert_eq!((world.count(AGENCIES[0].1, "GOVCBRXF3"), world.count(BROKER, "GOVCBRXF3")), (1, 2));
+    world.check_laws();
+}
+
+#[test]
+fn a_bank_that_talks_at_length_is_cut_short() {
+    let mut world = asked();
+    let said = |chars: usize| "n".repeat(chars);
+    let lengths = [REASON_CHARS_MAX, REASON_CHARS_MAX + 1, 60_000];
+    for (number, chars) in lengths.into_iter().enumerate() {
+        world.post(&order(&world, &format!("PO-{number}")));
+        look(&mut world);
+        let charge = world.charges.pop().expect("the bank is asked");
+        world.drive(&charged(&charge, ChargeOutcome::Again { reason: said(chars), alarm: true }));
+        assert_eq!(the_fee(&world).payments[number].reason, said(REASON_CHARS_MAX));
+        world.drive(&charged(&charge, ChargeOutcome::Refused { reason: said(chars).into() }));
+        assert_eq!(the_fee(&world).payments[number].reason, said(REASON_CHARS_MAX));
+    }
     world.check_laws();
 }
 
