@@ -139,6 +139,16 @@ impl Holder {
             _ => self.party.as_ref() == Some(submitter),
         }
     }
+
+    /// Whether the two cannot be the same: they name different importers, or different applicants. A clearance id and a
+    /// business number say nothing of each other.
+    #[must_use]
+    pub fn contradicts(&self, other: &Self) -> bool {
+        let differ = |one: &Option<Arc<str>>, other: &Option<Arc<str>>| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
+        };
+        differ(&self.importer, &other.importer) || differ(&self.applicant, &other.applicant)
+    }
 }
 
 /// One item of an approval.

@@ -58,10 +58,7 @@ pub fn stated(
         };
         return Ok((!made.items.is_empty()).then_some(made));
     };
-    if known.holder.importer.is_some()
-        && holder.importer.is_some()
-        && known.holder.importer != holder.importer
-    {
+    if known.holder.contradicts(&holder) {
         return Err(Conflicting);
     }
     let mut after = known.clone();

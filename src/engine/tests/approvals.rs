@@ -1,7 +1,7 @@
 //! Declarations that rest on approvals which are held already: verified, charged, given back, undone (domain brief, 4.2
 //! and 5.3; rulings 13, 19, 20; P3, P4, P9).
 
-use super::super::Event;
+use super::super::{Event, Reply};
 use super::cases::{application, declaration, result};
 use super::world::*;
 use crate::model::*;
@@ -50,6 +50,17 @@ pub(super) fn lodging(world: &World, number: &str, lines: &[Line<'_>], with: Vec
 
 /// A result of the first agency about what nobody asked for here.
 fn statement(world: &World, id: &str, issued: &str, outcome: Outcome, item: (&str, &str)) -> Posted {
+    statement_with(world, id, issued, outcome, item, |_| {})
+}
+
+fn statement_with(
+    world: &World,
+    id: &str,
+    issued: &str,
+    outcome: Outcome,
+    item: (&str, &str),
+    change: impl FnOnce(&mut ResultDocument),
+) -> Posted {
     let mut document = result(0, &format!("R-{id}"), None, outcome);
     document.issued_at = issued.parse().expect("an instant");
     document.items = vec![ResultItem {
@@ -62,6 +73,7 @@ fn statement(world: &World, id: &str, issued: &str, outcome: Outcome, item: (&st
         reason: None,
     }];
     document.valid_until = "2009-12-02T00:00:00Z".parse().ok();
+    change(&mut document);
     world.message(AGENCIES[0].1, id, "RequirementVerification", "GOVCBRX51", vec![Document::Result(document)])
 }
 
@@ -380,5 +392,19 @@ fn approvals_that_end_in_the_same_second_are_each_told() {
     world.keep_agenda();
     assert_eq!((world.count(BROKER, "GOVCBRXS2"), states(&world, "D1")), (told + 2, vec!["blocked"]));
     assert_eq!(world.case_of("D1").applications[0].items, [1, 2, 3]);
+    world.check_laws();
+}
+
+#[test]
+fn an_approval_number_belongs_to_one_importer() {
+    let mut world = approved();
+    let before = world.approval("A-1");
+    let other = ("2009-12-01T00:40:00Z", Outcome::Revoked, ("A-1", ""));
+    let posted = statement_with(&world, "other", other.0, other.1, other.2, |document| {
+        document.applicant = Some("9999999999".into());
+    });
+    assert!(matches!(world.post(&posted), Some(Reply::Message(_))), "it is recorded and relayed");
+    assert_eq!(world.count(CUSTOMS, "GOVCBRX51"), 2);
+    assert_eq!((world.approval("A-1"), world.logged("approval.stated")), (before, Some(true)));
     world.check_laws();
 }
