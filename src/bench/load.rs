@@ -48,7 +48,7 @@ pub(super) struct Answer {
 #[derive(Clone, Debug)]
 pub(super) struct Lodging {
     /// Document code and text.
-    pub(super) documents: Vec<(&'static str, String)>,
+    pub(super) documents: Vec<(String, String)>,
 }
 
 /// The broker, as a source of load.

@@ -50,6 +50,9 @@ pub struct BenchArgs {
     /// Cases a second, one run each
     #[arg(long, value_delimiter = ',', default_values_t = [20_u32, 50, 100], value_name = "RATE")]
     cases: Vec<u32>,
+    /// A whole case to lodge in runs of cases, such as tests/samples/cases/01-herbs, instead of the example of the world
+    #[arg(long, value_name = "DIR")]
+    case: Option<PathBuf>,
     /// How long each run lasts
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
     duration: Duration,
@@ -66,7 +69,7 @@ pub struct BenchArgs {
     #[arg(long)]
     json: bool,
     /// Measure the rule matcher instead: 10,000 made-up rows, a declaration of 999 lines, one core
-    #[arg(long, conflicts_with_all = ["algorithm", "accept", "cases", "duration", "window", "directory", "output"])]
+    #[arg(long, conflicts_with_all = ["algorithm", "accept", "cases", "case", "duration", "window", "directory", "output"])]
     rules: bool,
 }
 
@@ -76,11 +79,14 @@ counted from the scheduled instant; how late the generator was (a run is invalid
 processor time of the gateway for each message or case; the crypto floor of this machine for the same keys; and the
 ratio of the two. Everything runs on this machine.
 
+--case takes the documents of a case that ends with clearance and whose agencies are those of routing-rules/kr-import.
+
 --rules starts nothing and writes no file: it prints rows, lines, the time to load the rules and to plan the
 declaration, and the ratio of the plan to a plain pass over the same lines.
 
 Example:
   gwanmun bench --algorithm p256 --accept 300 --cases 50 --duration 20s
+  gwanmun bench --accept 100 --cases 20 --case tests/samples/cases/02-oranges
   gwanmun bench --rules";
 
 impl BenchArgs {
@@ -145,9 +151,9 @@ impl BenchArgs {
         let signing = settings.signing.first().context("the broker has no key")?;
         let floor = Floor::measure(signing)?;
         let broker = Arc::new(Broker::new(settings, CONNECTIONS)?);
-        let lodging = lodging(&world.directory, kind)?;
+        let (lodging, names) = self.lodging(&world.directory, kind)?;
         let count = (self.duration.as_secs_f64() * f64::from(rate)).ceil() as u32;
-        let stage = Stage::set(world, cast(kind)).await?;
+        let stage = Stage::set(world, cast(kind, &names)).await?;
         let mut warm = Witness::of(&stage.world, kind, now())?;
         warm_up(&broker, &lodging).await?;
         drain(&mut warm, WARM_UP).await?;
@@ -161,7 +167,8 @@ impl BenchArgs {
         let after = (stage.gateway_seconds()?, stage.partner_seconds()?);
         let (accepted, faults) = judge(&broker, &messages, &shots);
         let lags = Percentiles::of(shots.iter().map(|shot| shot.lag).collect());
-        let messages = f64::from(exchanged(&stage.world, kind, started)? + count) / f64::from(count);
+        let messages = f64::from(exchanged(&stage.world, &cast(kind, &names).names, started)? + count)
+            / f64::from(count);
         Ok(Run {
             algorithm: algorithm.to_owned(),
             kind,
@@ -184,36 +191,71 @@ impl BenchArgs {
     }
 }
 
-fn cast(kind: RunKind) -> Cast<'static> {
+fn cast(kind: RunKind, agencies: &[String]) -> Cast<'_> {
     match kind {
-        RunKind::Accept => Cast { names: &["customs"], script: "", customs_delay: "1 day" },
-        RunKind::Cases => Cast {
-            names: &["broker", "customs", "kfda", "npqs", "kpta"],
-            script: "APPROVE,0s",
-            customs_delay: "0s",
-        },
+        RunKind::Accept => Cast { names: vec!["customs"], script: "", customs_delay: "1 day" },
+        RunKind::Cases => {
+            let names = ["broker", "customs"].into_iter().chain(agencies.iter().map(String::as_str));
+            Cast { names: names.collect(), script: "APPROVE,0s", customs_delay: "0s" }
+        }
     }
 }
 
-/// The documents of a lodging, from the examples of the world.
-fn lodging(directory: &Path, kind: RunKind) -> Result<Lodging> {
-    let read = |name: &str| std::fs::read_to_string(directory.join(format!("examples/{name}.xml")));
-    let declaration = read("929")?;
-    let number = between(&declaration, "<ID>", "</ID>")?;
-    // Filer code and year, six digits of our own, check character.
-    let fresh = format!("{}{{n}}X", number.get(..7).context("a declaration number has 14 characters")?);
-    if kind == RunKind::Accept {
-        let unregulated = declaration.replace(REGULATED, UNREGULATED).replace(number, &fresh);
-        return Ok(Lodging { documents: vec![("GOVCBR929", unregulated)] });
-    }
-    let mut documents = vec![("GOVCBR929", declaration.replace(number, &fresh))];
-    for (name, code) in [("X01", "GOVCBRX01"), ("X02", "GOVCBRX02"), ("FR2", "GOVCBRFR2")] {
-        let text = without_attachments(&read(name)?);
-        let own = between(&text, "<ID>", "</ID>")?;
-        documents.push((code, text.replace(own, &format!("{name}-{{n}}")).replace(number, &fresh)));
-    }
-    Ok(Lodging { documents })
+/// What `case.toml` of a whole case says, as far as a run needs it.
+#[derive(Deserialize)]
+struct WholeCase {
+    #[serde(default)]
+    application: Vec<WholeApplication>,
 }
+
+#[derive(Deserialize)]
+struct WholeApplication {
+    agency: String,
+    document: String,
+}
+
+impl BenchArgs {
+    /// The documents of a lodging, from the examples of the world or from a whole case, and the agencies that get one.
+    fn lodging(&self, world: &Path, kind: RunKind) -> Result<(Lodging, Vec<String>)> {
+        let examples = world.join("examples");
+        let case = self.case.as_ref().filter(|_| kind == RunKind::Cases);
+        let directory = case.unwrap_or(&examples);
+        let read = |name: &str| {
+            let path = directory.join(name);
+            std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+        };
+        let declaration = read("929.xml")?;
+        let number = between(&declaration, "<ID>", "</ID>")?;
+        // Filer code and year, six digits of our own, check character.
+        let fresh = format!("{}{{n}}X", number.get(..7).context("a declaration number has 14 characters")?);
+        if kind == RunKind::Accept {
+            let unregulated = declaration.replace(REGULATED, UNREGULATED).replace(number, &fresh);
+            return Ok((Lodging { documents: vec![("GOVCBR929".to_owned(), unregulated)] }, Vec::new()));
+        }
+        let application = match case {
+            Some(_) => toml::from_str::<WholeCase>(&read("case.toml")?).context("case.toml")?.application,
+            None => EXAMPLES
+                .map(|(agency, document)| WholeApplication {
+                    agency: agency.into(),
+                    document: document.into(),
+                })
+                .into(),
+        };
+        let mut documents = vec![("GOVCBR929".to_owned(), declaration.replace(number, &fresh))];
+        for WholeApplication { document, .. } in &application {
+            let name = document.strip_prefix("GOVCBR").unwrap_or(document);
+            let text = without_attachments(&read(&format!("{name}.xml"))?);
+            let own = between(&text, "<ID>", "</ID>")?;
+            let text = text.replace(own, &format!("{name}-{{n}}")).replace(number, &fresh);
+            documents.push((document.clone(), text));
+        }
+        let agencies = application.into_iter().map(|application| application.agency.to_lowercase());
+        Ok((Lodging { documents }, agencies.collect()))
+    }
+}
+
+/// The agencies of the examples of a world, and what each gets.
+const EXAMPLES: [(&str, &str); 3] = [("kfda", "GOVCBRX01"), ("npqs", "GOVCBRX02"), ("kpta", "GOVCBRFR2")];
 
 fn without_attachments(text: &str) -> String {
     match (text.split_once("<AttachedDocument>"), text.rsplit_once("</AttachedDocument>")) {
@@ -308,9 +350,9 @@ impl Witness {
 }
 
 /// Messages between the gateway and the partners from an instant on, by their journals; lodgings left out.
-fn exchanged(world: &World, kind: RunKind, since: Timestamp) -> Result<u32> {
+fn exchanged(world: &World, names: &[&str], since: Timestamp) -> Result<u32> {
     let mut count = 0;
-    for name in cast(kind).names {
+    for name in names {
         let lines = lines_from(&world.partner(name)?.journal, &mut 0)?;
         let messages = lines.iter().filter(|line| line.event != "ended" && line.time >= since);
         count += u32::try_from(messages.count())?;

@@ -32,10 +32,10 @@ pub(super) struct Partner {
 }
 
 /// How the partners of a run behave.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cast<'a> {
     /// Who takes part.
-    pub(super) names: &'a [&'a str],
+    pub(super) names: Vec<&'a str>,
     /// What agencies do.
     pub(super) script: &'a str,
     /// How long customs thinks.
@@ -85,7 +85,7 @@ impl Stage {
             command.args(["serve", "--config"]).arg(&world.gateway);
         })?;
         let mut stage = Self { gateway, partners: Vec::new(), world: world.clone() };
-        for name in cast.names {
+        for name in &cast.names {
             let partner = world.partner(name)?;
             stage.partners.push(start(name, &mut |command| {
                 command.args(["practice", "--role", &partner.role, "--script", cast.script]);
