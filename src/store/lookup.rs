@@ -148,10 +148,7 @@ fn load_approvals(rows: &impl Rows, needs: &Needs, view: &mut View) -> Result<()
         }
     }
     if let Some(approval) = needs.approval_due.as_ref().map(|key| rows.approval(key)).transpose()?.flatten() {
-        if let Some(charge) = approval.value.charges.iter().find(|charge| charge.undo) {
-            let id = &charge.case;
-            view.case = Some(rows.case(id)?.ok_or_else(|| missing(format!("case {id}")))?);
-        }
+        view.case = next_to_hear(rows, &approval.value)?;
         view.realm = approval.value.key.realm;
         view.approvals.insert(approval.value.key.clone(), approval);
     }
@@ -164,6 +161,22 @@ fn load_approvals(rows: &impl Rows, needs: &Needs, view: &mut View) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The first case that is to hear of it; one that cannot be read keeps no other from hearing (P12).
+fn next_to_hear(rows: &impl Rows, approval: &Approval) -> Result<Option<Versioned<Case>>, StoreError> {
+    let mut damage = None;
+    let mut ids: Vec<_> =
+        approval.charges.iter().filter(|charge| charge.undo).map(|charge| &charge.case).collect();
+    ids.dedup();
+    for id in ids {
+        match rows.case(id).and_then(|case| case.ok_or_else(|| missing(format!("case {id}")))) {
+            Ok(case) => return Ok(Some(case)),
+            Err(StoreError::Damaged(found)) => damage = damage.or(Some(found)),
+            Err(error) => return Err(error),
+        }
+    }
+    damage.map_or(Ok(None), |damage| Err(StoreError::Damaged(damage)))
 }
 
 fn acknowledged(rows: &impl Rows, locator: &DeliveryLocator) -> Result<Option<Acknowledged>, StoreError> {

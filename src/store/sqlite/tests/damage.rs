@@ -206,3 +206,30 @@ fn copy_store(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn a_damaged_case_keeps_no_other_from_hearing_that_an_approval_ends() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    let mut ends = sample::approval(3);
+    ends.charges = [1, 2, 3].map(|case| sample::charge(case, true)).into();
+    let write = ApprovalWrite { approval: ends.clone(), based_on: Some(1) };
+    assert_eq!(commit(&store, Batch { approvals: vec![write], ..Batch::default() }), Ok(()));
+    let damages = |number: u32| {
+        let sql = format!("UPDATE cases SET record = '{{}}' WHERE number = {number}");
+        assert_eq!(raw(&options.directory).execute(&sql, []).expect("changed"), 1);
+    };
+    let next = || {
+        let needs = Needs { approval_due: Some(ends.key.clone()), ..Needs::default() };
+        store.load(&needs).map(|view| view.case.map(|case| case.value.id))
+    };
+    for number in [1, 2] {
+        damages(number);
+        assert_eq!(next().expect("others are served (P12)"), Some(sample::case_id(number + 1)));
+    }
+    damages(3);
+    match next() {
+        Err(StoreError::Damaged(damage)) => assert_eq!(damage.what, "case case-1"),
+        other => panic!("{other:?}"),
+    }
+}
