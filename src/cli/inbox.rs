@@ -97,6 +97,10 @@ enum InboxCommand {
         /// One item: SEQUENCE=OUTCOME, then, where wanted, ,QUANTITY and ,REASON; repeat for several
         #[arg(long = "item", value_name = "ITEM", value_parser = item)]
         items: Vec<ResultItem>,
+        /// Number under which declarations can cite what the --item approve with a QUANTITY, in kilograms; without it,
+        /// that of the result
+        #[arg(long, value_name = "NUMBER")]
+        approval: Option<String>,
         /// How long an approval is valid
         #[arg(long)]
         valid_until: Option<Timestamp>,
@@ -175,15 +179,23 @@ impl InboxArgs {
                 };
                 acting.act(&act, out)
             }
-            InboxCommand::Decide { acting, outcome, items, valid_until, remarks } => {
+            InboxCommand::Decide { acting, outcome, items, approval, valid_until, remarks } => {
                 if outcome.is_none() && items.is_empty() {
                     bail!("nothing is decided: give --outcome, or an --item");
+                }
+                let mut items = items.clone();
+                if let Some(number) = approval {
+                    let mut of = items.iter_mut().filter(|item| item.quantity.is_some()).peekable();
+                    if of.peek().is_none() {
+                        bail!("--approval {number}: no --item has a QUANTITY that could be cited");
+                    }
+                    of.for_each(|item| item.approval = Some(number.as_str().into()));
                 }
                 let act = Act::Decide {
                     outcome: *outcome,
                     valid_until: *valid_until,
                     remarks: remarks.as_deref().map(Into::into),
-                    items: items.clone(),
+                    items,
                 };
                 acting.act(&act, out)
             }

@@ -190,7 +190,8 @@ impl Written {
         // A clock that stepped back does not let an act be overtaken by the one that it follows.
         let issued_at = application.state_issued_at.map_or(now, |before| now.max(before));
         let day = now.to_jiff().strftime("%Y%m%d");
-        let number: Arc<str> = format!("{day}-{}", id.get(..12).unwrap_or(&id)).into();
+        // It may be cited as an approval, in a requirement row, which takes 20 characters.
+        let number: Arc<str> = format!("{day}-{}", id.get(..11).unwrap_or(&id)).into();
         let notice = |kind, deadline, remarks| {
             Answer::Notice(NoticeDocument {
                 code: DocumentCode::new("GOVCBRRBH").expect("the code is plain text"),

@@ -200,3 +200,29 @@ fn an_act_that_a_connected_agency_could_not_do_is_refused_and_kept() {
     assert!(officers_acts(&world)[0].ends_with("which was refused"));
     world.check_laws();
 }
+
+#[test]
+fn what_officers_approve_can_be_cited() {
+    let check = |approval: Option<&str>| {
+        let mut world = lodged();
+        let item = ResultItem {
+            unit: None,
+            laws: Vec::new(),
+            sequence: 1,
+            outcome: Outcome::Approved,
+            quantity: "1000".parse().ok(),
+            reason: None,
+            approval: approval.map(Into::into),
+        };
+        let what = Act::Decide { outcome: None, valid_until: None, remarks: None, items: vec![item] };
+        let what = by(&world, kim(), what);
+        let told = act(&mut world, what);
+        assert_eq!(told.how, How::Done, "{}", told.text);
+        let number = world.case().applications[0].outcomes[&1].approval.clone().expect("it has a number");
+        assert!(number.len() <= 20, "{number}: a requirement row takes 20 characters");
+        assert!(approval.is_none_or(|given| given == &*number), "{number}");
+        assert_eq!(world.approval(&number).items[&1].quantity.to_string(), "1000 KGM");
+    };
+    check(None);
+    check(Some("KFDA-2009-17"));
+}
