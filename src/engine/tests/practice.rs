@@ -2,11 +2,12 @@
 //! can do all that a case can (domain brief, 5.5).
 
 use super::super::*;
+use super::approvals::{Line, POTATOES, decimal, declared};
 use super::cases::{application, declaration, from_customs, result};
 use super::changes::refusal;
 use super::world::*;
 use crate::model::*;
-use crate::store::{CaseFilter, CorrelationKey, Opened, Store as _};
+use crate::store::{CaseFilter, CorrelationKey, Needs, Opened, Store as _};
 
 const PLAYER: &str = "AG900000000000";
 const PRACTICE_CUSTOMS: &str = "CU900000000000";
@@ -411,5 +412,82 @@ fn a_bank_of_production_hears_of_no_rehearsal() {
         })
         .collect();
     assert_eq!(realms, [Realm::Practice]);
+    world.check_laws();
+}
+
+#[test]
+fn approvals_of_the_realms_never_meet() {
+    let mut world = world();
+    let cites = |number: &str, practice: bool, quantity: &str| {
+        let lines: [Line<'_>; 1] = [(POTATOES, &[("05", "A-1", quantity)])];
+        let document = declared(number, "9", &lines);
+        if practice { test(document) } else { document }
+    };
+    let lodged = |world: &mut World, id: &str, document: Document| {
+        let realm = if id.starts_with('p') { Realm::Practice } else { Realm::Production };
+        let Document::Declaration(declaration) = &document else { panic!("it is one") };
+        let key = CorrelationKey::Declaration(declaration.number.clone());
+        let number = if realm.is_practice() { "APP-P" } else { "APP-D" };
+        let documents = vec![document, application(0, &format!("{number}-{id}"))];
+        let posted = world.message(BROKER, id, "ImportClearance", "GOVCBR929", documents);
+        world.post(&posted);
+        world.deliver();
+        world.store.case(realm, &key).expect("the store reads").expect("it is lodged").value
+    };
+    let answered = |world: &mut World, case: &Case, id: &str, outcome, quantity: &str| {
+        let application = &case.applications[0];
+        let mut document = result(0, id, application.number.as_deref(), outcome);
+        document.issued_at = world.now;
+        document.items = vec![ResultItem {
+            sequence: 1,
+            outcome,
+            approval: Some("A-1".into()),
+            laws: Vec::new(),
+            quantity: Some(decimal(quantity)),
+            unit: Some("KGM".into()),
+            reason: None,
+        }];
+        let from = application.party.to_string();
+        let documents = vec![Document::Result(document)];
+        let posted = world.message(&from, id, "RequirementVerification", "GOVCBRX51", documents);
+        world.post(&posted.in_answer_to(application.sent_as.as_ref().expect("it was sent")));
+        world.deliver();
+    };
+    let of = |world: &World, realm| -> Vec<Approval> {
+        let needs = Needs { realm, approvals: ["A-1".into()].into(), ..Needs::default() };
+        let found = world.store.load(&needs).expect("the store reads").approvals;
+        found.into_values().map(|found| found.value).collect()
+    };
+    // Approved in production: a rehearsal that cites it rests on nothing.
+    let first = lodged(&mut world, "d1", cites("D1", false, "1000"));
+    answered(&mut world, &first, "R-1", Outcome::Approved, "1000");
+    let production = of(&world, Realm::Production);
+    assert_eq!((production.len(), of(&world, Realm::Practice).len()), (1, 0));
+    let rehearsal = lodged(&mut world, "p1", cites("D1", true, "100"));
+    assert_eq!((rehearsal.held.len(), rehearsal.unverified.len()), (0, 1));
+    // Approved in practice, under the same number: each realm has its own, and uses its own.
+    answered(&mut world, &rehearsal, "R-1", Outcome::Approved, "5000");
+    assert_eq!(of(&world, Realm::Production), production);
+    assert_eq!(of(&world, Realm::Practice).len(), 1);
+    let rests = lodged(&mut world, "p2", cites("D2", true, "4000"));
+    assert_eq!((rests.state, rests.held.len()), (CaseState::Ready, 1));
+    assert_eq!(of(&world, Realm::Production), production);
+    let practice = of(&world, Realm::Practice);
+    let too_much = lodged(&mut world, "d3", cites("D3", false, "1000"));
+    assert_eq!(too_much.held, [], "5000 are approved in practice only");
+    let real = lodged(&mut world, "d2", cites("D2", false, "400"));
+    assert_eq!((real.state, real.held.len()), (CaseState::Ready, 1));
+    assert_eq!(of(&world, Realm::Practice), practice);
+    // Taken back in practice: the rehearsal is reopened, production does not move.
+    let production = of(&world, Realm::Production);
+    world.pass(60);
+    answered(&mut world, &rehearsal, "R-2", Outcome::Revoked, "5000");
+    world.keep_agenda();
+    let key = CorrelationKey::Declaration("D2".into());
+    let state =
+        |realm| world.store.case(realm, &key).expect("the store reads").expect("is lodged").value.state;
+    let states = [Realm::Practice, Realm::Production].map(state);
+    assert_eq!(states, [CaseState::Collecting, CaseState::Ready]);
+    assert_eq!(of(&world, Realm::Production), production);
     world.check_laws();
 }
