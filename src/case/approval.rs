@@ -27,7 +27,7 @@ use crate::model::{
 use crate::routing::Plan;
 
 pub use account::{Moved, Movement, account, lapse_approval, undo};
-pub use statement::{Conflicting, stated};
+pub use statement::{Conflicting, stated, superseded};
 
 /// Charges of open cases that one approval takes at most, so that its record stays small.
 pub const CHARGES_MAX: usize = 1000;
@@ -73,7 +73,7 @@ pub(super) enum ClaimFault {
     Expired(Timestamp),
     #[error("not enough is left of it: {left}, and the line uses {wanted}")]
     NotEnough { left: Quantity, wanted: Quantity },
-    #[error("more declarations than {CHARGES_MAX} lines rest on it at present")]
+    #[error("{CHARGES_MAX} lines of declarations that are open rest on it already, and it takes no more")]
     Crowded,
     #[error("it would do, but another approval that the line cites for this law does not")]
     WithAnother,
@@ -226,7 +226,7 @@ fn satisfy(
                 .push((claim.number.clone(), if elsewhere.is_empty() { ClaimFault::Unknown } else { other }));
             continue;
         };
-        match verify(approval, claim, claims) {
+        match verify(approval, (row.line, claim), claims) {
             Ok((quantity, of)) => {
                 approval.charges.push(Drawn {
                     case: claims.case.clone(),
@@ -266,7 +266,7 @@ fn satisfy(
 /// Whether an approval covers what a line cites it for: how much the line uses, and how much is approved.
 pub(super) fn verify(
     approval: &Approval,
-    claim: &RequirementRow,
+    (line, claim): (u16, &RequirementRow),
     claims: Claims<'_>,
 ) -> Result<(Quantity, Decimal), ClaimFault> {
     if !approval.holder.is(claims.declared.importer.as_ref(), claims.submitter) {
@@ -306,7 +306,13 @@ pub(super) fn verify(
         return Err(ClaimFault::Expired(end.unwrap_or(claims.now)));
     }
     let approved = approval.approved(&claim.law, &wanted.unit, is_valid);
-    let left = approved.less(approval.used(&claim.law, &wanted.unit));
+    // What the goods of the line use, because it was asked for them, is what they rest on now.
+    let of_line = approval.charges.iter().filter(|charge| {
+        charge.own && (&charge.case, charge.line, &charge.law) == (claims.case, line, &claim.law)
+    });
+    let of_line = of_line.filter(|charge| charge.quantity.unit == wanted.unit);
+    let of_line = of_line.fold(Decimal::default(), |sum, charge| sum.saturating_add(charge.quantity.value));
+    let left = approved.less(approval.used(&claim.law, &wanted.unit).less(of_line));
     if left < wanted.value {
         let left = Quantity { value: left, unit: wanted.unit.clone() };
         return Err(ClaimFault::NotEnough { left, wanted });

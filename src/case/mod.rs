@@ -27,7 +27,8 @@ mod tests;
 pub use amendment::{Amendment, LinesToPlan, Release, amend, lines_to_plan};
 pub use application::{DeliveryEnd, end_of_delivery, shown_state};
 pub use approval::{
-    Approvals, CHARGES_MAX, Claims, Conflicting, Moved, Movement, account, hold, lapse_approval, stated, undo,
+    Approvals, CHARGES_MAX, Claims, Conflicting, Moved, Movement, account, hold, lapse_approval, stated,
+    superseded, undo,
 };
 pub use customs::{CustomsEffect, apply_customs_notice};
 pub use deadline::{Late, SLACK, act, next_duty, note_stages, watch_change};

@@ -164,7 +164,9 @@ fn record(application: &mut Application, incoming: IncomingResult<'_>) {
         }
     }
     for item in &document.items {
-        let of_result = || item.quantity.map(|_| document.number.clone());
+        // Only what approves gives a number: what takes back means the approval that the item has.
+        let approves = item.quantity.is_some() && item.outcome.is_approval();
+        let of_result = || approves.then(|| document.number.clone());
         let decided = ItemOutcome {
             outcome: item.outcome,
             quantity: item.quantity,

@@ -8,7 +8,7 @@ use super::decide::Desk;
 use super::join::Cause;
 use super::step::Step;
 use crate::case::{self, Approvals, Moved, ReportEvent};
-use crate::model::{ApprovalKey, Case, ResultDocument};
+use crate::model::{Application, ApprovalKey, Case, ResultDocument};
 use crate::routing::Addressee;
 use crate::store::{ApprovalWrite, CaseWrite, Versioned};
 use crate::telemetry::EventCode;
@@ -64,16 +64,19 @@ impl Step {
     pub(super) fn state_approvals(
         &mut self,
         desk: Desk<'_>,
-        case: &Case,
-        index: usize,
+        before: Option<&Case>,
+        (case, index): (&Case, usize),
         document: &ResultDocument,
     ) {
         let application = &case.applications[index];
+        self.supersede(desk, before.and_then(|before| before.applications.get(index)), (case, application));
         let numbers = application.outcomes.values().filter_map(|outcome| outcome.approval.clone());
         for number in numbers.collect::<BTreeSet<_>>() {
             let key = ApprovalKey { realm: case.realm, agency: application.party.clone(), number };
             let known = desk.view.approvals.get(&key);
-            let stated = case::stated(known.map(|known| &known.value), case, index, &key.number, document);
+            let as_it_is = self.approvals.get(&key).map(|draft| &draft.approval);
+            let as_it_is = as_it_is.or(known.map(|known| &known.value));
+            let stated = case::stated(as_it_is, case, index, &key.number, document);
             let told = |text: String| {
                 let told = entry(desk.now, EventCode::ApprovalStated, text).of_case(&case.id);
                 told.of_party(Some(&key.agency))
@@ -90,6 +93,29 @@ impl Step {
                     self.approvals.insert(key, ApprovalWrite { approval, based_on });
                 }
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// Takes items back from the approvals under whose numbers they were decided before.
+    fn supersede(
+        &mut self,
+        desk: Desk<'_>,
+        before: Option<&Application>,
+        (case, application): (&Case, &Application),
+    ) {
+        let Some(before) = before else { return };
+        let numbers: BTreeSet<_> =
+            before.outcomes.values().filter_map(|outcome| outcome.approval.clone()).collect();
+        for number in numbers {
+            let key = ApprovalKey { realm: case.realm, agency: application.party.clone(), number };
+            let Some(known) = desk.view.approvals.get(&key) else { continue };
+            let rest = case::superseded(&known.value, before, application);
+            if known.value.case == case.id && rest != known.value {
+                let text = format!("approval {}: {rest}; items of it have another number now", key.number);
+                let told = entry(desk.now, EventCode::ApprovalStated, text).of_case(&case.id);
+                self.audit.push(told.of_party(Some(&key.agency)));
+                self.approvals.insert(key, ApprovalWrite { approval: rest, based_on: Some(known.version) });
             }
         }
     }

@@ -107,8 +107,14 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
             }),
         approvals: rule.map(|rule| approvals(rule.pipeline, arrival)).unwrap_or_default(),
         approvals_of_case: rule.is_some_and(|rule| {
-            let of = [Pipeline::Result, Pipeline::Amend, Pipeline::Withdraw, Pipeline::CustomsNotice];
-            of.contains(&rule.pipeline)
+            let moves = [
+                Pipeline::Application,
+                Pipeline::Result,
+                Pipeline::Amend,
+                Pipeline::Withdraw,
+                Pipeline::CustomsNotice,
+            ];
+            moves.contains(&rule.pipeline)
         }),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),

@@ -114,7 +114,7 @@ fn for_application(
     step.audit.push(decided);
     step.relay(inbound, &changed, &rule.relay);
     step.tell_join(desk, &changed, &events, Cause::Message(inbound.key));
-    step.state_approvals(desk, &changed, index, document);
+    step.state_approvals(desk, Some(&stored.value), (&changed, index), document);
     step.case = Some(write(inbound, changed, Some(stored.version), document));
     Ok(step)
 }
@@ -141,7 +141,7 @@ fn unasked(inbound: &Inbound<'_>, rule: &EnvelopeRule, incoming: IncomingResult<
         format!("{agency} sent {} {} that no application here asked for", document.code, document.number);
     step.audit.push(about_case(entry(desk.now, EventCode::ResultUnasked, text), inbound, &opened.id));
     step.relay(inbound, &opened, &rule.relay);
-    step.state_approvals(desk, &opened, 0, document);
+    step.state_approvals(desk, None, (&opened, 0), document);
     step.case = Some(write(inbound, opened, None, document));
     step
 }

@@ -149,6 +149,12 @@ impl Holder {
         };
         differ(&self.importer, &other.importer) || differ(&self.applicant, &other.applicant)
     }
+
+    /// Whether it is known to be given to another importer than this one.
+    #[must_use]
+    pub fn is_another(&self, importer: Option<&Arc<str>>) -> bool {
+        self.importer.as_ref().zip(importer).is_some_and(|(own, importer)| own != importer)
+    }
 }
 
 /// One item of an approval.
@@ -165,6 +171,9 @@ pub struct ApprovedItem {
     /// Validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
+    /// The goods that it was asked for are cleared, and what they use of it is spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cleared: bool,
 }
 
 /// What a line of a case uses of an approval, under one law.

@@ -37,7 +37,7 @@ pub enum Moved {
 /// Brings the account of an approval in line with a case: what it uses, as long as it is open. A charge that stays keeps
 /// its place. What is then more than is approved is marked to be undone.
 pub fn account(approval: &mut Approval, case: &Case) -> Vec<Movement> {
-    let mut wanted = used_by(approval, case);
+    let mut wanted = if case.state.is_end() { Vec::new() } else { used_by(approval, case) };
     let gone = if case.state == CaseState::Cleared { Moved::Spent } else { Moved::Returned };
     let mut movements = Vec::new();
     let mut spent = Vec::new();
@@ -51,12 +51,17 @@ pub fn account(approval: &mut Approval, case: &Case) -> Vec<Movement> {
             return true;
         }
         if gone == Moved::Spent {
-            spent.push((charge.law.clone(), charge.quantity.clone()));
+            spent.push(charge.clone());
         }
         movements.push(moved(gone, charge));
         false
     });
-    spent.into_iter().for_each(|(law, quantity)| spend(approval, law, quantity));
+    spend(approval, case, spent);
+    if gone == Moved::Spent {
+        let late = cleared_before(approval, case);
+        movements.extend(late.iter().map(|charge| moved(gone, charge)));
+        spend(approval, case, late);
+    }
     wanted.sort_by(|a, b| (a.line, &a.law).cmp(&(b.line, &b.law)));
     movements.extend(wanted.iter().map(|charge| moved(Moved::Charged, charge)));
     approval.charges.extend(wanted);
@@ -70,19 +75,32 @@ fn moved(how: Moved, charge: &Drawn) -> Movement {
     Movement { how, line: charge.line, law: charge.law.clone(), quantity: charge.quantity.clone() }
 }
 
-fn spend(approval: &mut Approval, law: LawCode, quantity: Quantity) {
-    let same = |spent: &&mut Spent| spent.law == law && spent.quantity.unit == quantity.unit;
-    match approval.spent.iter_mut().find(same) {
-        Some(spent) => spent.quantity.value = spent.quantity.value.saturating_add(quantity.value),
-        None => approval.spent.push(Spent { law, quantity }),
+/// Keeps what a cleared case has used, and which of the items it was asked for.
+fn spend(approval: &mut Approval, case: &Case, charges: Vec<Drawn>) {
+    for Drawn { line, law, quantity, own, .. } in charges {
+        if let Some(item) = approval.items.get_mut(&line).filter(|_| own && approval.case == case.id) {
+            item.cleared = true;
+        }
+        let same = |spent: &&mut Spent| spent.law == law && spent.quantity.unit == quantity.unit;
+        match approval.spent.iter_mut().find(same) {
+            Some(spent) => spent.quantity.value = spent.quantity.value.saturating_add(quantity.value),
+            None => approval.spent.push(Spent { law, quantity }),
+        }
     }
 }
 
-/// What a case uses of an approval.
+/// What goods use whose result came after their clearance.
+fn cleared_before(approval: &Approval, case: &Case) -> Vec<Drawn> {
+    let mut used = used_by(approval, case);
+    used.retain(|charge| {
+        let item = approval.items.get(&charge.line).filter(|_| charge.own && approval.case == case.id);
+        item.is_some_and(|item| !item.cleared)
+    });
+    used
+}
+
+/// What a case uses of an approval, as long as it is open.
 fn used_by(approval: &Approval, case: &Case) -> Vec<Drawn> {
-    if case.state.is_end() {
-        return Vec::new();
-    }
     let charge = |line, law: &LawCode, quantity: &Quantity, own| Drawn {
         case: case.id.clone(),
         line,
@@ -91,9 +109,15 @@ fn used_by(approval: &Approval, case: &Case) -> Vec<Drawn> {
         own,
         undo: false,
     };
-    let held = case.held.iter().filter(|held| held.approval == approval.key);
+    let mut seen = BTreeSet::new();
+    let mut held: Vec<&Held> = case.held.iter().filter(|held| held.approval == approval.key).collect();
+    held.retain(|held| seen.insert((held.line, &held.law, &held.agency)));
+    let held = held.into_iter();
     let mut used: Vec<_> = held.map(|held| charge(held.line, &held.law, &held.quantity, false)).collect();
-    for application in case.applications.iter().filter(|a| a.party == approval.key.agency) {
+    let importer = case.declared.as_ref().and_then(|declared| declared.importer.as_ref());
+    let is_another = approval.holder.is_another(importer);
+    let own = case.applications.iter().filter(|a| a.party == approval.key.agency && !is_another);
+    for application in own {
         for (item, outcome) in &application.outcomes {
             let is_its =
                 outcome.outcome.is_approval() && outcome.approval.as_ref() == Some(&approval.key.number);
@@ -103,9 +127,10 @@ fn used_by(approval: &Approval, case: &Case) -> Vec<Drawn> {
             let approved = known.map(|known| known.quantity.clone()).or_else(|| quantity_of(outcome));
             if let (true, Some(line), Some(approved)) = (is_its, line, approved) {
                 let quantity = goods_of(line, &approved);
-                used.extend(
-                    laws_of(case, application, *item).iter().map(|law| charge(*item, law, &quantity, true)),
-                );
+                // Goods that rest on the approval that they were approved by use it once.
+                let mut laws = laws_of(case, application, *item);
+                laws.retain(|law| !seen.iter().any(|(line, of, _)| (line, *of) == (item, law)));
+                used.extend(laws.iter().map(|law| charge(*item, law, &quantity, true)));
             }
         }
     }

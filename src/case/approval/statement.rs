@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::account::{KILOGRAM, laws_of, mark, quantity_of};
 use crate::model::{
-    Approval, ApprovalKey, ApprovedItem, Case, Decimal, Holder, ItemOutcome, Quantity, ResultDocument,
+    Application, Approval, ApprovalKey, ApprovedItem, Case, Decimal, Holder, ItemOutcome, Outcome, Quantity,
+    ResultDocument,
 };
 
 /// A result states an approval under a number that another importer has.
@@ -40,7 +41,7 @@ pub fn stated(
         let nothing = || Quantity { value: Decimal::default(), unit: KILOGRAM.into() };
         let quantity = if outcome.outcome.is_approval() { quantity_of(outcome)? } else { nothing() };
         let (outcome, issued_at, valid_until) = (outcome.outcome, outcome.issued_at, outcome.valid_until);
-        Some((*item, ApprovedItem { outcome, laws, quantity, issued_at, valid_until }))
+        Some((*item, ApprovedItem { outcome, laws, quantity, issued_at, valid_until, cleared: false }))
     });
     let items: BTreeMap<u16, ApprovedItem> = items.collect();
     let holder = holder(case, document);
@@ -83,10 +84,30 @@ pub fn stated(
     Ok(Some(after))
 }
 
+/// An approval without the items that a newer result of their case decides under another number: they are not approved
+/// under both.
+#[must_use]
+pub fn superseded(known: &Approval, before: &Application, after: &Application) -> Approval {
+    let names = |outcome: &ItemOutcome| outcome.approval.as_ref() == Some(&known.key.number);
+    let mut rest = known.clone();
+    for (item, outcome) in &after.outcomes {
+        let is_gone = before.outcomes.get(item).is_some_and(names) && !names(outcome);
+        if let Some(item) = rest.items.get_mut(item).filter(|_| is_gone) {
+            item.outcome = Outcome::Revoked;
+            item.issued_at = outcome.issued_at;
+        }
+    }
+    mark(&mut rest);
+    rest
+}
+
 /// One item anew; what does not say a quantity leaves it as it was.
 fn restate(approval: &mut Approval, item: u16, outcome: &ItemOutcome, stated: Option<&ApprovedItem>) {
     match (approval.items.get_mut(&item), stated) {
-        (_, Some(stated)) => drop(approval.items.insert(item, stated.clone())),
+        (known, Some(stated)) => {
+            let cleared = known.is_some_and(|known| known.cleared);
+            approval.items.insert(item, ApprovedItem { cleared, ..stated.clone() });
+        }
         (Some(known), None) => {
             known.outcome = outcome.outcome;
             known.issued_at = outcome.issued_at;

@@ -19,6 +19,7 @@ fn item(outcome: Outcome, law: &str, value: &str, unit: &str, until: Option<&str
         quantity: Quantity { value: text(value), unit: unit.into() },
         issued_at: now(),
         valid_until: until.map(text),
+        cleared: false,
     }
 }
 
@@ -74,7 +75,7 @@ fn every_reason_is_told_in_words() {
             };
             let mut approval = approval(items);
             approval.charges.push(charge("100", false));
-            let found = verify(&approval, &row, claims).map(|(_, of)| of.to_string());
+            let found = verify(&approval, (1, &row), claims).map(|(_, of)| of.to_string());
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(found.map_err(|fault| fault.to_string()), expected, "{claim:?}");
         };
@@ -126,9 +127,9 @@ fn an_approval_takes_a_bounded_number_of_charges() {
     };
     let mut approval = approval(vec![item(Outcome::Approved, "05", "9000", "KGM", None)]);
     approval.charges = vec![charge("1", false); CHARGES_MAX - 1];
-    assert!(verify(&approval, &row, claims).is_ok());
+    assert!(verify(&approval, (1, &row), claims).is_ok());
     approval.charges.push(charge("1", false));
-    assert_eq!(verify(&approval, &row, claims), Err(ClaimFault::Crowded));
+    assert_eq!(verify(&approval, (1, &row), claims), Err(ClaimFault::Crowded));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! the wire is sealed for real, and what comes in is taken as verified.
 
 mod amendments;
+mod approval_numbers;
 mod approvals;
 mod cases;
 mod changes;

@@ -140,6 +140,7 @@ pub(in crate::store) fn approval(number: u32) -> Approval {
         quantity: Quantity { value: "1000".parse().expect("a decimal"), unit: "KGM".into() },
         issued_at: at(0),
         valid_until: None,
+        cleared: false,
     };
     Approval {
         key: ApprovalKey {
