@@ -109,11 +109,9 @@ fn used_by(approval: &Approval, case: &Case) -> Vec<Drawn> {
         own,
         undo: false,
     };
-    let mut seen = BTreeSet::new();
-    let mut held: Vec<&Held> = case.held.iter().filter(|held| held.approval == approval.key).collect();
-    held.retain(|held| seen.insert((held.line, &held.law, &held.agency)));
-    let held = held.into_iter();
-    let mut used: Vec<_> = held.map(|held| charge(held.line, &held.law, &held.quantity, false)).collect();
+    let held: Vec<&Held> = case.held.iter().filter(|held| held.approval == approval.key).collect();
+    let mut used: Vec<_> =
+        held.iter().map(|held| charge(held.line, &held.law, &held.quantity, false)).collect();
     let importer = case.declared.as_ref().and_then(|declared| declared.importer.as_ref());
     let is_another = approval.holder.is_another(importer);
     let own = case.applications.iter().filter(|a| a.party == approval.key.agency && !is_another);
@@ -129,7 +127,7 @@ fn used_by(approval: &Approval, case: &Case) -> Vec<Drawn> {
                 let quantity = goods_of(line, &approved);
                 // Goods that rest on the approval that they were approved by use it once.
                 let mut laws = laws_of(case, application, *item);
-                laws.retain(|law| !seen.iter().any(|(line, of, _)| (line, *of) == (item, law)));
+                laws.retain(|law| !held.iter().any(|held| (&held.line, &held.law) == (item, law)));
                 used.extend(laws.iter().map(|law| charge(*item, law, &quantity, true)));
             }
         }

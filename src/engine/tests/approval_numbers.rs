@@ -1,7 +1,7 @@
 //! Whom an approval is taken from and given to when its number, its case or its item changes: nothing of it is used
 //! twice, and nothing is lost (domain brief, 5.3; rulings 13, 19, 20, 21; P3).
 
-use super::approvals::{Line, POTATOES, amendment, customs, decimal, declared, lodging};
+use super::approvals::{Line, POTATOES, amendment, approved, customs, decimal, declared, lodging};
 use super::cases::{application, result};
 use super::world::*;
 use crate::model::*;
@@ -185,5 +185,16 @@ fn an_amendment_may_cite_what_its_own_goods_use() {
     assert_eq!((world.case_of("D1").held.len(), used(&world, "A-1")), (1, decimal("700")));
     world.keep_agenda();
     assert_eq!((world.case_of("D1").held.len(), used(&world, "A-1")), (1, decimal("700")));
+    world.check_laws();
+}
+
+#[test]
+fn what_a_line_cites_twice_is_used_twice() {
+    let mut world = approved();
+    let cites = [("05", "A-1", "300"), ("05", "A-1", "200"), ("05", "A-1", "200")];
+    world.post(&lodging(&world, "D1", &[(POTATOES, &cites)], vec![]));
+    assert_eq!((used(&world, "A-1"), world.case_of("D1").state), (decimal("700"), CaseState::Ready));
+    assert!(!rests(&mut world, "D2", "A-1", "301"));
+    assert!(rests(&mut world, "D3", "A-1", "300"));
     world.check_laws();
 }

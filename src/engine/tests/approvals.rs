@@ -78,7 +78,7 @@ fn statement_with(
 }
 
 /// A world in which the first agency has approved 1000 kg under the number `A-1`.
-fn approved() -> World {
+pub(super) fn approved() -> World {
     let mut world = World::new();
     world.post(&statement(&world, "first", "2009-12-01T00:30:00Z", Outcome::Approved, ("A-1", "1000")));
     assert_eq!(world.logged("approval.stated"), Some(false));
