@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gwanmun::model::{Case, CaseState, DeliveryState, Digest, Document, Message, Realm};
+use gwanmun::model::{
+    Case, CaseState, DeliveryState, Digest, Document, FeeState, Message, Payment, PaymentState, Realm,
+    payment_key,
+};
 use gwanmun::store::{CaseFilter, CorrelationKey, DeliveryFilter, Store as _};
 
 use crate::papers;
@@ -20,6 +23,7 @@ impl World {
         }
         self.check_histories();
         self.check_reports();
+        self.check_fees();
         self.check_laws();
         self.check_ends();
     }
@@ -53,7 +57,8 @@ impl World {
         let mut handed_on = BTreeMap::<(Who, Digest), usize>::new();
         let mut cancellations = BTreeMap::<(Who, String), usize>::new();
         for partner in self.partners.values() {
-            for message in partner.handed_on.iter().filter(|it| &*it.header.action != "GOVCBRXS2") {
+            let of_gateway = ["GOVCBRXS2", "GOVCBRXF3"];
+            for message in partner.handed_on.iter().filter(|it| !of_gateway.contains(&&*it.header.action)) {
                 if let Some(number) = cancelled(message) {
                     *cancellations.entry((partner.who, number)).or_default() += 1;
                     continue;
@@ -118,6 +123,68 @@ impl World {
         findings.into_iter().for_each(|finding| self.find(finding));
     }
 
+    /// A fee that is paid was booked once and both sides were told so once; another was booked never; every order that was
+    /// taken has its answer (P1, P3).
+    fn check_fees(&mut self) {
+        let mut findings = Vec::new();
+        let mut booked = 0;
+        for (fee, times) in self.bank.bookings().into_iter().filter(|(_, times)| *times != 1) {
+            findings.push(format!("fee {fee} is booked {times} times"));
+        }
+        let store = self.gateway.store();
+        let cases = store.cases(&CaseFilter::default(), usize::MAX).expect("the store can be read");
+        for summary in cases.items {
+            let key = CorrelationKey::Case(summary.id);
+            let case =
+                store.case(Realm::Production, &key).expect("the store can be read").expect("it is there");
+            for application in &case.value.applications {
+                for fee in &application.fees {
+                    let reference = self.bank.reference(&payment_key(&application.party, &fee.number));
+                    booked += usize::from(reference.is_some());
+                    let recorded = fee.payments.iter().find_map(|payment| payment.reference.as_ref());
+                    if (fee.state == FeeState::Paid) != reference.is_some() || recorded != reference {
+                        let (number, state) = (&fee.number, fee.state.as_str());
+                        findings.push(format!(
+                            "fee {number} is {state}, as {recorded:?}, and booked as {reference:?}"
+                        ));
+                    }
+                    let agency = Who::of(&application.party);
+                    findings.extend(fee.payments.iter().filter_map(|it| self.check_payment(agency, it)));
+                }
+            }
+        }
+        if booked != self.bank.bookings().len() {
+            findings.push(format!("{} fees are booked, {booked} are known", self.bank.bookings().len()));
+        }
+        findings.into_iter().for_each(|finding| self.find(finding));
+    }
+
+    /// What is wrong with an order of a fee of this agency.
+    fn check_payment(&self, agency: Who, payment: &Payment) -> Option<String> {
+        let (order, state) = (&payment.order, payment.state.as_str());
+        let expected = match payment.state {
+            PaymentState::Paid => (1, 1),
+            PaymentState::Refused => (0, 1),
+            PaymentState::Pending | PaymentState::Asked => {
+                return Some(format!("order {order} is {state} at the end (P9)"));
+            }
+        };
+        let told = (self.confirmations(agency, order), self.confirmations(Who::Broker, order));
+        (told != expected).then(|| format!("order {order} is {state}, and agency and broker hear {told:?}"))
+    }
+
+    /// How often a partner was handed a confirmation of an order.
+    fn confirmations(&self, who: Who, order: &str) -> usize {
+        let confirmed = self.partners[&who].handed_on.iter().filter(|message| {
+            let (action, payload) = (&*message.header.action, message.payloads.first());
+            let payload = payload.filter(|_| action == "GOVCBRXF3");
+            payload.is_some_and(|payload| {
+                matches!(papers::read(action, payload), Ok(Document::PaymentConfirmation(it)) if *it.order == *order)
+            })
+        });
+        confirmed.count()
+    }
+
     /// When faults stop, everything ends: every case is cleared or was withdrawn, every delivery is delivered (P9).
     fn check_ends(&mut self) {
         let store = self.gateway.store();
@@ -158,11 +225,15 @@ impl World {
     }
 }
 
-/// Whether a letter of the broker was refused because its case had ended before.
+/// Whether a letter of the broker was refused because its case had ended before, or its fee was paid by another order.
 fn is_too_late(letter: &Letter, why: &str) -> bool {
     match &*letter.action {
         "GOVCBR5FE" | "GOVCBR5BF" => {
             ["cleared", "withdrawn"].iter().any(|state| why.contains(&format!("the case is {state}")))
+        }
+        "GOVCBRXF2" => {
+            let told = ["is being paid already", "was paid already", "can be ordered any more", "is void"];
+            told.iter().any(|told| why.contains(told))
         }
         _ => letter.service == "RequirementVerification" && why.contains("the case is withdrawn"),
     }

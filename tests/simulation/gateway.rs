@@ -7,18 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use gwanmun::case::longest_payment_wait;
 use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::codec::envelope::{decode_fault, encode_fault};
 use gwanmun::engine::{
     Action, Arrival, Context, Event, Own, Pending, Places, Ready, Refused, Reply, decide, needs,
     read_documents,
 };
-use gwanmun::model::{AttemptOutcome, DeliveryId, Registry, Timestamp};
+use gwanmun::model::{AttemptOutcome, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Timestamp};
 use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
 use gwanmun::routing::RuleSet;
 use gwanmun::security::{Origin, Trust, Wire, open};
 use gwanmun::store::{AuditVerdict, Batch, CommitError, Committed, MemoryStore, Store as _};
 
+use crate::bank::Asking;
 use crate::disk::{Kept, SimulatedDisk, Trouble};
 use crate::parties::{Terms, Who, certificate, keys, registry, trust};
 use crate::partner::{Entity, Response};
@@ -49,6 +51,8 @@ struct Life {
     number: u64,
     store: MemoryStore,
     lanes: BTreeMap<Who, Lane>,
+    /// The next look at payments that is planned.
+    payment_look: Option<Timestamp>,
     handlings: BTreeMap<u64, Handling>,
     handled: u64,
 }
@@ -77,6 +81,9 @@ enum Stage {
 
 /// A sender looks again after so long at the latest.
 const LONGEST_SLEEP_MILLIS: u64 = 60_000;
+const LONGEST_SLEEP: Duration = Duration::from_millis(LONGEST_SLEEP_MILLIS);
+/// Cases of one look at payments: fewer than there may be, as in the shell.
+const PAYMENTS_MAX: usize = 2;
 /// How often an event is decided again because somebody else wrote in between.
 const TRIES_MAX: u32 = 20;
 
@@ -123,7 +130,7 @@ impl Site {
             rules: &self.rules,
             own: &self.own,
             age: AgePolicy::default(),
-            payment: None,
+            payment: Some(PaymentTerms::default()),
             practice_payment: None,
         }
     }
@@ -142,12 +149,14 @@ impl World {
             (*who, Lane { window: Window::new(*limit), in_hand: BTreeSet::new(), look: None })
         };
         let lanes = self.gateway.site.windows.iter().map(lane).collect();
-        self.gateway.life = Some(Life { number, store, lanes, handlings: BTreeMap::new(), handled: 0 });
+        let (payment_look, handlings) = (None, BTreeMap::new());
+        self.gateway.life = Some(Life { number, store, lanes, payment_look, handlings, handled: 0 });
         self.note(format!("the gateway starts, life {number}"));
         self.check_laws();
         for who in Who::PARTNERS {
             self.look_at(number, who, self.now);
         }
+        self.look_at_payments(number, self.now);
     }
 
     /// What must hold of a store at any instant (P2, P18).
@@ -299,6 +308,7 @@ impl World {
                 if error == CommitError::Unknown {
                     // Its actions may be lost: what is due is looked for.
                     Who::PARTNERS.into_iter().for_each(|who| self.look_at(number, who, self.now));
+                    self.look_at_payments(number, self.now);
                 }
                 if handling.tries < TRIES_MAX {
                     self.keep(number, at, handling);
@@ -396,8 +406,16 @@ impl World {
                     self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
                 }
                 Action::Schedule(_) => {}
-                Action::SchedulePayment(_) | Action::Charge { .. } => {
-                    unreachable!("nobody here asks a fee")
+                Action::SchedulePayment(at) => {
+                    let wait = at.since(self.clock(Who::Gateway));
+                    self.look_at_payments(self.gateway.lives, self.now.plus(wait));
+                }
+                Action::Charge { case, attempt, charge, .. } => {
+                    let key = match self.gateway.plant {
+                        Some(Plant::PaymentKey) => format!("{}{attempt}", charge.key).into(),
+                        _ => charge.key.clone(),
+                    };
+                    self.ask_bank(Asking { life: self.gateway.lives, case, attempt, charge, key });
                 }
                 Action::Wake(destination) => {
                     self.look_at(self.gateway.lives, Who::of(&destination), self.now);
@@ -469,6 +487,45 @@ impl World {
         }
     }
 
+    /// Plans a look at payments, unless there is an earlier one.
+    fn look_at_payments(&mut self, number: u64, at: Timestamp) {
+        let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
+        if life.payment_look.is_none_or(|planned| at < planned) {
+            life.payment_look = Some(at);
+            self.plan_look_at_payments(number, at);
+        }
+    }
+
+    /// The gateway decides about every payment that is due. It may do so while the bank still has its last question:
+    /// that is worse than what the shell does, and no worse than what a restart does.
+    pub(crate) fn gateway_looks_at_payments(&mut self, number: u64) {
+        let now = self.clock(Who::Gateway);
+        let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
+        life.payment_look = None;
+        let beyond = now.plus(longest_payment_wait(&PaymentTerms::default()));
+        let stalled = life.store.stalled_payments(beyond, PAYMENTS_MAX).expect("the store can be read");
+        let scheduled = life.store.scheduled_payments(PAYMENTS_MAX).expect("the store can be read");
+        let (due, waiting): (Vec<_>, Vec<_>) = scheduled.into_iter().partition(|it| it.due <= now);
+        let due: Vec<_> = due.into_iter().chain(stalled).collect();
+        let next = waiting.first().map(|it| it.due.since(now));
+        let next = if due.is_empty() { next } else { Some(Duration::from_secs(1)) };
+        for scheduled in due {
+            self.handle(Event::PaymentDue(scheduled.id), None);
+        }
+        if let Some(wait) = next {
+            self.look_at_payments(number, self.now.plus(wait.min(LONGEST_SLEEP)));
+        }
+    }
+
+    /// The bank has said something, or nothing in time.
+    pub(crate) fn gateway_hears_bank(&mut self, asked: Asking, outcome: ChargeOutcome) {
+        let Asking { life, case, attempt, charge, .. } = asked;
+        if self.gateway.life.as_ref().is_some_and(|now| now.number == life) {
+            let (key, order) = (charge.key, charge.order);
+            self.handle(Event::Charged { case, key, order, attempt, outcome }, None);
+        }
+    }
+
     /// Its clock shows another time: it sleeps no longer than so long, and looks at what is due by that.
     pub(crate) fn gateway_clock_is_set(&mut self) {
         let Some(number) = self.gateway.life.as_ref().map(|life| life.number) else { return };
@@ -476,6 +533,7 @@ impl World {
             let wait = self.chance.millis(0, LONGEST_SLEEP_MILLIS);
             self.look_at(number, who, self.now.plus(wait));
         }
+        self.look_at_payments(number, self.now.plus(LONGEST_SLEEP));
     }
 
     /// What came of a transmission.

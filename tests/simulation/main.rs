@@ -1,4 +1,4 @@
-//! The simulation (engineering guide, 12): gateway, broker, customs and agencies in one process, over a virtual
+//! The simulation (engineering guide, 12): gateway, broker, customs, agencies and a bank in one process, over a virtual
 //! clock, network and disk that are drawn from a seed. Gateway and partners die and start again on what they had
 //! kept; each party's clock may step by minutes to days, either way, and is set right when faults stop.
 //!
@@ -6,10 +6,11 @@
 //! and the record formats of the store. Not real: sockets, TLS, SQLite's own files, threads.
 //!
 //! After each run: the partners' histories (nothing acknowledged is lost; each business message is handed on
-//! exactly once, octet for octet), the conservation law (P2), the audit chain (P18), and everything has ended
-//! (P9). A run that fails prints the command that replays it. `SIMULATION_SEED=7` runs one seed and prints its
+//! exactly once, octet for octet), the bank's bookings (a fee is booked once when it is paid, and else never; both sides
+//! are told once), the conservation law (P2), the audit chain (P18), and everything has ended (P9). A run that fails prints the command that replays it. `SIMULATION_SEED=7` runs one seed and prints its
 //! trace, `SIMULATION_SEEDS=100000` (or `make simulate`) runs so many.
 
+mod bank;
 mod chance;
 mod checks;
 mod disk;
@@ -129,6 +130,7 @@ fn a_calm_run_goes_all_the_way_round() {
     for who in Who::PARTNERS {
         assert_ne!(world.partners[&who].handed_on.len(), 0, "{}", who.name());
     }
+    assert!(!world.bank.bookings().is_empty(), "a fee is paid");
 }
 
 #[test]

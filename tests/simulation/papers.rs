@@ -1,15 +1,17 @@
 //! The documents that partners write, with the codec's own writers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use gwanmun::codec::catalogue::Catalogue;
 use gwanmun::codec::document::{
-    read_document, write_application, write_change, write_customs_notice, write_declaration, write_notice,
-    write_result,
+    Signatory, read_document, write_application, write_change, write_customs_notice, write_declaration,
+    write_fee_notice, write_notice, write_payment_order, write_result,
 };
 use gwanmun::model::{
-    ApplicationDocument, ApplicationItem, ContentId, CustomsNotice, Declaration, DeclarationChange,
-    DeclarationLine, Digest, Document, DocumentCode, NoticeDocument, NoticeKind, Outcome, Payload,
-    ResultDocument, Timestamp, role_of_document_code,
+    ApplicationDocument, ApplicationItem, BankAccount, ContentId, CustomsNotice, Declaration,
+    DeclarationChange, DeclarationLine, Digest, Document, DocumentCode, FeeNotice, Money, NoticeDocument,
+    NoticeKind, Outcome, Payload, PaymentOrder, ResultDocument, Timestamp, role_of_document_code,
 };
 
 /// The broker's business number.
@@ -137,6 +139,40 @@ pub(crate) fn notice(number: &str, application: &str, kind: NoticeKind, now: Tim
         remarks: None,
     };
     document("GOVCBRRBH", number, write_notice(&notice))
+}
+
+/// The one price of everything.
+fn price() -> Money {
+    Money { amount: "30000".parse().expect("a number"), currency: "KRW".parse().expect("a currency") }
+}
+
+fn account(number: &str) -> BankAccount {
+    BankAccount { name: "somebody".into(), account: number.into() }
+}
+
+pub(crate) fn fee_notice(number: &str, application: &str, now: Timestamp) -> Payload {
+    let notice = FeeNotice {
+        number: number.into(),
+        issued_at: now,
+        application: application.into(),
+        price: price(),
+        payee: account("011-17"),
+        due_by: now.plus(Duration::from_secs(7 * 86_400)),
+        reason: "Laboratory test".into(),
+    };
+    document("GOVCBRXF1", number, write_fee_notice(&notice, Signatory { agency: "Agency", officer: None }))
+}
+
+pub(crate) fn payment_order(number: &str, application: &str, fee: &str, now: Timestamp) -> Payload {
+    let order = PaymentOrder {
+        number: number.into(),
+        issued_at: now,
+        application: application.into(),
+        fee: fee.into(),
+        price: price(),
+        payer: account("088-22"),
+    };
+    document("GOVCBRXF2", number, write_payment_order(&order))
 }
 
 pub(crate) fn customs_notice(

@@ -90,6 +90,7 @@ impl Who {
     fn bindings(self) -> Vec<(bool, &'static str, &'static str)> {
         const IMPORT: &str = "ImportClearance";
         const REQUIREMENT: &str = "RequirementVerification";
+        const PAYMENT: &str = "Payment";
         let results = |sends| Self::AGENCIES.map(move |(_, _, result)| (sends, REQUIREMENT, result));
         let applications =
             |sends| Self::AGENCIES.map(move |(_, application, _)| (sends, REQUIREMENT, application));
@@ -105,6 +106,9 @@ impl Who {
                     (true, IMPORT, "GOVCBRR99"),
                     (true, IMPORT, "GOVCBR023"),
                     (true, REQUIREMENT, "GOVCBRRBH"),
+                    (true, PAYMENT, "GOVCBRXF1"),
+                    (false, PAYMENT, "GOVCBRXF2"),
+                    (true, PAYMENT, "GOVCBRXF3"),
                     (true, "Status", "GOVCBRXS2"),
                 ];
                 bindings.extend(applications(false));
@@ -132,6 +136,8 @@ impl Who {
                     (true, REQUIREMENT, application),
                     (false, REQUIREMENT, result),
                     (false, REQUIREMENT, "GOVCBRRBH"),
+                    (false, PAYMENT, "GOVCBRXF1"),
+                    (true, PAYMENT, "GOVCBRXF3"),
                 ]
             }
         }

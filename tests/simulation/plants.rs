@@ -17,11 +17,13 @@ pub(crate) enum Plant {
     ReceiptDigests,
     /// The comparison of a duplicate's digest: other content passes for a repeat.
     DuplicateDigest,
+    /// The one key of a fee: each attempt at it has its own.
+    PaymentKey,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Sync, Self::DuplicateCheck, Self::ReceiptDigests, Self::DuplicateDigest];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Sync, Self::DuplicateCheck, Self::ReceiptDigests, Self::DuplicateDigest, Self::PaymentKey];
 
     /// What the engine is shown in place of what it asked for. Says whether a message that is known was hidden.
     pub(crate) fn falsify_view(self, event: &Event, view: &mut View) -> bool {
@@ -45,7 +47,7 @@ impl Plant {
                     return true;
                 }
             }
-            Self::Sync => {}
+            Self::Sync | Self::PaymentKey => {}
         }
         false
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use gwanmun::model::{Digest, Document, Message, MessageId, NoticeKind, Outcome, Payload, StatusReport};
+use gwanmun::model::{
+    Digest, Document, Message, MessageId, NoticeKind, Outcome, Payload, PaymentOutcome, StatusReport,
+};
 
 use crate::papers;
 use crate::parties::Who;
@@ -18,6 +20,10 @@ pub(crate) enum Errand {
     Change { conversation: String },
     /// An agency says where an application stands.
     Tell { application: Application, kind: NoticeKind },
+    /// An agency asks a fee for an application.
+    Ask { application: Application },
+    /// The broker orders the payment of a fee.
+    Order { application: String, fee: String },
     /// An agency decides an application.
     Decide { application: Application, outcome: Outcome },
     /// Customs says something about a declaration.
@@ -110,6 +116,16 @@ impl World {
                 self.rule(1_000, 60_000, declaration, "GOVCBR023", Some("13"));
             }
             (Who::Broker, Document::StatusReport(report)) => self.send_what_is_missing(message, &report),
+            (Who::Broker, Document::FeeNotice(notice)) => {
+                for _ in 0..self.chance.pick(&[0, 1, 1, 2]) {
+                    self.order(&notice.application, &notice.number);
+                }
+            }
+            (Who::Broker, Document::PaymentConfirmation(confirmation)) => {
+                if let PaymentOutcome::Refused { .. } = confirmation.outcome {
+                    self.order(&confirmation.application, &confirmation.fee);
+                }
+            }
             (_, Document::Application(application)) => {
                 let is_cancellation = &*application.function == "1";
                 self.work_on(who, message, &application.number, is_cancellation);
@@ -129,6 +145,12 @@ impl World {
         let after = self.chance.millis(from, to);
         let declaration = declaration.to_owned();
         self.send_on_errand(after, Who::Customs, Errand::Rule { declaration, action, status });
+    }
+
+    fn order(&mut self, application: &str, fee: &str) {
+        let after = self.chance.millis(500, 60_000);
+        let (application, fee) = (application.to_owned(), fee.to_owned());
+        self.send_on_errand(after, Who::Broker, Errand::Order { application, fee });
     }
 
     /// An agency takes up an application: notices that may overtake each other, and a decision or two.
@@ -154,6 +176,10 @@ impl World {
                 let after = self.chance.millis(500, 90_000);
                 self.send_on_errand(after, who, Errand::Tell { application: application.clone(), kind });
             }
+        }
+        if self.chance.one_in(2) {
+            let after = self.chance.millis(500, 60_000);
+            self.send_on_errand(after, who, Errand::Ask { application: application.clone() });
         }
         let after = self.chance.millis(2_000, 120_000);
         let outcome = self.chance.pick(&[
@@ -201,6 +227,23 @@ impl World {
                 let payload = papers::notice(&format!("N{number}"), &application.number, kind, now);
                 let owed = vec![(Who::Broker, payload.digest)];
                 self.write(who, letter_about(&application, "GOVCBRRBH", payload, owed));
+            }
+            Errand::Ask { application } => {
+                let payload = papers::fee_notice(&format!("F{number}"), &application.number, now);
+                let owed = vec![(Who::Broker, payload.digest)];
+                self.write(who, letter_about(&application, "GOVCBRXF1", payload, owed));
+            }
+            Errand::Order { application, fee } => {
+                let payload = papers::payment_order(&format!("PO{number}"), &application, &fee, now);
+                let letter = Letter {
+                    service: "Payment",
+                    action: "GOVCBRXF2".to_owned(),
+                    conversation: format!("payment-{number}"),
+                    ref_to: None,
+                    payloads: vec![payload],
+                    owed: Vec::new(),
+                };
+                self.write(who, letter);
             }
             Errand::Decide { application, outcome } => {
                 let result = application.result;
@@ -368,7 +411,7 @@ fn letter_about(
     owed: Vec<(Who, Digest)>,
 ) -> Letter {
     Letter {
-        service: "RequirementVerification",
+        service: if action == "GOVCBRXF1" { "Payment" } else { "RequirementVerification" },
         action: action.to_owned(),
         conversation: application.conversation.clone(),
         ref_to: Some(application.message_id.clone()),

@@ -4,11 +4,12 @@
 //! in which they were made. All chance is drawn from the seed, here and in the order of events, so that the
 //! same seed leaves the same trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gwanmun::model::{DeliveryId, SyncReplyMode, Timestamp};
+use gwanmun::model::{ChargeOutcome, DeliveryId, SyncReplyMode, Timestamp};
 
+use crate::bank::{Asking, Bank};
 use crate::chance::Chance;
 use crate::faults::{Faults, Offset};
 use crate::gateway::Gateway;
@@ -63,6 +64,11 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     pub(crate) partners: BTreeMap<Who, Partner>,
     pub(crate) broker: Broker,
+    pub(crate) bank: Bank,
+    /// What the bank was asked; by number.
+    pub(crate) askings: BTreeMap<u64, Asking>,
+    /// Numbers of what is answered, or waited for no longer.
+    heard: BTreeSet<u64>,
     /// What no promise allows.
     pub(crate) findings: Vec<String>,
     pub(crate) trace: Vec<String>,
@@ -89,6 +95,12 @@ enum Happening {
     Step { life: u64, handling: u64 },
     /// The gateway looks at what it owes to a destination.
     Look { life: u64, destination: Who },
+    /// The gateway looks at what the bank is to be asked.
+    LookAtPayments { life: u64 },
+    /// A request reaches the bank.
+    Bank { asking: u64 },
+    /// The bank's answer, or the end of waiting for it, reaches the gateway.
+    BankAnswer { asking: u64, outcome: ChargeOutcome },
     /// The gateway is started again.
     Start,
     /// A partner looks whether what it posted is answered.
@@ -162,6 +174,9 @@ impl World {
         let mut world = Self {
             gateway: Gateway::new(&terms, scenario.plant),
             broker: Broker::default(),
+            bank: Bank::default(),
+            askings: BTreeMap::new(),
+            heard: BTreeSet::new(),
             now: BEGIN.parse().expect("an instant"),
             findings: Vec::new(),
             trace: Vec::new(),
@@ -214,6 +229,9 @@ impl World {
             Happening::TimeOut { exchange } => self.answer_arrives(exchange, Answer::Nothing),
             Happening::Step { life, handling } => self.gateway_goes_on(life, handling),
             Happening::Look { life, destination } => self.gateway_looks(life, destination),
+            Happening::LookAtPayments { life } => self.gateway_looks_at_payments(life),
+            Happening::Bank { asking } => self.bank_is_asked(asking),
+            Happening::BankAnswer { asking, outcome } => self.bank_is_heard(asking, outcome),
             Happening::Start => self.start_gateway(),
             Happening::Insist { who, life, place } if self.runs(who, life) => self.insist(who, place),
             Happening::Insist { .. } => {}
@@ -290,6 +308,12 @@ impl World {
         self.plan(after, Happening::Look { life, destination });
     }
 
+    /// The gateway looks at its payments at this instant.
+    pub(crate) fn plan_look_at_payments(&mut self, life: u64, at: Timestamp) {
+        let after = at.since(self.now).max(Duration::from_millis(1));
+        self.plan(after, Happening::LookAtPayments { life });
+    }
+
     /// The gateway is started again, after a while.
     pub(crate) fn plan_start(&mut self) {
         let after = self.chance.millis(500, 30_000);
@@ -348,6 +372,41 @@ impl World {
                 self.partner_is_answered(client, place, &answer);
             }
             Purpose::Post { .. } => {}
+        }
+    }
+
+    /// A request goes to the bank.
+    pub(crate) fn ask_bank(&mut self, asked: Asking) {
+        let asking = self.askings.len() as u64 + 1;
+        self.askings.insert(asking, asked);
+        let reason = "no answer in time".to_owned();
+        let outcome = ChargeOutcome::Again { reason, alarm: false };
+        self.plan(PATIENCE, Happening::BankAnswer { asking, outcome });
+        let copies = if self.strikes(self.scenario.faults.repetition) { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.strikes(self.scenario.faults.loss) {
+                self.note("a request to the bank is lost");
+                continue;
+            }
+            let after = self.delay();
+            self.plan(after, Happening::Bank { asking });
+        }
+    }
+
+    /// The bank's answer goes back.
+    pub(crate) fn bank_answers(&mut self, asking: u64, outcome: ChargeOutcome) {
+        if self.strikes(self.scenario.faults.loss) {
+            return self.note("an answer of the bank is lost");
+        }
+        let after = self.delay();
+        self.plan(after, Happening::BankAnswer { asking, outcome });
+    }
+
+    /// What comes first counts.
+    fn bank_is_heard(&mut self, asking: u64, outcome: ChargeOutcome) {
+        if self.heard.insert(asking) {
+            let asked = self.askings[&asking].clone();
+            self.gateway_hears_bank(asked, outcome);
         }
     }
 
