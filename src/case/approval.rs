@@ -75,6 +75,8 @@ pub(super) enum ClaimFault {
     NotEnough { left: Quantity, wanted: Quantity },
     #[error("{CHARGES_MAX} lines of declarations that are open rest on it already, and it takes no more")]
     Crowded,
+    #[error("the rules ask {0} for {1} documents under this law, and it does not say which it stands for")]
+    Ambiguous(AgencyCode, usize),
     #[error("it would do, but another approval that the line cites for this law does not")]
     WithAnother,
 }
@@ -85,6 +87,9 @@ pub(super) struct Standing {
     pub(super) held: Vec<Held>,
     pub(super) unverified: Vec<Unverified>,
 }
+
+/// Documents by line, law and agency.
+type Documents = BTreeMap<(u16, LawCode, AgencyCode), BTreeSet<DocumentCode>>;
 
 /// What an application would be that an approval makes unnecessary.
 pub(super) type Templates = BTreeMap<Key, Template>;
@@ -148,13 +153,24 @@ pub(super) fn verify_rows(
     let mut faults: BTreeMap<(u16, LawCode, Arc<str>), ClaimFault> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let asked = if citing.is_empty() { BTreeMap::new() } else { asked_by_line(rows, templates) };
+    let documents = documents_asked(rows, &citing);
     for at in 0..rows.len() {
         let row = rows[at].clone();
         let Some(line) = citing.get(&row.line).filter(|_| row.removed.is_none()) else { continue };
         let cited: Vec<_> = line.requirements.iter().filter(|claim| claim.law == row.law).collect();
         let key = (row.line, row.law.clone(), row.agency.clone());
         let template = templates.get(&(row.agency.clone(), row.document.clone()));
-        let Some(template) = template.filter(|_| !cited.is_empty() && seen.insert(key)) else { continue };
+        let Some(template) = template.filter(|_| !cited.is_empty() && seen.insert(key.clone())) else {
+            continue;
+        };
+        let wanted = documents.get(&key).map_or(1, BTreeSet::len);
+        if wanted > 1 {
+            let fault = || ClaimFault::Ambiguous(row.agency.clone(), wanted);
+            faults.extend(
+                cited.iter().map(|claim| ((row.line, row.law.clone(), claim.number.clone()), fault())),
+            );
+            continue;
+        }
         let others = asked.get(&(row.line, row.law.clone()));
         match satisfy(&row, &cited, (template, others), claims, approvals) {
             Ok(satisfied) => {
@@ -188,6 +204,16 @@ pub(super) fn verify_rows(
         why: fault.to_string().into(),
     });
     Standing { unverified: unverified.collect(), held }
+}
+
+/// The documents that rules ask an agency for under a law, on lines that cite approvals.
+fn documents_asked(rows: &[PlannedRow], citing: &BTreeMap<u16, &DeclarationLine>) -> Documents {
+    let mut documents = Documents::new();
+    for row in rows.iter().filter(|row| row.removed.is_none() && citing.contains_key(&row.line)) {
+        let key = (row.line, row.law.clone(), row.agency.clone());
+        documents.entry(key).or_default().insert(row.document.clone());
+    }
+    documents
 }
 
 /// The parties of the agencies that rules ask for a law on a line.

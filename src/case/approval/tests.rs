@@ -108,6 +108,60 @@ fn every_reason_is_told_in_words() {
     check(vec![half, good("900")], all, Err(none));
 }
 
+/// An approval names no form: where rules ask an agency for two under one law, it satisfies neither, and both are wanted.
+#[test]
+fn an_approval_does_not_choose_between_two_documents_of_its_agency() {
+    let row = |document: &str| PlannedRow {
+        line: 1,
+        law: text("05"),
+        agency: text("KFDA"),
+        document: text(document),
+        rule: text(&document.to_lowercase()),
+        removed: None,
+        counts: true,
+    };
+    let template = Template { party: text("AG1"), result: text("GOVCBRX51"), watch: None };
+    let held = |documents: &[&str]| {
+        let mut rows: Vec<_> = documents.iter().map(|document| row(document)).collect();
+        let keys = rows.iter().map(|row| ((row.agency.clone(), row.document.clone()), template.clone()));
+        let templates: Templates = keys.collect();
+        let mut declared = declared("IMP");
+        declared.lines.push(DeclarationLine {
+            sequence: 1,
+            requirements: vec![RequirementRow {
+                law: text("05"),
+                number: "A-1".into(),
+                quantity: Some(text("10")),
+                unit: Some("KGM".into()),
+            }],
+            hs: text("0701100000"),
+            origin: None,
+            usage: None,
+            value: None,
+            weight: None,
+            count: None,
+            not_applicable: Vec::new(),
+        });
+        let approval = approval(vec![item(Outcome::Approved, "05", "1000", "KGM", None)]);
+        let mut approvals = Approvals::from([(approval.key.clone(), approval)]);
+        let (case, submitter) = (text("case-1"), text("BR1"));
+        let claims = Claims {
+            case: &case,
+            realm: Realm::Production,
+            submitter: &submitter,
+            declared: &declared,
+            now: now(),
+        };
+        let standing = verify_rows(&mut rows, claims, &mut approvals, &templates);
+        let removed = rows.iter().filter(|row| row.removed.is_some()).count();
+        let why = standing.unverified.first().map(|claim| claim.why.to_string());
+        (removed, standing.held.len(), approvals.values().map(|a| a.charges.len()).sum::<usize>(), why)
+    };
+    assert_eq!(held(&["GOVCBRX01"]), (1, 1, 1, None));
+    let why = "the rules ask KFDA for 2 documents under this law, and it does not say which it stands for";
+    assert_eq!(held(&["GOVCBRX01", "GOVCBRX04"]), (0, 0, 0, Some(why.to_owned())));
+}
+
 #[test]
 fn an_approval_takes_a_bounded_number_of_charges() {
     let declared = declared("IMP");
