@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::notice::{NoticeEffect, apply_notice};
 use super::version::Version;
 use crate::model::{
-    Application, ApplicationState, Case, CaseState, Charge, ChargeOutcome, Digest, DocumentCode, Fee,
+    Application, ApplicationState, Bank, Case, CaseState, Charge, ChargeOutcome, Digest, DocumentCode, Fee,
     FeeNotice, FeeState, MessageId, MessageKey, Money, NoticeDocument, NoticeKind, Payment, PaymentOrder,
     PaymentState, PaymentTerms, Timestamp, payment_key,
 };
@@ -204,6 +204,7 @@ pub fn order_payment(
         ordered_at: now,
         payer: order.payer.clone(),
         state: PaymentState::Pending,
+        bank: None,
         attempts: 0,
         due: now,
         reason: String::new(),
@@ -221,12 +222,23 @@ pub fn next_payment(case: &Case) -> Option<Timestamp> {
     fees.filter_map(Fee::under_way).map(|payment| payment.due).min()
 }
 
+/// What a look at the payments of a case comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// What the bank is asked, with the number of the attempt.
+    pub asked: Vec<(u32, Charge)>,
+    /// Orders that are due and that nobody can be asked about, with the bank that was asked before.
+    pub waiting: Vec<(Arc<str>, Option<Arc<str>>)>,
+}
+
 /// Counts an attempt at every payment that is due, and says what the bank is asked: committed before it is, so that an
 /// answer finds its attempt. What is due further ahead than any attempt is planned by a clock that was set back since:
-/// its time has come (P9).
-pub fn ask_bank(case: &mut Case, terms: &PaymentTerms, now: Timestamp) -> Vec<(u32, Charge)> {
-    let stalled = now.plus(longest_payment_wait(terms));
-    let mut asked = Vec::new();
+/// its time has come (P9). A payment that another bank was asked about waits for that one: what it has booked, this one
+/// would book again (P3).
+pub fn ask_bank(case: &mut Case, bank: Option<&Bank>, now: Timestamp) -> Look {
+    let terms = bank.map_or_else(PaymentTerms::default, |bank| bank.terms);
+    let stalled = now.plus(longest_payment_wait(&terms));
+    let mut look = Look::default();
     for application in &mut case.applications {
         let (agency, number) = (&application.party, application.number.clone().unwrap_or_default());
         for fee in &mut application.fees {
@@ -237,14 +249,23 @@ pub fn ask_bank(case: &mut Case, terms: &PaymentTerms, now: Timestamp) -> Vec<(u
             if payment.due > now && payment.due <= stalled {
                 continue;
             }
-            payment.state = PaymentState::Asked;
-            payment.attempts = payment.attempts.saturating_add(1);
-            payment.due = ask_again_at(&key, payment.attempts, now, terms);
             let (order, payer) = (payment.order.clone(), payment.payer.clone());
-            asked.push((payment.attempts, Charge { key, order, price, payer, payee, purpose }));
+            let asked_before = payment.bank.as_ref();
+            let Some(bank) = bank.filter(|bank| asked_before.is_none_or(|before| *before == bank.name))
+            else {
+                payment.due = now.plus(terms.longest());
+                look.waiting.push((order, payment.bank.clone()));
+                continue;
+            };
+            payment.state = PaymentState::Asked;
+            payment.bank = Some(bank.name.clone());
+            payment.attempts = payment.attempts.saturating_add(1);
+            payment.due = ask_again_at(&key, payment.attempts, now, &terms);
+            let bank = bank.name.clone();
+            look.asked.push((payment.attempts, Charge { bank, key, order, price, payer, payee, purpose }));
         }
     }
-    asked
+    look
 }
 
 /// When the bank is asked again: at least RetryInterval after this time and twice as long after each, up to the longest

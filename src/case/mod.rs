@@ -33,7 +33,7 @@ pub use approval::{
 pub use customs::{CustomsEffect, apply_customs_notice};
 pub use deadline::{Late, SLACK, act, next_duty, note_stages, watch_change};
 pub use fee::{
-    Answered, ChargeEffect, FEES_MAX, FeeEffect, IncomingFee, ORDERS_MAX, OrderFault, REASON_CHARS_MAX,
+    Answered, ChargeEffect, FEES_MAX, FeeEffect, IncomingFee, Look, ORDERS_MAX, OrderFault, REASON_CHARS_MAX,
     apply_fee_notice, ask_bank, hurry, longest_payment_wait, next_payment, order_payment, take_answer,
 };
 pub use join::{settle, settle_amended};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
-use crate::model::{PartyId, PartyKey, PaymentTerms, Role, ValueError};
+use crate::model::{Bank, PartyId, PartyKey, PaymentTerms, Role, ValueError};
 use crate::msh::AgePolicy;
 use crate::security::Engine;
 use crate::store::StoreOptions;
@@ -64,8 +64,8 @@ pub struct PaymentSettings {
     pub connect_deadline: Duration,
     /// For its answer.
     pub response_deadline: Duration,
-    /// When it is asked again, and when an operator hears of it.
-    pub terms: PaymentTerms,
+    /// What it is called; when it is asked again, and when an operator hears of it.
+    pub bank: Bank,
 }
 
 /// Who a node is.
@@ -240,6 +240,7 @@ fn given<T>(section: Option<Option<T>>) -> Option<Option<T>> {
 /// A bank; the key of each payment becomes the last step of its URL.
 fn payment(mut section: Section<'_>, faults: &mut Faults) -> Option<PaymentSettings> {
     let url = section.required("url", payment_url, faults);
+    let name = section.optional("name", plain, faults);
     let files = tls_files(&mut section, faults);
     let defaults = PaymentTerms::default();
     let connect_deadline = section.duration("connect_deadline", Duration::from_secs(5), faults);
@@ -254,7 +255,9 @@ fn payment(mut section: Section<'_>, faults: &mut Faults) -> Option<PaymentSetti
         section.add(message, "write intervals such as \"10s\" and \"10m\"", faults);
     }
     section.finish(faults);
-    Some(PaymentSettings { url: url?, tls: files?, connect_deadline, response_deadline, terms })
+    let (url, tls) = (url?, files?);
+    let name = name.unwrap_or_else(|| url.to_string().into());
+    Some(PaymentSettings { bank: Bank { name, terms }, url, tls, connect_deadline, response_deadline })
 }
 
 fn payment_url(text: &str) -> Result<Endpoint, ValueError> {

@@ -490,7 +490,8 @@ fn a_bank_is_what_the_settings_say_and_none_without_them() {
         retry_interval_max: seconds(60),
         alarm_after: seconds(120),
     };
-    assert_eq!((payment.terms, payment.response_deadline), (expected, seconds(30)));
+    assert_eq!((payment.bank.terms, payment.response_deadline), (expected, seconds(30)));
+    assert_eq!(&*payment.bank.name, "https://bank.example:443/payments", "without a name, its URL");
     assert!(loaded.bank.is_some());
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    ApprovalKey, AttemptOutcome, CaseId, ChargeOutcome, DeliveryId, Document, MessageId, MessageKey,
-    OfficerAct, PartyId, PartyKey, PartyRef, PaymentTerms, Realm, Registry, Role, Timestamp,
+    ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Document, MessageId, MessageKey,
+    OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Role, Timestamp,
 };
 use crate::msh::AgePolicy;
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -172,10 +172,10 @@ pub struct Context<'a> {
     pub own: &'a Own,
     /// Timestamps that are accepted.
     pub age: AgePolicy,
-    /// When the bank is asked; none when there is no bank.
-    pub payment: Option<PaymentTerms>,
-    /// The same of the bank of rehearsals.
-    pub practice_payment: Option<PaymentTerms>,
+    /// Where fees are paid; none when there is no bank.
+    pub payment: Option<&'a Bank>,
+    /// The bank of rehearsals.
+    pub practice_payment: Option<&'a Bank>,
 }
 
 impl<'a> Context<'a> {
@@ -194,8 +194,8 @@ impl<'a> Context<'a> {
         if plays || is_agreed || is_test { Realm::Practice } else { Realm::Production }
     }
 
-    /// When the bank of a realm is asked; that of production hears of no rehearsal.
-    pub(super) const fn bank(&self, realm: Realm) -> Option<PaymentTerms> {
+    /// The bank of a realm; that of production hears of no rehearsal.
+    pub(super) const fn bank(&self, realm: Realm) -> Option<&'a Bank> {
         match realm {
             Realm::Production => self.payment,
             Realm::Practice => self.practice_payment,

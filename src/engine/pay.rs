@@ -3,7 +3,7 @@
 //!
 //! Promises: an order that is accepted is a payment that the bank will be asked for, in the same commit (P1); an attempt
 //! is counted before the bank is asked (P9); every attempt at a fee, by whatever order, has the key of that fee, so that
-//! the bank books it once whatever is repeated or lost (P3); nothing but the bank's word ends a payment; the bank
+//! the bank books it once whatever is repeated or lost, and goes to the bank of the first attempt (P3); nothing but the bank's word ends a payment; the bank
 //! of production hears of no rehearsal.
 
 use super::arrival::{Decided, Decline, accept};
@@ -16,7 +16,7 @@ use super::ids;
 use super::lodge::subject;
 use super::owe::{Owed, about_case};
 use super::step::{How, Reply, ReplyDraft, Step, Told};
-use crate::case::{self, ChargeEffect, OrderFault};
+use crate::case::{self, ChargeEffect, Look, OrderFault};
 use crate::codec::document::write_payment_confirmation;
 use crate::model::{
     Application, Case, ChargeOutcome, ConversationId, DeliveryPurpose, Document, DocumentCode, ErrorCode,
@@ -82,28 +82,35 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     let mut step = Step::default();
     let Some(stored) = &desk.view.case else { return step };
     let mut changed = stored.value.clone();
-    let charges = case::ask_bank(&mut changed, &terms(desk), desk.now);
-    if charges.is_empty() {
+    let bank = desk.context.bank(desk.realm());
+    let Look { asked, waiting } = case::ask_bank(&mut changed, bank, desk.now);
+    if asked.is_empty() && waiting.is_empty() {
         // What the case is indexed under is then mended.
         if changed.payment_due != case::next_payment(&changed) {
             step.case = Some(based_on(stored, changed));
         }
         return step;
     }
-    for (attempt, charge) in &charges {
+    for (attempt, charge) in &asked {
         let text = format!(
             "attempt {attempt} at order {}: {} to {}, key {}",
             charge.order, charge.price, charge.payee.account, charge.key
         );
         step.audit.push(of(stored, entry(desk.now, EventCode::PaymentAsked, text)));
     }
-    if desk.context.bank(desk.realm()).is_some() {
-        step.charges = charges;
-    } else {
-        let section = if desk.realm().is_practice() { "[practice_payment]" } else { "[payment]" };
-        let text = format!("a payment is under way, and there is no {section} any more: nobody can be asked");
+    let section = if desk.realm().is_practice() { "[practice_payment]" } else { "[payment]" };
+    for (order, before) in waiting {
+        let text = match (before, bank) {
+            (Some(before), Some(now)) => format!(
+                "order {order} waits: bank {before} was asked, and {section} names {}, which would book it again; \
+                 name {before} there until it has answered",
+                now.name
+            ),
+            _ => format!("order {order} waits, and there is no {section} any more: nobody can be asked"),
+        };
         step.audit.push(of(stored, entry(desk.now, EventCode::PaymentUnanswered, text)).alarm_if(true));
     }
+    step.charges = asked;
     step.case = Some(based_on(stored, changed));
     step
 }
@@ -118,7 +125,8 @@ pub(super) fn charged(
     let mut step = Step::default();
     let Some(stored) = &desk.view.case else { return step };
     let mut changed = stored.value.clone();
-    let alarm_after = terms(desk).alarm_after;
+    let bank = desk.context.bank(desk.realm());
+    let alarm_after = bank.map_or_else(PaymentTerms::default, |bank| bank.terms).alarm_after;
     let taken = case::take_answer(&mut changed, (key, order), attempt, outcome, alarm_after, desk.now);
     let Some(effect) = taken else { return step };
     let told = |code, text: String| of(stored, entry(desk.now, code, text));
@@ -265,11 +273,6 @@ impl Step {
             },
         );
     }
-}
-
-/// Those of the bank; without one, the usual: a payment that is under way is looked at all the same.
-fn terms(desk: Desk<'_>) -> PaymentTerms {
-    desk.context.bank(desk.realm()).unwrap_or_default()
 }
 
 fn of(stored: &Versioned<Case>, entry: TimelineEntry) -> TimelineEntry {

@@ -59,7 +59,7 @@ struct Answer {
 impl PaymentAdapter for HttpsBank {
     fn charge<'a>(&'a self, charge: &'a Charge) -> Charging<'a> {
         Box::pin(async move {
-            let Charge { key, order, price, payer, payee, purpose } = charge;
+            let Charge { key, order, price, payer, payee, purpose, .. } = charge;
             let (amount, currency) = (price.amount, &price.currency);
             let asked = Asked { order, amount, currency, payer, payee, purpose };
             let body = serde_json::to_vec(&asked).expect("an order is plain data").into();
@@ -129,6 +129,7 @@ mod tests {
         let account = |name: &str| BankAccount { name: name.into(), account: "011-17".into() };
         let (amount, currency) = ("30000".parse().expect("a number"), "KRW".parse().expect("a currency"));
         Charge {
+            bank: "bank".into(),
             key: "k1".into(),
             order: "PO-1".into(),
             price: Money { amount, currency },

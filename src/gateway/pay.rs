@@ -155,11 +155,11 @@ impl Teller {
 async fn ask(shared: &Arc<Shared>, case: CaseId) -> Result<(), DriveError> {
     let released = drive(shared, Event::PaymentDue(case.clone())).await?;
     for (realm, attempt, charge) in released.charges {
-        let bank = shared.in_force.load().bank(realm);
+        let bank = shared.in_force.load().bank(realm, &charge.bank);
         let outcome = match bank {
             Some(bank) => bank.charge(&charge).await,
             None => {
-                let reason = "there is no bank in the settings any more".to_owned();
+                let reason = format!("the settings do not name bank {} any more", charge.bank);
                 ChargeOutcome::Again { reason, alarm: true }
             }
         };

@@ -68,18 +68,20 @@ impl InForce {
     /// The pure core's surroundings, under the rules that count.
     pub(super) fn context<'a>(&'a self, rules: &'a RuleSet) -> Context<'a> {
         let registry = &self.trust.registry;
-        let terms = |payment: &PaymentSettings| payment.terms;
-        let payment = self.settings.payment.as_ref().map(terms);
-        let practice_payment = self.settings.practice_payment.as_ref().map(terms);
+        let [payment, practice_payment] = [&self.settings.payment, &self.settings.practice_payment]
+            .map(|settings| settings.as_ref().map(|payment| &payment.bank));
         Context { registry, rules, own: &self.own, age: self.settings.age, payment, practice_payment }
     }
 
-    /// The bank of a realm.
-    pub(super) fn bank(&self, realm: Realm) -> Option<Arc<dyn PaymentAdapter>> {
-        match realm {
-            Realm::Production => self.bank.clone(),
-            Realm::Practice => self.practice_bank.clone(),
-        }
+    /// The bank of a realm, if it has this name.
+    pub(super) fn bank(&self, realm: Realm, name: &str) -> Option<Arc<dyn PaymentAdapter>> {
+        let (settings, bank) = match realm {
+            Realm::Production => (&self.settings.payment, &self.bank),
+            Realm::Practice => (&self.settings.practice_payment, &self.practice_bank),
+        };
+        // A reload may have named another one since the attempt was decided.
+        let is_named = settings.as_ref().is_some_and(|payment| *payment.bank.name == *name);
+        bank.clone().filter(|_| is_named)
     }
 
     /// The name of a registered party, for metrics; empty for others.
@@ -138,7 +140,7 @@ impl Shared {
     pub(super) fn longest_payment_wait(&self) -> Duration {
         let in_force = self.in_force.load();
         let Settings { payment, practice_payment, .. } = &in_force.settings;
-        let terms = payment.iter().chain(practice_payment).map(|payment| payment.terms);
+        let terms = payment.iter().chain(practice_payment).map(|payment| payment.bank.terms);
         let waits = terms.chain([PaymentTerms::default()]).map(|terms| longest_payment_wait(&terms));
         waits.max().unwrap_or_default()
     }

@@ -106,6 +106,9 @@ pub struct Payment {
     pub payer: BankAccount,
     /// Where it stands.
     pub state: PaymentState,
+    /// The bank that was asked; none before the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank: Option<Arc<str>>,
     /// How often the bank was asked.
     pub attempts: u32,
     /// When the bank is next asked, while it is under way.
@@ -185,6 +188,16 @@ pub fn payment_key(agency: &PartyKey, number: &str) -> Arc<str> {
     derive_id(&["payment", agency.as_str(), number]).into()
 }
 
+/// A bank that fees are paid at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bank {
+    /// By which payments know where they were asked: they are asked nowhere else, since another bank has not heard of their
+    /// keys (P3).
+    pub name: Arc<str>,
+    /// When it is asked.
+    pub terms: PaymentTerms,
+}
+
 /// When the bank is asked again, and when an operator hears that it has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PaymentTerms {
@@ -217,6 +230,8 @@ impl Default for PaymentTerms {
 /// What the bank is asked to do, once for each key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
+    /// The bank.
+    pub bank: Arc<str>,
     /// [`payment_key`].
     pub key: Arc<str>,
     /// The order that it is tried for: the bank answers the same order always the same.

@@ -54,7 +54,7 @@ pub use delivery::{
 };
 pub use error_list::{EbxmlError, ErrorCode, ErrorList, Finding, Severity};
 pub use fee::{
-    BankAccount, Charge, ChargeOutcome, Fee, FeeNotice, FeeState, Money, Payment, PaymentConfirmation,
+    Bank, BankAccount, Charge, ChargeOutcome, Fee, FeeNotice, FeeState, Money, Payment, PaymentConfirmation,
     PaymentOrder, PaymentOutcome, PaymentState, PaymentTerms, payment_key,
 };
 pub use header::{MessageData, MessageHeader, PartyRef, Service};

@@ -14,7 +14,7 @@ use gwanmun::engine::{
     Action, Arrival, Context, Event, Own, Pending, Places, Ready, Refused, Reply, decide, needs,
     read_documents,
 };
-use gwanmun::model::{AttemptOutcome, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Timestamp};
+use gwanmun::model::{AttemptOutcome, Bank, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Timestamp};
 use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
 use gwanmun::routing::RuleSet;
 use gwanmun::security::{Origin, Trust, Wire, open};
@@ -43,6 +43,7 @@ struct Site {
     trust: Trust,
     rules: Arc<RuleSet>,
     own: Own,
+    bank: Bank,
     windows: BTreeMap<Who, u32>,
 }
 
@@ -101,6 +102,7 @@ impl Gateway {
             trust: trust(Who::Gateway, registry.clone()),
             registry,
             rules: RULES.clone(),
+            bank: Bank { name: "bank".into(), terms: PaymentTerms::default() },
             own: Own {
                 key: Who::Gateway.key(),
                 ids: vec![Who::Gateway.id()],
@@ -130,7 +132,7 @@ impl Site {
             rules: &self.rules,
             own: &self.own,
             age: AgePolicy::default(),
-            payment: Some(PaymentTerms::default()),
+            payment: Some(&self.bank),
             practice_payment: None,
         }
     }

@@ -470,10 +470,33 @@ fn without_a_bank_what_is_under_way_waits_with_an_alarm() {
     assert_eq!((world.charges.len(), world.logged("payment.unanswered")), (0, Some(true)));
     look(&mut world);
     assert_eq!(world.logged("payment.unanswered"), None, "not before the next time");
-    world.payment = Some(PaymentTerms::default());
-    world.pass(60);
+    world.payment = Some(bank("bank"));
+    world.pass(3600);
     settle_at(&mut world, &mut Bank::default(), false);
     assert_eq!(fee_state(&world), "paid");
+}
+
+/// A bank books a key once; another one has never heard of it. So who was asked is asked again, and nobody else (P3).
+#[test]
+fn a_payment_that_one_bank_was_asked_about_is_asked_of_no_other_p3() {
+    let mut world = asked();
+    world.post(&order(&world, "PO-1"));
+    look(&mut world);
+    let (case, attempt, charge) = world.charges.pop().expect("the bank is asked");
+    world.drive(&charged(&(case, attempt, charge), silence()));
+    world.payment = Some(bank("another"));
+    world.pass(60);
+    world.logged.clear();
+    look(&mut world);
+    assert_eq!((world.charges.len(), world.logged("payment.unanswered")), (0, Some(true)));
+    let payment = the_fee(&world).payments[0].clone();
+    assert_eq!((payment.bank.as_deref(), payment.attempts), (Some("bank"), 1), "nobody was asked");
+    // What nobody was asked about goes to the bank that is there.
+    world.payment = Some(bank("bank"));
+    world.pass(3600);
+    settle_at(&mut world, &mut Bank::default(), false);
+    assert_eq!(fee_state(&world), "paid");
+    world.check_laws();
 }
 
 /// Where the process dies.

@@ -398,7 +398,7 @@ fn a_bank_of_production_hears_of_no_rehearsal() {
     let told = refusal(&order(&world, "PO-1"), &mut world);
     assert!(told.contains("no bank here to rehearse with"), "{told}");
 
-    world.practice_payment = Some(PaymentTerms::default());
+    world.practice_payment = Some(bank("practice"));
     let posted = order(&world, "PO-2");
     world.post(&posted);
     let due = world.store.scheduled_payments(9).expect("the store reads").remove(0);

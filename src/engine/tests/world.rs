@@ -40,9 +40,9 @@ pub(super) struct World {
     /// Answers to questions of ours.
     pub(super) heard: Vec<Heard>,
     /// When the bank is asked; none when there is no bank.
-    pub(super) payment: Option<PaymentTerms>,
+    pub(super) payment: Option<Bank>,
     /// The same of the bank of rehearsals.
-    pub(super) practice_payment: Option<PaymentTerms>,
+    pub(super) practice_payment: Option<Bank>,
     /// What the bank was asked and has not answered.
     pub(super) charges: Vec<(CaseId, u32, Charge)>,
     /// Every entry that was logged.
@@ -121,7 +121,7 @@ impl World {
             sent: Vec::new(),
             unreachable: Vec::new(),
             heard: Vec::new(),
-            payment: Some(PaymentTerms::default()),
+            payment: Some(bank("bank")),
             practice_payment: None,
             charges: Vec::new(),
             logged: Vec::new(),
@@ -134,8 +134,8 @@ impl World {
             rules: &self.rules,
             own: &self.own,
             age: AgePolicy::default(),
-            payment: self.payment,
-            practice_payment: self.practice_payment,
+            payment: self.payment.as_ref(),
+            practice_payment: self.practice_payment.as_ref(),
         }
     }
 
@@ -652,4 +652,9 @@ fn code_of(document: &Document) -> DocumentCode {
         Document::PaymentOrder(_) => code("GOVCBRXF2"),
         Document::PaymentConfirmation(_) => code("GOVCBRXF3"),
     }
+}
+
+/// A bank of this name, asked when banks are.
+pub(super) fn bank(name: &str) -> Bank {
+    Bank { name: name.into(), terms: PaymentTerms::default() }
 }
