@@ -4,6 +4,7 @@
 //! demo starts them, lodges, follows, and ends them. It succeeds only if the gateway says that the case is cleared
 //! *and* every partner's own journal shows its part.
 
+mod cast;
 mod follow;
 mod processes;
 mod timeline;
