@@ -5,31 +5,29 @@
 //! gets the same octets and nothing else; what was begun before a crash is ended after it. Whatever the gateway
 //! sends, a partner answers with an error of the standard or a receipt, never both.
 
+mod owing;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
 use super::customs::CustomsMove;
-use super::journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
-use super::partner::{Letter, Outgoing, Partner};
-use super::role::{self, Owed, Play};
+use super::journal::{Entry, Journal, Octets, Place, Received, Sent};
+use super::partner::Partner;
+use super::role::{self, Play};
 use super::script::Script;
 use crate::codec::catalogue::Catalogue;
-use crate::codec::document::{
-    Signatory, read_document, write_customs_notice, write_fee_notice, write_notice, write_result,
-};
+use crate::codec::document::read_document;
 use crate::codec::envelope::encode_fault;
 use crate::model::{
-    Agreement, ContentId, ConversationId, Digest, Document, DocumentCode, EbxmlError, ErrorCode, Message,
-    MessageHeader, MessageId, MessageKind, MessageStatus, Payload, PaymentConfirmation, PaymentOutcome,
-    Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode, Timestamp, role_of_document_code,
+    Agreement, Digest, Document, EbxmlError, ErrorCode, Message, MessageHeader, MessageId, MessageKind,
+    MessageStatus, Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode, Timestamp,
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
@@ -410,190 +408,10 @@ impl Desk {
         }
     }
 
-    /// What our role owes for a message that was taken in.
-    fn owed_for(&self, document: Option<&Document>, received: &Received) -> Vec<Owed> {
-        let text = received.text.as_deref().unwrap_or_default();
-        let Some(document) = document else { return Vec::new() };
-        if let Document::PaymentConfirmation(said) = document {
-            return match &said.outcome {
-                PaymentOutcome::Paid { .. } => self.owed_when_paid(said),
-                PaymentOutcome::Refused { .. } => Vec::new(),
-            };
-        }
-        let mut declared = lock(&self.declared);
-        if let Document::Declaration(declaration) = document
-            && let Some(script) = role::script_of(text)
-        {
-            declared.insert(declaration.number.clone(), script);
-        }
-        let script = role::about(document).and_then(|number| declared.get(&number));
-        role::owed(&self.play, document, text, script)
-    }
-
-    /// What we owe about an application of which a fee is paid: the journal has it.
-    fn owed_when_paid(&self, said: &PaymentConfirmation) -> Vec<Owed> {
-        let path = Journal::path_in(&self.partner.settings().directory);
-        let entries = Journal::entries_from(&path, 0).map(|(entries, _)| entries);
-        let is_it = |entry: Entry| match entry {
-            Entry::Received(received) if received.document.as_ref() == Some(&said.application) => {
-                Some(received)
-            }
-            _ => None,
-        };
-        let came = entries.unwrap_or_default().into_iter().filter_map(is_it).next_back();
-        let Some(came) = came else { return Vec::new() };
-        match read_again(self.catalogue(), &came) {
-            Some(Document::Application(application)) => {
-                let text = came.text.as_deref().unwrap_or_default();
-                role::owed_when_paid(&self.play, &application, text, &said.fee)
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn spawn_owed(self: &Arc<Self>, owed: Owed, received: &Received) {
-        let (desk, cause) = (Arc::clone(self), Cause::of(received));
-        self.spawn(async move {
-            let elapsed = (desk.clock)().since(cause.came);
-            sleep(owed.after.saturating_sub(elapsed)).await;
-            match desk.write(&owed, &cause) {
-                Ok(sent) => desk.send(sent).await,
-                Err(error) => tracing::error!(cause = format!("{error:#}"), "an answer cannot be written"),
-            }
-        });
-    }
-
-    /// Every kind of document that we know.
-    fn catalogue(&self) -> &Catalogue {
-        &self.partner.settings().catalogue
-    }
-
-    /// Of the results that answer an application, the one that is agreed for us to send.
-    fn result_of(&self, application: &DocumentCode) -> DocumentCode {
-        let settings = self.partner.settings();
-        let form = self.catalogue().of_code(application.as_str());
-        let mut answers = form.iter().flat_map(|form| &form.answers);
-        let agreed = answers.find(|answer| settings.service_of(answer.as_str()).is_some());
-        agreed.unwrap_or(application).clone()
-    }
-
-    /// Writes and seals an owed message.
-    fn write(&self, owed: &Owed, cause: &Cause) -> Result<Sent> {
-        let now = (self.clock)();
-        let result_of = |application: &DocumentCode| self.result_of(application);
-        let mut document = role::document_of(owed, &cause.message_id, cause.came, now, &result_of);
-        if self.partner.settings().realm.is_practice() {
-            role::mark_as_practice(&mut document);
-        }
-        let text = write(self.catalogue(), &document)?;
-        let code = role::code_of(&document);
-        let action: Arc<str> = code.as_str().into();
-        let service = self.partner.settings().service_of(&action);
-        let message_id = self.id_of(&cause.message_id, owed.step);
-        let body = Bytes::from(text);
-        let payload = Payload {
-            content_id: ContentId::new(format!("document.{message_id}"))?,
-            media_type: "application/xml".into(),
-            role: Some(role_of_document_code(&code).into()),
-            digest: Digest::of(&body),
-            body,
-        };
-        let letter = Letter {
-            message_id: message_id.clone(),
-            conversation_id: cause.conversation_id.clone(),
-            ref_to_message_id: Some(cause.message_id.clone()),
-            service: service.with_context(|| format!("no agreement lets us send {action}"))?,
-            action: action.clone(),
-            payloads: vec![payload],
-        };
-        let Outgoing { cpa_id, sealed, .. } = self.partner.seal(letter, now)?;
-        Ok(Sent {
-            time: now,
-            message_id,
-            ref_to_message_id: Some(cause.message_id.clone()),
-            conversation_id: cause.conversation_id.clone(),
-            cpa_id,
-            action,
-            document: role::number_of(&document),
-            about: role::about(&document),
-            says: role::gist(&document),
-            cause: cause.message_id.clone(),
-            sealed: octets_of(&sealed),
-            references: sealed.references,
-        })
-    }
-
-    /// Notes a message of ours, then sends it until its end.
-    async fn send(&self, sent: Sent) {
-        match self.journal.append(&Entry::Sent(sent.clone())).await {
-            Ok(_) => self.deliver(sent).await,
-            Err(error) => tracing::error!(cause = error.to_string(), "the journal fails: nothing is sent"),
-        }
-    }
-
-    async fn deliver(&self, sent: Sent) {
-        let Sent { message_id, cpa_id, references, sealed, .. } = sent;
-        let (signals, waiting) = mpsc::channel(SIGNALS_MAX);
-        lock(&self.open).insert(message_id.clone(), signals);
-        let sealed = Sealed { content_type: sealed.content_type, body: sealed.body.into(), references };
-        let outgoing = Outgoing { message_id: message_id.clone(), cpa_id, sealed };
-        let ended = self.partner.deliver(&outgoing, waiting, self.clock).await;
-        lock(&self.open).remove(&message_id);
-        let (how, reason) = ended.unwrap_or_else(|error| (Ending::Expired, format!("{error:#}")));
-        if how != Ending::Acknowledged {
-            tracing::warn!(
-                message_id = message_id.as_str(),
-                cause = reason,
-                "a message of ours was not taken"
-            );
-        }
-        let entry = Entry::Ended(Ended { time: (self.clock)(), message_id, how, reason });
-        match self.journal.append(&entry).await {
-            Ok(_) => self.done.send_modify(|done| done.ended += 1),
-            Err(error) => tracing::error!(cause = error.to_string(), "the journal cannot be written"),
-        }
-    }
-
-    /// The MessageId of an answer: the same after every restart.
-    fn id_of(&self, cause: &MessageId, step: usize) -> MessageId {
-        self.partner.id_from(&["answer", cause.as_str(), &step.to_string()])
-    }
-
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut sending = lock(&self.sending);
         while sending.try_join_next().is_some() {}
         sending.spawn(task);
-    }
-}
-
-/// The octets of a document that a partner writes.
-fn write(catalogue: &Catalogue, document: &Document) -> Result<String> {
-    match document {
-        Document::Result(result) => Ok(write_result(catalogue, result)),
-        Document::Notice(notice) => Ok(write_notice(notice)),
-        Document::Customs(notice) => Ok(write_customs_notice(notice)),
-        Document::FeeNotice(notice) => Ok(write_fee_notice(notice, AGENCY)),
-        _ => anyhow::bail!("partners do not write {}", role::code_of(document)),
-    }
-}
-
-/// Who signs a fee notice.
-const AGENCY: Signatory<'static> = Signatory { agency: "Practice agency", officer: None };
-
-/// What an owed message needs of the one that it answers.
-struct Cause {
-    message_id: MessageId,
-    conversation_id: ConversationId,
-    came: Timestamp,
-}
-
-impl Cause {
-    fn of(received: &Received) -> Self {
-        Self {
-            message_id: received.message_id.clone(),
-            conversation_id: received.conversation_id.clone(),
-            came: received.time,
-        }
     }
 }
 
@@ -659,4 +477,3 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 const XML: &str = "text/xml; charset=UTF-8";
-const SIGNALS_MAX: usize = 4;
