@@ -154,6 +154,7 @@ mod tests {
         String::from_utf8(canonicalize(tree(text).root(), &|_| false)).expect("canonical form is UTF-8")
     }
 
+    //= ebms2 4.1.3 SHOULD: Canonical XML 1.0 without comments, as its recommendation says
     #[test]
     fn follows_the_recommendation() {
         fn check(text: &str, expected: &str) {
@@ -216,6 +217,7 @@ mod tests {
         );
     }
 
+    //= ebms2 4.1.3 MUST: what is left out of the signed octets leaves the white space around it
     #[test]
     fn left_out_subtrees_leave_their_surroundings() {
         let tree = tree("<a>1<skip>2<b/></skip>3<b><skip/></b>\n<skip xmlns='urn:x'/></a>");

@@ -567,6 +567,7 @@ mod tests {
         assert_eq!(paths, ["/a/b", "/a/b[1]", "/a/b[2]"]);
     }
 
+    //= ebms2 2.3 MUST: a value is the whole text of its element, comments and CDATA or not (S2)
     #[test]
     fn a_value_is_read_whole() {
         fn check(text: &str, expected: &str) {

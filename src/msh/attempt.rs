@@ -37,6 +37,10 @@ pub fn judge_response(status: u16, content: ResponseContent<'_>) -> AttemptOutco
 mod tests {
     use super::*;
 
+    //= ebms2 B.2.2 MUST: every 2xx with an empty body is a success
+    //= ebms2 B.2.4 MUST: a Fault of the server, 408, 425, 429 and 5xx are tried again
+    //= ebms2 B.2.4 MAY: a Fault of the client, MustUnderstand or VersionMismatch ends the delivery at once
+    //= ebms2 B.2.4 MUST: 3xx and other 4xx are tried again with an alarm, and no redirect is followed
     #[test]
     fn every_response_of_the_table_is_read_as_it_says() {
         fn check(status: u16, content: ResponseContent<'_>, expected: &str) {

@@ -29,6 +29,7 @@ pub fn longest_wait(retry_interval: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    //= ebms2 6.4.4 MUST: RetryInterval is the least wait between transmissions
     #[test]
     fn jitter_never_undercuts_the_interval_and_stays_within_a_tenth() {
         let interval = Duration::from_secs(60);

@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(found.map(|filter| filter.next_msh), expected, "{expression}");
     }
 
+    //= ebms2 4.1.3 MUST: the XPath expression is known in its spellings: prefixes, quotes, white space, order, the misprinted URN
     #[test]
     fn known_spellings_name_their_actors() {
         let [known, misprint] = NEXT_MSH;
@@ -119,6 +120,7 @@ mod tests {
         check(&format!("  {spaced} \n"), Some(known));
     }
 
+    //= ebms2 4.1.3 MUST: every other XPath expression is refused, and none evaluated
     #[test]
     fn every_other_expression_is_refused() {
         let [known, misprint] = NEXT_MSH;

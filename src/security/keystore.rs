@@ -410,6 +410,7 @@ mod tests {
         }
     }
 
+    //= ebms2 4.1.3 MUST: keys that are too small or of another kind are not registered
     #[test]
     fn keys_outside_the_profile_are_not_registered() {
         fn check(identity: &Identity, expected: &str) {

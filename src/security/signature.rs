@@ -333,6 +333,8 @@ mod tests {
         text.replacen(from, to, 1).into_bytes()
     }
 
+    //= ebms2 4.1.3 MUST: the Reference with empty URI covers the whole envelope but the Signature and what is for next actors
+    //= ebms2 4.1.3 MUST: a payload Reference is digested over the octets of its part
     #[test]
     fn the_worked_examples_verify_with_the_known_octets_and_digests() {
         let trader = certified(sample!("trader.crt"));
@@ -351,6 +353,8 @@ mod tests {
         assert_eq!(verdict(sample!("ack.xml"), &[], &trader), Err(SignatureFault::Value));
     }
 
+    //= ebms2 4.1.3 MUST: each digest is compared, that of every payload too
+    //= ebms2 4.1.3 MUST: what is for the next actor may change without breaking the signature
     #[test]
     fn what_was_signed_is_as_it_was() {
         let trader = certified(sample!("trader.crt"));
@@ -375,6 +379,7 @@ mod tests {
         }
     }
 
+    //= ebms2 4.1.3 MUST: what no signature covers steers nothing (P7, S1)
     #[test]
     fn unsigned_elements_stand_only_where_nothing_is_read() {
         let trader = certified(sample!("trader.crt"));
@@ -415,6 +420,10 @@ mod tests {
         }
     }
 
+    //= ebms2 4.1.3 MUST: a Reference names the message or one of its parts; nothing else is opened (S5)
+    //= ebms2 4.1.3 MUST: the transforms of the envelope are enveloped-signature, the XPath of the specification and Canonical XML
+    //= ebms2 4.1.1 MUST: Signature has one SignedInfo, one SignatureValue and no Object (S3)
+    //= ebms2 4.1.3 MUST: an algorithm that is not allowed is refused before it is computed (S4, S6)
     #[test]
     fn signatures_outside_the_profile_are_not_computed() {
         let trader = certified(sample!("trader.crt"));
@@ -502,6 +511,7 @@ mod tests {
         ([before, after].concat(), before.len())
     }
 
+    //= ebms2 4.1.3 MUST: what is signed here verifies by libxmlsec1, and what it signs here
     #[test]
     fn each_engine_verifies_what_the_other_signs() {
         let (text, at) = unsigned();

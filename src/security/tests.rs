@@ -63,6 +63,8 @@ fn told(refusal: &Refusal) -> (ErrorCode, Option<&str>) {
     }
 }
 
+//= ebms2 4.1.3 MUST: a signature has one Reference for the envelope and one for each payload
+//= ebms2 3.2.2 MUST: the payloads of a message are those that its Manifest names, in its order
 #[test]
 fn what_is_sealed_opens_at_the_partner() {
     for algorithm in [SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256] {
@@ -90,6 +92,9 @@ fn what_is_sealed_opens_at_the_partner() {
     }
 }
 
+//= ebms2 6.3.2 MAY: From of an Acknowledgment says who gives it
+//= ebms2 3.1.1.2 MAY: Role may be absent in a signal
+//= ebms2 4.2.4.1 MUST: a forged acknowledgment is not answered
 #[test]
 fn signals_open_signed_or_not() {
     let pair = pair();
@@ -127,6 +132,7 @@ fn signals_open_signed_or_not() {
     );
 }
 
+//= ebms2 4.2.4.1.1 MAY: a sender that cannot be identified hears nothing but a status
 #[test]
 fn strangers_hear_a_status_and_nothing_else() {
     let pair = pair();
@@ -185,6 +191,15 @@ fn octets_that_are_no_message_are_answered_with_a_fault() {
     check(&edited(&sealed, "<soap:Envelope", "<!DOCTYPE x><soap:Envelope"), RefusalCause::Soap);
 }
 
+//= ebms2 3.1.2 MUST: an unknown CPAId is answered with ValueNotRecognized
+//=   deviation: the text names NotRecognized, which is in no table of codes
+//= ebms2 3.1.2 MUST: a CPAId holds for its two parties, from its start to its end
+//= ebms2 3.1.2 MAY: From, To, Role, Service and Action that contradict the CPA are Inconsistent
+//= ebms2 3.1.1 MUST: To names us, or the answer is ValueNotRecognized
+//= ebms2 3.1.1 MUST: all PartyIds of From name the one party
+//= ebms2 3.1.4 MUST: a Service that is not known is answered with ValueNotRecognized
+//= ebms2 3.1.5 MUST: an Action that is not known is answered with ValueNotRecognized
+//= ebms2 4.1.4.7 MUST: the party of the connection is the From party
 #[test]
 fn parties_agreements_and_actions_are_those_that_are_registered() {
     let pair = pair();
@@ -236,6 +251,9 @@ fn parties_agreements_and_actions_are_those_that_are_registered() {
     assert_eq!(refused.cause, UnknownAgreement);
 }
 
+//= ebms2 4.1.3 MUST: the key is the one that the agreement has for the party; KeyInfo only selects (S4)
+//= ebms2 4.1.3 MUST: a certificate that is expired or not yet valid signs nothing
+//= ebms2 4.2.3.4.2 MUST: a signature that is missing, broken or of somebody else is SecurityFailure
 #[test]
 fn the_signer_is_registered_for_the_party_and_valid_now() {
     let mut pair = pair();
@@ -286,6 +304,7 @@ fn the_signer_is_registered_for_the_party_and_valid_now() {
     check(&edited(&by_stranger, &key_info(&by_stranger), &ours), Some(RefusalCause::Signature));
 }
 
+//= ebms2 4.2.3.4.2 MUST: a broken payload is SecurityFailure at its cid
 #[test]
 fn what_was_signed_is_what_is_read() {
     let pair = pair();
@@ -320,6 +339,11 @@ fn what_was_signed_is_what_is_read() {
     );
 }
 
+//= ebms2 3.2.2 MUST: a cid without its part is MimeProblem
+//= ebms2 3.2.2 SHOULD: a part that no Reference names is discarded
+//=   deviation: refused with MimeProblem, as it is not authenticated (S11)
+//= ebms2 3.2.2 MAY: two References may name one part
+//= ebms2 2.1.4 MUST: every payload is named in the Manifest
 #[test]
 fn parts_manifest_and_signature_name_the_same_payloads_s11() {
     let pair = pair();
@@ -362,6 +386,7 @@ fn parts_manifest_and_signature_name_the_same_payloads_s11() {
     assert_eq!(verified.message().payloads, first_only);
 }
 
+//= ebms2 4.1.3 MUST: blocks that are added for next actors are refused or steer nothing (digest 8.5, both engines)
 /// Digest, 8.5: what a standards-conforming verifier lets through.
 #[test]
 fn injected_elements_are_refused_or_read_as_nothing_s1() {
@@ -477,6 +502,7 @@ fn the_worked_example_opens() {
     }
 }
 
+//= ebms2 4.1.3 MUST: no octet can change what is read from a signed message
 /// A changed octet is refused or changes nothing that is read; media types of parts are in no signature.
 #[test]
 fn no_single_octet_changes_what_is_verified_p7() {

@@ -63,6 +63,7 @@ fn the_user_message_comes_apart_without_a_copy_of_its_binary_parts() {
     }
 }
 
+//= ebms2 3.1 MUST: every element of MessageHeader is read to its value, whatever the prefixes
 #[test]
 fn the_user_messages_decode_to_what_they_say() {
     check_user(&decoded(&sample!("user.xml")), true, true);
@@ -108,6 +109,7 @@ fn check_user(envelope: &Envelope, sync_reply: bool, ack_signed: bool) {
     assert_eq!(signature.path(), "/soap:Envelope/soap:Header/ds:Signature");
 }
 
+//= ebms2 6.3.2 MUST: an Acknowledgment of another MSH is read: time, message, References
 #[test]
 fn the_acknowledgment_decodes_to_what_it_says() {
     let envelope = decoded(&sample!("ack.xml"));
@@ -141,6 +143,7 @@ fn the_acknowledgment_decodes_to_what_it_says() {
     assert!(envelope.signature.is_some());
 }
 
+//= ebms2 4.2.3 MUST: an ErrorList of another MSH is read: codes, severities, locations, Descriptions
 #[test]
 fn the_message_error_decodes_to_what_it_says() {
     let envelope = decoded(&sample!("err.xml"));
@@ -166,6 +169,7 @@ fn the_message_error_decodes_to_what_it_says() {
     assert!(envelope.signature.is_none());
 }
 
+//= ebms2 7.1.2 MUST: StatusResponse and Pong of another MSH are read
 #[test]
 fn status_response_and_pong_are_signals() {
     fn check(octets: &Bytes, action: SignalAction, ref_to_message_id: &str, status: Option<StatusResponse>) {

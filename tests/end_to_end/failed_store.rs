@@ -15,6 +15,7 @@ const STORE_FAILED: i32 = 3;
 /// Who post at once while the disk fails.
 const SENDERS: u32 = 4;
 
+//= ebms2 6.1 MUST: what could not be stored is not acknowledged
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_log_of_the_database_is_not_synced_nobody_is_answered() {
     nobody_is_answered(1_000, "gwanmun.db-wal").await;

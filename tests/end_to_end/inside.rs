@@ -78,6 +78,7 @@ async fn nobody_hears_from_a_store_that_has_failed() {
     assert_eq!(gateway.stop().await, Stopped::Drained);
 }
 
+//= ebms2 B.2.3 MAY: another media type is answered with 415
 #[tokio::test(flavor = "multi_thread")]
 async fn the_door_knows_its_path_and_its_media_types() {
     let world = World::new();

@@ -27,6 +27,8 @@ macro_rules! sample {
     };
 }
 
+//= ebms2 B.2.7 MUST: TLS with certificates of both sides
+//= ebms2 4.2.3.4.2 MUST: a TLS client that is not the From party is SecurityFailure
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_and_impostors() {
     let stage = Stage::new().await;
@@ -94,6 +96,7 @@ async fn changed_on_the_way() {
     stage.serves().await;
 }
 
+//= ebms2 4.2.3 MUST: an error message is signed where the sender is authenticated, and names code and location
 #[tokio::test(flavor = "multi_thread")]
 async fn not_as_agreed() {
     let stage = Stage::new().await;
@@ -123,6 +126,7 @@ async fn not_as_agreed() {
     stage.serves().await;
 }
 
+//= ebms2 4.2.1 MUST: a message that cannot be read gets a Client fault with status 500
 #[tokio::test(flavor = "multi_thread")]
 async fn not_readable() {
     let stage = Stage::new().await;
@@ -152,6 +156,7 @@ async fn not_readable() {
     assert_eq!(broker.ask(&below).await, Told::Acknowledged, "a body below the limit is none over it");
 }
 
+//= ebms2 4.2.3 MAY: a payload that breaks its business schema is told by OtherXml at its cid
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_with_faults() {
     let stage = Stage::new().await;

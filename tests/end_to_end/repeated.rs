@@ -7,6 +7,8 @@ use gwanmun::model::{EbxmlError, ErrorCode, Sealed};
 use crate::correspondent::{Correspondent, Told};
 use crate::world::World;
 
+//= ebms2 6.5.6 MUST: a duplicate gets the first response octet for octet, after a crash too
+//= ebms2 6.5.3 MUST: an acknowledgment leaves only after the message is stored
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_taken_once() {
     let world = World::new();

@@ -19,6 +19,7 @@ fn told(world: &World, arguments: &[&str]) -> (Value, bool) {
     (value, ran.status.success())
 }
 
+//= ebms2 8 MAY: the MSH pings a partner and verifies the Pong, on the connection and asynchronously
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_learns_whether_a_partner_can_be_reached() {
     let world = World::new();
@@ -70,6 +71,7 @@ async fn an_operator_learns_whether_a_partner_can_be_reached() {
     assert!(words.contains("pong       ok     signed and verified"), "{words}");
 }
 
+//= ebms2 7 MAY: a StatusRequest is answered on the connection
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_pings_and_hears_of_its_own_messages() {
     let world = World::new();
@@ -101,6 +103,7 @@ async fn a_partner_pings_and_hears_of_its_own_messages() {
     assert_eq!(world.list("/messages").await.len(), 1, "questions leave no record");
 }
 
+//= ebms2 10.1.1 MUST: To Party MSH and next MSH in one answers both AckRequested
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_is_the_next_msh_too() {
     let world = World::new();

@@ -20,6 +20,7 @@ const SENDERS: u32 = 6;
 /// Acknowledgments before the stop.
 const ENOUGH: u32 = 12;
 
+//= ebms2 6.1 MUST: what is acknowledged is on stable storage
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_before_a_stop_is_there_after_it() {
     let world = Arc::new(World::new());

@@ -49,6 +49,7 @@ async fn a_case_completes_however_often_the_gateway_dies() {
     completed(&world, &lodging, &mut running).await;
 }
 
+//= ebms2 6.1 MUST: after a crash messages are processed as if nothing had happened
 #[tokio::test(flavor = "multi_thread")]
 async fn a_case_completes_though_the_gateway_dies_at_everything_it_does_first() {
     let world = World::new();

@@ -67,6 +67,11 @@ fn up_to(from: &str, to: &str) -> &'static str {
     USER.get(USER.find(from).expect("there")..USER.find(to).expect("there")).expect("ASCII")
 }
 
+//= ebms2 2.2 MUST: an XML declaration may be there
+//= ebms2 2.3 MUST: no DOCTYPE and no processing instruction in the envelope
+//= ebms2 2.3.1 MUST: Envelope has Header and then Body, and nothing else
+//= ebms2 2.3.1 MUST: an Envelope of another SOAP version is answered with VersionMismatch
+//= ebms2 4.2.1 MUST: what is not XML or not SOAP is answered with a SOAP fault and no ErrorList
 #[test]
 fn the_soap_layer_answers_with_faults() {
     assert_eq!(told(USER), "");
@@ -95,6 +100,7 @@ fn the_soap_layer_answers_with_faults() {
     check("<soap:Body>", "<soap:Body><soap:Fault/>", "Client: a SOAP fault is no message to us");
 }
 
+//= ebms2 2.1.3.2 MUST: charset parameter, encoding declaration and octets do not contradict one another
 #[test]
 fn a_charset_must_be_what_the_octets_are() {
     fn check(charset: &str, accepted: bool) {
@@ -108,6 +114,11 @@ fn a_charset_must_be_what_the_octets_are() {
     check("iso-8859-1", false);
 }
 
+//= ebms2 2.3.9 MUST: a block with mustUnderstand 1 that is not understood ends the message with a MustUnderstand fault
+//= ebms2 2.3.9 MUST: mustUnderstand is 0 or 1
+//= ebms2 2.3.10 MUST: the MSH acts as next, as nextMSH and, without actor, as the end
+//= ebms2 2.3.11 MUST: the MSH acts as toPartyMSH
+//= ebms2 2.3.10 MUST: a block for another actor is let be
 #[test]
 fn a_block_that_must_be_understood_and_is_not_ends_the_message() {
     fn check_block(block: &str, expected: &str) {
@@ -136,6 +147,14 @@ fn a_block_that_must_be_understood_and_is_not_ends_the_message() {
     );
 }
 
+//= ebms2 3.1 MUST: a message has exactly one MessageHeader
+//= ebms2 2.3.7 MUST: an ebMS element stands once, and only where the specification puts it
+//= ebms2 2.3.5 MUST: elements of other namespaces may stand beside those of ebMS
+//= ebms2 2.3.7 MUST: elements of the ebMS namespace that are not known are refused
+//= ebms2 6.3.1 MUST: two AckRequested are for two actors
+//= ebms2 4.1.3 MUST: an element that the signature leaves out stands nowhere but in the Header (digest 8.5, a to f)
+//= ebms2 4.1.1 MAY: one Signature in the Header
+//=   deviation: the meaning of a second one is undefined, so it is refused (S3)
 #[test]
 fn every_element_stands_once_and_in_its_place_s1() {
     let in_header =
@@ -230,6 +249,12 @@ fn errors_are_told_up_to_a_number() {
     assert_eq!(told(&USER.replace("<soap:Header>", &many)).matches("OtherXml").count(), 32);
 }
 
+//= ebms2 3.1 MUST: the parts of MessageHeader stand in their order, each as often as the schema says
+//= ebms2 2.3.2 MUST: attributes of ebMS elements are of its namespace
+//= ebms2 3.1.6.2 MUST: Timestamp is a dateTime of XML Schema
+//= ebms2 6.3.1 MUST: AckRequested says whether it is to be signed
+//= ebms2 3.2.1 MUST: a Reference has an xlink:href
+//= ebms2 2.3.3 MUST: a foreign element at the end of an ebMS element is ignored and kept
 #[test]
 fn user_messages_keep_the_schema() {
     check("<eb:CPAId>c</eb:CPAId>\n", "", "- OtherXml H/eb:MessageHeader/eb:ConversationId");
@@ -247,6 +272,16 @@ fn user_messages_keep_the_schema() {
     check("</eb:MessageHeader>", "<eb:Extra/></eb:MessageHeader>", "OtherXml H/eb:MessageHeader/eb:Extra");
 }
 
+//= ebms2 2.3.8 MUST: a version other than 2.0 is answered with an error
+//= ebms2 3.1.1.1 MUST: a PartyId without type is a URI, or the answer is Inconsistent
+//= ebms2 3.1.1.1 MUST: PartyIds of one From or To have different types
+//= ebms2 3.1.4.1 MUST: a Service without type is a URI, or the answer is Inconsistent
+//= ebms2 3.1.6.1 MUST: MessageId has a value
+//= ebms2 3.2.2 MUST: a Reference that names no part of the message is answered with MimeProblem
+//= ebms2 3.2.2 MAY: a Reference to something outside the message
+//=   deviation: never fetched; MimeProblem (S5)
+//= ebms2 4.3 MUST: the actor of SyncReply is next
+//= ebms2 6.3.1 MUST: the actor of AckRequested is nextMSH or toPartyMSH
 #[test]
 fn values_keep_the_rules_that_no_schema_says() {
     check("eb:version=\"2.0\"", "eb:version=\"1.0\"", "NotSupported H/eb:MessageHeader/@eb:version");
@@ -285,6 +320,9 @@ fn values_keep_the_rules_that_no_schema_says() {
     check("eb:signed", "soap:actor='urn:x' eb:signed", "ValueNotRecognized H/eb:AckRequested");
 }
 
+//= ebms2 3.1.4 MUST: Services that begin with urn:oasis:names:tc:ebxml-msg:service are reserved
+//= ebms2 3.1.5 MUST: an Action of the reserved Service that is not known is answered with ValueNotRecognized
+//= ebms2 4.2.3 MUST: a signal carries the element that its Action names
 #[test]
 fn service_and_action_say_what_a_message_is() {
     let service = |value: &str, action: &str, expected: &str| {
@@ -325,6 +363,16 @@ const PONG: &str = r#"<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap
 <soap:Body><!--body--></soap:Body>
 </soap:Envelope>"#;
 
+//= ebms2 5 MUST: Manifest does not go with an ErrorList of severity Error
+//= ebms2 5 MUST: Manifest does not go with StatusRequest or StatusResponse
+//= ebms2 5 MUST: StatusRequest does not go with StatusResponse or ErrorList
+//= ebms2 4.2.3 MUST: an ErrorList of severity Error travels in a message of its own
+//= ebms2 4.2.3 MAY: an ErrorList of severity Warning may ride on a business message
+//= ebms2 6.3.1 MUST: AckRequested does not go with a message that is only an Acknowledgment
+//= ebms2 6.3.1 MUST: AckRequested does not go with an error message
+//= ebms2 6.3.2 MAY: an Acknowledgment may ride on any message but an error message
+//= ebms2 9.2 MUST: SyncReply does not go with MessageOrder
+//= ebms2 8.1 MUST: Ping and Pong have no payload
 #[test]
 fn elements_that_exclude_one_another_do_not_meet() {
     const ERROR: &str = r#"<eb:ErrorList eb:version="2.0" soap:mustUnderstand="1" eb:highestSeverity="Error"><eb:Error eb:errorCode="Unknown" eb:severity="Error"/></eb:ErrorList>"#;
@@ -400,6 +448,13 @@ fn elements_that_exclude_one_another_do_not_meet() {
     check(sync_reply, "", "");
 }
 
+//= ebms2 6.3.2 MUST: an Acknowledgment names the message it answers
+//= ebms2 6.3.2.5 MUST: References in an Acknowledgment are read with transforms, method and value
+//= ebms2 3.1.6.3 MUST: an error message names the message in error
+//= ebms2 4.2.3.2 MUST: highestSeverity is Error when one Error has it
+//= ebms2 3.1.6.2 MUST: a Timestamp without zone is UTC
+//= ebms2 6.3.2 SHOULD: signals keep the schema
+//=   deviation: a signal that breaks it is read where what correlates it can be read
 #[test]
 fn careless_signals_are_read_and_broken_ones_are_not() {
     const ACK: &str = r#"<eb:Acknowledgment><eb:RefToMessageId>m@a</eb:RefToMessageId><eb:Timestamp>2024-06-11T09:30:00</eb:Timestamp></eb:Acknowledgment>"#;
@@ -482,6 +537,7 @@ fn careless_signals_are_read_and_broken_ones_are_not() {
     error("<eb:RefToMessageId>m@a</eb:RefToMessageId>", "", "Inconsistent H/eb:MessageHeader/eb:MessageData");
 }
 
+//= ebms2 4.2.3.4.1 MUST: a code of another codeContext is none of the standard
 #[test]
 fn a_code_of_another_list_is_not_one_of_the_standard() {
     let xml = "<eb:ErrorList eb:highestSeverity='Warning'><eb:Error eb:codeContext='urn:x' eb:errorCode='SecurityFailure' \
@@ -493,6 +549,7 @@ fn a_code_of_another_list_is_not_one_of_the_standard() {
     assert_eq!(codes, [ErrorCode::Other("SecurityFailure".into()), ErrorCode::Other("NotRecognized".into())]);
 }
 
+//= ebms2 4.2.1 MUST: a SOAP fault has unqualified faultcode and faultstring, of the codes of SOAP 1.1
 #[test]
 fn faults_read_back_as_written() {
     for code in [FaultCode::Client, FaultCode::Server, FaultCode::MustUnderstand, FaultCode::VersionMismatch]
@@ -731,6 +788,7 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 proptest! {
+    //= ebms2 2.3 MUST: every message that is written keeps the schema and reads back as it was
     /// decode(encode(m)) = m, and what is written is valid.
     #[test]
     fn messages_read_back_as_written(message in message()) {

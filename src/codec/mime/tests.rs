@@ -30,6 +30,14 @@ fn told(content_type: &str, body: &Bytes) -> String {
     }
 }
 
+//= ebms2 2.1.2 MUST: a message without payload is taken as bare text/xml
+//= ebms2 2.1.2 MUST: a message with payloads comes as multipart/related
+//= ebms2 2.1.2 MUST: the type parameter is the media type of the SOAP part, text/xml
+//= ebms2 2.1.2 SHOULD: start names the SOAP part, which need not come first; without it the first part is that
+//= ebms2 2.1.2 MUST: a start that names no part is refused
+//= ebms2 2.1.3 MUST: the SOAP part is text/xml
+//= ebms2 2.1.5 MUST: parameters that are not known, as start-info and action, are ignored
+//= ebms2 2.1.6 MUST: a package that is no MIME multipart is refused at the SOAP layer
 #[test]
 fn a_body_comes_apart_or_is_told_why_not() {
     fn check(content_type: &str, body: &str, expected: &str) {
@@ -78,6 +86,12 @@ fn a_body_comes_apart_or_is_told_why_not() {
     }
 }
 
+//= ebms2 2.1.2 MUST: preamble and epilogue are ignored
+//= ebms2 2.1.2 MUST: white space behind a boundary is no part of it
+//= ebms2 2.1.2 MUST: the line break before a boundary belongs to it, every other octet to the part
+//= ebms2 2.1.6 MUST: a package without its closing boundary is refused
+//= ebms2 2.1.6 MUST: lines that end in different ways in one package are refused
+//=   deviation: two readers would take such a package apart differently (S10)
 #[test]
 fn delimiters_are_lines_and_nothing_else() {
     // `from` in PACKAGE becomes `to`.
@@ -121,6 +135,7 @@ fn delimiters_are_lines_and_nothing_else() {
     check("a/b\n", "a/b\rX: y\n", MIXED);
 }
 
+//= ebms2 2.1.2 MAY: delimiter and header lines may all end in a bare LF
 #[test]
 fn lines_may_all_end_in_lf() {
     let body = Bytes::from_static(PACKAGE.as_bytes());
@@ -136,6 +151,11 @@ fn a_package_without_parts_is_empty() {
     assert_eq!(told("text/xml", &octets("")), "text/xml <-> \"\"");
 }
 
+//= ebms2 2.1.4 MUST: header names of a part are read in any case, folded or not
+//= ebms2 2.1.4 MUST: a Content-ID is read with or without angle brackets and white space
+//= ebms2 2.1.5 MUST: header fields that are not known are ignored without error
+//= ebms2 2.1.6 MUST: two parts with one Content-ID are refused
+//= ebms2 2.1.6 MUST: a header field that comes twice in a part is refused
 #[test]
 fn part_headers_mean_one_thing() {
     fn check(header: &str, expected: &str) {
@@ -170,6 +190,7 @@ fn part_headers_mean_one_thing() {
     check("X: a\0b\n", "part 2: a control character in X");
 }
 
+//= ebms2 2.1.6 MAY: parts, header fields and the SOAP part are bounded (S10)
 #[test]
 fn limits_hold_at_the_limit_and_one_past_it() {
     let limits =
@@ -217,6 +238,7 @@ fn a_million_delimiters_are_refused_at_the_limit_s10() {
     assert_eq!(told(RELATED, &body), "more than 100 parts");
 }
 
+//= ebms2 2.1.4 MUST: a payload may be of any media type, multipart among them
 #[test]
 fn a_payload_that_is_multipart_is_octets_s10() {
     let inner = "--c\n\n--c\n\nx\n--c--";
@@ -226,6 +248,7 @@ fn a_payload_that_is_multipart_is_octets_s10() {
     assert_eq!(told(RELATED, &octets(&body)), expected);
 }
 
+//= ebms2 3.2.1 MUST: a cid URI is percent-decoded before it is compared, and compared by case (RFC 2392)
 #[test]
 fn cid_uris_name_content_ids() {
     fn check(uri: &str, expected: Option<&str>) {
@@ -246,12 +269,14 @@ fn cid_uris_name_content_ids() {
     check("", None);
 }
 
+//= ebms2 2.1.2 MUST: without payload the envelope is sent as text/xml with its charset
 #[test]
 fn without_payload_the_envelope_goes_alone() {
     let (content_type, body) = pack("<e/>", &[], "seed");
     assert_eq!((&*content_type, &body[..]), ("text/xml; charset=UTF-8", &b"<e/>"[..]));
 }
 
+//= ebms2 2.1.2 MUST: a boundary that is sent stands in none of its parts
 #[test]
 fn a_boundary_that_a_part_holds_is_not_taken() {
     let payload = |body: String| Payload {
@@ -274,6 +299,7 @@ fn a_boundary_that_a_part_holds_is_not_taken() {
 }
 
 proptest! {
+    //= ebms2 2.1.2 MUST: what is packed is multipart/related with type and start, and comes apart as it was
     /// What was packed comes apart into the same octets, and packing it again gives the same package.
     #[test]
     fn packages_come_apart_as_they_were_packed(

@@ -77,6 +77,8 @@ const fn hexadecimal(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
+    //= ebms2 2.1.4 MUST: 7bit, 8bit, binary, base64 and quoted-printable are undone before anything is digested
+    //= ebms2 2.1.4 MUST: a transfer encoding that is not known is refused
     #[test]
     fn each_encoding_is_undone_or_refused() {
         fn check(encoding: Option<&str>, text: &[u8], expected: Result<&[u8], &str>) {

@@ -104,6 +104,7 @@ fn normalise_line_ends(text: Cow<'_, str>) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
+    //= ebms2 2.2.2 MUST: UTF-8, and UTF-16 with its mark, are read
     #[test]
     fn octets_become_characters_or_are_refused() {
         fn check(bytes: &[u8], expected: Option<(&str, Encoding)>) {
@@ -127,6 +128,7 @@ mod tests {
         check(b"\xEF\xBB\xBF\xEF\xBB\xBF<a/>", None);
     }
 
+    //= ebms2 2.2.2 MUST: a declared encoding is the real one
     #[test]
     fn a_declared_encoding_must_be_the_real_one() {
         fn check(name: &str, actual: Encoding, expected: bool) {

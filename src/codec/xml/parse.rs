@@ -529,6 +529,7 @@ mod tests {
         }
     }
 
+    //= ebms2 2.2 MUST: the envelope is well-formed XML 1.0 with namespaces
     #[test]
     fn refuses_what_is_not_well_formed() {
         fn check(text: &str, expected: &str) {
@@ -576,6 +577,7 @@ mod tests {
         check("<?xml version='1.0' encoding='ISO-8859-1'?><a/>", "declared as");
     }
 
+    //= ebms2 2.3 MUST: no entity but the five of XML is resolved (S7)
     #[test]
     fn refuses_what_is_never_accepted() {
         fn check(text: &str, expected: &str) {

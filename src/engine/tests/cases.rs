@@ -152,6 +152,8 @@ fn a_declaration_goes_all_the_way_round_in_every_order_p1_p2() {
     }
 }
 
+//= ebms2 3.1.3 MUST: all messages of a conversation have its ConversationId
+//= ebms2 3.1.6.3 MUST: RefToMessageId names the message that is answered
 #[test]
 fn every_message_names_its_conversation_and_what_it_answers() {
     let mut world = lodged();
@@ -178,6 +180,7 @@ fn every_message_names_its_conversation_and_what_it_answers() {
     check(BROKER, "GOVCBRXS2", "submission-BR123450000001", lodging);
 }
 
+//= ebms2 6.5.6 MUST: a duplicate is not handed on again
 #[test]
 fn what_every_partner_sends_twice_happens_once_p3() {
     let mut world = World::new();

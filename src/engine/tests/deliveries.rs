@@ -13,6 +13,10 @@ fn delivery(world: &World, to: &str, action: &str) -> Delivery {
     found.expect("it is owed")
 }
 
+//= ebms2 6.4.3 MUST: a message is sent at most Retries more times
+//= ebms2 6.5.4 MUST: what is sent again is the identical message
+//= ebms2 6.5.4 MUST: when Retries are spent the application is told that delivery failed
+//= ebms2 6.5.7 MUST: the From Party of what was acknowledged and cannot be delivered gets DeliveryFailure
 #[test]
 fn a_dead_agency_is_tried_again_with_the_same_octets_and_then_given_up_p4_p9() {
     let mut world = World::new();
@@ -37,6 +41,7 @@ fn a_dead_agency_is_tried_again_with_the_same_octets_and_then_given_up_p4_p9() {
     world.check_laws();
 }
 
+//= ebms2 6.5.4 MUST: nothing is sent again before RetryInterval has passed
 #[test]
 fn a_delivery_is_not_attempted_before_its_time() {
     let mut world = World::new();
@@ -51,6 +56,8 @@ fn a_delivery_is_not_attempted_before_its_time() {
     assert_eq!((world.sent.len(), world.delivery(&id).attempts), (2, 2));
 }
 
+//= ebms2 6.3.2.5 MUST: a signed acknowledgment has the References of what it acknowledges, compared decoded
+//= ebms2 6.3.1 MUST: where a signed acknowledgment was asked for, an unsigned one counts for nothing
 #[test]
 fn only_a_receipt_for_these_digests_completes_a_delivery_p4() {
     fn check(change: impl FnOnce(&mut Vec<DigestReference>) -> bool, expected: DeliveryState, event: &str) {
@@ -89,6 +96,8 @@ fn only_a_receipt_for_these_digests_completes_a_delivery_p4() {
     );
 }
 
+//= ebms2 6.3.2 MAY: an Acknowledgment that rides on a business message completes a delivery
+//= ebms2 6.5.2 MUST: an Acknowledgment for something that was never sent is ignored
 #[test]
 fn an_acknowledgment_on_a_business_message_is_as_good_as_one_alone_p4() {
     fn check(change: impl FnOnce(&mut Acknowledgment), refused: bool, expected: DeliveryState, event: &str) {
@@ -133,6 +142,7 @@ fn an_acknowledgment_on_a_business_message_is_as_good_as_one_alone_p4() {
     check(|given| given.ref_to_message_id = nothing, false, AwaitingAcknowledgment, "signal.ignored");
 }
 
+//= ebms2 6.5.2 MUST: a repeated Acknowledgment, or one before the HTTP response, is taken once
 #[test]
 fn an_acknowledgment_may_overtake_the_response_and_come_again() {
     let mut world = World::new();
@@ -151,6 +161,7 @@ fn an_acknowledgment_may_overtake_the_response_and_come_again() {
     assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
 }
 
+//= ebms2 6.5.2 MAY: an Acknowledgment after the final failure is recorded and changes nothing
 #[test]
 fn a_receipt_after_the_end_is_recorded_and_ends_nothing() {
     let mut world = World::new();
@@ -170,6 +181,8 @@ fn a_receipt_after_the_end_is_recorded_and_ends_nothing() {
     assert_eq!(world.delivery(&expired.id).state, DeliveryState::Expired);
 }
 
+//= ebms2 4.2.3.2 MUST: an ErrorList of severity Error ends the delivery it is about
+//= ebms2 4.2.3.2 MUST: an ErrorList of severity Warning does not
 #[test]
 fn an_error_ends_a_delivery_and_a_warning_does_not() {
     fn check(severity: Severity, expected: DeliveryState, failures: usize, state: ApplicationState) {
@@ -190,6 +203,7 @@ fn an_error_ends_a_delivery_and_a_warning_does_not() {
     check(Severity::Warning, DeliveryState::AwaitingAcknowledgment, 0, ApplicationState::Created);
 }
 
+//= ebms2 6.5.4 MAY: what the peer will never take is given up at once, and the From Party told
 #[test]
 fn what_the_peer_will_never_take_is_given_up_at_once() {
     let mut world = World::new();
@@ -220,6 +234,9 @@ fn a_result_counts_although_the_delivery_expired() {
     assert_eq!(world.case().applications[0].state, ApplicationState::Decided(Outcome::Approved));
 }
 
+//= ebms2 4.3.1 MUST: under syncReplyMode none the acknowledgment comes by a message of its own
+//= ebms2 6.5.3 MUST: RefToMessageId of an Acknowledgment is the MessageId it acknowledges
+//= ebms2 6.5.6 MUST: a duplicate gets the stored first response, octet for octet, asynchronously too
 #[test]
 fn under_sync_reply_mode_none_the_answer_is_a_delivery_and_a_repeat_sends_it_again_p3() {
     let mut world = World::new();

@@ -43,6 +43,7 @@ fn check(payloads: &[(&str, &str, Option<&str>)], expected: &[&str]) {
     assert_eq!(told, expected, "{payloads:?}");
 }
 
+//= ebms2 3.2.1 MAY: xlink:role says what a payload is
 #[test]
 fn role_then_root_then_action_say_what_a_payload_is() {
     const XML: &str = "application/xml";

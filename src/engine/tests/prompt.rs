@@ -73,6 +73,7 @@ fn a_whole_case_ends_in_the_same_deliveries_however_much_room_there_is() {
     assert!(ends.iter().all(|end| *end == ends[0]));
 }
 
+//= ebms2 6.5.4 MUST: no acknowledgment in time is a communication error like any other
 #[test]
 fn what_left_at_once_and_got_no_receipt_is_repeated_octet_for_octet_p4() {
     let mut world = lodged_with_room(1);

@@ -56,6 +56,7 @@ fn what_a_lodging_may_not_be() {
     );
 }
 
+//= ebms2 4.2.3.4.1 MUST: each error has a code, a severity, a location and a Description
 /// A refusal tells findings twice: as errors to the message service, and as a document (R20) to whoever wrote the
 /// refused one, once, in the commit of the refusal (P1, P3).
 #[test]
@@ -97,6 +98,10 @@ fn every_finding_of_a_document_goes_back_as_errors_and_as_a_document() {
     world.check_laws();
 }
 
+//= ebms2 3.1.6.4 MUST: a message past its TimeToLive is answered with TimeToLiveExpired
+//= ebms2 6.4.1 SHOULD: DuplicateElimination that contradicts the CPA is Inconsistent
+//= ebms2 6.3.1 MUST: AckRequested that the CPA demands is there
+//= ebms2 4.3.1 MUST: SyncReply is there where syncReplyMode is not none
 #[test]
 fn what_the_agreement_and_the_clock_forbid() {
     fn check(change: impl FnOnce(&mut Message), expected: &str) {
@@ -115,6 +120,7 @@ fn what_the_agreement_and_the_clock_forbid() {
     check(|m| m.sync_reply = false, "Inconsistent: the agreement has syncReplyMode");
 }
 
+//= ebms2 6.5.6 MUST: another message under a known MessageId is no duplicate and is refused
 #[test]
 fn another_message_under_a_known_message_id_is_refused_with_an_alarm_p3() {
     for from in [BROKER, ASYNC_BROKER] {
@@ -192,6 +198,7 @@ fn turned_away(
     Event::Refused(Box::new(Refused { refusal, body: "octets".into(), received_at: now, waiting: true }))
 }
 
+//= ebms2 4.2.4.1 SHOULD: who can be told hears of an error
 #[test]
 fn what_security_turned_away_gets_its_answer_and_leaves_an_entry() {
     let error = || RefusalAnswer::Errors(vec![EbxmlError::new(ErrorCode::SecurityFailure, None, "no")]);
@@ -218,6 +225,7 @@ fn what_security_turned_away_gets_its_answer_and_leaves_an_entry() {
     check(error(), Some(header), None, "message");
 }
 
+//= ebms2 4.2.4.2 MUST: under syncReplyMode none an error comes by a message of its own
 #[test]
 fn an_asynchronous_partner_hears_of_a_refusal_by_a_delivery_of_its_own() {
     let mut world = World::new();

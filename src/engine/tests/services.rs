@@ -21,6 +21,9 @@ fn read_sealed(sealed: &Sealed) -> (Message, bool) {
     (envelope.message, envelope.signature.is_some())
 }
 
+//= ebms2 10.1.1 MUST: one Acknowledgment for each AckRequested, with its actor
+//= ebms2 10.1.1 MUST: an intermediate Acknowledgment says by From who gives it
+//= ebms2 6.3.1.2 MUST: an acknowledgment of a kind that cannot be given is answered with Inconsistent, a Warning where it is merely not supported
 #[test]
 fn what_is_asked_of_the_next_msh_is_answered_beside_what_the_to_party_owes() {
     fn check(to_party: Option<bool>, next: bool, expected: (&str, bool, &[Actor], &[ErrorCode])) {
@@ -60,6 +63,7 @@ fn what_is_asked_of_the_next_msh_is_answered_beside_what_the_to_party_owes() {
     check(None, true, ("MessageError", true, &[], &[Inconsistent]));
 }
 
+//= ebms2 4.2.3.4.1 MUST: an AckRequested that the agreement does not have is NotSupported
 #[test]
 fn an_agreement_without_acknowledgments_has_none_of_a_hop_either() {
     let mut world = World::new();
@@ -98,6 +102,9 @@ fn arrival(message: Message, from: &str, signed: bool, now: Timestamp) -> Event 
     }))
 }
 
+//= ebms2 8.2 MAY: a Ping is answered with a Pong that names it
+//= ebms2 8 MUST: a Pong swaps From and To and keeps the ConversationId
+//= ebms2 8 MUST: Ping and Pong are not stored and not acknowledged
 #[test]
 fn a_ping_is_answered_on_the_connection_and_leaves_no_record() {
     for signed in [true, false] {
@@ -115,6 +122,7 @@ fn a_ping_is_answered_on_the_connection_and_leaves_no_record() {
     }
 }
 
+//= ebms2 8.2 MUST: under syncReplyMode none the Pong comes by a POST of its own
 #[test]
 fn under_sync_reply_mode_none_a_pong_travels_by_itself_and_comes_again_as_it_was() {
     let mut world = World::new();
@@ -133,6 +141,11 @@ fn under_sync_reply_mode_none_a_pong_travels_by_itself_and_comes_again_as_it_was
     world.check_laws();
 }
 
+//= ebms2 7.1 SHOULD: the status of a message that is stored is told
+//= ebms2 7.1.2 MUST: StatusResponse names the StatusRequest in MessageData and the message in its Body
+//= ebms2 7.3.2 MUST: Timestamp stands in a StatusResponse for Received and Processed, and for nothing else
+//= ebms2 7.3.3 MUST: messageStatus is Received, Processed, NotRecognized or UnAuthorized as the message stands
+//= ebms2 7.1.3 MAY: only the sender of a message hears of it; for others it was never sent
 #[test]
 fn a_status_is_told_to_who_sent_the_message_and_to_nobody_else() {
     use MessageStatus::{NotRecognized, Processed, Received, UnAuthorized};
@@ -175,6 +188,7 @@ fn id(text: &str) -> MessageId {
     MessageId::new(text).expect("a MessageId")
 }
 
+//= ebms2 7.1 MUST: StatusResponse and Pong to our own questions are heard and change nothing
 #[test]
 fn what_is_answered_to_a_question_of_ours_is_told_and_changes_nothing() {
     let mut world = World::new();

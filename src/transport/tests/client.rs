@@ -92,6 +92,7 @@ async fn shutdown_cuts_what_does_not_end() {
     assert_eq!(drained, Drained::Cut { connections: 1 });
 }
 
+//= ebms2 B.2.3 MUST: no redirect is followed (S20)
 #[tokio::test]
 async fn redirects_and_errors_are_answers_like_any_other() {
     let world = World::new();
@@ -106,6 +107,7 @@ async fn redirects_and_errors_are_answers_like_any_other() {
     assert_eq!(server.counts().requests, 1);
 }
 
+//= ebms2 B.2.4 MUST: an answer that is too large or too late is a communication error (S20)
 #[tokio::test]
 async fn answers_too_large_or_too_late_are_given_up() {
     let world = World::new();

@@ -9,6 +9,7 @@ async fn check(octets: &str, expected: &[u16]) {
     assert_eq!(server.shutdown(PATIENCE).await, Drained::Whole);
 }
 
+//= ebms2 B.2.1 MUST: HTTP/1.1 with Content-Length or chunked, and kept-alive connections
 #[tokio::test]
 async fn requests_in_order_are_answered_one_after_the_other() {
     check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", &[200]).await;
@@ -17,6 +18,7 @@ async fn requests_in_order_are_answered_one_after_the_other() {
     check("\r\nPOST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", &[200]).await;
 }
 
+//= ebms2 B.2.1 MUST: a request whose end can be read in two ways is refused (S13)
 #[tokio::test]
 async fn ambiguous_requests_are_refused_and_the_connection_closed() {
     for headers in [

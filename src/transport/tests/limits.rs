@@ -6,6 +6,7 @@ fn with_body_bytes_max(body_bytes_max: usize) -> ServerOptions {
     ServerOptions { body_bytes_max, ..ServerOptions::default() }
 }
 
+//= ebms2 B.2.3 MAY: a body past the limit is answered with 413
 #[tokio::test]
 async fn bodies_up_to_the_limit_are_taken() {
     let world = World::new();
@@ -33,6 +34,8 @@ async fn bodies_that_do_not_announce_their_size_are_capped_as_they_come() {
     }
 }
 
+//= ebms2 B.2.1 MUST: 100 Continue is sent only when the head is in order
+//= ebms2 B.2.3 MAY: another method than POST is answered with 405
 #[tokio::test]
 async fn a_body_is_asked_for_only_when_its_head_is_in_order() {
     let (_server, address) = plain_server(with_body_bytes_max(4)).await;
@@ -53,6 +56,7 @@ async fn a_body_is_asked_for_only_when_its_head_is_in_order() {
     assert_eq!(statuses(&rest_of(&mut stream).await), [200]);
 }
 
+//= ebms2 B.2.3 MAY: a body that comes too slowly is answered with 408
 #[tokio::test]
 async fn slow_bodies_are_given_up() {
     let unfinished = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
@@ -103,6 +107,7 @@ async fn slow_readers_are_cut() {
     }
 }
 
+//= ebms2 B.2.3 MAY: a head past its limits is answered with 431
 #[tokio::test]
 async fn heads_are_capped_in_fields_and_octets() {
     let options = ServerOptions { header_count_max: 10, header_bytes_max: 9000, ..ServerOptions::default() };
@@ -166,6 +171,7 @@ async fn one_certificate_cannot_take_the_connections_of_others() {
     second.post(&endpoint, post("x")).await.expect("the share is free again");
 }
 
+//= ebms2 B.2.3 MAY: an overload is answered with 503 and Retry-After
 #[tokio::test]
 async fn all_bodies_together_are_capped() {
     let options = ServerOptions { body_bytes_in_flight_max: 3, ..ServerOptions::default() };

@@ -23,6 +23,7 @@ async fn a_registered_peer_posts_and_both_sides_know_the_other() {
     assert_eq!(server.shutdown(PATIENCE).await, Drained::Whole);
 }
 
+//= ebms2 B.2.7 MUST: a client certificate that is expired, early, foreign or for another use is refused
 #[tokio::test]
 async fn certificates_out_of_order_are_refused_by_the_server() {
     let world = World::new();
@@ -79,6 +80,7 @@ async fn certificates_out_of_order_are_refused_by_the_client() {
     }
 }
 
+//= ebms2 B.2.7 MUST: hierarchical and direct trust are both there
 #[tokio::test]
 async fn pinned_certificates_need_no_issuer_but_must_be_valid() {
     let world = World::new();
@@ -93,6 +95,7 @@ async fn pinned_certificates_need_no_issuer_but_must_be_valid() {
     }
 }
 
+//= ebms2 B.2.7 MAY: revocation lists are kept to, and a stale one lets nobody in
 #[tokio::test]
 async fn with_revocation_lists_only_a_fresh_one_lets_in() {
     let world = World::new();
@@ -124,6 +127,7 @@ async fn nothing_is_sent_to_another_party_than_the_one_demanded() {
     assert_eq!(server.counts().requests, 1);
 }
 
+//= ebms2 B.2.7 MUST: the certificate of a server bears the name of its host
 #[tokio::test]
 async fn the_server_certificate_must_bear_the_name_of_the_host() {
     let world = World::new();
@@ -181,6 +185,8 @@ async fn stock_client(
     attempt.await.expect("does not panic")
 }
 
+//= ebms2 B.2.7 MUST: transport encryption
+//=   deviation: SSL 3 and TLS before 1.2 are refused (S15)
 #[tokio::test]
 async fn only_current_versions_and_authenticated_encryption_are_spoken() {
     let world = World::new();
