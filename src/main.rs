@@ -42,6 +42,7 @@ enum Command {
     Send(practice::SendArgs),
     Serve(gateway::ServeArgs),
     Stats(cli::stats::StatsArgs),
+    Store(cli::store::StoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Command::Send(command) => command.run(out),
         Command::Serve(command) => command.run(out),
         Command::Stats(command) => command.run(out),
+        Command::Store(command) => command.run(out),
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,

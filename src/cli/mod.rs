@@ -19,5 +19,6 @@ pub mod pki;
 pub mod reload;
 pub mod rules;
 pub mod stats;
+pub mod store;
 
 pub use credentials::KeyAlgorithm;

@@ -238,5 +238,15 @@ pub fn socket_of(path: &Path) -> Result<PathBuf, Vec<ConfigFault>> {
     settings.and_then(|settings| settings.listen.socket).ok_or_else(|| faults.into_list())
 }
 
+/// Where the store of these settings is, without reading anything else.
+///
+/// # Errors
+/// Every mistake of the file.
+pub fn store_of(path: &Path) -> Result<PathBuf, Vec<ConfigFault>> {
+    let mut faults = Faults::default();
+    let settings = Settings::read(path, &mut faults);
+    settings.map(|settings| settings.store.directory).ok_or_else(|| faults.into_list())
+}
+
 #[cfg(test)]
 mod tests;

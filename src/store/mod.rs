@@ -32,10 +32,10 @@ pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
 pub use report::{
-    Account, AuditEntry, AuditHead, AuditVerdict, CaseFilter, Conservation, DeliveryFilter, DueApproval,
-    DueCase, DueDelivery, Health, Listing, MessageFilter, Opened, Queue, Stats,
+    Account, AuditEntry, AuditHead, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter,
+    DueApproval, DueCase, DueDelivery, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
 };
-pub use sqlite::{SqliteStore, StoreOptions};
+pub use sqlite::{Contents, Inspection, SqliteStore, StoreOptions};
 pub use view::{
     Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Reference, Versioned, View,
 };
@@ -194,6 +194,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn scrub(&self) -> Result<Vec<Damage>, StoreError>;
+
+    /// The same in short looks at a few records each, without what the engine finds in pages and indexes, which takes
+    /// one long look. When `between` ends it, what was found until then.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scrub_slowly(&self, between: Between<'_>) -> Result<Vec<Damage>, StoreError>;
 
     /// Whether it takes commits.
     fn health(&self) -> Health;

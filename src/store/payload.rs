@@ -93,28 +93,54 @@ impl PayloadFiles {
         &self,
         mut is_named: impl FnMut(&str) -> Result<bool, StoreError>,
     ) -> Result<u64, StoreError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Files { doing: "sweeping", path, source }
-        };
         let mut swept = 0;
-        for directory in fs::read_dir(&self.root).map_err(failed(&self.root))? {
-            let directory = directory.map_err(failed(&self.root))?.path();
-            for file in fs::read_dir(&directory).map_err(failed(&directory))? {
-                let path = file.map_err(failed(&directory))?.path();
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                if !is_named(name)? {
-                    fs::remove_file(&path).map_err(failed(&path))?;
-                    swept += 1;
-                }
+        for path in self.files("sweeping") {
+            let path = path?;
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !is_named(name)? {
+                fs::remove_file(&path).map_err(failed("sweeping", &path))?;
+                swept += 1;
             }
         }
         Ok(swept)
     }
 
+    /// Shows every file by its name, with its octets.
+    pub(super) fn each(&self, mut visit: impl FnMut(&str, u64)) -> Result<(), StoreError> {
+        for path in self.files("reading") {
+            let path = path?;
+            let bytes = path.metadata().map_err(failed("reading", &path))?.len();
+            visit(path.file_name().and_then(|name| name.to_str()).unwrap_or_default(), bytes);
+        }
+        Ok(())
+    }
+
+    /// Every file.
+    fn files(&self, doing: &'static str) -> impl Iterator<Item = Result<PathBuf, StoreError>> {
+        entries(&self.root, doing).into_iter().flat_map(move |directory| match directory {
+            Ok(directory) => entries(&directory, doing),
+            Err(error) => vec![Err(error)],
+        })
+    }
+
     fn path(&self, digest: &str) -> PathBuf {
         self.root.join(digest.get(..2).unwrap_or_default()).join(digest)
     }
+}
+
+/// What stands in a directory.
+fn entries(directory: &Path, doing: &'static str) -> Vec<Result<PathBuf, StoreError>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => {
+            entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed(doing, directory))).collect()
+        }
+        Err(source) => vec![Err(failed(doing, directory)(source))],
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Files { doing, path, source }
 }
 
 fn write_aside(path: &Path, octets: &[u8]) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! A damaged record never hides its neighbours: it is listed beside them as [`Damage`] (P12).
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::model::{
     Application, ApplicationState, ApprovalKey, Case, CaseId, CaseState, CaseSummary, Delivery, DeliveryId,
@@ -107,6 +108,18 @@ impl<T> Default for Listing<T> {
         Self { items: Vec::new(), damaged: Vec::new() }
     }
 }
+
+/// How far a walk over the store is, between two of its looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What it is looking at.
+    pub at: &'static str,
+    /// Records that it has looked at.
+    pub records: u64,
+}
+
+/// Hears how far a walk over the store is. It may rest there, and ends the walk with [`ControlFlow::Break`].
+pub type Between<'a> = &'a mut dyn FnMut(Looked) -> ControlFlow<()>;
 
 /// A delivery whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod foretold;
 mod forgery;
 mod hosted;
 mod inside;
+mod kept;
 mod mailbox;
 mod process;
 mod quarantined;

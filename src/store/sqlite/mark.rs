@@ -42,14 +42,17 @@ impl Mark {
             other => other,
         };
         let file = file.map_err(|source| failed("opening", path, source))?;
-        let slots = [0, 1].map(|slot| read_slot(&file, slot));
-        let newest = slots.iter().enumerate().filter_map(|(slot, head)| Some((slot as u64, (*head)?)));
-        let Some((slot, head)) = newest.max_by_key(|(_, head)| head.sequence) else {
-            let reason =
-                "its mark is damaged; verify the audit record and remove the mark by hand".to_owned();
-            return Err(StoreError::NotAStore { path: path.to_owned(), reason });
-        };
+        let (slot, head) = newest_slot(&file, path)?;
         Ok(Self { file, path: path.to_owned(), slot: 1 - slot, head })
+    }
+
+    /// The entry that the mark at this place remembers, if there is a mark. Changes nothing.
+    pub(super) fn look(path: &Path) -> Result<Option<AuditHead>, StoreError> {
+        match File::open(path) {
+            Ok(file) => newest_slot(&file, path).map(|(_, head)| Some(head)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed("opening", path, source)),
+        }
     }
 
     /// The entry that it remembers.
@@ -80,6 +83,16 @@ impl Mark {
 
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Files { doing, path: path.to_owned(), source }
+}
+
+/// The slot that was written last, with what it says.
+fn newest_slot(file: &File, path: &Path) -> Result<(u64, AuditHead), StoreError> {
+    let slots = [0, 1].map(|slot| read_slot(file, slot));
+    let newest = slots.iter().enumerate().filter_map(|(slot, head)| Some((slot as u64, (*head)?)));
+    newest.max_by_key(|(_, head)| head.sequence).ok_or_else(|| {
+        let reason = "its mark is damaged; verify the audit record and remove the mark by hand".to_owned();
+        StoreError::NotAStore { path: path.to_owned(), reason }
+    })
 }
 
 fn read_slot(file: &File, slot: u64) -> Option<AuditHead> {

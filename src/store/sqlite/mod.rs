@@ -5,6 +5,7 @@
 
 mod columns;
 mod group;
+mod inspection;
 mod listing;
 mod mark;
 mod readers;
@@ -17,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -35,14 +37,16 @@ use crate::model::{
 use super::lookup::{self, Rows};
 use super::prepare::Prepared;
 use super::{
-    AuditEntry, AuditHead, AuditVerdict, Batch, CaseFilter, CommitError, Conservation, CorrelationKey,
-    Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery, Health, Listing,
-    MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
+    AuditEntry, AuditHead, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation,
+    CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery, Health,
+    Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
+pub use inspection::{Contents, Inspection};
 use mark::Mark;
 use readers::Readers;
 use schema::Layout;
+use scrub::Looks;
 use writer::{FileWriter, Job, Place, Shared, Writer, free_bytes};
 
 /// Where the store is and what its limits are.
@@ -336,7 +340,7 @@ impl Store for SqliteStore {
 
     fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
         let marked = Mark::open(&self.layout.mark())?.head();
-        scrub::verify_audit(&self.readers, marked)
+        scrub::verify_audit(Looks::of(&self.readers, &mut on), marked)
     }
 
     fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {
@@ -357,11 +361,15 @@ impl Store for SqliteStore {
     }
 
     fn conservation(&self) -> Result<Conservation, StoreError> {
-        scrub::conservation(&self.readers)
+        scrub::conservation(Looks::of(&self.readers, &mut on))
     }
 
     fn scrub(&self) -> Result<Vec<Damage>, StoreError> {
-        scrub::scrub(&self.readers)
+        scrub::scrub(&self.readers, Looks::of(&self.readers, &mut on))
+    }
+
+    fn scrub_slowly(&self, between: Between<'_>) -> Result<Vec<Damage>, StoreError> {
+        scrub::scrub_records(Looks::of(&self.readers, between).of_rows(SLOW_ROWS))
     }
 
     fn health(&self) -> Health {
@@ -455,6 +463,11 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
         .map_err(|error| StoreError::Engine { doing: "starting a thread", reason: error.to_string() })
 }
 
+/// Lets a walk go on.
+fn on(_: Looked) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// Wraps what the engine says.
 fn engine_error(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| StoreError::Engine { doing, reason: error.to_string() }
@@ -462,6 +475,8 @@ fn engine_error(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
 
 /// Prepared statements that each connection keeps.
 const STATEMENTS_MAX: usize = 64;
+/// Records in one look of a slow scrub: with bodies that stand in the database 4 MB at most.
+const SLOW_ROWS: usize = 16;
 /// How long a connection waits for another's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What `PRAGMA synchronous` answers for FULL.

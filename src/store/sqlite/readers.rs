@@ -1,10 +1,13 @@
 //! Reading: a few connections that can only read, each look in a short transaction of its own, so that what is
 //! loaded together is of one instant and the log can be checkpointed.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::model::{
@@ -22,16 +25,32 @@ use super::listing;
 use super::schema::Layout;
 use super::{engine_error, tune};
 
+/// How the database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Beside whoever writes.
+    Shared,
+    /// Nobody has it open, and there is no log: nothing is made beside it.
+    Still,
+    /// Nobody has it open, and there is a log: it is read, its index is made in memory, and it is left as it is.
+    Log,
+}
+
 /// The reading connections.
 pub(super) struct Readers {
     database: PathBuf,
+    way: Way,
     bodies: PayloadFiles,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     pub(super) fn of(layout: &Layout) -> Self {
-        Self { database: layout.database(), bodies: layout.bodies(), idle: Mutex::new(Vec::new()) }
+        Self::in_way(layout, Way::Shared)
+    }
+
+    pub(super) fn in_way(layout: &Layout, way: Way) -> Self {
+        Self { database: layout.database(), way, bodies: layout.bodies(), idle: Mutex::new(Vec::new()) }
     }
 
     /// Reads as of one instant.
@@ -54,7 +73,19 @@ impl Readers {
     fn connect(&self) -> Result<Connection, StoreError> {
         let doing = engine_error("opening the database to read");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.database, flags).map_err(&doing)?;
+        let connection = match self.way {
+            Way::Shared => Connection::open_with_flags(&self.database, flags),
+            Way::Still => {
+                Connection::open_with_flags(never_changed(&self.database), flags | OpenFlags::SQLITE_OPEN_URI)
+            }
+            Way::Log => Connection::open_with_flags_and_vfs(&self.database, flags, "unix-none"),
+        };
+        let connection = connection.map_err(&doing)?;
+        if self.way == Way::Log {
+            // Without them its index would stand in a file, and closing would copy the log into the database.
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(&doing)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&doing)?;
+        }
         tune(&connection).map_err(&doing)?;
         Ok(connection)
     }
@@ -106,6 +137,13 @@ impl Reading<'_> {
             })?,
         };
         verified(|| what.to_owned(), octets, &kept.digest)
+    }
+
+    /// The digests of all octets that stand in files.
+    pub(super) fn payload_files(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT digest FROM body WHERE octets IS NULL UNION SELECT digest FROM response WHERE octets IS NULL \
+                   UNION SELECT digest FROM sealed WHERE octets IS NULL";
+        self.all(sql, [], |row| read_text(row, 0))
     }
 
     pub(super) fn unseal(&self, what: &str, key: &str, row: &(Encoded, Kept)) -> Result<Sealed, StoreError> {
@@ -240,6 +278,20 @@ impl Rows for Reading<'_> {
         let found = self.one(sql, params![id.as_str()], |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
         found.map(|row| self.unseal(&format!("octets of delivery {id}"), id.as_str(), &row)).transpose()
     }
+}
+
+/// The URI of a database that nobody changes (https://sqlite.org/uri.html): every octet that may mean something in it
+/// is escaped.
+fn never_changed(database: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for octet in database.as_os_str().as_bytes() {
+        match octet {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(*octet),
+            octet => uri.extend(format!("%{octet:02X}").into_bytes()),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    OsString::from_vec(uri).into()
 }
 
 fn parts(key: &MessageKey) -> [&str; 2] {

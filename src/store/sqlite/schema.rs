@@ -31,6 +31,14 @@ pub(super) struct Layout {
     pub(super) directory: PathBuf,
 }
 
+/// Who has a store open.
+pub(super) enum Holder {
+    /// A gateway.
+    Gateway,
+    /// Nobody, and nobody can while this is held.
+    Nobody(Option<File>),
+}
+
 impl Layout {
     pub(super) fn database(&self) -> PathBuf {
         self.directory.join("gwanmun.db")
@@ -59,6 +67,22 @@ impl Layout {
             Err(fs::TryLockError::Error(source)) => {
                 Err(StoreError::Files { doing: "locking", path: self.directory.clone(), source })
             }
+        }
+    }
+
+    /// Who has the store open, without making anything. When nobody has, a copy without the file of the lock has no lock
+    /// to hold either.
+    pub(super) fn look_at_lock(&self) -> Result<Holder, StoreError> {
+        let path = self.directory.join("lock");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody(None)),
+            Err(source) => return Err(StoreError::Files { doing: "opening", path, source }),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Holder::Nobody(Some(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(Holder::Gateway),
+            Err(fs::TryLockError::Error(source)) => Err(StoreError::Files { doing: "locking", path, source }),
         }
     }
 
@@ -114,7 +138,7 @@ impl Layout {
     }
 
     /// Reads the format from the header of the database file, without opening it.
-    pub(super) fn check_format(&self) -> Result<(), StoreError> {
+    pub(super) fn check_format(&self) -> Result<u32, StoreError> {
         let not_a_store =
             |reason: &str| StoreError::NotAStore { path: self.directory.clone(), reason: reason.to_owned() };
         let mut header = [0; 72];
@@ -139,7 +163,7 @@ impl Layout {
         }
         match number(60) {
             found if found > FORMAT => Err(StoreError::Newer { found, known: FORMAT }),
-            1..=FORMAT => Ok(()),
+            found @ 1..=FORMAT => Ok(found),
             found => Err(not_a_store(&format!("gwanmun.db has format {found}, which never was"))),
         }
     }

@@ -1,6 +1,9 @@
 //! Walks over the whole store: the audit chain, the conservation law, and every record and body (P2, P12, P18).
 //!
-//! They read in many short looks, so that the log can be checkpointed meanwhile and the gateway goes on.
+//! They read in many short looks, so that the log can be checkpointed meanwhile and the gateway goes on; between two
+//! looks somebody hears how far they are, and may rest or end them. Nothing is written.
+
+use std::ops::ControlFlow;
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
@@ -8,48 +11,126 @@ use rusqlite::{Row, params};
 use crate::model::{Approval, Case, Delivery, DeliveryId, PartyKey, Realm, StoredMessage};
 
 use super::super::account::Accounting;
-use super::super::audit::Walk;
+use super::super::audit::{Link, Walk};
 use super::super::record::{Encoded, Record, correlation_sum_of};
 use super::super::view::shown;
-use super::super::{AuditHead, AuditVerdict, Conservation, Damage, StoreError};
+use super::super::{AuditEntry, AuditHead, AuditVerdict, Between, Conservation, Damage, Looked, StoreError};
+use super::Contents;
 use super::columns::{self, read_encoded, read_number, read_text};
 use super::listing::{links, state_of};
 use super::readers::{Kept, Readers, Reading};
+use super::schema::FORMAT;
 
-/// Walks the audit chain.
-pub(super) fn verify_audit(readers: &Readers, marked: AuditHead) -> Result<AuditVerdict, StoreError> {
-    let mut walk = Walk::through(marked);
-    let mut first = 0;
-    loop {
-        let chunk = readers.read(|reading| links(reading, first, CHUNK))?;
-        let Some(last) = chunk.last() else { return Ok(walk.end()) };
-        first = last.sequence + 1;
-        if let Some(verdict) = chunk.iter().find_map(|link| walk.take(link)) {
-            return Ok(verdict);
+/// A walk in short looks.
+pub(super) struct Looks<'a> {
+    readers: &'a Readers,
+    /// The format of the tables that are looked at.
+    format: u32,
+    /// Rows in one look.
+    rows: usize,
+    between: Between<'a>,
+    records: u64,
+    ended: bool,
+}
+
+impl<'a> Looks<'a> {
+    pub(super) fn of(readers: &'a Readers, between: Between<'a>) -> Self {
+        Self { readers, format: FORMAT, rows: ROWS, between, records: 0, ended: false }
+    }
+
+    /// At tables of an earlier format.
+    pub(super) const fn in_format(self, format: u32) -> Self {
+        Self { format, ..self }
+    }
+
+    /// With so many rows in one look.
+    pub(super) const fn of_rows(self, rows: usize) -> Self {
+        Self { rows, ..self }
+    }
+
+    /// After a look at so many records; whether to go on.
+    fn goes_on(&mut self, at: &'static str, records: usize) -> bool {
+        self.records += records as u64;
+        self.ended |= (self.between)(Looked { at, records: self.records }) == ControlFlow::Break(());
+        !self.ended
+    }
+
+    /// Visits every link of the audit record.
+    fn links(
+        &mut self,
+        mut visit: impl FnMut(&Link) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut first = 0;
+        loop {
+            let chunk = self.readers.read(|reading| links(reading, first, self.rows))?;
+            let Some(last) = chunk.last() else { return Ok(()) };
+            first = last.sequence + 1;
+            for link in &chunk {
+                if visit(link)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if !self.goes_on("audit", chunk.len()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Visits every row of a query that takes the number to begin after and a limit; the number is column 0.
+    fn each<T>(
+        &mut self,
+        at: &'static str,
+        sql: &str,
+        read: impl Fn(&Row<'_>) -> T,
+        mut visit: impl FnMut(&Reading<'_>, T) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut after = i64::MIN;
+        loop {
+            let (last, count) = self.readers.read(|reading| {
+                let numbered = |row: &Row<'_>| (read_number(row, 0), read(row));
+                let found = reading.all(sql, params![after, self.rows as i64], numbered)?;
+                let (mut last, count) = (None, found.len());
+                for (number, row) in found {
+                    last = number;
+                    visit(reading, row)?;
+                }
+                Ok((last, count))
+            })?;
+            let Some(last) = last else { return Ok(()) };
+            after = last;
+            if !self.goes_on(at, count) {
+                return Ok(());
+            }
         }
     }
 }
 
+/// Walks the audit chain.
+pub(super) fn verify_audit(mut looks: Looks<'_>, marked: AuditHead) -> Result<AuditVerdict, StoreError> {
+    let mut walk = Walk::through(marked);
+    let mut broken = None;
+    looks.links(|link| {
+        broken = walk.take(link);
+        Ok(if broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(broken.unwrap_or_else(|| walk.end()))
+}
+
 /// Computes the conservation law; the audit record first, so that a delivery made meanwhile is no fault.
-pub(super) fn conservation(readers: &Readers) -> Result<Conservation, StoreError> {
+pub(super) fn conservation(mut looks: Looks<'_>) -> Result<Conservation, StoreError> {
     let mut accounting = Accounting::default();
-    let mut first = 0;
-    loop {
-        let chunk = readers.read(|reading| links(reading, first, CHUNK))?;
-        let Some(last) = chunk.last() else { break };
-        first = last.sequence + 1;
-        for link in &chunk {
-            match link.decode() {
-                Ok(entry) => accounting.entry(entry),
-                Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
-                Err(error) => return Err(error),
-            }
+    looks.links(|link| {
+        match link.decode() {
+            Ok(entry) => accounting.entry(entry),
+            Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
+            Err(error) => return Err(error),
         }
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     let sql = "SELECT number, version, form, checksum, record, id, destination, state FROM delivery \
                WHERE number > ? ORDER BY number LIMIT ?";
     let read = |row: &Row<'_>| (read_encoded(row, 1), [5, 6, 7].map(|at| read_text(row, at)));
-    each(readers, sql, read, |_, (record, [id, destination, state])| {
+    looks.each("deliveries", sql, read, |_, (record, [id, destination, state])| {
         match record.decode::<Delivery>(&id) {
             Ok(delivery) => accounting.row(delivery, &destination, &state),
             Err(StoreError::Damaged(damage)) => {
@@ -64,24 +145,80 @@ pub(super) fn conservation(readers: &Readers) -> Result<Conservation, StoreError
     Ok(accounting.close())
 }
 
-/// Reads everything.
-pub(super) fn scrub(readers: &Readers) -> Result<Vec<Damage>, StoreError> {
+/// Reads everything, and has SQLite check its pages and indexes, which is one long look.
+pub(super) fn scrub(readers: &Readers, looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
     let mut found = Found(Vec::new());
-    scrub_engine(readers, &mut found)?;
-    scrub_messages(readers, &mut found)?;
-    scrub_cases(readers, &mut found)?;
-    scrub_deliveries(readers, &mut found)?;
-    scrub_approvals(readers, &mut found)?;
-    let mut first = 0;
-    loop {
-        let chunk = readers.read(|reading| links(reading, first, CHUNK))?;
-        let Some(last) = chunk.last() else { break };
-        first = last.sequence + 1;
-        for link in &chunk {
-            found.take(link.decode())?;
+    let checked = scrub_engine(readers, &mut found);
+    found.table("pages and indexes", checked)?;
+    found.0.extend(scrub_records(looks)?);
+    Ok(found.0)
+}
+
+/// Reads every record and every body.
+pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
+    let mut found = Found(Vec::new());
+    let steps: [(&str, Step); 6] = [
+        ("messages", scrub_messages),
+        ("cases", scrub_cases),
+        ("correlations", scrub_correlations),
+        ("deliveries", scrub_deliveries),
+        ("approvals", scrub_approvals),
+        ("audit record", scrub_links),
+    ];
+    for (table, step) in steps {
+        if !looks.ended {
+            let outcome = step(&mut looks, &mut found);
+            found.table(table, outcome)?;
         }
     }
     Ok(found.0)
+}
+
+/// The last link as it stands there.
+pub(super) fn last_link(reading: &Reading<'_>) -> Result<AuditHead, StoreError> {
+    let sql = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
+    let last = reading.one(sql, [], |row| (read_number(row, 0), read_text(row, 1)))?;
+    let Some((number, hash)) = last else { return Ok(AuditHead::EMPTY) };
+    let sequence = number.map_or(0, i64::cast_unsigned);
+    let hash = hash.parse().map_err(|_| {
+        StoreError::Damaged(Damage { what: format!("audit entry {sequence}"), detail: "its hash".to_owned() })
+    })?;
+    Ok(AuditHead { sequence, hash })
+}
+
+/// Rows by table and state.
+pub(super) fn contents(reading: &Reading<'_>, format: u32) -> Result<Contents, StoreError> {
+    let count = |row: &Row<'_>, at| read_number(row, at).map_or(0, i64::cast_unsigned);
+    let mut contents = Contents::default();
+    for (name, table, since) in [
+        ("messages", "message", 1),
+        ("cases", "cases", 1),
+        ("deliveries", "delivery", 1),
+        ("approvals", "approval", 4),
+        ("audit entries", "audit", 1),
+    ] {
+        if format >= since {
+            let sql = format!("SELECT count(*) FROM {table}");
+            contents.rows.push((name, reading.one(&sql, [], |row| count(row, 0))?.unwrap_or_default()));
+        }
+    }
+    let sql = "SELECT state, count(*) FROM cases GROUP BY state ORDER BY state";
+    contents.cases = reading.all(sql, [], |row| (read_text(row, 0), count(row, 1)))?;
+    let sql = "SELECT destination, state, count(*) FROM delivery GROUP BY destination, state \
+               ORDER BY destination, state";
+    contents.deliveries =
+        reading.all(sql, [], |row| (read_text(row, 0), read_text(row, 1), count(row, 2)))?;
+    Ok(contents)
+}
+
+/// Reads one table.
+type Step = fn(&mut Looks<'_>, &mut Found) -> Result<(), StoreError>;
+
+fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    looks.links(|link| {
+        found.take::<AuditEntry>(link.decode())?;
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 /// What SQLite itself finds: pages, indexes.
@@ -94,7 +231,7 @@ fn scrub_engine(readers: &Readers, found: &mut Found) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn scrub_messages(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
+fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
     let sql = "SELECT m.number, m.version, m.form, m.checksum, m.record, m.sender, m.message_id, m.received_at, \
                m.accepted, m.quarantined, m.case_id, b.digest, b.octets, \
                r.version, r.form, r.checksum, r.record, r.digest, r.octets, r.owner \
@@ -104,7 +241,7 @@ fn scrub_messages(readers: &Readers, found: &mut Found) -> Result<(), StoreError
         let response = read_number(row, 19).map(|_| (read_encoded(row, 13), Kept::read(row, 17)));
         (read_encoded(row, 1), read_values::<6>(row, 5), Kept::read(row, 11), response)
     };
-    each(readers, sql, read, |reading, (record, keys, body, response)| {
+    looks.each("messages", sql, read, |reading, (record, keys, body, response)| {
         let key = format!("{}/{}", text_of(&keys[0]), text_of(&keys[1]));
         found.record(&record, &key, &keys, |record: &StoredMessage| columns::message(record))?;
         found.take(reading.octets(&format!("body of message {key}"), &body))?;
@@ -115,39 +252,64 @@ fn scrub_messages(readers: &Readers, found: &mut Found) -> Result<(), StoreError
     })
 }
 
-fn scrub_cases(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
-    let sql = "SELECT number, version, form, checksum, record, id, realm, state, submitter, opened_at, due, \
-               payment_due FROM cases WHERE number > ? ORDER BY number LIMIT ?";
+fn scrub_cases(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    // What a format did not have yet is what its records say by default.
+    let of = |since: u32, column: &str, before: &str| {
+        if looks.format < since { format!("{before} AS {column}") } else { column.to_owned() }
+    };
+    let (realm, due) = (of(4, "realm", "'production'"), of(2, "due", "NULL"));
+    let payment_due = of(4, "payment_due", "NULL");
+    let sql = format!(
+        "SELECT number, version, form, checksum, record, id, {realm}, state, submitter, opened_at, {due}, \
+         {payment_due} FROM cases WHERE number > ? ORDER BY number LIMIT ?"
+    );
     let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<7>(row, 5));
-    each(readers, sql, read, |_, (record, keys)| {
+    looks.each("cases", &sql, read, |_, (record, keys)| {
         found.record(&record, &text_of(&keys[0]), &keys, |record: &Case| columns::case(record)).map(drop)
-    })?;
-    readers.read(|reading| {
-        let sql = "SELECT kind, party, text, case_id, checksum FROM correlation";
-        let read = |row: &Row<'_>| ([0, 1, 2, 3].map(|at| read_text(row, at)), read_number(row, 4));
-        for (parts, checksum) in reading.all(sql, [], read)? {
+    })
+}
+
+fn scrub_correlations(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    let sql = "SELECT kind, party, text, case_id, checksum FROM correlation \
+               WHERE (kind, party, text) > (?, ?, ?) ORDER BY kind, party, text LIMIT ?";
+    let read = |row: &Row<'_>| ([0, 1, 2, 3].map(|at| read_text(row, at)), read_number(row, 4));
+    let mut after = [String::new(), String::new(), String::new()];
+    loop {
+        let [kind, party, text] = &after;
+        let rows = looks
+            .readers
+            .read(|reading| reading.all(sql, params![kind, party, text, looks.rows as i64], read))?;
+        let Some(([kind, party, text, _], _)) = rows.last().cloned() else { return Ok(()) };
+        after = [kind, party, text];
+        let count = rows.len();
+        for (parts, checksum) in rows {
             if checksum != Some(correlation_sum_of(parts.each_ref().map(String::as_str)).into()) {
                 let [kind, party, text, _] = parts;
                 let what = format!("correlation {}", shown(&kind, &party, &text));
                 found.0.push(Damage { what, detail: "its checksum is wrong".to_owned() });
             }
         }
-        Ok(())
-    })
+        if !looks.goes_on("correlations", count) {
+            return Ok(());
+        }
+    }
 }
 
-fn scrub_approvals(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
+fn scrub_approvals(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    if looks.format < 4 {
+        return Ok(());
+    }
     let sql = "SELECT number, version, form, checksum, record, realm, agency, text, due FROM approval \
                WHERE number > ? ORDER BY number LIMIT ?";
     let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<4>(row, 5));
-    each(readers, sql, read, |_, (record, keys)| {
+    looks.each("approvals", sql, read, |_, (record, keys)| {
         let practice = if text_of(&keys[0]) == Realm::Practice.as_str() { "practice/" } else { "" };
         let key = format!("{practice}{}/{}", text_of(&keys[1]), text_of(&keys[2]));
         found.record(&record, &key, &keys, |record: &Approval| columns::approval(record)).map(drop)
     })
 }
 
-fn scrub_deliveries(readers: &Readers, found: &mut Found) -> Result<(), StoreError> {
+fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
     let sql = "SELECT d.number, d.version, d.form, d.checksum, d.record, d.id, d.destination, d.message_id, \
                d.case_id, d.state, d.due, d.attempts, d.created_at, \
                s.version, s.form, s.checksum, s.record, s.digest, s.octets, s.owner \
@@ -157,7 +319,7 @@ fn scrub_deliveries(readers: &Readers, found: &mut Found) -> Result<(), StoreErr
         let sealed = read_number(row, 19).map(|_| (read_encoded(row, 13), Kept::read(row, 17)));
         (read_encoded(row, 1), read_values::<8>(row, 5), sealed)
     };
-    each(readers, sql, read, |reading, (record, keys, sealed)| {
+    looks.each("deliveries", sql, read, |reading, (record, keys, sealed)| {
         let id = text_of(&keys[0]);
         let value = found.record(&record, &id, &keys, |record: &Delivery| columns::delivery(record))?;
         let what = format!("octets of delivery {id}");
@@ -176,6 +338,18 @@ fn scrub_deliveries(readers: &Readers, found: &mut Found) -> Result<(), StoreErr
 struct Found(Vec<Damage>);
 
 impl Found {
+    /// A table that cannot be read any further is damage too, and no reason to leave out the others.
+    fn table(&mut self, table: &str, read: Result<(), StoreError>) -> Result<(), StoreError> {
+        match read {
+            Err(StoreError::Engine { reason, .. }) => {
+                let detail = format!("{table} cannot be read any further: {reason}");
+                self.0.push(Damage { what: "database".to_owned(), detail });
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     fn take<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Ok(value) => Ok(Some(value)),
@@ -204,29 +378,6 @@ impl Found {
     }
 }
 
-/// Visits every row of a query that takes the number to begin after and a limit; the number is column 0.
-fn each<T>(
-    readers: &Readers,
-    sql: &str,
-    read: impl Fn(&Row<'_>) -> T,
-    mut visit: impl FnMut(&Reading<'_>, T) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut after = i64::MIN;
-    loop {
-        let last = readers.read(|reading| {
-            let numbered = |row: &Row<'_>| (read_number(row, 0), read(row));
-            let mut last = None;
-            for (number, row) in reading.all(sql, params![after, CHUNK as i64], numbered)? {
-                last = number;
-                visit(reading, row)?;
-            }
-            Ok(last)
-        })?;
-        let Some(last) = last else { return Ok(()) };
-        after = last;
-    }
-}
-
 fn read_values<const N: usize>(row: &Row<'_>, first: usize) -> [Value; N] {
     std::array::from_fn(|at| row.get(first + at).unwrap_or(Value::Null))
 }
@@ -235,5 +386,5 @@ fn text_of(value: &Value) -> String {
     if let Value::Text(text) = value { text.clone() } else { String::new() }
 }
 
-/// Rows in one look.
-const CHUNK: usize = 256;
+/// Rows in one look when nobody says how many.
+const ROWS: usize = 256;

@@ -8,7 +8,7 @@ use super::*;
 use crate::store::{CorrelationKey, Damage};
 
 /// A store with three messages, a case and a delivery for each; the third with large octets.
-fn filled(options: &StoreOptions) -> SqliteStore {
+pub(super) fn filled(options: &StoreOptions) -> SqliteStore {
     let store = open(options);
     for number in 1..=3 {
         let fill = if number == 3 { 300_000 } else { 10 };

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod inspection;
 mod opening;
 
 use std::path::Path;

@@ -35,7 +35,7 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
 }
 
 /// A store as format 1 had it: its cases had no `due`.
-fn as_format_1(options: &StoreOptions) {
+pub(super) fn as_format_1(options: &StoreOptions) {
     let tool = raw(&options.directory);
     let back = "DROP TABLE approval; DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
                 DROP INDEX correlation_text; DROP INDEX cases_due; DROP INDEX cases_payment_due; \

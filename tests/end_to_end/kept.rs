@@ -1,0 +1,106 @@
+//! Anyone can check the store: beside the running gateway, after it was killed, on a copy, and when an octet of it has
+//! changed (P2, P12, P18).
+
+use std::path::Path;
+use std::{fs, io};
+
+use serde_json::Value;
+
+use crate::correspondent::{Correspondent, Told};
+use crate::process::run;
+use crate::world::World;
+
+/// What `gwanmun store verify` says of a directory, and its exit code.
+fn verified(world: &World, store: &Path) -> (Value, Option<i32>) {
+    let store = store.to_str().expect("is text");
+    let out = run(&world.path("."), ["store", "verify", store, "--json"]);
+    let told = serde_json::from_slice(&out.stdout);
+    (told.unwrap_or_else(|error| panic!("{error}: {out:?}")), out.status.code())
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("makes it");
+    for entry in fs::read_dir(from).expect("is a directory") {
+        let path = entry.expect("is readable").path();
+        let to = to.join(path.file_name().expect("has a name"));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).expect("copies");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_proved_beside_its_gateway_and_after_its_death_and_a_changed_octet_is_named() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let mut gateway = world.serve().await;
+    let lodging = world.lodging(1);
+    let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads.clone());
+    assert_eq!(broker.ask(&broker.sealed(&message)).await, Told::Acknowledged);
+
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let (told, code) = verified(&world, &store);
+    assert_eq!(
+        (&told["running"], &told["proved"], code),
+        (&Value::Bool(true), &Value::Bool(true), Some(0)),
+        "{told}"
+    );
+    gateway.kill();
+    let killed = world.path("killed");
+    copy(&store, &killed);
+
+    for store in [&store, &killed] {
+        let (told, code) = verified(&world, store);
+        assert_eq!((&told["running"], code), (&Value::Bool(false), Some(0)), "{told}");
+        let destinations = told["destinations"].as_array().expect("is a list");
+        let created: u64 = destinations.iter().filter_map(|account| account["created"].as_u64()).sum();
+        assert!(created >= 3, "P2: one for each agency: {told}");
+    }
+
+    let settings = world.settings().to_str().expect("is text");
+    let out = run(&world.path("."), ["store", "stats", "--config", settings]);
+    let text = String::from_utf8(out.stdout).expect("is text");
+    assert!(out.status.success() && text.contains("messages       1\n"), "{text}");
+
+    // SQLite drops what follows the first damaged frame of a log, and says nothing: the mark does.
+    let log = killed.join("gwanmun.db-wal");
+    let octets = fs::read(&log).expect("there is a log");
+    fs::write(&log, &octets[..octets.len() / 2]).expect("writes");
+    let (told, code) = verified(&world, &killed);
+    assert_eq!((&told["findings"][0]["proof"], code), (&Value::from("audit"), Some(1)), "P18: {told}");
+
+    // A stop copies the log into the database; nothing stands in the log alone.
+    let mut gateway = world.serve().await;
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().await, 0);
+    fs::remove_file(store.join("gwanmun.db-wal")).or_else(absent).expect("removes it");
+    assert_eq!(verified(&world, &store).1, Some(0));
+    let database = store.join("gwanmun.db");
+    let mut octets = fs::read(&database).expect("is readable");
+    let text = lodging.declaration.as_bytes();
+    // Some of its places may be what a page does not use any more, which nobody reads.
+    let places: Vec<_> = octets
+        .windows(text.len())
+        .enumerate()
+        .filter(|(_, window)| *window == text)
+        .map(|(at, _)| at)
+        .collect();
+    places.iter().for_each(|at| octets[*at] ^= 1);
+    fs::write(&database, octets).expect("writes");
+    let (told, code) = verified(&world, &store);
+    assert_eq!(code, Some(1), "P12: {told}");
+    let finding = &told["findings"][0];
+    assert!(finding["about"].as_str().is_some_and(|about| !about.is_empty()), "{told}");
+    assert!(finding["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()), "{told}");
+    let out = run(&world.path("."), ["store", "verify", "--config", settings]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("NOT proved"), "{out:?}");
+    assert_eq!(run(&world.path("."), ["store", "verify"]).status.code(), Some(2), "wrong usage");
+}
+
+/// A file that is not there is as good as removed.
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
