@@ -33,6 +33,8 @@ pub struct Settings {
     pub engine: Engine,
     /// Its store.
     pub store: StoreOptions,
+    /// How it is scrubbed.
+    pub scrub: ScrubSettings,
     /// The directory of documents and codes that are added to those that the program carries.
     pub documents: Option<PathBuf>,
     /// The rule directory.
@@ -51,6 +53,21 @@ pub struct Settings {
     pub payment: Option<PaymentSettings>,
     /// Where those of rehearsals are; never the same bank.
     pub practice_payment: Option<PaymentSettings>,
+}
+
+/// How damage is looked for in the store, beside everything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubSettings {
+    /// From the end of a round to the begin of the next.
+    pub interval: Duration,
+    /// Records read in a second at most.
+    pub records_per_second: u64,
+}
+
+impl Default for ScrubSettings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(86_400), records_per_second: 500 }
+    }
 }
 
 /// The bank that fees are paid at.
@@ -116,7 +133,7 @@ impl Settings {
         let tls = tls(root.table("tls", faults), faults);
         let signing = signing(&mut root, faults);
         let engine = engine(root.table("signature", faults), faults);
-        let store = store(root.table("store", faults), faults);
+        let (store, scrub) = store(root.table("store", faults), faults);
         let documents = documents(root.table("documents", faults), faults);
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
@@ -141,6 +158,7 @@ impl Settings {
             signing,
             engine,
             store: store?,
+            scrub,
             documents,
             rules: rules?,
             partners: partners?,
@@ -215,7 +233,7 @@ fn engine(mut section: Section<'_>, faults: &mut Faults) -> Engine {
     engine
 }
 
-fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> {
+fn store(mut section: Section<'_>, faults: &mut Faults) -> (Option<StoreOptions>, ScrubSettings) {
     let directory = section.path("directory", faults);
     let defaults = StoreOptions::at(directory.clone().unwrap_or_default());
     let options = StoreOptions {
@@ -227,8 +245,22 @@ fn store(mut section: Section<'_>, faults: &mut Faults) -> Option<StoreOptions> 
         log_pages_max: section.number("log_pages_max", defaults.log_pages_max, 1, faults),
         ..defaults
     };
+    let defaults = ScrubSettings::default();
+    let scrub = ScrubSettings {
+        interval: section.duration("scrub_interval", defaults.interval, faults),
+        records_per_second: section.number(
+            "scrub_records_per_second",
+            defaults.records_per_second,
+            1,
+            faults,
+        ),
+    };
+    if scrub.interval.is_zero() {
+        let message = "scrub_interval is nothing".to_owned();
+        section.add(message, "write the time between two rounds, such as \"1 day\"", faults);
+    }
     section.finish(faults);
-    directory.map(|_| options)
+    (directory.map(|_| options), scrub)
 }
 
 /// A section that may be absent and, when it is there, has to be in order.

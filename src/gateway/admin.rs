@@ -13,6 +13,7 @@ use super::acts;
 use super::check::check;
 use super::payments;
 use super::rules;
+use super::scrub;
 use super::shared::{InForce, Shared, now};
 use super::show::{self, decoded};
 use crate::config::{self, ConfigFault, Settings};
@@ -40,6 +41,7 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
             let shared = Arc::clone(&shared);
             on_a_thread(move || rules::activate(&shared, &request)).await
         }
+        (&Method::POST, "/store/scrub") if local => scrub::ask(&shared),
         (&Method::POST, "/notices") if local => acts::announce(&shared, &request).await,
         (&Method::POST, path) if local && path.starts_with("/payments/") => {
             acts::hurry(&shared, &request).await
@@ -102,6 +104,11 @@ fn ready(shared: &Shared) -> Response {
             warnings.push(json!({ "reason": format!("{name}-ends"), "detail": format!("it ends {end}") }));
         }
     }
+    let damaged = shared.scrub.damaged();
+    if let Some(first) = damaged.first() {
+        let detail = format!("{} record(s), such as {}: {}", damaged.len(), first.what, first.detail);
+        warnings.push(json!({ "reason": "store-damaged", "detail": detail }));
+    }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons, "warnings": warnings }))
 }
@@ -109,6 +116,7 @@ fn ready(shared: &Shared) -> Response {
 fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
     let stats = shared.store.stats();
     shared.metrics.store(&counted(&stats));
+    shared.metrics.damaged(shared.scrub.damaged().len());
     shared.metrics.listener("ebms", counts);
     let in_force = shared.in_force.load();
     shared

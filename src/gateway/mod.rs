@@ -24,6 +24,7 @@ mod questions;
 mod receive;
 mod rules;
 mod run;
+mod scrub;
 mod send;
 mod shared;
 mod shelf;

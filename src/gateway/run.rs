@@ -18,6 +18,7 @@ use super::pay::{PaymentAgenda, keep_payments};
 use super::questions::Questions;
 use super::receive::receive;
 use super::rules;
+use super::scrub::{Scrub, keep_scrubbing};
 use super::send::send_all;
 use super::shared::{InForce, Shared, now};
 use crate::config::Loaded;
@@ -61,6 +62,7 @@ pub struct Gateway {
     sending: AbortOnDrop,
     keeping: AbortOnDrop,
     paying: AbortOnDrop,
+    scrubbing: AbortOnDrop,
 }
 
 /// A task that ends with its owner.
@@ -126,11 +128,13 @@ impl Gateway {
             agenda: Agenda::default(),
             payments: PaymentAgenda::default(),
             questions: Questions::default(),
+            scrub: Scrub::default(),
         });
         shared.wake_all()?;
         let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));
         let keeping = AbortOnDrop(tokio::spawn(keep_agenda(Arc::clone(&shared))));
         let paying = AbortOnDrop(tokio::spawn(keep_payments(Arc::clone(&shared))));
+        let scrubbing = AbortOnDrop(tokio::spawn(keep_scrubbing(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
@@ -148,7 +152,7 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, api, admin, sending, keeping, paying })
+        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing })
     }
 
     /// Where partners reach it.
@@ -197,6 +201,7 @@ impl Gateway {
         whole &= timeout_at(deadline, &mut self.sending.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.keeping.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.paying.0).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.scrubbing.0).await.is_ok();
         self.shared.client.close().await;
         for admin in self.admin {
             whole &= admin.shutdown(left()).await == Drained::Whole;

@@ -13,6 +13,7 @@ use super::bank::{HttpsBank, PaymentAdapter};
 use super::lanes::{Held, Lane, Lanes};
 use super::pay::PaymentAgenda;
 use super::questions::Questions;
+use super::scrub::Scrub;
 use super::shelf::{Schedule, Shelf};
 use crate::case::longest_payment_wait;
 use crate::codec::catalogue::Catalogue;
@@ -113,6 +114,7 @@ pub(super) struct Shared {
     pub(super) agenda: Agenda,
     pub(super) payments: PaymentAgenda,
     pub(super) questions: Questions,
+    pub(super) scrub: Scrub,
 }
 
 impl Shared {

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::admin::json_response;
 use super::payments::in_hand;
 use super::shared::Shared;
-use super::{rules, statistics};
+use super::{rules, scrub, statistics};
 use crate::case::shown_state;
 use crate::model::{
     Case, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, Realm, TimelineEntry,
@@ -44,6 +44,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["payments"] => payments(shared, &mut query),
         ["parties"] => Ok(parties(shared)),
         ["statistics"] => statistics::statistics(shared, &mut query),
+        ["store", "scrub"] => Ok(scrub::show(shared)),
         ["rules"] => Ok(rules::history(shared)),
         ["rules", digest] => rules::show(shared, digest),
         _ => Err(Unanswered::Nothing),

@@ -317,6 +317,14 @@ event_codes! {
     StoreUnreadable = "store.unreadable",
         cause "a checksum or digest does not match what was read",
         remedy "the rest flows; restore the record from a backup";
+    /// A scrub found damage.
+    StoreDamaged = "store.damaged",
+        cause "the scrub found a record or a payload that is not what was written",
+        remedy "it is served to nobody and all others flow; look at the disk; `gwanmun store verify` on a copy says what to restore";
+    /// A scrub has read the whole store.
+    StoreScrubbed = "store.scrubbed",
+        cause "a round of the slow scrub, or one that an operator asked for, has come to its end",
+        remedy "none when nothing is damaged";
     /// New messages are turned away for now.
     IntakeOverloaded = "intake.overloaded",
         cause "the store is full or busy; callers get 503 with Retry-After",

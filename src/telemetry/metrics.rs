@@ -119,6 +119,8 @@ metrics! {
     store_waiting: Gauge = Gauge::default();
     /// Size of the store.
     store_size_bytes: Gauge = Gauge::default();
+    /// Records that the last scrub of the store found damaged.
+    store_damaged_records: Gauge = Gauge::default();
     /// Versions of build, configuration and rules in force.
     version_info: Family<Version, Gauge> = Family::default();
     /// Connections open.
@@ -206,6 +208,11 @@ impl Metrics {
         }
         self.store_waiting.set(signed(stats.waiting));
         self.store_size_bytes.set(signed(stats.size_bytes));
+    }
+
+    /// How many records the last scrub found damaged.
+    pub fn damaged(&self, records: usize) {
+        self.store_damaged_records.set(signed(records as u64));
     }
 
     /// The versions in force; those before are forgotten.
@@ -326,6 +333,7 @@ mod tests {
                 m.acceptance_seconds(Duration::from_millis(3));
                 m.store(&StoreCounts { steps: 7, syncs: 4, ..StoreCounts::default() });
                 m.store(&StoreCounts { steps: 9, syncs: 5, ..StoreCounts::default() });
+                m.damaged(2);
                 m.versions("0.1.0", "old");
                 m.versions("0.1.0", "new");
                 m.listener(
@@ -346,6 +354,7 @@ mod tests {
                 "gwanmun_acceptance_seconds_bucket{le=\"0.002\"} 0",
                 "gwanmun_store_steps_total 9",
                 "gwanmun_store_syncs_total 5",
+                "gwanmun_store_damaged_records 2",
                 "gwanmun_version_info{build=\"0.1.0\",rules=\"new\"} 1",
                 "gwanmun_connections_open{listener=\"msh\"} 2",
                 "gwanmun_requests_total{listener=\"msh\"} 5",

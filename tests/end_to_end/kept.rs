@@ -1,5 +1,5 @@
 //! Anyone can check the store: beside the running gateway, after it was killed, on a copy, and when an octet of it has
-//! changed (P2, P12, P18).
+//! changed; and the gateway looks for damage by itself (P2, P12, P18).
 
 use std::path::Path;
 use std::{fs, io};
@@ -7,7 +7,7 @@ use std::{fs, io};
 use serde_json::Value;
 
 use crate::correspondent::{Correspondent, Told};
-use crate::process::run;
+use crate::process::{run, until};
 use crate::world::World;
 
 /// What `gwanmun store verify` says of a directory, and its exit code.
@@ -103,4 +103,64 @@ async fn a_store_is_proved_beside_its_gateway_and_after_its_death_and_a_changed_
 /// A file that is not there is as good as removed.
 fn absent(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_found_by_the_running_gateway_when_it_is_asked_and_by_itself() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let mut gateway = world.serve().await;
+    let lodging = world.lodging(1);
+    let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads.clone());
+    assert_eq!(broker.ask(&broker.sealed(&message)).await, Told::Acknowledged);
+
+    let settings = world.settings().to_str().expect("is text");
+    let scrub = || run(&world.path("."), ["store", "scrub", "--config", settings, "--json"]);
+    let told = |out: &std::process::Output| -> Value {
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|error| panic!("{error}: {out:?}"))
+    };
+    let out = scrub();
+    let well = told(&out);
+    assert_eq!((out.status.code(), &well["damaged"]), (Some(0), &Value::Array(vec![])), "{well}");
+    assert!(well["records"].as_u64() >= Some(10), "{well}");
+
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let disk = rusqlite::Connection::open(store.join("gwanmun.db")).expect("opens");
+    let change = |by: &str| {
+        let sql = format!("UPDATE message SET checksum = checksum {by}");
+        assert_eq!(disk.execute(&sql, []).expect("changes it"), 1);
+    };
+    change("+ 1");
+    let out = scrub();
+    let found = told(&out);
+    assert_eq!(
+        (out.status.code(), found["damaged"].as_array().map(Vec::len)),
+        (Some(1), Some(1)),
+        "P12: {found}"
+    );
+    let what = found["damaged"][0]["what"].as_str().expect("is named");
+    assert!(what.starts_with("message BR"), "{what}");
+    let ready = world.ask("/ready").await;
+    assert_eq!(ready["warnings"][0]["reason"], "store-damaged", "others flow: {ready}");
+    assert!(world.ask_text("/metrics").await.contains("gwanmun_store_damaged_records 1"));
+    assert!(gateway.said().contains("store.damaged"));
+
+    // What is mended is forgotten; and without being asked the gateway comes round to it.
+    change("- 1");
+    assert_eq!(scrub().status.code(), Some(0));
+    assert!(world.ask_text("/metrics").await.contains("gwanmun_store_damaged_records 0"));
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.ended().await, 0);
+    world.edit(
+        "gwanmun.toml",
+        "[store]\n",
+        "[store]\nscrub_interval = \"1s\"\nscrub_records_per_second = 1000\n",
+    );
+    let _gateway = world.serve().await;
+    change("+ 1");
+    until("the gateway has found it by itself", async || {
+        let ready = world.ask("/ready").await;
+        (ready["warnings"][0]["reason"] == "store-damaged").then_some(())
+    })
+    .await;
 }

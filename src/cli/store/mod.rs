@@ -1,6 +1,7 @@
-//! `gwanmun store`: the store itself, looked at from outside.
+//! `gwanmun store`: the store itself, looked at from outside or by its gateway.
 
 mod progress;
+mod scrub;
 mod stats;
 mod verify;
 
@@ -12,7 +13,7 @@ use anyhow::{Result, bail};
 use crate::config;
 use crate::store::Inspection;
 
-/// The store: prove that nothing is lost, count what is in it
+/// The store: prove that nothing is lost, look for damage, count what is in it
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {
     #[command(subcommand)]
@@ -22,6 +23,7 @@ pub struct StoreArgs {
 #[derive(Debug, clap::Subcommand)]
 enum StoreCommand {
     Verify(verify::VerifyArgs),
+    Scrub(scrub::ScrubArgs),
     Stats(stats::StatsArgs),
 }
 
@@ -33,6 +35,7 @@ impl StoreArgs {
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         match &self.command {
             StoreCommand::Verify(command) => command.run(out),
+            StoreCommand::Scrub(command) => command.run(out),
             StoreCommand::Stats(command) => command.run(out),
         }
     }

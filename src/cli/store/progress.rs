@@ -24,6 +24,10 @@ impl Progress {
         Self(line)
     }
 
+    pub(super) fn says(&self, what: String) {
+        self.0.set_message(what);
+    }
+
     /// Hears of one walk.
     pub(super) fn of(&self, what: &'static str) -> impl FnMut(Looked) -> ControlFlow<()> {
         self.0.set_message(what);
