@@ -35,7 +35,7 @@ pub use report::{
     Account, AuditEntry, AuditHead, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter,
     DueApproval, DueCase, DueDelivery, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
 };
-pub use sqlite::{Contents, Inspection, SqliteStore, StoreOptions};
+pub use sqlite::{Contents, Inspection, Manifest, SqliteStore, StoreOptions};
 pub use view::{
     Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Reference, Versioned, View,
 };

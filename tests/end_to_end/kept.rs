@@ -47,6 +47,23 @@ async fn a_store_is_proved_beside_its_gateway_and_after_its_death_and_a_changed_
         (&Value::Bool(true), &Value::Bool(true), Some(0)),
         "{told}"
     );
+    let settings = world.settings().to_str().expect("is text");
+    let backup = world.path("backup");
+    let to = backup.to_str().expect("is text");
+    let out = run(&world.path("."), ["store", "backup", to, "--config", settings]);
+    assert_eq!(out.status.code(), Some(0), "P20: {out:?}");
+    let (told, code) = verified(&world, &backup);
+    assert_eq!((&told["running"], code), (&Value::Bool(false), Some(0)), "P20: {told}");
+    let out = run(&world.path("."), ["store", "backup", to, "--config", settings]);
+    assert_eq!(out.status.code(), Some(1), "there is one already: {out:?}");
+    fs::write(backup.join("store").join("mark"), "no mark").expect("writes");
+    let (told, code) = verified(&world, &backup);
+    assert_eq!(
+        (told["findings"].as_array().map(Vec::len), code),
+        (Some(2), Some(1)),
+        "a changed backup: {told}"
+    );
+
     gateway.kill();
     let killed = world.path("killed");
     copy(&store, &killed);
@@ -59,7 +76,6 @@ async fn a_store_is_proved_beside_its_gateway_and_after_its_death_and_a_changed_
         assert!(created >= 3, "P2: one for each agency: {told}");
     }
 
-    let settings = world.settings().to_str().expect("is text");
     let out = run(&world.path("."), ["store", "stats", "--config", settings]);
     let text = String::from_utf8(out.stdout).expect("is text");
     assert!(out.status.success() && text.contains("messages       1\n"), "{text}");

@@ -1,19 +1,20 @@
 //! `gwanmun store`: the store itself, looked at from outside or by its gateway.
 
+mod backup;
 mod progress;
 mod scrub;
 mod stats;
 mod verify;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::config;
-use crate::store::Inspection;
+use crate::store::{Inspection, Manifest};
 
-/// The store: prove that nothing is lost, look for damage, count what is in it
+/// The store: prove that nothing is lost, look for damage, make a backup, count what is in it
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {
     #[command(subcommand)]
@@ -22,6 +23,7 @@ pub struct StoreArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum StoreCommand {
+    Backup(backup::BackupArgs),
     Verify(verify::VerifyArgs),
     Scrub(scrub::ScrubArgs),
     Stats(stats::StatsArgs),
@@ -34,6 +36,7 @@ impl StoreArgs {
     /// When the store cannot be read, or something in it is wrong.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         match &self.command {
+            StoreCommand::Backup(command) => command.run(out),
             StoreCommand::Verify(command) => command.run(out),
             StoreCommand::Scrub(command) => command.run(out),
             StoreCommand::Stats(command) => command.run(out),
@@ -56,16 +59,50 @@ struct Place {
 impl Place {
     fn look(&self) -> Result<Inspection> {
         let directory = match (&self.directory, &self.config) {
-            (Some(directory), _) => directory.clone(),
-            (None, Some(file)) => match config::store_of(file) {
-                Ok(directory) => directory,
-                Err(faults) => {
-                    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                    bail!("the settings do not say where the store is\n{}", told.join("\n"));
-                }
+            (Some(directory), _) => match self.backup()? {
+                Some((backup, _)) => Manifest::store_of(backup),
+                None => directory.clone(),
             },
+            (None, Some(file)) => store_of(file)?,
             (None, None) => bail!("name a directory, or settings with --config"),
         };
         Ok(Inspection::of(directory)?)
     }
+
+    /// The backup that the directory is, if it is one.
+    fn backup(&self) -> Result<Option<(&Path, Manifest)>> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        Ok(Manifest::read(directory)?.map(|manifest| (&**directory, manifest)))
+    }
+}
+
+/// Which store to copy.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// Directory of the store
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Settings of the gateway; they name its store
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Source {
+    fn look(&self) -> Result<Inspection> {
+        let directory = match (&self.store, &self.config) {
+            (Some(directory), _) => directory.clone(),
+            (None, Some(file)) => store_of(file)?,
+            (None, None) => bail!("name a directory with --store, or settings with --config"),
+        };
+        Ok(Inspection::of(directory)?)
+    }
+}
+
+/// Where the store of these settings is.
+fn store_of(settings: &Path) -> Result<PathBuf> {
+    config::store_of(settings).map_err(|faults| {
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow!("the settings do not say where the store is\n{}", told.join("\n"))
+    })
 }

@@ -19,7 +19,7 @@ use crate::store::{Account, AuditHead, AuditVerdict, Conservation, Damage, Inspe
 #[command(after_help = "\
 For each destination: created = delivered + open + rejected + expired + quarantined, counted from the records and held
 against the audit record. Every record is held against its checksum, every payload against its SHA-256, and the audit
-record against its own chain and the mark beside the database.
+record against its own chain and the mark beside the database. Of a backup, every file against its manifest too.
 
 Nothing in the directory is changed. Best on a copy or with the gateway stopped; beside a running gateway it reads in
 short looks. A gateway cannot open a store while it is verified.
@@ -62,7 +62,12 @@ struct Verdict {
 impl VerifyArgs {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<()> {
         let store = self.place.look()?;
-        let verdict = verify(&store, &Progress::shown(!self.json));
+        let mut verdict = verify(&store, &Progress::shown(!self.json));
+        if let Some((backup, manifest)) = self.place.backup()? {
+            for Damage { what, detail } in manifest.check(backup)? {
+                verdict.finding("manifest", what, detail, ANOTHER_BACKUP);
+            }
+        }
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&verdict.as_json(&store))?)?;
         } else {
@@ -233,4 +238,5 @@ fn remedy_for(what: &str) -> &'static str {
 }
 
 const RESTORE: &str = "keep a copy of the store as it is, then restore a backup";
+const ANOTHER_BACKUP: &str = "take another copy of this backup, or another backup";
 const RENEW_THE_MARK: &str = "when the audit record is in order, remove the mark by hand: it is made anew";

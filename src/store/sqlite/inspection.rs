@@ -12,7 +12,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::model::Timestamp;
+
 use super::super::{AuditHead, AuditVerdict, Between, Conservation, Damage, StoreError};
+use super::backup::{self, Manifest};
 use super::mark::Mark;
 use super::readers::{Readers, Way};
 use super::schema::{FORMAT, Holder, Layout};
@@ -142,6 +145,20 @@ impl Inspection {
         let mut orphans = 0;
         self.layout.bodies().each(|name, _| orphans += u64::from(!named.contains(name)))?;
         Ok(orphans)
+    }
+
+    /// Makes a backup at a place where nothing is, as of one instant (P20); gives its manifest, and the payloads that
+    /// are damaged in the store itself and could not be copied.
+    ///
+    /// # Errors
+    /// When something stands there, or the backup cannot be written whole: then there is none.
+    pub fn back_up(
+        &self,
+        to: &Path,
+        made_at: Timestamp,
+        between: Between<'_>,
+    ) -> Result<(Manifest, Vec<Damage>), StoreError> {
+        backup::back_up(&self.layout, &self.readers, to, made_at, between)
     }
 
     /// Counts what it holds.

@@ -23,11 +23,14 @@ pub(super) struct Mark {
 impl Mark {
     /// Makes the mark of an empty store, durably but for its name.
     pub(super) fn make(path: &Path) -> Result<(), StoreError> {
+        Self::make_at(path, AuditHead::EMPTY)
+    }
+
+    /// The same, of a store that has this entry.
+    pub(super) fn make_at(path: &Path, head: AuditHead) -> Result<(), StoreError> {
         let file = File::create(path).map_err(|source| failed("making", path, source))?;
         let mut mark = Self { file, path: path.to_owned(), slot: 0, head: AuditHead::EMPTY };
-        mark.write(AuditHead::EMPTY)
-            .and_then(|()| mark.sync())
-            .map_err(|source| failed("making", path, source))
+        mark.write(head).and_then(|()| mark.sync()).map_err(|source| failed("making", path, source))
     }
 
     /// Opens the mark and reads it. One that an operator has removed is made anew: that is how a loss is

@@ -3,6 +3,7 @@
 //! Readable by any SQLite tool while it runs. On a local file system only. A store of an earlier format is upgraded
 //! in one transaction when it is opened (P19).
 
+mod backup;
 mod columns;
 mod group;
 mod inspection;
@@ -42,6 +43,7 @@ use super::{
     Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
 };
 
+pub use backup::Manifest;
 pub use inspection::{Contents, Inspection};
 use mark::Mark;
 use readers::Readers;

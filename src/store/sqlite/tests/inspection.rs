@@ -32,7 +32,7 @@ fn everything(directory: &Path) -> (Vec<PathBuf>, BTreeMap<PathBuf, Vec<u8>>) {
 }
 
 /// Takes every proof; gives what is wrong.
-fn wrong(store: &Inspection) -> Vec<String> {
+pub(super) fn wrong(store: &Inspection) -> Vec<String> {
     let mut wrong = Vec::new();
     let marked = store.mark().expect("readable").unwrap_or(AuditHead::EMPTY);
     if let AuditVerdict::Broken { sequence, .. } = store.verify_audit(marked, &mut on).expect("readable") {

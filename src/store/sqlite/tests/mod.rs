@@ -1,5 +1,6 @@
 //! What is particular to the home on SQLite: opening, group commit, limits, crashes and damage.
 
+mod backup;
 mod crash;
 mod damage;
 mod inspection;

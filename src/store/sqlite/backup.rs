@@ -1,0 +1,253 @@
+//! A backup of a store, also while a gateway writes to it (P20).
+//!
+//! ```text
+//! BACKUP/manifest.json   format, audit head, every file with its octets and SHA-256
+//!        store/          a store like any other, as of one instant
+//! ```
+//!
+//! Promises: the database is copied within one look, so it is of one instant, and the payload files that its records name
+//! are copied after that: a file is there before the record that names it. The mark is made anew from the copied audit
+//! record. All is built aside, synced, and renamed into its place: after a crash there is a whole backup or none. Nothing
+//! in the store is changed; as long as the database is copied its log grows.
+//!
+//! Does not prove what it copies: that is for a verification of the backup, which reads it as it will be restored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use serde::{Deserialize, Serialize};
+
+use super::super::payload::{Blob, sync_directory, verified};
+use super::super::{AuditHead, Between, Damage, Looked, StoreError};
+use super::engine_error;
+use super::mark::Mark;
+use super::readers::{Readers, Reading};
+use super::schema::Layout;
+use super::scrub::last_link;
+use crate::model::{Digest, Timestamp};
+
+/// What a backup holds, as its maker wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// When it was begun.
+    pub made_at: Timestamp,
+    /// Format of the tables.
+    pub format: u32,
+    /// Entries of the audit record.
+    pub audit_entries: u64,
+    /// Hash of the last one.
+    pub audit_hash: Digest,
+    /// Every file below `store`, with its octets and their SHA-256.
+    pub files: BTreeMap<String, (u64, Digest)>,
+}
+
+impl Manifest {
+    /// The manifest of the backup in this directory; `None` when there is none, as beside a store that is no backup.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn read(backup: &Path) -> Result<Option<Self>, StoreError> {
+        let path = backup.join(MANIFEST);
+        match fs::read(&path) {
+            Ok(octets) => serde_json::from_slice(&octets).map(Some).map_err(|error| {
+                let reason = format!("its manifest is damaged: {error}");
+                StoreError::NotAStore { path: backup.to_owned(), reason }
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::Files { doing: "reading", path, source }),
+        }
+    }
+
+    /// Where the store of a backup is.
+    #[must_use]
+    pub fn store_of(backup: &Path) -> PathBuf {
+        backup.join(STORE)
+    }
+
+    /// Compares every file with what was written; names those that are changed, gone, or were not there.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn check(&self, backup: &Path) -> Result<Vec<Damage>, StoreError> {
+        let found = listed(&Self::store_of(backup))?;
+        let names: BTreeSet<_> = self.files.keys().chain(found.keys()).collect();
+        let wrong = names.into_iter().filter_map(|name| {
+            let detail = match (self.files.get(name), found.get(name)) {
+                (Some(written), Some(found)) if written == found => return None,
+                (Some(_), Some(_)) => "its octets are not those that were written",
+                (Some(_), None) => "it is gone",
+                (None, _) => "it is not in the manifest",
+            };
+            Some(Damage { what: format!("file {name}"), detail: detail.to_owned() })
+        });
+        Ok(wrong.collect())
+    }
+}
+
+/// Makes a backup at a place where nothing is; gives its manifest, and the payloads that are damaged in the store itself.
+pub(super) fn back_up(
+    layout: &Layout,
+    readers: &Readers,
+    to: &Path,
+    made_at: Timestamp,
+    between: Between<'_>,
+) -> Result<(Manifest, Vec<Damage>), StoreError> {
+    if to.symlink_metadata().is_ok() {
+        let source = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(failed("making a backup at", to)(source));
+    }
+    let mut aside = to.to_owned().into_os_string();
+    aside.push(".making");
+    let aside = PathBuf::from(aside);
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("clearing", &aside)(error));
+        }
+        _ => {}
+    }
+    let copy = Layout { directory: aside.join(STORE) };
+    fs::create_dir_all(&copy.directory).map_err(failed("making", &copy.directory))?;
+    copy.bodies().make().map_err(failed("making", &copy.directory))?;
+
+    let (head, payloads) = readers.read(|reading| {
+        // The first reading fixes the instant; everything below is of it.
+        let found = (last_link(reading)?, reading.payload_files()?);
+        copy_database(reading, &copy.database(), between)?;
+        Ok(found)
+    })?;
+    let format = copy.check_format()?;
+    let mut damaged = Vec::new();
+    for (count, digest) in payloads.iter().enumerate() {
+        let read = layout.bodies().read(digest).map_err(failed("reading payload", Path::new(digest)));
+        match read.and_then(|octets| verified(|| format!("payload {digest}"), octets, digest)) {
+            Ok(octets) => {
+                copy.bodies().write(&Blob::of(octets)).map_err(failed("writing", &copy.directory))?
+            }
+            Err(StoreError::Damaged(damage)) => damaged.push(damage),
+            Err(error) => {
+                damaged.push(Damage { what: format!("payload {digest}"), detail: error.to_string() });
+            }
+        }
+        if between(Looked { at: "payload files", records: count as u64 + 1 }).is_break() {
+            return Err(given_up("it was ended".to_owned()));
+        }
+    }
+    Mark::make_at(&copy.mark(), head)?;
+    drop(copy.lock()?);
+    copy_files(&layout.directory.join(RULES), &copy.directory.join(RULES))?;
+    sync_directory(&copy.directory).map_err(failed("syncing", &copy.directory))?;
+
+    let AuditHead { sequence: audit_entries, hash: audit_hash } = head;
+    let manifest = Manifest { made_at, format, audit_entries, audit_hash, files: listed(&copy.directory)? };
+    let octets = serde_json::to_vec_pretty(&manifest).expect("a manifest is JSON: its keys are text");
+    write_synced(&aside.join(MANIFEST), &octets)?;
+    sync_directory(&aside).map_err(failed("syncing", &aside))?;
+    fs::rename(&aside, to).map_err(failed("making a backup at", to))?;
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_directory(parent).map_err(failed("syncing", parent))?;
+    Ok((manifest, damaged))
+}
+
+/// Copies the database as this look sees it.
+fn copy_database(reading: &Reading<'_>, to: &Path, between: Between<'_>) -> Result<(), StoreError> {
+    let doing = engine_error("copying the database");
+    let mut copy = Connection::open(to).map_err(&doing)?;
+    {
+        let backup = Backup::new(reading.connection, &mut copy).map_err(&doing)?;
+        loop {
+            // Within a look the source stays as it is, so that a step never begins anew.
+            match backup.step(PAGES).map_err(&doing)? {
+                StepResult::Done => break,
+                StepResult::More => {}
+                // Nobody else knows of the copy.
+                other => return Err(given_up(format!("{other:?}"))),
+            }
+            let progress = backup.progress();
+            let pages = u64::from(progress.pagecount.saturating_sub(progress.remaining).unsigned_abs());
+            if between(Looked { at: "database", records: pages }).is_break() {
+                return Err(given_up("it was ended".to_owned()));
+            }
+        }
+    }
+    copy.close().map_err(|(_, error)| doing(error))?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(failed("syncing", to))
+}
+
+fn given_up(reason: String) -> StoreError {
+    StoreError::Engine { doing: "making a backup", reason }
+}
+
+/// Copies the files of a directory that need not be there.
+fn copy_files(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed("reading", from))?,
+    };
+    fs::create_dir_all(to).map_err(failed("making", to))?;
+    for entry in entries {
+        let path = entry.map_err(failed("reading", from))?.path();
+        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+            let octets = fs::read(&path).map_err(failed("reading", &path))?;
+            write_synced(&to.join(name), &octets)?;
+        }
+    }
+    sync_directory(to).map_err(failed("syncing", to))
+}
+
+fn write_synced(path: &Path, octets: &[u8]) -> Result<(), StoreError> {
+    let written = File::create(path).and_then(|mut file| {
+        file.write_all(octets)?;
+        file.sync_all()
+    });
+    written.map_err(failed("writing", path))
+}
+
+/// Every file below a directory, with its octets and their SHA-256.
+fn listed(root: &Path) -> Result<BTreeMap<String, (u64, Digest)>, StoreError> {
+    let mut listed = BTreeMap::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).map_err(failed("reading", &directory))? {
+            let path = entry.map_err(failed("reading", &directory))?.path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            listed.insert(name, digest_of(&path).map_err(failed("reading", &path))?);
+        }
+    }
+    Ok(listed)
+}
+
+fn digest_of(path: &Path) -> io::Result<(u64, Digest)> {
+    let mut file = File::open(path)?;
+    let mut hasher = openssl::sha::Sha256::new();
+    let (mut octets, mut total) = (vec![0; READ_BYTES], 0);
+    loop {
+        let count = file.read(&mut octets)?;
+        let Some(read) = octets.get(..count).filter(|read| !read.is_empty()) else { break };
+        hasher.update(read);
+        total += count as u64;
+    }
+    Ok((total, Digest(hasher.finish())))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Files { doing, path, source }
+}
+
+const MANIFEST: &str = "manifest.json";
+const STORE: &str = "store";
+/// Where the gateway keeps the rule sets that its cases were planned with.
+const RULES: &str = "rules";
+/// Pages copied in a step.
+const PAGES: i32 = 16;
+/// Octets of a file in memory while it is hashed.
+const READ_BYTES: usize = 64 * 1024;
