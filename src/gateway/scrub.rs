@@ -99,10 +99,13 @@ impl Scrub {
 pub(super) async fn keep_scrubbing(shared: Arc<Shared>) {
     while !*shared.draining.borrow() && !shared.has_failed() {
         let (number, is_asked) = shared.scrub.begin();
-        let scrubbing = Arc::clone(&shared);
+        let (began, scrubbing) = (now(), Arc::clone(&shared));
         let ran = tokio::task::spawn_blocking(move || scrub(&scrubbing, number, is_asked)).await;
         if ran.is_err() {
             warn!(event = EventCode::StoreUnreadable.code(), reason = "a panic", "the scrub came to no end");
+            // Who waits for it hears so, and it is not begun again at once.
+            let found = Err("reading it came to a panic; see the log".to_owned());
+            shared.scrub.ends(Round { number, began, ended: now(), records: 0, found });
         }
         wait(&shared).await;
     }
@@ -213,3 +216,28 @@ fn shown(damage: &Damage) -> Value {
 const ASKED_REST: Duration = Duration::from_millis(1);
 /// The longest rest after which it is looked whether the round is to end.
 const SLICE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(scrub: &Scrub, number: u64) {
+        let at = Timestamp::from_millis(0);
+        scrub.ends(Round { number, began: at, ended: at, records: 0, found: Ok(Vec::new()) });
+    }
+
+    #[test]
+    fn who_asks_is_answered_by_a_round_that_began_after_that() {
+        let scrub = Scrub::default();
+        assert_eq!(scrub.begin(), (1, false));
+        assert_eq!((scrub.ask(), scrub.ask()), (2, 2), "the first round has looked at something before");
+        ends(&scrub, 1);
+        assert!(scrub.is_asked());
+        assert_eq!(scrub.begin(), (2, true));
+        assert_eq!(scrub.ask(), 3);
+        ends(&scrub, 2);
+        assert_eq!(scrub.begin(), (3, true), "the second who asks has one of his own");
+        ends(&scrub, 3);
+        assert!(!scrub.is_asked());
+    }
+}
