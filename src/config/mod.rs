@@ -32,7 +32,7 @@ pub use officer::{OfficerSettings, load_officer};
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
 pub use rules::{read_catalogue, read_rules};
-pub use settings::{Identity, Listen, PaymentSettings, ScrubSettings, Settings, SigningFiles};
+pub use settings::{AuditSettings, Identity, Listen, PaymentSettings, ScrubSettings, Settings, SigningFiles};
 
 use fault::Faults;
 

@@ -244,6 +244,12 @@ impl<'a> Section<'a> {
         self.required(key, |text| Ok(base.join(text)), faults)
     }
 
+    /// A path that may be named, and need not exist yet.
+    pub(super) fn optional_path(&mut self, key: &'static str, faults: &mut Faults) -> Option<PathBuf> {
+        let base = self.directory();
+        self.optional(key, |text| Ok(base.join(text)), faults)
+    }
+
     /// Tells every key that nobody took.
     pub(super) fn finish(self, faults: &mut Faults) {
         for (key, value) in self.table.into_iter().flat_map(DeTable::iter) {

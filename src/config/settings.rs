@@ -35,6 +35,8 @@ pub struct Settings {
     pub store: StoreOptions,
     /// How it is scrubbed.
     pub scrub: ScrubSettings,
+    /// How its audit record is signed.
+    pub audit: AuditSettings,
     /// The directory of documents and codes that are added to those that the program carries.
     pub documents: Option<PathBuf>,
     /// The rule directory.
@@ -68,6 +70,17 @@ impl Default for ScrubSettings {
     fn default() -> Self {
         Self { interval: Duration::from_secs(86_400), records_per_second: 500 }
     }
+}
+
+/// When a head of the audit record is signed, and where it is kept beside the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// The longest time that an entry waits for a head.
+    pub head_interval: Duration,
+    /// The most entries that wait for one.
+    pub head_entries: u64,
+    /// The file that each head is appended to, for the operator to ship away.
+    pub heads_file: Option<PathBuf>,
 }
 
 /// The bank that fees are paid at.
@@ -134,6 +147,7 @@ impl Settings {
         let signing = signing(&mut root, faults);
         let engine = engine(root.table("signature", faults), faults);
         let (store, scrub) = store(root.table("store", faults), faults);
+        let audit = audit(root.table("audit", faults), faults);
         let documents = documents(root.table("documents", faults), faults);
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
@@ -159,6 +173,7 @@ impl Settings {
             engine,
             store: store?,
             scrub,
+            audit,
             documents,
             rules: rules?,
             partners: partners?,
@@ -261,6 +276,14 @@ fn store(mut section: Section<'_>, faults: &mut Faults) -> (Option<StoreOptions>
     }
     section.finish(faults);
     (directory.map(|_| options), scrub)
+}
+
+fn audit(mut section: Section<'_>, faults: &mut Faults) -> AuditSettings {
+    let head_interval = section.duration("head_interval", Duration::from_secs(60), faults);
+    let head_entries = section.number("head_entries", 1000, 1, faults);
+    let heads_file = section.optional_path("heads_file", faults);
+    section.finish(faults);
+    AuditSettings { head_interval, head_entries, heads_file }
 }
 
 /// A section that may be absent and, when it is there, has to be in order.

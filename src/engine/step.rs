@@ -274,7 +274,8 @@ impl Step {
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let message =
             self.message.map(|MessageDraft { record, body }| NewMessage { record, body, response: answer });
-        let batch = Batch { message, case: self.case, deliveries: writes, approvals, audit: self.audit };
+        let batch =
+            Batch { message, case: self.case, deliveries: writes, approvals, audit: self.audit, head: None };
         Ok(SealedStep { batch, actions })
     }
 }
@@ -300,7 +301,7 @@ impl SealedStep {
     /// What is to be done with it.
     #[must_use]
     pub fn split(self) -> Ready {
-        let Batch { message, case, deliveries, approvals, audit } = &self.batch;
+        let Batch { message, case, deliveries, approvals, audit, head: _ } = &self.batch;
         let is_empty = message.is_none() && case.is_none() && deliveries.is_empty();
         if !is_empty || !approvals.is_empty() || !audit.is_empty() {
             Ready::Commit(Box::new(self.batch), Pending { actions: self.actions })

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::acts;
 use super::check::check;
+use super::heads::Standing;
 use super::payments;
 use super::rules;
 use super::scrub;
@@ -109,6 +110,9 @@ fn ready(shared: &Shared) -> Response {
         let detail = format!("{} record(s), such as {}: {}", damaged.len(), first.what, first.detail);
         warnings.push(json!({ "reason": "store-damaged", "detail": detail }));
     }
+    if let Some(trouble) = shared.heads.standing().trouble {
+        warnings.push(json!({ "reason": "audit-not-signed", "detail": trouble }));
+    }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons, "warnings": warnings }))
 }
@@ -130,6 +134,11 @@ fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
             let party = in_force.trust.registry.party(&destination);
             shared.metrics.pending(party.map_or("", |party| &party.name), pending, oldest);
         }
+    }
+    if let Ok(entries) = shared.store.audit_height() {
+        let Standing { signed, signed_at, .. } = shared.heads.standing();
+        let age = signed_at.filter(|_| signed < entries).map(|at| now().since(at)).unwrap_or_default();
+        shared.metrics.audit(entries, signed, age);
     }
     if let Ok((in_hand, oldest)) = payments::counted(shared) {
         shared.metrics.payments(in_hand, oldest);

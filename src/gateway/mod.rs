@@ -15,6 +15,7 @@ mod check;
 mod command;
 mod driver;
 mod foretell;
+mod heads;
 mod inbox;
 mod lanes;
 mod mailbox;

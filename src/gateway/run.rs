@@ -13,6 +13,7 @@ use tracing::info;
 use super::admin::{Counts, administer};
 use super::agenda::{Agenda, keep_agenda};
 use super::api::serve;
+use super::heads::{Heads, keep_heads, sign_the_rest};
 use super::lanes::Lanes;
 use super::pay::{PaymentAgenda, keep_payments};
 use super::questions::Questions;
@@ -63,6 +64,7 @@ pub struct Gateway {
     keeping: AbortOnDrop,
     paying: AbortOnDrop,
     scrubbing: AbortOnDrop,
+    signing: AbortOnDrop,
 }
 
 /// A task that ends with its owner.
@@ -119,6 +121,7 @@ impl Gateway {
             metrics,
             client: Client::new(tls.clone(), ClientOptions::default()),
             tls: tls.clone(),
+            heads: Heads::default(),
             settings_file: settings_file.to_owned(),
             in_hand: Arc::new(Semaphore::new(settings.messages_in_hand_max)),
             processors: Arc::new(Semaphore::new(processors)),
@@ -135,6 +138,7 @@ impl Gateway {
         let keeping = AbortOnDrop(tokio::spawn(keep_agenda(Arc::clone(&shared))));
         let paying = AbortOnDrop(tokio::spawn(keep_payments(Arc::clone(&shared))));
         let scrubbing = AbortOnDrop(tokio::spawn(keep_scrubbing(Arc::clone(&shared))));
+        let signing = AbortOnDrop(tokio::spawn(keep_heads(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
@@ -152,7 +156,7 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing })
+        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing, signing })
     }
 
     /// Where partners reach it.
@@ -202,6 +206,8 @@ impl Gateway {
         whole &= timeout_at(deadline, &mut self.keeping.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.paying.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.scrubbing.0).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.signing.0).await.is_ok();
+        whole &= timeout_at(deadline, sign_the_rest(Arc::clone(&self.shared))).await.is_ok();
         self.shared.client.close().await;
         for admin in self.admin {
             whole &= admin.shutdown(left()).await == Drained::Whole;

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 
 use super::agenda::Agenda;
 use super::bank::{HttpsBank, PaymentAdapter};
+use super::heads::Heads;
 use super::lanes::{Held, Lane, Lanes};
 use super::pay::PaymentAgenda;
 use super::questions::Questions;
@@ -101,6 +102,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) client: Client,
     pub(super) tls: Tls,
+    /// How far the audit record is signed.
+    pub(super) heads: Heads,
     pub(super) settings_file: PathBuf,
     /// A permit for each message in hand; without one a message is answered 503.
     pub(super) in_hand: Arc<Semaphore>,

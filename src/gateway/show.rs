@@ -36,6 +36,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["cases"] => cases(shared, &mut query),
         ["cases", key] => whole_case(shared, key, &mut query),
         ["cases", key, "timeline"] => timeline(shared, key, &mut query),
+        ["audit"] => audit(shared, &mut query),
         ["approvals", number] => approvals(shared, number, &mut query),
         ["messages"] => messages(shared, &mut query),
         ["messages", sender, id] => message(shared, sender, id),
@@ -113,6 +114,16 @@ fn approvals(shared: &Shared, number: &str, query: &mut Query) -> Answered {
     let needs = Needs { realm: query.realm()?, approvals: [number.into()].into(), ..Needs::default() };
     let found: Vec<_> = shared.store.load(&needs)?.approvals.into_values().map(|found| found.value).collect();
     if found.is_empty() { Err(Unanswered::Nothing) } else { Ok(json_response(StatusCode::OK, &found)) }
+}
+
+/// Entries of the audit record after the one with number `beyond`, as they are kept, and the heads among them.
+fn audit(shared: &Shared, query: &mut Query) -> Answered {
+    let beyond = query.number("beyond")?.unwrap_or_default();
+    let entries = shared.store.chain(beyond.saturating_add(1), query.limit()?)?;
+    let last = entries.last().map_or(beyond, |entry| entry.number);
+    let heads = shared.store.heads(beyond, LINES_MAX)?.into_iter().map(|head| head.signed);
+    let heads: Vec<_> = heads.filter(|signed| signed.head.entries <= last).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "entries": entries, "heads": heads })))
 }
 
 fn timeline(shared: &Shared, key: &str, query: &mut Query) -> Answered {
@@ -210,6 +221,12 @@ impl Query {
         let flag =
             text.parse().map_err(|_| Unanswered::Wrong(format!("{name} {text:?}: write true or false")));
         flag.map(Some)
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u64>, Unanswered> {
+        let Some(text) = self.0.remove(name) else { return Ok(None) };
+        let number = text.parse().map_err(|_| Unanswered::Wrong(format!("{name} {text:?}: write a number")));
+        number.map(Some)
     }
 
     pub(super) fn limit(&mut self) -> Result<usize, Unanswered> {

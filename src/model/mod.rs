@@ -7,6 +7,7 @@ mod act;
 mod agreement;
 mod application;
 mod approval;
+mod audit;
 mod case;
 mod codes;
 mod deadline;
@@ -37,6 +38,7 @@ pub use application::{
     ReceivedPart, ReceivedResult, Timing,
 };
 pub use approval::{Approval, ApprovalKey, ApprovedItem, Drawn, Held, Holder, Quantity, Spent, Unverified};
+pub use audit::{AuditHead, ChainEntry, ExportLine, KeptHead, SignedHead, Tree, TreeHead};
 pub use case::{
     Amended, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry,
     Withdrawal,

@@ -136,7 +136,7 @@ pub(super) enum VerifyingKey {
 }
 
 impl VerifyingKey {
-    fn new(whose: &str, key: PKey<Public>) -> Result<Self, KeyError> {
+    pub(super) fn new(whose: &str, key: PKey<Public>) -> Result<Self, KeyError> {
         match algorithm_of(&key) {
             Some(SignatureAlgorithm::RsaSha256) => Ok(Self::Rsa(key)),
             Some(SignatureAlgorithm::EcdsaSha256) => {
@@ -348,7 +348,7 @@ fn outside<T: HasPublic>(whose: &str, key: &PKey<T>) -> KeyError {
     KeyError::Algorithm { whose: whose.to_owned(), found: format!("{kind} of {} bits", key.bits()) }
 }
 
-fn check_usage(whose: &str, certificate: &X509) -> Result<(), KeyError> {
+pub(super) fn check_usage(whose: &str, certificate: &X509) -> Result<(), KeyError> {
     let signing = X509KeyUsage::DIGITAL_SIGNATURE | X509KeyUsage::NON_REPUDIATION;
     match certificate.key_usage() {
         Some(usage) if !usage.intersects(signing) => Err(KeyError::Usage { whose: whose.to_owned() }),
@@ -356,7 +356,7 @@ fn check_usage(whose: &str, certificate: &X509) -> Result<(), KeyError> {
     }
 }
 
-fn instant(time: &Asn1TimeRef) -> Result<Timestamp, ErrorStack> {
+pub(super) fn instant(time: &Asn1TimeRef) -> Result<Timestamp, ErrorStack> {
     let since = Asn1Time::from_unix(0)?.diff(time)?;
     let seconds = i64::from(since.days) * 86_400 + i64::from(since.secs);
     Ok(Timestamp::from_millis(seconds.saturating_mul(1000)))

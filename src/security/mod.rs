@@ -10,6 +10,7 @@
 //! Implements ebMS 2.0, 4.1 (security module) and 3.2.2 (Manifest).
 
 mod actor_filter;
+mod audit;
 mod error;
 mod inspect;
 mod keystore;
@@ -24,6 +25,7 @@ mod signature;
 mod tests;
 mod xmlsec;
 
+pub use audit::{AuditFault, AuditKeys, AuditVerifier, Proven, sign_head};
 pub use error::{KeyError, PayloadError, SealError, SignatureFault};
 pub use inspect::{
     Capture, InspectedCertificate, InspectedPart, InspectedReference, InspectedSignature, Inspection,

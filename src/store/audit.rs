@@ -2,27 +2,13 @@
 //! (P18; threat S26).
 //!
 //! The hash of an entry is SHA-256 over the hash before it, its number (eight octets, big-endian) and its
-//! text, which is the JSON that is stored. Does not sign: checkpoints are made from its head elsewhere.
+//! text, which is the JSON that is stored ([`AuditHead::then`]). Does not sign: the heads that are kept beside the
+//! entries are made elsewhere, off the way of a commit.
 
-use crate::model::{Digest, TimelineEntry};
+use crate::model::{ChainEntry, TimelineEntry};
 
 use super::record::FORM;
 use super::{AuditEntry, AuditHead, AuditVerdict, Damage, StoreError};
-
-impl AuditHead {
-    /// The head of a record without entries.
-    pub const EMPTY: Self = Self { sequence: 0, hash: Digest([0; 32]) };
-
-    /// The head after one more entry with this text.
-    pub(super) fn then(self, text: &str) -> Self {
-        let mut hasher = openssl::sha::Sha256::new();
-        let sequence = self.sequence + 1;
-        hasher.update(&self.hash.0);
-        hasher.update(&sequence.to_be_bytes());
-        hasher.update(text.as_bytes());
-        Self { sequence, hash: Digest(hasher.finish()) }
-    }
-}
 
 /// The text of an entry, as it is stored and hashed.
 pub(super) fn entry_text(entry: &TimelineEntry) -> String {
@@ -61,6 +47,11 @@ impl Link {
         let hash = self.hash.parse().map_err(|error| damaged(format!("its hash: {error}")))?;
         let entry = serde_json::from_str(&self.text).map_err(|error| damaged(error.to_string()))?;
         Ok(AuditEntry { sequence: self.sequence, entry, hash })
+    }
+
+    /// As it is kept, whether damaged or not: whoever asks computes the hash anew.
+    pub(super) fn into_kept(self) -> ChainEntry {
+        ChainEntry { number: self.sequence, hash: self.hash, text: self.text }
     }
 
     fn sum(&self) -> u32 {

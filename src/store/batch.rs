@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Approval, Case, Delivery, Sealed, StoredMessage, TimelineEntry};
+use crate::model::{Approval, Case, Delivery, KeptHead, Sealed, StoredMessage, TimelineEntry};
 
 use super::{CommitError, CorrelationKey};
 
@@ -21,6 +21,8 @@ pub struct Batch {
     pub approvals: Vec<ApprovalWrite>,
     /// What it adds to the audit record, in order.
     pub audit: Vec<TimelineEntry>,
+    /// A signed head over entries that were committed before. One that is there already stays as it is.
+    pub head: Option<KeptHead>,
 }
 
 /// A message that was received. Its key must be new, else the batch is a [`CommitError::Duplicate`].

@@ -28,6 +28,8 @@ pub(super) enum Change {
     Approval { key: String, record: Encoded },
     /// The text of an entry of the audit record.
     Entry { text: String },
+    /// A signed head by how many entries it speaks for.
+    Head { entries: u64, record: Encoded },
 }
 
 impl Change {
@@ -65,7 +67,9 @@ impl Change {
             record: approval.encoded,
         });
         let entries = batch.audit.into_iter().map(|entry| Self::Entry { text: entry.text });
-        message.into_iter().chain(case).chain(deliveries).chain(approvals).chain(entries).collect()
+        let head = batch.head.map(|head| Self::Head { entries: head.entries, record: head.encoded });
+        let records = message.into_iter().chain(case).chain(deliveries).chain(approvals);
+        records.chain(entries).chain(head).collect()
     }
 
     fn write(&self, content: &mut Content) {
@@ -89,6 +93,9 @@ impl Change {
             Self::Entry { text } => {
                 content.texts(&["entry", text]);
             }
+            Self::Head { entries, record } => {
+                content.texts(&["head", &entries.to_string()]).record(record);
+            }
         }
     }
 
@@ -111,6 +118,7 @@ impl Change {
             }
             "approval" => Self::Approval { key: fields.text()?, record: fields.record()? },
             "entry" => Self::Entry { text: fields.text()? },
+            "head" => Self::Head { entries: fields.text()?.parse().ok()?, record: fields.record()? },
             _ => return None,
         })
     }

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
-    Approval, Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageId, MessageKey, PartyKey, Realm,
-    StoredMessage, Timestamp,
+    Approval, Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey,
+    PartyKey, Realm, StoredMessage, Timestamp,
 };
 
 use super::account::Accounting;
-use super::audit::Walk;
+use super::audit::{Link, Walk};
 use super::journal::{self, Change};
 use super::lookup::{self, Rows, or_damaged};
 use super::prepare::Prepared;
@@ -274,6 +274,28 @@ impl Store for MemoryStore {
         let inner = self.lock();
         let mut walk = Walk::through(inner.rows.head());
         Ok(inner.rows.audit.iter().find_map(|link| walk.take(link)).unwrap_or_else(|| walk.end()))
+    }
+
+    fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
+        let inner = self.lock();
+        let links = inner.rows.audit.iter().filter(|link| link.sequence >= first).take(limit);
+        Ok(links.cloned().map(Link::into_kept).collect())
+    }
+
+    fn audit_height(&self) -> Result<u64, StoreError> {
+        Ok(self.lock().rows.head().sequence)
+    }
+
+    fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
+        let inner = self.lock();
+        let heads = inner.rows.heads.range(beyond.saturating_add(1)..).take(limit);
+        heads.map(|(entries, record)| record.decode(&entries.to_string())).collect()
+    }
+
+    fn newest_head(&self) -> Result<Option<KeptHead>, StoreError> {
+        let inner = self.lock();
+        let newest = inner.rows.heads.last_key_value();
+        newest.map(|(entries, record)| record.decode(&entries.to_string())).transpose()
     }
 
     fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {

@@ -32,8 +32,8 @@ pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
 pub use report::{
-    Account, AuditEntry, AuditHead, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter,
-    DueApproval, DueCase, DueDelivery, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
+    Account, AuditEntry, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter, DueApproval,
+    DueCase, DueDelivery, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
 };
 pub use sqlite::{Contents, Inspection, Manifest, SqliteStore, StoreOptions};
 pub use view::{
@@ -42,8 +42,11 @@ pub use view::{
 
 use std::collections::BTreeMap;
 
+pub use crate::model::AuditHead;
+
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, MessageKey, PartyKey, Realm, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, ChainEntry, Delivery, KeptHead, MessageKey, PartyKey, Realm, StoredMessage,
+    Timestamp,
 };
 
 /// A home for the gateway's records. One behaviour, whatever is behind it.
@@ -158,6 +161,30 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn verify_audit(&self) -> Result<AuditVerdict, StoreError>;
+
+    /// Entries of the audit record from number `first` on as they are kept, nothing checked, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError>;
+
+    /// The number of the last entry of the audit record; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn audit_height(&self) -> Result<u64, StoreError>;
+
+    /// Signed heads that speak for more than `beyond` entries, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read; [`StoreError::Damaged`] when one of them is damaged.
+    fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError>;
+
+    /// The signed head that speaks for the most entries.
+    ///
+    /// # Errors
+    /// When the store cannot be read; [`StoreError::Damaged`] when it is damaged.
+    fn newest_head(&self) -> Result<Option<KeptHead>, StoreError>;
 
     /// Received messages, newest first.
     ///

@@ -1,7 +1,7 @@
 //! A batch made ready for a home on the caller's thread: encoded, summed and hashed, so that the thread that
 //! commits for everybody only writes.
 
-use crate::model::{CaseId, Sealed, TimelineEntry};
+use crate::model::{CaseId, KeptHead, Sealed, TimelineEntry};
 
 use super::audit::entry_text;
 use super::payload::Blob;
@@ -15,6 +15,7 @@ pub(super) struct Prepared {
     pub(super) deliveries: Vec<PreparedDelivery>,
     pub(super) approvals: Vec<PreparedApproval>,
     pub(super) audit: Vec<PreparedEntry>,
+    pub(super) head: Option<PreparedHead>,
     /// Octets of bodies in it, for the limits of what waits and of a group.
     pub(super) bytes: usize,
 }
@@ -48,6 +49,12 @@ pub(super) struct PreparedSealed {
     pub(super) blob: Blob,
 }
 
+/// A signed head by how many entries it speaks for.
+pub(super) struct PreparedHead {
+    pub(super) entries: u64,
+    pub(super) encoded: Encoded,
+}
+
 pub(super) struct PreparedEntry {
     pub(super) case: Option<CaseId>,
     pub(super) text: String,
@@ -62,6 +69,7 @@ impl Prepared {
             deliveries: batch.deliveries.into_iter().map(PreparedDelivery::of).collect(),
             approvals: batch.approvals.into_iter().map(PreparedApproval::of).collect(),
             audit: batch.audit.into_iter().map(PreparedEntry::of).collect(),
+            head: batch.head.as_ref().map(PreparedHead::of),
             bytes,
         }
     }
@@ -124,6 +132,13 @@ impl PreparedDelivery {
 impl PreparedSealed {
     fn of(sealed: &Sealed, key: &str) -> Self {
         Self { encoded: Encoded::of(&Envelope::from(sealed), key, 1), blob: Blob::of(sealed.body.clone()) }
+    }
+}
+
+impl PreparedHead {
+    fn of(head: &KeptHead) -> Self {
+        let entries = head.signed.head.entries;
+        Self { entries, encoded: Encoded::of(head, &entries.to_string(), 1) }
     }
 }
 

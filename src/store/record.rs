@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{Approval, Case, Delivery, DigestReference, Realm, Sealed, StoredMessage};
+use crate::model::{Approval, Case, Delivery, DigestReference, KeptHead, Realm, Sealed, StoredMessage};
 
 use super::{CorrelationKey, Damage, StoreError};
 
@@ -34,6 +34,10 @@ impl Record for Delivery {
 
 impl Record for Approval {
     const KIND: &'static str = "approval";
+}
+
+impl Record for KeptHead {
+    const KIND: &'static str = "audit head";
 }
 
 /// What is kept of a [`Sealed`] beside its octets.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::model::{
-    Application, ApplicationState, ApprovalKey, Case, CaseId, CaseState, CaseSummary, Delivery, DeliveryId,
-    DeliveryState, Digest, PartyKey, Realm, StoredMessage, TimelineEntry, Timestamp,
+    Application, ApplicationState, ApprovalKey, AuditHead, Case, CaseId, CaseState, CaseSummary, Delivery,
+    DeliveryId, DeliveryState, Digest, PartyKey, Realm, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::Damage;
@@ -187,15 +187,6 @@ pub struct AuditEntry {
     /// What happened.
     pub entry: TimelineEntry,
     /// SHA-256 over the hash before it, its number and its text.
-    pub hash: Digest,
-}
-
-/// The last entry of the audit record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AuditHead {
-    /// Its number; 0 when there is no entry.
-    pub sequence: u64,
-    /// Its hash.
     pub hash: Digest,
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Tables {
     pub(super) approvals: BTreeMap<(Realm, String, String), Row>,
     pub(super) due_approvals: BTreeSet<(Timestamp, u64, ApprovalKey)>,
     pub(super) audit: Vec<Link>,
+    /// Signed heads by how many entries they speak for.
+    pub(super) heads: BTreeMap<u64, Encoded>,
     head: Option<AuditHead>,
 }
 
@@ -146,6 +148,9 @@ impl Tables {
                     let head = self.head().then(&text);
                     self.audit.push(Link::of(head, text));
                     self.head = Some(head);
+                }
+                Change::Head { entries, record } => {
+                    self.heads.entry(entries).or_insert(record);
                 }
             }
         }

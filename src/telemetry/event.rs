@@ -309,6 +309,14 @@ event_codes! {
     StoreFailed = "store.failed",
         cause "the disk did not confirm a write; what it holds is unknown",
         remedy "the process has stopped acknowledging and exits; check the disk, then start again";
+    /// The audit record is not signed, or its head not kept outside the store.
+    AuditHeadFailed = "audit.head-failed",
+        cause "the store, the signing key or [audit] heads_file could not be used",
+        remedy "look at the reason; it is tried again each second, and nothing waits for it";
+    /// The audit record is not what was signed.
+    AuditTampered = "audit.tampered",
+        cause "an entry does not follow from those before it, or a head that was kept outside is not in the store",
+        remedy "keep the store as it is, export the record, and check it with `gwanmun audit verify`";
     /// A store of an earlier version was upgraded.
     StoreUpgraded = "store.upgraded",
         cause "this version opened it for the first time",

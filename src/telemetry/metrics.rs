@@ -115,6 +115,12 @@ metrics! {
     store_sync_microseconds: Counter = Counter::default();
     /// Steps turned away because the store was full or busy.
     store_turned_away: Counter = Counter::default();
+    /// Entries of the audit record.
+    audit_entries: Gauge = Gauge::default();
+    /// How many of them a signed head speaks for.
+    audit_signed_entries: Gauge = Gauge::default();
+    /// Age of the last signed head while there are entries that it does not speak for.
+    audit_head_age_seconds: FloatGauge = FloatGauge::default();
     /// Steps that wait for the store.
     store_waiting: Gauge = Gauge::default();
     /// Size of the store.
@@ -189,6 +195,13 @@ impl Metrics {
     pub fn payments(&self, in_hand: u64, oldest: Duration) {
         self.payments_in_hand.set(signed(in_hand));
         self.payment_oldest_in_hand_seconds.set(oldest.as_secs_f64());
+    }
+
+    /// How far the audit record goes, how far it is signed, and how long it has been waiting for its next head.
+    pub fn audit(&self, entries: u64, signed: u64, head_age: Duration) {
+        self.audit_entries.set(self::signed(entries));
+        self.audit_signed_entries.set(self::signed(signed));
+        self.audit_head_age_seconds.set(head_age.as_secs_f64());
     }
 
     /// How long it took to accept a message.

@@ -99,6 +99,15 @@ fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Resu
             params![sequence.cast_signed(), case, form, checksum, text, hash],
         )?;
     }
+    if let Some(signed) = &batch.head {
+        let values = [Value::Integer(signed.entries.cast_signed())].into_iter();
+        run_with(
+            connection,
+            "INSERT INTO head (entries, version, form, checksum, record) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (entries) DO NOTHING",
+            params_from_iter(values.chain(columns::encoded(&signed.encoded))),
+        )?;
+    }
     Ok(head)
 }
 

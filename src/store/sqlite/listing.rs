@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Params, Row, params, params_from_iter};
 
 use crate::model::{
-    ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, PartyKey, Realm,
+    ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, PartyKey, Realm,
     StoredMessage, Timestamp,
 };
 
@@ -241,6 +241,29 @@ pub(super) fn links(reading: &Reading<'_>, first: u64, limit: usize) -> Result<V
     let sql =
         "SELECT number, form, checksum, record, hash FROM audit WHERE number >= ? ORDER BY number LIMIT ?";
     reading.all(sql, params![first.cast_signed(), limit_of(limit)], read_link)
+}
+
+pub(super) fn audit_height(reading: &Reading<'_>) -> Result<u64, StoreError> {
+    let last = reading.one("SELECT max(number) FROM audit", [], |row| read_number(row, 0))?;
+    Ok(last.flatten().map_or(0, i64::cast_unsigned))
+}
+
+pub(super) fn heads(reading: &Reading<'_>, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
+    let sql = "SELECT version, form, checksum, record, entries FROM head WHERE entries > ? \
+               ORDER BY entries LIMIT ?";
+    let found = reading.all(sql, params![beyond.cast_signed(), limit_of(limit)], read_head)?;
+    found.into_iter().map(|(record, entries)| record.decode(&entries)).collect()
+}
+
+pub(super) fn newest_head(reading: &Reading<'_>) -> Result<Option<KeptHead>, StoreError> {
+    let sql = "SELECT version, form, checksum, record, entries FROM head ORDER BY entries DESC LIMIT 1";
+    let found = reading.one(sql, [], read_head)?;
+    found.map(|(record, entries)| record.decode(&entries)).transpose()
+}
+
+/// A head as it is kept, and the key that its checksum covers.
+fn read_head(row: &Row<'_>) -> (Encoded, String) {
+    (read_encoded(row, 0), read_number(row, 4).map_or(0, i64::cast_unsigned).to_string())
 }
 
 pub(super) fn queues(reading: &Reading<'_>) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {

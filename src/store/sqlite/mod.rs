@@ -32,9 +32,11 @@ use rusqlite::config::DbConfig;
 use serde::Deserialize;
 
 use crate::model::{
-    Case, CaseId, CaseSummary, Delivery, DeliveryId, MessageKey, PartyKey, Realm, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageKey, PartyKey, Realm,
+    StoredMessage, Timestamp,
 };
 
+use super::audit::Link;
 use super::lookup::{self, Rows};
 use super::prepare::Prepared;
 use super::{
@@ -343,6 +345,25 @@ impl Store for SqliteStore {
     fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
         let marked = Mark::open(&self.layout.mark())?.head();
         scrub::verify_audit(Looks::of(&self.readers, &mut on), marked)
+    }
+
+    fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
+        let links = self.readers.read(|reading| listing::links(reading, first, limit))?;
+        Ok(links.into_iter().map(Link::into_kept).collect())
+    }
+
+    fn audit_height(&self) -> Result<u64, StoreError> {
+        self.readers.read(listing::audit_height)
+    }
+
+    fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
+        let heads = self.readers.read(|reading| listing::heads(reading, beyond, limit));
+        self.notice(heads, None)
+    }
+
+    fn newest_head(&self) -> Result<Option<KeptHead>, StoreError> {
+        let head = self.readers.read(listing::newest_head);
+        self.notice(head, None)
     }
 
     fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {

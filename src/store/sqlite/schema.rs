@@ -23,7 +23,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -134,6 +134,7 @@ impl Layout {
         connection.pragma_update(None, "user_version", FORMAT).map_err(&doing)?;
         connection.execute_batch(TABLES).map_err(&doing)?;
         connection.execute_batch(APPROVAL).map_err(&doing)?;
+        connection.execute_batch(HEAD).map_err(&doing)?;
         connection.close().map_err(|(_, error)| doing(error))
     }
 
@@ -184,8 +185,9 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 }
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
-/// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee.
-const UPGRADES: [(u32, &str); 4] = [
+/// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee. No head of the
+/// audit record was signed before format 5: the first one that is speaks for everything before it.
+const UPGRADES: [(u32, &str); 5] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -203,6 +205,7 @@ const UPGRADES: [(u32, &str); 4] = [
          CREATE INDEX cases_payment_due ON cases (payment_due, number) WHERE payment_due IS NOT NULL;",
     ),
     (3, APPROVAL),
+    (4, HEAD),
 ];
 
 const APPROVAL: &str = "
@@ -219,6 +222,17 @@ CREATE TABLE approval (
     UNIQUE (text, agency, realm)
 ) STRICT;
 CREATE INDEX approval_due ON approval (due, number) WHERE due IS NOT NULL;
+";
+
+/// Signed heads of the audit record; `entries` is how many each speaks for.
+const HEAD: &str = "
+CREATE TABLE head (
+    entries INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL
+) STRICT;
 ";
 
 /// `Gwan`, in the header of the database file.

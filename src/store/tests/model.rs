@@ -141,6 +141,7 @@ impl Model {
                 })
                 .collect(),
             audit: (0..plan.entries).map(|_| entry("something")).collect(),
+            head: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What every home must do. Each scenario has its own parties and numbers, so that all can run on one store.
 
 use crate::model::{
-    AgencyCode, Application, DeliveryState, DocumentCode, PartyKey, Realm, TimelineEntry, Timestamp,
+    AgencyCode, Application, AuditHead, DeliveryState, Digest, DocumentCode, KeptHead, PartyKey, Realm,
+    SignedHead, TimelineEntry, Timestamp, Tree, TreeHead,
 };
 use crate::store::{
     Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
@@ -35,6 +36,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     operators_find_everything(store);
     everything_is_accounted_for(store);
     the_audit_record_is_one_chain(store);
+    signed_heads_are_kept_as_they_were_signed(store);
     assert_eq!(store.scrub().expect("readable"), [], "nothing is damaged (P12)");
     assert_eq!(store.health().failed, None);
 }
@@ -638,6 +640,44 @@ fn the_audit_record_is_one_chain(store: &dyn Store) {
     }
     let some = store.audit(2, 3).expect("readable").items;
     assert_eq!(some, entries[1..4]);
+}
+
+fn signed_heads_are_kept_as_they_were_signed(store: &dyn Store) {
+    let height = store.audit_height().expect("readable");
+    let chain = store.chain(1, usize::MAX).expect("readable");
+    let (mut head, mut tree, mut made) = (AuditHead::EMPTY, Tree::default(), Vec::new());
+    for entry in &chain {
+        head = head.then(&entry.text);
+        tree.push(head.hash);
+        assert_eq!((entry.number, &entry.hash), (head.sequence, &head.hash.to_string()), "P18");
+        if entry.number % 2 == 0 {
+            made.push(kept_head(head, &tree, "signature"));
+        }
+    }
+    assert_eq!(head.sequence, height);
+    assert_eq!(store.newest_head().expect("readable"), None);
+    for head in &made {
+        assert_eq!(commit(store, Batch { head: Some(head.clone()), ..Batch::default() }), Ok(()));
+    }
+    let mut again = made[0].clone();
+    again.signed.signature = "another".to_owned();
+    assert_eq!(commit(store, Batch { head: Some(again), ..Batch::default() }), Ok(()), "it changes nothing");
+    assert_eq!(store.heads(0, usize::MAX).expect("readable"), made, "P18");
+    assert_eq!(store.heads(2, 1).expect("readable"), made[1..2]);
+    assert_eq!(store.newest_head().expect("readable").as_ref(), made.last());
+    assert_eq!(store.audit_height().expect("readable"), height, "a head is no entry");
+}
+
+fn kept_head(head: AuditHead, tree: &Tree, signature: &str) -> KeptHead {
+    let said = TreeHead {
+        gateway: party("hub"),
+        entries: head.sequence,
+        root: tree.root(),
+        chain: head.hash,
+        at: Timestamp::from_millis(1),
+    };
+    let signed = SignedHead { head: said, key: Digest([1; 32]), signature: signature.to_owned() };
+    KeptHead { signed, peaks: tree.peaks().to_vec() }
 }
 
 /// Everything that can be read of a store, to compare what two homes, or one before and after, know.

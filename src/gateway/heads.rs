@@ -1,0 +1,357 @@
+//! Signs the audit record: a head over all of it each minute or each so many entries, none while nothing changed
+//! (P18; threat S26).
+//!
+//! Off the way of every commit: new entries are read back, each is compared with the chain, and the head is committed
+//! by itself. A head may be late, and then it is told; nothing waits for one. Each is also appended to a file that the
+//! operator names and ships away: from there a store that was rolled back is known.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::error;
+
+use super::shared::{InForce, Shared, now};
+use crate::model::{AuditHead, KeptHead, SignedHead, Timestamp, Tree, TreeHead};
+use crate::security::sign_head;
+use crate::store::{Batch, Store, StoreError};
+use crate::telemetry::EventCode;
+
+/// How often it looks whether a head is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Entries, or heads, that are read at once.
+const CHUNK: usize = 1000;
+/// Heads of one look, which a stop waits for; a record that was never signed is signed within a few looks.
+const HEADS_MAX: usize = 64;
+/// Octets at the end of the file of heads in which its last line stands.
+const LINE_BYTES_MAX: u64 = 4096;
+
+/// How far the record is signed. Who asks never waits for who signs.
+#[derive(Default)]
+pub(super) struct Heads {
+    work: Mutex<Work>,
+    told: Mutex<Standing>,
+}
+
+/// What an operator is told.
+#[derive(Clone, Default)]
+pub(super) struct Standing {
+    /// Entries that a signed head speaks for.
+    pub(super) signed: u64,
+    /// When it was signed.
+    pub(super) signed_at: Option<Timestamp>,
+    /// What is wrong.
+    pub(super) trouble: Option<String>,
+}
+
+#[derive(Default)]
+struct Work {
+    grown: Option<Grown>,
+    /// The file that heads were last appended to, and how many entries the last one there speaks for.
+    outside: Option<(PathBuf, u64)>,
+}
+
+/// The last head, and the tree that the next one grows from.
+struct Grown {
+    tree: Tree,
+    chain: AuditHead,
+    signed_at: Option<Timestamp>,
+    since: Instant,
+}
+
+impl Heads {
+    /// How it stands.
+    pub(super) fn standing(&self) -> Standing {
+        locked(&self.told).clone()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why no head could be signed or shipped.
+#[derive(Debug, thiserror::Error)]
+enum HeadFault {
+    #[error("the audit record cannot be read: {0}")]
+    Unreadable(#[from] StoreError),
+    #[error("audit entry {0} does not follow from the entries before it: the store was changed")]
+    Broken(u64),
+    #[error("the last signed head, of {0} entries, does not go with the tree that it was kept with")]
+    HeadDamaged(u64),
+    #[error("a head cannot be signed: {0}")]
+    Unsigned(String),
+    #[error("a head cannot be committed: {0}")]
+    Uncommitted(String),
+    #[error("{}: {error}", file.display())]
+    Outside { file: PathBuf, error: io::Error },
+    #[error(
+        "{} knows a head of {entries} entries that the store does not have: the store was rolled back or changed",
+        file.display()
+    )]
+    RolledBack { file: PathBuf, entries: u64 },
+}
+
+impl HeadFault {
+    const fn event(&self) -> EventCode {
+        match self {
+            Self::Broken(_) | Self::HeadDamaged(_) | Self::RolledBack { .. } => EventCode::AuditTampered,
+            _ => EventCode::AuditHeadFailed,
+        }
+    }
+}
+
+/// Signs what is due, until the gateway drains.
+pub(super) async fn keep_heads(shared: Arc<Shared>) {
+    while !*shared.draining.borrow() && !shared.has_failed() {
+        look(&shared, false).await;
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = shared.drain_begins() => {}
+        }
+    }
+}
+
+/// Signs all that is not signed yet: the last thing before a stop.
+pub(super) async fn sign_the_rest(shared: Arc<Shared>) {
+    if !shared.has_failed() {
+        look(&shared, true).await;
+    }
+}
+
+async fn look(shared: &Arc<Shared>, all: bool) {
+    let shared = Arc::clone(shared);
+    let looked = tokio::task::spawn_blocking(move || {
+        let in_force = shared.in_force.load();
+        let mut work = locked(&shared.heads.work);
+        let trouble = keep(&*shared.store, &in_force, &mut work, all).err();
+        let (signed, signed_at) =
+            work.grown.as_ref().map_or((0, None), |grown| (grown.tree.size(), grown.signed_at));
+        let told = trouble.as_ref().map(ToString::to_string);
+        let standing = Standing { signed, signed_at, trouble: told.clone() };
+        let before = std::mem::replace(&mut *locked(&shared.heads.told), standing);
+        if let (Some(fault), Some(told)) =
+            (trouble, told.filter(|told| before.trouble.as_ref() != Some(told)))
+        {
+            error!(event = fault.event().code(), reason = %told, "the audit record is not signed as it should be");
+        }
+    });
+    // A panic there is told by the runtime, and the next look begins anew.
+    drop(looked.await);
+}
+
+fn keep(store: &dyn Store, in_force: &InForce, work: &mut Work, all: bool) -> Result<(), HeadFault> {
+    let audit = &in_force.settings.audit;
+    let Work { grown, outside } = work;
+    if grown.is_none() {
+        *grown = Some(taken_up(store.newest_head()?)?);
+    }
+    if let Some(grown) = grown {
+        let height = store.audit_height()?;
+        for _ in 0..HEADS_MAX {
+            let open = height.saturating_sub(grown.tree.size());
+            let late = grown.since.elapsed() >= audit.head_interval;
+            if open == 0 || !(all || late || open >= audit.head_entries) {
+                break;
+            }
+            sign(store, in_force, grown, if all { open } else { open.min(audit.head_entries) })?;
+        }
+    }
+    match &audit.heads_file {
+        Some(file) => append(store, file, outside),
+        None => Ok(()),
+    }
+}
+
+/// Goes on from the last head, or from nothing.
+fn taken_up(kept: Option<KeptHead>) -> Result<Grown, HeadFault> {
+    let since = Instant::now();
+    let Some(KeptHead { signed: SignedHead { head, .. }, peaks }) = kept else {
+        return Ok(Grown { tree: Tree::default(), chain: AuditHead::EMPTY, signed_at: None, since });
+    };
+    let tree = Tree::of(head.entries, peaks).filter(|tree| tree.root() == head.root);
+    let tree = tree.ok_or(HeadFault::HeadDamaged(head.entries))?;
+    let chain = AuditHead { sequence: head.entries, hash: head.chain };
+    Ok(Grown { tree, chain, signed_at: Some(head.at), since })
+}
+
+/// Signs a head that speaks for so many entries more.
+fn sign(store: &dyn Store, in_force: &InForce, grown: &mut Grown, more: u64) -> Result<(), HeadFault> {
+    let (mut tree, mut chain) = (grown.tree.clone(), grown.chain);
+    let last = chain.sequence + more;
+    while chain.sequence < last {
+        let left = usize::try_from(last - chain.sequence).unwrap_or(CHUNK);
+        let entries = store.chain(chain.sequence + 1, left.min(CHUNK))?;
+        if entries.is_empty() {
+            return Err(HeadFault::Broken(chain.sequence + 1));
+        }
+        for entry in entries {
+            chain = chain.then(&entry.text);
+            if entry.number != chain.sequence || entry.hash != chain.hash.to_string() {
+                return Err(HeadFault::Broken(chain.sequence));
+            }
+            tree.push(chain.hash);
+        }
+    }
+    let gateway = in_force.settings.identity.key.clone();
+    let head = TreeHead { gateway, entries: last, root: tree.root(), chain: chain.hash, at: now() };
+    let signed_at = Some(head.at);
+    let key = in_force.keys.keys().next();
+    let key = key.ok_or_else(|| HeadFault::Unsigned("there is no [[signing]] key".to_owned()))?;
+    let signed = sign_head(key, head).map_err(|error| HeadFault::Unsigned(error.to_string()))?;
+    commit(store, KeptHead { signed, peaks: tree.peaks().to_vec() })?;
+    *grown = Grown { tree, chain, signed_at, since: Instant::now() };
+    Ok(())
+}
+
+fn commit(store: &dyn Store, head: KeptHead) -> Result<(), HeadFault> {
+    let (tell, told) = sync_channel(1);
+    let batch = Batch { head: Some(head), ..Batch::default() };
+    store.commit(batch, Box::new(move |outcome| drop(tell.send(outcome.map(|_| ())))));
+    match told.recv() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(HeadFault::Uncommitted(error.to_string())),
+        Err(_) => Err(HeadFault::Uncommitted("the store is gone".to_owned())),
+    }
+}
+
+/// Appends the heads that the file does not have yet, each a line, and syncs.
+fn append(store: &dyn Store, file: &Path, outside: &mut Option<(PathBuf, u64)>) -> Result<(), HeadFault> {
+    let failed = |error| HeadFault::Outside { file: file.to_owned(), error };
+    let known = outside.take().filter(|(known, _)| known == file).map(|(_, entries)| entries);
+    let mut beyond = match known {
+        Some(entries) => entries,
+        None => taken_up_outside(store, file, failed)?,
+    };
+    loop {
+        let heads = store.heads(beyond, CHUNK)?;
+        let Some(last) = heads.last() else { break };
+        beyond = last.signed.head.entries;
+        let mut lines = String::new();
+        for head in &heads {
+            lines.push_str(&serde_json::to_string(&head.signed).expect("a head is JSON: it has no maps"));
+            lines.push('\n');
+        }
+        let write = || {
+            let mut open = File::options().append(true).create(true).open(file)?;
+            open.write_all(lines.as_bytes())?;
+            open.sync_data()
+        };
+        write().map_err(failed)?;
+    }
+    *outside = Some((file.to_owned(), beyond));
+    Ok(())
+}
+
+/// How many entries the last head in the file speaks for. A line that a crash tore is cut off. The store must have
+/// that head: else it is not the store that the file was written from, or an earlier state of it.
+fn taken_up_outside(
+    store: &dyn Store,
+    file: &Path,
+    failed: impl Fn(io::Error) -> HeadFault,
+) -> Result<u64, HeadFault> {
+    let last = last_line(file).map_err(failed)?;
+    let Some(last) = last.and_then(|line| serde_json::from_str::<SignedHead>(&line).ok()) else {
+        return Ok(0);
+    };
+    let entries = last.head.entries;
+    let here = store.heads(entries.saturating_sub(1), 1)?.into_iter().next();
+    match here {
+        Some(here) if here.signed == last => Ok(entries),
+        _ => Err(HeadFault::RolledBack { file: file.to_owned(), entries }),
+    }
+}
+
+/// The last whole line; what stands behind it is cut off. A file that is not there is made.
+fn last_line(path: &Path) -> io::Result<Option<String>> {
+    if !path.exists() {
+        File::create(path)?.sync_all()?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        return Ok(None);
+    }
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let length = fs::metadata(path)?.len();
+    let from = length.saturating_sub(LINE_BYTES_MAX);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    let whole = end.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+    if whole < end.len() {
+        file.set_len(from + whole as u64)?;
+        file.sync_all()?;
+    }
+    end.truncate(whole);
+    let text = String::from_utf8_lossy(&end);
+    Ok(text.lines().last().map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Digest, PartyKey};
+    use crate::store::{SqliteStore, StoreOptions};
+
+    fn head(entries: u64) -> KeptHead {
+        let gateway = PartyKey::new("HUB").expect("a key");
+        let (root, chain) = (Digest([1; 32]), Digest([2; 32]));
+        let head = TreeHead { gateway, entries, root, chain, at: Timestamp::from_millis(0) };
+        let signed = SignedHead { head, key: Digest([3; 32]), signature: "c2lnbmVk".to_owned() };
+        KeptHead { signed, peaks: Vec::new() }
+    }
+
+    fn entries_in(file: &Path) -> Vec<u64> {
+        let text = fs::read_to_string(file).expect("readable");
+        let head = |line| serde_json::from_str::<SignedHead>(line).expect("a whole line").head.entries;
+        text.lines().map(head).collect()
+    }
+
+    #[test]
+    fn each_head_stands_outside_once_whatever_a_crash_left_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (file, later) = (directory.path().join("heads"), directory.path().join("later"));
+        let store = SqliteStore::open(StoreOptions::at(directory.path().join("store"))).expect("opens");
+        for entries in [2, 5] {
+            commit(&store, head(entries)).expect("committed");
+        }
+        let mut outside = None;
+        append(&store, &file, &mut outside).expect("appended");
+        append(&store, &file, &mut outside).expect("nothing new");
+        assert_eq!(entries_in(&file), [2, 5]);
+        commit(&store, head(9)).expect("committed");
+        let whole = fs::read(&file).expect("readable");
+        for torn in [0, 1, 40, whole.len() / 2, whole.len() - 1, whole.len()] {
+            fs::write(&file, &whole[..torn]).expect("written");
+            append(&store, &file, &mut None).expect("appended");
+            assert_eq!(entries_in(&file), [2, 5, 9], "cut at {torn}");
+        }
+        // A reload may name another file: all heads belong there too.
+        append(&store, &later, &mut outside).expect("appended");
+        assert_eq!(entries_in(&later), [2, 5, 9]);
+    }
+
+    #[test]
+    fn a_store_that_was_rolled_back_is_told_and_the_file_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("heads");
+        let open =
+            |name: &str| SqliteStore::open(StoreOptions::at(directory.path().join(name))).expect("opens");
+        let (store, earlier) = (open("store"), open("earlier"));
+        for entries in [2, 5] {
+            commit(&store, head(entries)).expect("committed");
+        }
+        append(&store, &file, &mut None).expect("appended");
+        // What went on since does not hide it.
+        for entries in [2, 4, 6] {
+            commit(&earlier, head(entries)).expect("committed");
+        }
+        let told = append(&earlier, &file, &mut None).expect_err("S26");
+        assert!(matches!(told, HeadFault::RolledBack { entries: 5, .. }), "{told}");
+        assert_eq!(told.event(), EventCode::AuditTampered);
+        assert_eq!(entries_in(&file), [2, 5]);
+    }
+}

@@ -1,0 +1,209 @@
+//! The audit record from outside: its chain, the Merkle tree over it, the heads that are signed, and the lines of
+//! an export (P18; threat S26; RFC 6962, 2.1).
+//!
+//! The chain says that nothing before an entry has changed; the tree over it lets a signed head speak for every
+//! entry of it, and later for one without the others. A leaf is the chain's hash of an entry, so that it binds the
+//! entry, its number and all that came before. A tree that grows keeps one hash for each bit of its size: adding an
+//! entry costs no more than that, however long the record is.
+//!
+//! Pure values: signing and verifying are `security`'s, keeping is `store`'s.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Fingerprint, PartyKey, Timestamp};
+
+/// The last entry of the audit record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditHead {
+    /// Its number; 0 when there is no entry.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+impl AuditHead {
+    /// The head of a record without entries.
+    pub const EMPTY: Self = Self { sequence: 0, hash: Digest([0; 32]) };
+
+    /// The head after one more entry with this text.
+    #[must_use]
+    pub fn then(self, text: &str) -> Self {
+        let mut hasher = openssl::sha::Sha256::new();
+        let sequence = self.sequence + 1;
+        hasher.update(&self.hash.0);
+        hasher.update(&sequence.to_be_bytes());
+        hasher.update(text.as_bytes());
+        Self { sequence, hash: Digest(hasher.finish()) }
+    }
+}
+
+/// A Merkle tree that grows: the roots of its complete subtrees, largest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    size: u64,
+    peaks: Vec<Digest>,
+}
+
+impl Tree {
+    /// The tree of this size with these peaks; `None` when there cannot be such a tree.
+    #[must_use]
+    pub fn of(size: u64, peaks: Vec<Digest>) -> Option<Self> {
+        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+    }
+
+    /// Entries in it.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The roots of its complete subtrees.
+    #[must_use]
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
+    /// Adds the entry that has this hash in the chain.
+    pub fn push(&mut self, hash: Digest) {
+        let mut node = leaf(hash);
+        for _ in 0..self.size.trailing_ones() {
+            let left = self.peaks.pop().expect("a tree has a peak for each bit of its size");
+            node = inner(left, node);
+        }
+        self.peaks.push(node);
+        self.size += 1;
+    }
+
+    /// Its root: what is signed.
+    #[must_use]
+    pub fn root(&self) -> Digest {
+        let from_the_right = self.peaks.iter().rev().copied();
+        from_the_right.reduce(|right, left| inner(left, right)).unwrap_or_else(|| Digest::of(b""))
+    }
+}
+
+fn leaf(hash: Digest) -> Digest {
+    let mut hasher = openssl::sha::Sha256::new();
+    hasher.update(&[0]);
+    hasher.update(&hash.0);
+    Digest(hasher.finish())
+}
+
+fn inner(left: Digest, right: Digest) -> Digest {
+    let mut hasher = openssl::sha::Sha256::new();
+    hasher.update(&[1]);
+    hasher.update(&left.0);
+    hasher.update(&right.0);
+    Digest(hasher.finish())
+}
+
+/// What a signature on the audit record says: so many entries, this tree over them, this end of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeHead {
+    /// Whose record it is.
+    pub gateway: PartyKey,
+    /// How many entries it speaks for: the first ones.
+    pub entries: u64,
+    /// The root of the tree over them.
+    pub root: Digest,
+    /// The hash of the last one.
+    pub chain: Digest,
+    /// When it was signed, by the gateway's clock.
+    pub at: Timestamp,
+}
+
+impl TreeHead {
+    /// The octets that are signed. They begin with a line that no other thing that is signed begins with.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { gateway, entries, root, chain, at } = self;
+        format!(
+            "gwanmun audit head 1\ngateway {gateway}\nentries {entries}\nroot {root}\nchain {chain}\nat {at}\n"
+        )
+    }
+}
+
+/// A head with its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedHead {
+    /// What it says.
+    #[serde(flatten)]
+    pub head: TreeHead,
+    /// SHA-256 of the certificate of the key that signed.
+    pub key: Fingerprint,
+    /// The signature over [`TreeHead::text`], base64.
+    pub signature: String,
+}
+
+/// A signed head as a store keeps it: with the peaks of its tree, from which the next one grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptHead {
+    /// The head.
+    pub signed: SignedHead,
+    /// The peaks of its tree.
+    pub peaks: Vec<Digest>,
+}
+
+/// An entry of the audit record, octet for octet as it was hashed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainEntry {
+    /// Its number, from 1 without gaps.
+    pub number: u64,
+    /// Its hash, as it is kept; who reads it computes it anew.
+    pub hash: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A line of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportLine {
+    /// The first line.
+    Export {
+        /// The form of the lines that follow.
+        form: u32,
+        /// When it was made.
+        at: Timestamp,
+    },
+    /// An entry.
+    Entry(ChainEntry),
+    /// A signed head, after the last entry that it speaks for.
+    Head(SignedHead),
+}
+
+impl ExportLine {
+    /// The form that this version writes.
+    pub const FORM: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The root as RFC 6962, 2.1 defines it.
+    fn defined(hashes: &[Digest]) -> Digest {
+        match hashes {
+            [] => Digest::of(b""),
+            [one] => leaf(*one),
+            more => {
+                let split = more.len().next_power_of_two() / 2;
+                inner(defined(&more[..split]), defined(&more[split..]))
+            }
+        }
+    }
+
+    #[test]
+    fn a_growing_tree_has_the_roots_of_the_definition_and_few_peaks() {
+        let mut tree = Tree::default();
+        let mut hashes = Vec::new();
+        for size in 0..=130_u64 {
+            assert_eq!(tree.root(), defined(&hashes), "{size} entries (P18)");
+            assert_eq!(tree.peaks().len(), size.count_ones() as usize);
+            assert_eq!(Tree::of(size, tree.peaks().to_vec()).as_ref(), Some(&tree));
+            assert_eq!(Tree::of(2 * size + 1, tree.peaks().to_vec()), None, "one peak is missing");
+            hashes.push(Digest::of(&size.to_be_bytes()));
+            tree.push(hashes[hashes.len() - 1]);
+        }
+    }
+}

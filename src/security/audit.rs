@@ -1,0 +1,461 @@
+//! Signs the heads of the audit record, and checks an export of it with nothing but public keys (P18; threat S26).
+//!
+//! Promises: the first entry that is missing, moved, changed or put in is named; a record whose chain was computed
+//! anew is found by the first head that was signed over the old one; one that was cut off or rolled back is found by
+//! heads that were kept elsewhere. Nothing in the export adds trust to itself.
+//!
+//! Does not find entries that were rewritten after the last head that anybody kept: it says how many are not signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use openssl::error::ErrorStack;
+use openssl::x509::X509;
+
+use super::error::{KeyError, SealError};
+use super::keystore::{SigningKey, VerifyingKey, check_usage, instant};
+use crate::model::{
+    AuditHead, ChainEntry, Digest, ExportLine, Fingerprint, SignedHead, Timestamp, Tree, TreeHead,
+};
+
+/// Signs a head.
+///
+/// # Errors
+/// When OpenSSL cannot sign with this key.
+pub fn sign_head(key: &SigningKey, head: TreeHead) -> Result<SignedHead, SealError> {
+    let signature = STANDARD.encode(key.sign(head.text().as_bytes())?);
+    Ok(SignedHead { head, key: key.fingerprint(), signature })
+}
+
+/// The public keys that heads may be signed with.
+#[derive(Debug, Default)]
+pub struct AuditKeys(BTreeMap<Fingerprint, HeadKey>);
+
+#[derive(Debug)]
+struct HeadKey {
+    key: VerifyingKey,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl AuditKeys {
+    /// Adds the certificates in a PEM file; `whose` names it in errors.
+    ///
+    /// # Errors
+    /// [`KeyError`] when there is none in it, or one that the profile does not allow.
+    pub fn add_pem(&mut self, whose: &str, pem: &[u8]) -> Result<(), KeyError> {
+        let not_a =
+            |_: ErrorStack| KeyError::NotA { whose: whose.to_owned(), expected: "certificates in PEM" };
+        let certificates = X509::stack_from_pem(pem).map_err(not_a)?;
+        if certificates.is_empty() {
+            return Err(KeyError::NotA { whose: whose.to_owned(), expected: "certificates in PEM" });
+        }
+        for certificate in certificates {
+            check_usage(whose, &certificate)?;
+            let key = HeadKey {
+                key: VerifyingKey::new(whose, certificate.public_key().map_err(not_a)?)?,
+                not_before: instant(certificate.not_before()).map_err(not_a)?,
+                not_after: instant(certificate.not_after()).map_err(not_a)?,
+            };
+            self.0.insert(Digest::of(&certificate.to_der().map_err(not_a)?), key);
+        }
+        Ok(())
+    }
+
+    /// Whether one of these keys signed this head, when its certificate was valid.
+    fn check(&self, signed: &SignedHead) -> Result<(), String> {
+        let Some(HeadKey { key, not_before, not_after }) = self.0.get(&signed.key) else {
+            return Err(format!(
+                "it is signed with {}, which is none of the keys that are trusted",
+                signed.key
+            ));
+        };
+        let at = signed.head.at;
+        if at < *not_before || at > *not_after {
+            return Err(format!("it was signed at {at}, when the certificate of its key was not valid"));
+        }
+        let value = STANDARD.decode(&signed.signature).unwrap_or_default();
+        if key.verifies(&Digest::of(signed.head.text().as_bytes()), &value) {
+            Ok(())
+        } else {
+            Err("its signature is not of its key and what it says".to_owned())
+        }
+    }
+}
+
+/// What is wrong with an export.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuditFault {
+    /// An entry that does not follow from those before it.
+    #[error("entry {number}: {detail}")]
+    Entry {
+        /// Its number: everything before it is as it was.
+        number: u64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A signed head, in the export or from elsewhere, that cannot be relied on.
+    #[error("the head of {entries} entries: {detail}")]
+    Head {
+        /// How many entries it speaks for.
+        entries: u64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Entries that a head speaks for are not those that were signed.
+    #[error("entries {first} to {last}: {detail}")]
+    Rewritten {
+        /// The first one that may be another.
+        first: u64,
+        /// The last one that the head speaks for.
+        last: u64,
+        /// Which head says so.
+        detail: String,
+    },
+    /// Entries that a head from elsewhere speaks for are not there.
+    #[error("entry {first}: it and all up to {last} are missing: {detail}")]
+    CutOff {
+        /// The first that is missing.
+        first: u64,
+        /// The last one that is known to have been there.
+        last: u64,
+        /// Which head says so.
+        detail: String,
+    },
+    /// No signature covers anything.
+    #[error("no signed head speaks for any entry: that the record is whole cannot be known")]
+    Unsigned,
+    /// No export, or one of another form.
+    #[error("line {line}: {detail}")]
+    Form {
+        /// Which line.
+        line: u64,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// What an export was shown to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Entries in it.
+    pub entries: u64,
+    /// How many of them, the first ones, a verified head speaks for.
+    pub signed: u64,
+    /// Verified heads, those from elsewhere included.
+    pub heads: u64,
+    /// When the last of them was signed.
+    pub signed_at: Timestamp,
+}
+
+/// Checks an export line by line.
+pub struct AuditVerifier<'a> {
+    keys: &'a AuditKeys,
+    /// Heads from elsewhere whose entries have not come yet.
+    elsewhere: BTreeMap<u64, Vec<SignedHead>>,
+    gateways: BTreeSet<String>,
+    lines: u64,
+    chain: AuditHead,
+    tree: Tree,
+    heads: u64,
+    signed: Option<(u64, Timestamp)>,
+}
+
+impl<'a> AuditVerifier<'a> {
+    /// A verifier that trusts these keys, and heads that were kept where the store is not.
+    ///
+    /// # Errors
+    /// [`AuditFault::Head`] when one of those heads is not signed with one of these keys.
+    pub fn new(
+        keys: &'a AuditKeys,
+        elsewhere: impl IntoIterator<Item = SignedHead>,
+    ) -> Result<Self, AuditFault> {
+        let mut verifier = Self {
+            keys,
+            elsewhere: BTreeMap::new(),
+            gateways: BTreeSet::new(),
+            lines: 0,
+            chain: AuditHead::EMPTY,
+            tree: Tree::default(),
+            heads: 0,
+            signed: None,
+        };
+        for signed in elsewhere {
+            verifier.check_signature(&signed)?;
+            verifier.elsewhere.entry(signed.head.entries).or_default().push(signed);
+        }
+        Ok(verifier)
+    }
+
+    /// Takes the next line.
+    ///
+    /// # Errors
+    /// [`AuditFault`], which ends it.
+    pub fn take(&mut self, line: &str) -> Result<(), AuditFault> {
+        self.lines += 1;
+        let form = |line, detail: String| AuditFault::Form { line, detail };
+        let read = serde_json::from_str(line).map_err(|error| form(self.lines, error.to_string()))?;
+        match read {
+            ExportLine::Export { form: found, .. } if self.lines == 1 => match found {
+                ExportLine::FORM => Ok(()),
+                found => Err(form(
+                    1,
+                    format!("an export of form {found}; this program knows {}", ExportLine::FORM),
+                )),
+            },
+            _ if self.lines == 1 => Err(form(1, "an export begins with a line that says so".to_owned())),
+            ExportLine::Export { .. } => Err(form(self.lines, "another export begins here".to_owned())),
+            ExportLine::Entry(entry) => self.take_entry(&entry),
+            ExportLine::Head(signed) => self.take_head(&signed),
+        }
+    }
+
+    /// What was shown, when every line was taken.
+    ///
+    /// # Errors
+    /// When entries that a head speaks for are not there, or no head speaks for any.
+    pub fn end(self) -> Result<Proven, AuditFault> {
+        let entries = self.chain.sequence;
+        if self.lines == 0 {
+            return Err(AuditFault::Form { line: 1, detail: "there is nothing in it".to_owned() });
+        }
+        if let Some((last, heads)) = self.elsewhere.last_key_value() {
+            let at = heads.first().map_or_else(String::new, |signed| signed.head.at.to_string());
+            let detail = format!(
+                "a head that was kept elsewhere, signed at {at}, speaks for {last} entries: the export was cut off, or \
+                 the store rolled back to an earlier state"
+            );
+            return Err(AuditFault::CutOff { first: entries + 1, last: *last, detail });
+        }
+        let Some((signed, signed_at)) = self.signed else { return Err(AuditFault::Unsigned) };
+        Ok(Proven { entries, signed, heads: self.heads, signed_at })
+    }
+
+    /// Entries taken so far.
+    #[must_use]
+    pub const fn entries(&self) -> u64 {
+        self.chain.sequence
+    }
+
+    fn take_entry(&mut self, entry: &ChainEntry) -> Result<(), AuditFault> {
+        let next = self.chain.then(&entry.text);
+        let bad = |detail: String| AuditFault::Entry { number: next.sequence, detail };
+        if entry.number > next.sequence {
+            return Err(bad(format!("it is missing: entry {} stands in its place", entry.number)));
+        }
+        if entry.number < next.sequence {
+            return Err(bad(format!("entry {} stands in its place, moved or put in", entry.number)));
+        }
+        if entry.hash != next.hash.to_string() {
+            return Err(bad("its hash does not follow from its text and the entries before it".to_owned()));
+        }
+        self.chain = next;
+        self.tree.push(next.hash);
+        let kept = self.elsewhere.remove(&next.sequence).unwrap_or_default();
+        kept.iter().try_for_each(|signed| self.compare(signed, "that was kept elsewhere"))
+    }
+
+    fn take_head(&mut self, signed: &SignedHead) -> Result<(), AuditFault> {
+        self.check_signature(signed)?;
+        let (entries, here) = (signed.head.entries, self.chain.sequence);
+        if entries > here {
+            let detail = format!("the head of {entries} entries stands here in the export");
+            return Err(AuditFault::CutOff { first: here + 1, last: entries, detail });
+        }
+        if entries < here {
+            let detail = format!("it stands after entry {here}, where it does not belong");
+            return Err(AuditFault::Head { entries, detail });
+        }
+        self.compare(signed, "in the export")
+    }
+
+    fn check_signature(&mut self, signed: &SignedHead) -> Result<(), AuditFault> {
+        let entries = signed.head.entries;
+        self.keys.check(signed).map_err(|detail| AuditFault::Head { entries, detail })?;
+        self.gateways.insert(signed.head.gateway.to_string());
+        if self.gateways.len() > 1 {
+            let all: Vec<_> = self.gateways.iter().map(String::as_str).collect();
+            let detail = format!("heads of several gateways are mixed: {}", all.join(", "));
+            return Err(AuditFault::Head { entries, detail });
+        }
+        Ok(())
+    }
+
+    /// Compares what is here with what was signed.
+    fn compare(&mut self, signed: &SignedHead, which: &str) -> Result<(), AuditFault> {
+        let SignedHead { head: TreeHead { entries, root, chain, at, .. }, .. } = signed;
+        if *root != self.tree.root() || *chain != self.chain.hash {
+            let first = self.signed.map_or(1, |(signed, _)| signed + 1);
+            let detail = format!(
+                "they are not those that the head {which}, signed at {at}, speaks for: the record was written anew, or \
+                 rolled back and went on differently"
+            );
+            return Err(AuditFault::Rewritten { first, last: *entries, detail });
+        }
+        self.heads += 1;
+        self.signed = Some((*entries, *at));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{Identity, VALIDITY, instant};
+    use super::*;
+    use crate::model::{PartyKey, SignatureAlgorithm};
+
+    /// Seven entries in two signed heads, of 3 and of 6: a record, its key, and what was kept elsewhere.
+    struct Record {
+        identity: Identity,
+        lines: Vec<ExportLine>,
+    }
+
+    impl Record {
+        fn of(algorithm: SignatureAlgorithm, texts: &[&str]) -> Self {
+            let identity = Identity::new("HUB", algorithm);
+            let lines = lines_of(&identity, texts);
+            Self { identity, lines }
+        }
+
+        fn keys(&self) -> AuditKeys {
+            let mut keys = AuditKeys::default();
+            let pem = X509::from_der(&self.identity.der()).and_then(|certificate| certificate.to_pem());
+            keys.add_pem("HUB", &pem.expect("a certificate")).expect("a key");
+            keys
+        }
+
+        fn heads(&self) -> Vec<SignedHead> {
+            let head = |line: &ExportLine| match line {
+                ExportLine::Head(signed) => Some(signed.clone()),
+                _ => None,
+            };
+            self.lines.iter().filter_map(head).collect()
+        }
+    }
+
+    fn lines_of(identity: &Identity, texts: &[&str]) -> Vec<ExportLine> {
+        let (mut chain, mut tree) = (AuditHead::EMPTY, Tree::default());
+        let at = instant(VALIDITY.0);
+        let mut lines = vec![ExportLine::Export { form: ExportLine::FORM, at }];
+        for text in texts {
+            chain = chain.then(text);
+            tree.push(chain.hash);
+            let (number, hash) = (chain.sequence, chain.hash.to_string());
+            lines.push(ExportLine::Entry(ChainEntry { number, hash, text: (*text).to_owned() }));
+            if chain.sequence % 3 == 0 {
+                let gateway = PartyKey::new("HUB").expect("a key");
+                let head = TreeHead { gateway, entries: number, root: tree.root(), chain: chain.hash, at };
+                lines.push(ExportLine::Head(sign_head(&identity.signing_key(), head).expect("signed")));
+            }
+        }
+        lines
+    }
+
+    fn verify(
+        keys: &AuditKeys,
+        lines: &[ExportLine],
+        elsewhere: Vec<SignedHead>,
+    ) -> Result<Proven, AuditFault> {
+        let mut verifier = AuditVerifier::new(keys, elsewhere)?;
+        for line in lines {
+            verifier.take(&serde_json::to_string(line).expect("a line"))?;
+        }
+        verifier.end()
+    }
+
+    const TEXTS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+    /// Where entry 5 stands among the lines: after the first line and the head of 3.
+    const FIFTH: usize = 6;
+
+    #[test]
+    fn what_was_not_touched_is_proven() {
+        for algorithm in [SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256] {
+            let record = Record::of(algorithm, &TEXTS);
+            let proven = verify(&record.keys(), &record.lines, record.heads()).expect("whole");
+            assert_eq!((proven.entries, proven.signed, proven.heads), (7, 6, 4), "P18");
+        }
+    }
+
+    #[test]
+    fn each_way_of_tampering_is_found_and_named() {
+        let record = Record::of(SignatureAlgorithm::EcdsaSha256, &TEXTS);
+        let keys = record.keys();
+        // Who tampers, and has no key of ours, but can compute every hash anew.
+        let anew = |texts: &[&str]| {
+            let mut lines = lines_of(&record.identity, texts);
+            for line in &mut lines {
+                if let ExportLine::Head(signed) = line {
+                    let old = record.heads().into_iter().find(|old| old.head.entries == signed.head.entries);
+                    *signed = old.expect("heads of 3 and of 6");
+                }
+            }
+            lines
+        };
+        let check = |what: &str, change: &dyn Fn(&mut Vec<ExportLine>), says: &str| {
+            let mut lines = record.lines.clone();
+            change(&mut lines);
+            let found = verify(&keys, &lines, record.heads()).expect_err(what).to_string();
+            assert!(found.starts_with(says), "{what}: {found} (P18, S26)");
+        };
+        check("deleted", &|lines| drop(lines.remove(FIFTH)), "entry 5: it is missing");
+        check("swapped", &|lines| lines.swap(FIFTH - 1, FIFTH), "entry 4: it is missing: entry 5 stands");
+        check("repeated", &|lines| lines.insert(FIFTH, lines[FIFTH - 1].clone()), "entry 5: entry 4 stands");
+        check(
+            "edited",
+            &|lines| {
+                if let ExportLine::Entry(entry) = &mut lines[FIFTH] {
+                    entry.text = "E".to_owned();
+                }
+            },
+            "entry 5: its hash does not follow",
+        );
+        check(
+            "put in",
+            &|lines| {
+                let entry = ChainEntry { number: 5, hash: "00".repeat(32), text: "x".to_owned() };
+                lines.insert(FIFTH, ExportLine::Entry(entry));
+            },
+            "entry 5: its hash does not follow",
+        );
+        check("cut off", &|lines| lines.truncate(FIFTH), "entry 5: it and all up to 6 are missing");
+        check("cut off at a head", &|lines| lines.truncate(5), "entry 4: it and all up to 6 are missing");
+        check("nothing left", &|lines| lines.truncate(1), "entry 1: it and all up to 6 are missing");
+        check("written anew", &|lines| *lines = anew(&["a", "b", "c", "d", "X", "f", "g"]), "entries 4 to 6");
+        check(
+            "put in and written anew",
+            &|lines| *lines = anew(&["a", "x", "b", "c", "d", "e"]),
+            "entries 1 to 3",
+        );
+        check(
+            "a head removed, the rest written anew",
+            &|lines| {
+                *lines = anew(&["a", "b", "c", "d", "X", "f", "g"]);
+                lines.retain(|line| !matches!(line, ExportLine::Head(signed) if signed.head.entries == 6));
+            },
+            "entries 4 to 6",
+        );
+        check(
+            "a head changed",
+            &|lines| {
+                if let ExportLine::Head(signed) = &mut lines[4] {
+                    signed.head.root = Digest([0; 32]);
+                }
+            },
+            "the head of 3 entries: its signature",
+        );
+        check("a head moved", &|lines| lines.swap(4, 5), "the head of 3 entries: it stands after entry 4");
+        check("no first line", &|lines| drop(lines.remove(0)), "line 1: ");
+    }
+
+    #[test]
+    fn only_a_trusted_key_counts() {
+        let record = Record::of(SignatureAlgorithm::EcdsaSha256, &TEXTS);
+        let forged = Record::of(SignatureAlgorithm::EcdsaSha256, &TEXTS);
+        let found = verify(&record.keys(), &forged.lines, vec![]).expect_err("another key (S4)");
+        assert!(matches!(found, AuditFault::Head { entries: 3, .. }), "{found}");
+        let unsigned: Vec<_> =
+            record.lines.iter().filter(|line| !matches!(line, ExportLine::Head(_))).cloned().collect();
+        assert_eq!(verify(&record.keys(), &unsigned, vec![]), Err(AuditFault::Unsigned), "P18");
+    }
+}
