@@ -21,6 +21,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Agreement(cli::agreement::AgreementArgs),
+    Audit(cli::audit::AuditArgs),
     Bench(bench::BenchArgs),
     Case(cli::case::CaseArgs),
     Check(cli::check::CheckArgs),
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let out = &mut std::io::stdout().lock();
     let told = match Arguments::parse().command {
         Command::Agreement(command) => command.run(out),
+        Command::Audit(command) => command.run(out),
         Command::Bench(command) => command.run(out),
         Command::Case(command) => command.run(out),
         Command::Check(command) => command.run(out),

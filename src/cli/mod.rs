@@ -2,6 +2,7 @@
 
 pub mod agreement;
 mod ask;
+pub mod audit;
 pub mod case;
 pub mod check;
 mod credentials;

@@ -5,6 +5,7 @@
 //! time to pass, only for conditions, each with a deadline.
 
 mod activation;
+mod audited;
 mod changes;
 mod configuration;
 mod connection;

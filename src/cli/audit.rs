@@ -1,0 +1,245 @@
+//! `gwanmun audit`: takes the audit record out of a store, and checks it without one (P18; threat S26).
+//!
+//! `verify` needs the export and public keys, nothing else: no store, no settings, no gateway.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::ask::{Asking, ask_for, plain};
+use crate::model::{ChainEntry, ExportLine, SignedHead, Timestamp};
+use crate::security::{AuditKeys, AuditVerifier, Proven};
+use crate::store::{SqliteStore, Store, StoreOptions};
+
+/// The audit record: every change of state, one after the other, chained and signed
+#[derive(Debug, clap::Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AuditCommand {
+    /// Write the record with its signed heads to a file
+    #[command(after_help = "\
+The gateway that runs is asked; with --store a store that no gateway uses is read instead, such as a restored backup.
+Every entry is written as it is kept, also one that is damaged: `gwanmun audit verify` says what is wrong with it.
+
+Examples:
+  gwanmun audit export audit.jsonl
+  gwanmun audit export --store /var/backups/gwanmun/store audit.jsonl")]
+    Export {
+        /// The file; in a directory, audit.jsonl
+        #[arg(value_name = "FILE|DIR")]
+        to: PathBuf,
+        /// Read this store instead, which no gateway uses
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Check an export with nothing but public keys
+    #[command(after_help = "\
+Every hash is computed anew, every signature verified. The first entry that was removed, moved, changed or put in is
+named. A record that was cut off or rolled back and signed anew is whole in itself: give the heads that were kept
+elsewhere ([audit] heads_file) with --head.
+
+Exit codes: 0 as it was signed; 1 not, or it cannot be read; 2 wrong usage.
+
+Example: gwanmun audit verify audit.jsonl --key gateway.crt --head /mnt/elsewhere/heads.jsonl")]
+    Verify {
+        /// What `gwanmun audit export` wrote
+        #[arg(value_name = "EXPORT")]
+        export: PathBuf,
+        /// A certificate of the gateway's, PEM; those of earlier keys too
+        #[arg(long = "key", value_name = "CERT.pem", required = true, num_args = 1..)]
+        keys: Vec<PathBuf>,
+        /// Heads that were kept elsewhere, one a line
+        #[arg(long = "head", value_name = "HEADFILE", num_args = 1..)]
+        heads: Vec<PathBuf>,
+        /// For machines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Some of the record: what stands after an entry.
+#[derive(Deserialize)]
+struct Page {
+    entries: Vec<ChainEntry>,
+    heads: Vec<SignedHead>,
+}
+
+impl AuditArgs {
+    /// Exports or verifies.
+    ///
+    /// # Errors
+    /// When no gateway answers, a file cannot be read or written, or the record is not as it was signed.
+    pub fn run(&self, out: &mut dyn Write) -> Result<()> {
+        match &self.command {
+            AuditCommand::Export { to, store, asking } => {
+                let to = if to.is_dir() { to.join("audit.jsonl") } else { to.clone() };
+                let (entries, heads) = match store {
+                    Some(directory) => {
+                        // Opening a directory that is empty would make a store there.
+                        if !directory.join("gwanmun.db").exists() {
+                            bail!("{} is no store", directory.display());
+                        }
+                        let store = SqliteStore::open(StoreOptions::at(directory))?;
+                        export(&to, |beyond| page_of(&store, beyond))?
+                    }
+                    None => export(&to, |beyond| {
+                        Ok(ask_for(asking, &format!("/audit?beyond={beyond}&limit={PAGE}"))?.0)
+                    })?,
+                };
+                if asking.json {
+                    return Ok(writeln!(
+                        out,
+                        "{}",
+                        json!({ "file": to, "entries": entries, "heads": heads })
+                    )?);
+                }
+                Ok(writeln!(out, "{}: {entries} entries, {heads} signed heads", to.display())?)
+            }
+            AuditCommand::Verify { export, keys, heads, json } => {
+                let mut trusted = AuditKeys::default();
+                for key in keys {
+                    let pem = std::fs::read(key).with_context(|| key.display().to_string())?;
+                    trusted.add_pem(&key.display().to_string(), &pem)?;
+                }
+                let mut elsewhere = Vec::new();
+                for file in heads {
+                    elsewhere.extend(heads_in(file)?);
+                }
+                match verify(export, &trusted, elsewhere) {
+                    Ok(proven) => Ok(tell(&proven, *json, out)?),
+                    Err(why) => {
+                        if *json {
+                            writeln!(out, "{}", json!({ "intact": false, "finding": why.to_string() }))?;
+                        }
+                        bail!("{}: {}", export.display(), plain(&format!("{why:#}")))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn page_of(store: &SqliteStore, beyond: u64) -> Result<Page> {
+    let entries = store.chain(beyond.saturating_add(1), PAGE)?;
+    let last = entries.last().map_or(beyond, |entry| entry.number);
+    let heads = store.heads(beyond, PAGE)?.into_iter().map(|head| head.signed);
+    let heads = heads.filter(|signed| signed.head.entries <= last).collect();
+    Ok(Page { entries, heads })
+}
+
+/// Writes the record page by page; what stands under the name is whole.
+fn export(to: &Path, mut page: impl FnMut(u64) -> Result<Page>) -> Result<(u64, u64)> {
+    let mut aside = to.as_os_str().to_owned();
+    aside.push(".part");
+    let aside = PathBuf::from(aside);
+    let mut file = BufWriter::new(File::create(&aside).with_context(|| aside.display().to_string())?);
+    let mut write = |line: &ExportLine| -> Result<()> {
+        serde_json::to_writer(&mut file, line)?;
+        Ok(file.write_all(b"\n")?)
+    };
+    write(&ExportLine::Export { form: ExportLine::FORM, at: now() })?;
+    let bar = spinner("entries written");
+    let (mut written, mut signed, mut beyond) = (0, 0, 0);
+    loop {
+        let Page { entries, heads } = page(beyond)?;
+        let Some(last) = entries.last() else { break };
+        beyond = last.number;
+        let mut heads = heads.into_iter().peekable();
+        for entry in entries {
+            let number = entry.number;
+            write(&ExportLine::Entry(entry))?;
+            written += 1;
+            while let Some(head) = heads.next_if(|signed| signed.head.entries <= number) {
+                write(&ExportLine::Head(head))?;
+                signed += 1;
+            }
+        }
+        bar.set_position(written);
+    }
+    bar.finish_and_clear();
+    file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+    std::fs::rename(&aside, to).with_context(|| to.display().to_string())?;
+    Ok((written, signed))
+}
+
+fn verify(export: &Path, keys: &AuditKeys, elsewhere: Vec<SignedHead>) -> Result<Proven> {
+    let mut verifier = AuditVerifier::new(keys, elsewhere)?;
+    let mut file = BufReader::new(File::open(export)?);
+    let bar = spinner("entries checked");
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if line.last() != Some(&b'\n') {
+            bail!(
+                "after entry {}: the line is cut off, or longer than {LINE_BYTES_MAX} octets",
+                verifier.entries()
+            );
+        }
+        let text = std::str::from_utf8(&line).context(format!("after entry {}", verifier.entries()))?;
+        verifier.take(text)?;
+        if verifier.entries() % PAGE as u64 == 0 {
+            bar.set_position(verifier.entries());
+        }
+    }
+    bar.finish_and_clear();
+    Ok(verifier.end()?)
+}
+
+/// The heads in a file. A last line without an end is still being written.
+fn heads_in(file: &Path) -> Result<Vec<SignedHead>> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let whole = text.rfind('\n').map_or("", |end| text.split_at(end).0);
+    let read = |(at, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| format!("{}:{}: no head", file.display(), at + 1))
+    };
+    whole.lines().enumerate().map(read).collect()
+}
+
+fn tell(proven: &Proven, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    let Proven { entries, signed, heads, signed_at } = proven;
+    let open = entries - signed;
+    if json {
+        let told = json!({
+            "intact": true, "entries": entries, "signed": signed, "heads": heads, "signed_at": signed_at,
+        });
+        return writeln!(out, "{told}");
+    }
+    writeln!(out, "entries 1 to {signed} are as they were signed at {signed_at} ({heads} heads verified)")?;
+    if open > 0 {
+        writeln!(out, "{open} entries after them follow in the chain and are not signed yet")?;
+    }
+    Ok(())
+}
+
+/// Only a terminal sees it.
+fn spinner(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} {msg}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}
+
+#[expect(clippy::disallowed_methods, reason = "an export says when it was made; nothing is decided by it")]
+fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}
+
+/// Entries that are read at once.
+const PAGE: usize = 1000;
+/// Octets of a line of an export.
+const LINE_BYTES_MAX: u64 = 16 << 20;

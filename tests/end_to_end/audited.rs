@@ -1,0 +1,96 @@
+//! The audit record of a real gateway, from the commit to a verifier that has nothing but a certificate: what was
+//! tampered with is found and named (P18; threat S26).
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::correspondent::{Correspondent, Told};
+use crate::process::{run, until};
+use crate::world::World;
+
+struct Audited {
+    world: World,
+}
+
+impl Audited {
+    fn path(&self, inside: &str) -> PathBuf {
+        self.world.path(inside)
+    }
+
+    /// Whether an export verifies, and what is told of it.
+    fn verify(&self, export: &str, more: &[&str]) -> (bool, String) {
+        let certificate = self.certificate();
+        let arguments = ["audit", "verify", export, "--key", &certificate];
+        let verified = run(&self.path("."), arguments.iter().chain(more));
+        let told = [verified.stdout, verified.stderr].concat();
+        (verified.status.success(), String::from_utf8_lossy(&told).into_owned())
+    }
+
+    /// The certificate of the key that signs, as the settings name it.
+    fn certificate(&self) -> String {
+        let settings = fs::read_to_string(self.world.settings()).expect("settings");
+        let (_, signing) = settings.split_once("[[signing]]").expect("a key to sign with");
+        let line = signing.lines().find(|line| line.starts_with("certificate")).expect("its certificate");
+        let named = line.split('"').nth(1).expect("a path");
+        self.world.settings().with_file_name("").join(named).display().to_string()
+    }
+
+    async fn lodge(&self, broker: &Correspondent, serial: u32) {
+        let lodging = self.world.lodging(serial);
+        let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
+        assert_eq!(broker.ask(&broker.sealed(&message)).await, Told::Acknowledged);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_is_signed_exported_and_checked_with_a_certificate_alone() {
+    let audited = Audited { world: World::new() };
+    let world = &audited.world;
+    let settings = fs::read_to_string(world.settings()).expect("settings");
+    let audit = "\n[audit]\nhead_interval = \"1s\"\nhead_entries = 10\nheads_file = \"heads.jsonl\"\n";
+    fs::write(world.settings(), settings + audit).expect("written");
+    let settings = world.settings().to_str().expect("is text").to_owned();
+    let heads = world.settings().with_file_name("heads.jsonl");
+    let heads = heads.to_str().expect("is text");
+    let broker = Correspondent::new(world, "broker");
+
+    let mut gateway = world.serve().await;
+    audited.lodge(&broker, 1).await;
+    until("a head is kept outside the store", async || {
+        fs::read_to_string(heads).ok().filter(|text| text.lines().count() > 0)
+    })
+    .await;
+    let exported = run(&audited.path("."), ["audit", "export", "before.jsonl", "--config", &settings]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    audited.lodge(&broker, 2).await;
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+
+    let store = world.settings().with_file_name("store");
+    let store = store.to_str().expect("is text");
+    let exported = run(&audited.path("."), ["audit", "export", "whole.jsonl", "--store", store]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let (intact, told) = audited.verify("whole.jsonl", &["--head", heads]);
+    assert!(intact && !told.contains("not signed"), "a stop signs everything: {told} (P18)");
+
+    let (intact, told) = audited.verify("before.jsonl", &[]);
+    assert!(intact, "an earlier state is whole in itself: {told}");
+    let (intact, told) = audited.verify("before.jsonl", &["--head", heads]);
+    assert!(!intact && told.contains("rolled back"), "{told} (S26)");
+
+    let whole = world.read("whole.jsonl");
+    let check = |what: &str, change: &dyn Fn(&mut Vec<String>), says: &str| {
+        let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+        change(&mut lines);
+        world.write("tampered.jsonl", &(lines.join("\n") + "\n"));
+        let (intact, told) = audited.verify("tampered.jsonl", &["--head", heads, "--json"]);
+        assert!(!intact && told.contains(says), "{what}: {told} (P18, S26)");
+    };
+    check("edited", &|lines| lines[3] = lines[3].replace("event", "evenT"), "entry 3: its hash");
+    check("deleted", &|lines| drop(lines.remove(3)), "entry 3: it is missing");
+    check("swapped", &|lines| lines.swap(3, 4), "entry 3: it is missing: entry 4");
+    check("put in", &|lines| lines.insert(3, lines[2].clone()), "entry 3: entry 2 stands");
+    check("cut off", &|lines| lines.truncate(5), "entry 5: it and all up to");
+}
