@@ -422,6 +422,8 @@ fn check_practice(section: &Section<'_>, party: &Party, practice: bool, faults: 
     }
 }
 
+/// How long a message of ours may be delivered where nothing says otherwise.
+pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(86_400);
 /// What customs plays.
 const CUSTOMS: &str = "customs";
 /// Every agency that nobody else plays.
@@ -441,18 +443,21 @@ pub(super) fn certificates(
 }
 
 fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
-    let minute = Duration::from_secs(60);
     let duplicate_elimination = section.optional("duplicate_elimination", presence, faults);
     let ack_requested = section.optional("ack_requested", presence, faults);
     let ack_signed = section.flag("ack_signed", true, faults);
-    let retries = section.number("retries", 30, 0, faults);
-    let retry_interval = section.duration("retry_interval", minute, faults);
-    let time_to_live = section.duration("time_to_live", minute * 60 * 24, faults);
-    let persist_duration = section.duration("persist_duration", time_to_live * 2, faults);
-    let long_enough = retry_interval.saturating_mul(retries).saturating_add(retry_interval);
-    if long_enough > persist_duration {
-        let message = "persist_duration is shorter than all retries take".to_owned();
+    let retries = section.number("retries", Reliability::RETRIES, 0, faults);
+    let retry_interval = section.duration("retry_interval", Reliability::RETRY_INTERVAL, faults);
+    let time_to_live = section.duration("time_to_live", TIME_TO_LIVE, faults);
+    let persist_duration = section.duration("persist_duration", time_to_live.saturating_mul(2), faults);
+    // What is sent last must still be taken, and what is taken last must still be known (ebMS 2.0, 6.4.5, 6.4.6).
+    if time_to_live <= Reliability::transmissions_take(retries, retry_interval) {
+        let message = "time_to_live is not longer than all transmissions take".to_owned();
         section.add(message, "raise it, or lower retries or retry_interval", faults);
+    }
+    if persist_duration <= time_to_live {
+        let message = "persist_duration is not longer than time_to_live".to_owned();
+        section.add(message, "raise it, or lower time_to_live", faults);
     }
     Reliability {
         duplicate_elimination: duplicate_elimination.unwrap_or(Presence::Always),

@@ -296,7 +296,7 @@ fn every_mistake_is_told_with_its_place() {
         kfda,
         "retry_interval = \"10s\"",
         "retry_interval = \"10 days\"",
-        &["partners/kfda.toml:9:1: persist_duration is shorter than all retries take"],
+        &["partners/kfda.toml:9:1: time_to_live is not longer than all transmissions take"],
     );
     check(
         kfda,
@@ -313,6 +313,31 @@ fn every_mistake_is_told_with_its_place() {
             "partners/kfda.toml:2:1: this PartyId is already that of this node",
         ],
     );
+}
+
+/// Five retries every ten seconds take a minute with the wait after the last.
+//= ebms2 6.4.5 MUST: TimeToLive is longer than (Retries + 1) times RetryInterval, or the agreement is refused
+//= ebms2 6.4.6 MUST: PersistDuration is longer than TimeToLive, or the agreement is refused
+#[test]
+fn what_is_sent_last_is_still_taken_and_what_is_taken_last_still_known() {
+    fn check(terms: &str, expected: &[&str]) {
+        let with = |text: &str| text.replacen("retries = 5\n", &format!("retries = 5\n{terms}"), 1);
+        let told = faults("partners/kfda.toml", with);
+        let expected: Vec<_> =
+            expected.iter().map(|text| format!("partners/kfda.toml:9:1: {text}")).collect();
+        assert_eq!(told, expected, "{terms}");
+    }
+    let (short, forgets) = (
+        "time_to_live is not longer than all transmissions take",
+        "persist_duration is not longer than time_to_live",
+    );
+    check("time_to_live = \"61s\"\n", &[]);
+    check("time_to_live = \"60s\"\n", &[short]);
+    check("time_to_live = \"1s\"\n", &[short]);
+    check("time_to_live = \"61s\"\npersist_duration = \"62s\"\n", &[]);
+    check("time_to_live = \"61s\"\npersist_duration = \"61s\"\n", &[forgets]);
+    check("time_to_live = \"61s\"\npersist_duration = \"1s\"\n", &[forgets]);
+    check("time_to_live = \"60s\"\npersist_duration = \"60s\"\n", &[short, forgets]);
 }
 
 #[test]

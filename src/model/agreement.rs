@@ -162,6 +162,19 @@ pub struct Reliability {
     pub time_to_live: Duration,
 }
 
+impl Reliability {
+    /// Retries where nothing says otherwise.
+    pub const RETRIES: u32 = 30;
+    /// RetryInterval where nothing says otherwise.
+    pub const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+    /// How long all transmissions take with the wait after each: (Retries + 1) times RetryInterval (6.4.3 to 6.4.5).
+    #[must_use]
+    pub const fn transmissions_take(retries: u32, retry_interval: Duration) -> Duration {
+        retry_interval.saturating_mul(retries).saturating_add(retry_interval)
+    }
+}
+
 /// What the agreement says of signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureTerms {

@@ -12,10 +12,11 @@ use crate::codec::cpa::{
     Place,
 };
 use crate::config::Identity;
+use crate::config::partners::TIME_TO_LIVE;
 use crate::config::settings::{BOX_NUMBER_TYPE, SERVICE_TYPE};
 use crate::model::{
-    Digest, Finding, Fingerprint, PartyId, PartyKey, PartyKind, Presence, SignatureAlgorithm, Timestamp,
-    format_duration,
+    Digest, Finding, Fingerprint, PartyId, PartyKey, PartyKind, Presence, Reliability, SignatureAlgorithm,
+    Timestamp, format_duration,
 };
 use crate::transport::Endpoint;
 
@@ -409,12 +410,30 @@ impl Import {
         if let Some(interval) = interval {
             written.push(("retry_interval", quoted(format_duration(interval))));
         }
-        if let Some(persist) = kept.chain(kept_by_us).max() {
-            // TimeToLive must end before the receiver forgets (ebMS 2.0, 6.4.5), and after the last attempt.
-            let attempts = interval.unwrap_or_default().saturating_mul(retries.unwrap_or_default() + 1);
-            let time_to_live = attempts.max(persist / 2).max(Duration::from_secs(1));
-            written.push(("time_to_live", quoted(format_duration(time_to_live))));
-            written.push(("persist_duration", quoted(format_duration(persist))));
+        let persist = kept.chain(kept_by_us).max();
+        let attempts = Reliability::transmissions_take(
+            retries.unwrap_or(Reliability::RETRIES),
+            interval.unwrap_or(Reliability::RETRY_INTERVAL),
+        );
+        match persist {
+            Some(persist) if attempts + SHORTEST >= persist => {
+                let message = format!(
+                    "PersistDuration {} leaves no TimeToLive that ends within it: all transmissions take {}",
+                    format_duration(persist),
+                    format_duration(attempts)
+                );
+                self.add(first.map_or(&us.place, |first| &first.place), "retries", message);
+            }
+            // A CPA has no TimeToLive. It ends after the last transmission and before the receiver forgets (6.4.5, 6.4.6).
+            Some(persist) => {
+                let time_to_live = (attempts + SHORTEST).max(persist / 2);
+                written.push(("time_to_live", quoted(format_duration(time_to_live))));
+                written.push(("persist_duration", quoted(format_duration(persist))));
+            }
+            None if attempts >= TIME_TO_LIVE => {
+                written.push(("time_to_live", quoted(format_duration(attempts.saturating_mul(2)))));
+            }
+            None => {}
         }
         written
     }
@@ -516,5 +535,7 @@ const fn word(algorithm: SignatureAlgorithm) -> &'static str {
     }
 }
 
+/// The least that a TimeToLive ends after the last wait, and PersistDuration after it.
+const SHORTEST: Duration = Duration::from_secs(1);
 const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 const ENDLESS: &str = "a String takes everything";

@@ -148,3 +148,24 @@ fn channels_of_one_agreement_are_alike() {
     let told = import(&format!("{before}ackSignatureRequested=\"never\"{after}")).expect_err("they differ");
     assert!(told.iter().any(|told| told.contains("ackSignatureRequested is")), "{told:#?}");
 }
+
+/// A CPA has no TimeToLive: one is chosen that ends after the last transmission and before the receiver forgets.
+/// Three retries every minute take four minutes.
+#[test]
+fn a_time_to_live_is_found_between_the_transmissions_and_persist_duration() {
+    fn check(persist: u64, expected: Result<&str, &str>) {
+        let kept = CpaTerms { persist_duration: Duration::from_secs(persist), ..terms() };
+        match (import(&write_cpa(&kept)), expected) {
+            (Ok(imported), Ok(line)) => {
+                assert!(imported.agreement.contains(line), "{persist}: {}", imported.agreement);
+            }
+            (Err(told), Err(text)) => assert!(told.iter().all(|told| told.contains(text)), "{told:#?}"),
+            (found, expected) => panic!("{persist}: {found:#?}, expected {expected:?}"),
+        }
+    }
+    let none = "leaves no TimeToLive that ends within it: all transmissions take 4m";
+    check(86_400, Ok("\ntime_to_live = \"12h\"\npersist_duration = \"24h\"\n"));
+    check(242, Ok("\ntime_to_live = \"4m 1s\"\n"));
+    check(241, Err(none));
+    check(240, Err(none));
+}
