@@ -20,6 +20,7 @@ mod practice;
 mod prompt;
 mod queries;
 mod refusals;
+mod reliability;
 mod rules;
 mod services;
 mod world;

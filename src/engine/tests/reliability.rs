@@ -1,0 +1,112 @@
+//! The combinations of reliable messaging (ebMS 2.0, 6.6): what each brings where we receive, and where we send.
+
+use super::super::*;
+use super::cases::lodging;
+use super::world::*;
+use crate::codec::envelope::decode_envelope;
+use crate::codec::mime::{MimeLimits, unpack};
+use crate::codec::xml::XmlLimits;
+use crate::model::*;
+use crate::store::Store as _;
+
+fn read(sealed: &Sealed) -> Message {
+    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
+    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
+}
+
+//= ebms2 6.6 MUST: in each of the eight combinations every acknowledgment that was asked for is given, and no other
+//= ebms2 6.6 MUST: with DuplicateElimination a repeat is answered as it was first and not delivered once more
+//= ebms2 6.6 MAY: a repeat without DuplicateElimination is not delivered once more either
+#[test]
+fn each_combination_brings_the_receipts_it_asks_for_and_one_case_p3() {
+    fn check(duplicate_elimination: bool, to_party: bool, next_msh: bool, expected: &[Actor]) {
+        let row = (duplicate_elimination, to_party, next_msh);
+        let mut world = World::new();
+        world.agree(BROKER, |agreement| {
+            agreement.reliability.duplicate_elimination = Presence::PerMessage;
+            agreement.reliability.ack_requested = Presence::PerMessage;
+        });
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]).with(|message| {
+            message.header.duplicate_elimination = duplicate_elimination;
+            let asked = AckRequested { actor: Actor::ToPartyMsh, signed: true };
+            message.ack_requested = to_party.then_some(asked).into_iter().collect();
+        });
+        let mut arrival = posted.arrival(world.now);
+        if next_msh {
+            arrival.verified = arrival.verified.asking_next_msh(false);
+        }
+        let event = Event::Arrived(Box::new(arrival));
+        let first = world.drive(&event);
+        let given: Vec<Actor> = match &first {
+            Some(Reply::Message(sealed)) => {
+                read(sealed).acknowledgments.iter().map(|ack| ack.actor).collect()
+            }
+            Some(Reply::Empty) => Vec::new(),
+            other => panic!("{row:?}: {other:?}"),
+        };
+        assert_eq!(given, expected, "{row:?}");
+        let owed = world.owed();
+        assert!(owed.iter().any(|(to, _)| to == AGENCIES[0].1), "{row:?}: it was delivered");
+        world.pass(61);
+        assert_eq!(world.drive(&event), first, "{row:?}: a repeat gets the same octets");
+        assert_eq!((world.owed(), world.cases()), (owed, 1), "{row:?}: nothing happens twice");
+        world.check_laws();
+    }
+    use Actor::{NextMsh, ToPartyMsh};
+    check(true, true, true, &[ToPartyMsh, NextMsh]);
+    check(true, true, false, &[ToPartyMsh]);
+    check(true, false, true, &[NextMsh]);
+    check(true, false, false, &[]);
+    check(false, true, true, &[ToPartyMsh, NextMsh]);
+    check(false, true, false, &[ToPartyMsh]);
+    check(false, false, true, &[NextMsh]);
+    check(false, false, false, &[]);
+}
+
+//= ebms2 6.4.1 MUST: DuplicateElimination is sent unless the CPA says never
+//= ebms2 6.3.1 MUST: AckRequested is sent unless the CPA says never
+//= ebms2 6.5.1 MUST: without AckRequested one transmission that was taken ends the job, with it only a receipt does
+//= ebms2 6.5.4 MUST: a communication error is treated as a missing acknowledgment
+#[test]
+fn what_is_sent_asks_for_what_the_agreement_has_and_ends_by_it_p4() {
+    fn check(duplicate_elimination: Presence, ack_requested: Presence, expected: DeliveryState) {
+        let row = (duplicate_elimination, ack_requested);
+        let mut world = World::new();
+        world.agree(AGENCIES[0].1, |agreement| {
+            agreement.reliability.duplicate_elimination = duplicate_elimination;
+            agreement.reliability.ack_requested = ack_requested;
+        });
+        world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+        let due = world.store.due(&party(AGENCIES[0].1), world.now, 1).expect("the store reads");
+        let id = due[0].id.clone();
+        world.drive(&Event::Due(id.clone()));
+        let first = world.sent.last().expect("it was sent").clone();
+        let message = read(&first.sealed);
+        assert_eq!(message.header.duplicate_elimination, duplicate_elimination != Presence::Never, "{row:?}");
+        let asked = AckRequested { actor: Actor::ToPartyMsh, signed: true };
+        let asked: Vec<_> = (ack_requested != Presence::Never).then_some(asked).into_iter().collect();
+        assert_eq!(message.ack_requested, asked, "{row:?}");
+        let came = |outcome, sent: &Transmission| Event::Attempted {
+            delivery: id.clone(),
+            attempt: sent.attempt,
+            awaits_receipt: sent.awaits_receipt,
+            outcome,
+        };
+        let error = AttemptOutcome::Again { reason: "connection reset".to_owned(), alarm: false };
+        world.drive(&came(error, &first));
+        assert_eq!(world.delivery(&id).state, DeliveryState::AwaitingAcknowledgment, "{row:?}");
+        world.pass(70);
+        world.drive(&Event::Due(id.clone()));
+        let second = world.sent.last().expect("it was sent again").clone();
+        assert_eq!((second.attempt, &second.sealed), (2, &first.sealed), "{row:?}: the identical message");
+        world.drive(&came(AttemptOutcome::Taken, &second));
+        assert_eq!(world.delivery(&id).state, expected, "{row:?}");
+        world.check_laws();
+    }
+    use Presence::{Always, Never, PerMessage};
+    for duplicate_elimination in [Always, PerMessage, Never] {
+        check(duplicate_elimination, Always, DeliveryState::AwaitingAcknowledgment);
+        check(duplicate_elimination, PerMessage, DeliveryState::AwaitingAcknowledgment);
+        check(duplicate_elimination, Never, DeliveryState::Delivered);
+    }
+}
