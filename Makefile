@@ -9,7 +9,7 @@ DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build demo demo-full serve test simulate conformance lint bench clean
+.PHONY: help deps test-deps build demo demo-full serve test simulate planted conformance lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: test-deps ## every test
 simulate: deps ## many more simulated runs and histories of cases (SEEDS=20000 HISTORIES=20000)
 	SIMULATION_SEEDS=$(or $(SEEDS),20000) $(CARGO) test --test simulation every_seed -- --nocapture
 	CASE_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --lib histories
+
+planted: test-deps ## faults that are planted on purpose: which check finds each, and after how many states or seeds
+	$(CARGO) test --test simulation a_planted -- --nocapture --test-threads=1
 
 conformance: deps ## docs/conformance.md, written from what the tests say they show
 	CONFORMANCE_PAGE=write $(CARGO) test --test conformance page

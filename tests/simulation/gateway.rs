@@ -31,6 +31,8 @@ use crate::world::{Answer, Purpose, Transmitted, World};
 /// The gateway: its disk, and what it is when it runs.
 pub(crate) struct Gateway {
     pub(crate) disk: SimulatedDisk,
+    /// What was committed, when it is to be recorded.
+    pub(crate) committed: Option<Vec<Batch>>,
     site: Arc<Site>,
     plant: Option<Plant>,
     life: Option<Life>,
@@ -111,7 +113,7 @@ impl Gateway {
             },
             windows: terms.iter().map(|(who, terms)| (*who, terms.window)).collect(),
         };
-        Self { disk, site: Arc::new(site), plant, life: None, lives: 0 }
+        Self { disk, committed: None, site: Arc::new(site), plant, life: None, lives: 0 }
     }
 
     /// The store of the running gateway.
@@ -291,7 +293,12 @@ impl World {
         let outcome = if is_lost && self.chance.one_in(2) {
             Err(CommitError::Unknown)
         } else {
-            commit(self.gateway.store(), *batch)
+            let recorded = self.gateway.committed.is_some().then(|| (*batch).clone());
+            let outcome = commit(self.gateway.store(), *batch);
+            if let Some(committed) = self.gateway.committed.as_mut().filter(|_| outcome.is_ok()) {
+                committed.extend(recorded);
+            }
+            outcome
         };
         self.gateway.disk.meets(None);
         if self.gateway.disk.is_without_power() {

@@ -34,9 +34,11 @@ pub(crate) fn document(code_of: &str, id: &str, text: String) -> Payload {
     }
 }
 
-/// A payload that is no document.
-pub(crate) fn attachment(id: &str) -> Payload {
-    let body = Bytes::from(format!("%PDF-1.7 {id}\r\n--not a boundary\r\n"));
+/// A payload that is no document, of so many octets at least.
+pub(crate) fn attachment(id: &str, bytes_min: usize) -> Payload {
+    let mut body = format!("%PDF-1.7 {id}\r\n--not a boundary\r\n");
+    body.extend(std::iter::repeat_n('%', bytes_min.saturating_sub(body.len())));
+    let body = Bytes::from(body);
     Payload {
         content_id: ContentId::new(format!("{id}@documents.example")).expect("a Content-ID"),
         media_type: "application/pdf".into(),

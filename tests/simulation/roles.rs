@@ -291,8 +291,8 @@ impl World {
                 enclosed.push((agency, code, application));
             }
         }
-        if self.chance.one_in(3) {
-            let attachment = papers::attachment(&format!("invoice-{number}"));
+        if self.chance.one_in(3) || self.scenario.attachment_bytes > 0 {
+            let attachment = papers::attachment(&format!("invoice-{number}"), self.scenario.attachment_bytes);
             owed.push((Who::Customs, attachment.digest));
             payloads.push(attachment);
         }

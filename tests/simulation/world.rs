@@ -29,6 +29,8 @@ pub(crate) struct Scenario {
     pub(crate) needs_all_agencies: bool,
     /// Of so many declarations one is amended or withdrawn; of none when it is 0.
     pub(crate) changes: u64,
+    /// So many octets has what comes with a declaration and is no document, at least.
+    pub(crate) attachment_bytes: usize,
     /// A fault that is planted in the gateway, which the checks must find.
     pub(crate) plant: Option<Plant>,
 }
@@ -39,7 +41,15 @@ impl Scenario {
         let mut chance = Chance::seeded(seed ^ 0x5ce7_a210);
         let faults = Faults::drawn(&mut chance);
         let declarations = 1 + chance.below(3);
-        Self { seed, faults, declarations, needs_all_agencies: false, changes: 3, plant: None }
+        Self {
+            seed,
+            faults,
+            declarations,
+            needs_all_agencies: false,
+            changes: 3,
+            attachment_bytes: 0,
+            plant: None,
+        }
     }
 
     /// A run of one declaration for three agencies, in which nothing goes wrong.
@@ -50,6 +60,7 @@ impl Scenario {
             declarations: 1,
             needs_all_agencies: true,
             changes: 0,
+            attachment_bytes: 0,
             plant: None,
         }
     }

@@ -1,0 +1,112 @@
+//! The life that is recorded: a whole case of the simulation, played again, commit by commit, on the real store.
+//!
+//! The batches are those of a calm run: a declaration with a scan that is too large for the database, for customs and three
+//! agencies, with notices, results, fees, receipts and resends. What the store holds after each of them is told by the
+//! in-memory home, which is the model.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+
+use gwanmun::model::{Digest, Realm, Timestamp};
+use gwanmun::store::{
+    Batch, CaseFilter, CommitError, CorrelationKey, DeliveryFilter, DeliveryLocator, MemoryStore,
+    MessageFilter, Needs, SqliteStore, Store, StoreOptions,
+};
+
+use crate::disk::SimulatedDisk;
+use crate::parties::Who;
+use crate::world::{Scenario, World};
+
+/// The place of the store that the child plays on.
+pub(super) const PLACE: &str = "GWANMUN_CRASH_STATES_PLACE";
+/// The file for what the store holds after each commit.
+pub(super) const EXPECTED: &str = "GWANMUN_CRASH_STATES_EXPECTED";
+/// What the child says before it plays.
+pub(super) const BEGINS: &str = "the life begins";
+
+/// The settings of the store: so short a log that it is copied, and begins again, many times in the life.
+pub(super) fn options(directory: &Path) -> StoreOptions {
+    StoreOptions { free_bytes_min: 0, log_pages_max: 60, ..StoreOptions::at(directory) }
+}
+
+/// Plays the life, and says what is answered. Half-way the store is closed and opened again.
+pub(super) fn play(place: &Path, expected: &Path) {
+    let batches = batches();
+    let model = MemoryStore::open(Box::new(SimulatedDisk::default())).expect("an empty disk opens");
+    let mut held = vec![held_by(&model)];
+    for batch in &batches {
+        assert_eq!(commit(&model, batch.clone()), Ok(()));
+        held.push(held_by(&model));
+    }
+    let lines: String = held.iter().map(|digest| format!("{digest}\n")).collect();
+    fs::write(expected, lines).expect("written");
+    let half = batches.len() / 2;
+    let mut answered = 0;
+    say(BEGINS);
+    for part in [&batches[..half], &batches[half..]] {
+        let store = SqliteStore::open(options(place)).expect("it opens");
+        for batch in part {
+            assert_eq!(commit(&store, batch.clone()), Ok(()));
+            answered += 1;
+            say(&format!("answered {answered}"));
+        }
+    }
+}
+
+/// Every batch of a calm run, in order.
+fn batches() -> Vec<Batch> {
+    let mut world = World::new(Scenario { attachment_bytes: SCAN_BYTES, ..Scenario::calm(1) });
+    world.gateway.committed = Some(Vec::new());
+    world.run();
+    world.check();
+    assert_eq!(world.findings, [""; 0], "the life is a good one");
+    world.gateway.committed.take().expect("it was recorded")
+}
+
+/// One write to the output, which the recording shows among the writes and syncs.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("\n{text}\n").as_bytes()).and_then(|()| out.flush()).expect("the parent reads");
+}
+
+pub(super) fn commit(store: &dyn Store, batch: Batch) -> Result<(), CommitError> {
+    let (tell, told) = sync_channel(1);
+    store.commit(batch, Box::new(move |outcome| tell.send(outcome.map(drop)).expect("somebody waits")));
+    told.recv().expect("done is always called")
+}
+
+/// A digest over everything that a store holds, as it can be read.
+pub(super) fn held_by(store: &dyn Store) -> Digest {
+    let mut text = String::new();
+    let mut note = |record: &dyn std::fmt::Debug| text.push_str(&format!("{record:?}\n"));
+    for message in store.messages(&MessageFilter::default(), usize::MAX).expect("readable").items {
+        let needs = Needs { message: Some(message.key.clone()), ..Needs::default() };
+        note(&store.load(&needs).expect("readable").message);
+        note(&store.body(&message.key).expect("readable").map(|octets| Digest::of(&octets.body)));
+    }
+    for delivery in store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("readable").items {
+        let delivery = Some(DeliveryLocator::Id(delivery.id));
+        let view = store.load(&Needs { delivery, sealed: true, ..Needs::default() }).expect("readable");
+        note(&view.delivery);
+        note(&view.sealed.map(|sealed| (sealed.content_type, sealed.references, Digest::of(&sealed.body))));
+    }
+    for summary in store.cases(&CaseFilter::default(), usize::MAX).expect("readable").items {
+        let by_number = summary.declaration.clone().map(CorrelationKey::Declaration);
+        for key in [Some(CorrelationKey::Case(summary.id)), by_number].into_iter().flatten() {
+            note(&store.case(Realm::Production, &key).expect("readable"));
+        }
+    }
+    note(&store.scheduled_cases(usize::MAX).expect("readable"));
+    note(&store.scheduled_payments(usize::MAX).expect("readable"));
+    note(&store.scheduled_approvals(usize::MAX).expect("readable"));
+    for who in Who::PARTNERS {
+        note(&store.due(&who.key(), Timestamp::from_millis(i64::MAX), usize::MAX).expect("readable"));
+    }
+    note(&store.audit(1, usize::MAX).expect("readable"));
+    Digest::of(text.as_bytes())
+}
+
+/// More than what stands in the database.
+const SCAN_BYTES: usize = 300_000;

@@ -1,0 +1,131 @@
+//! Faults that are planted in the recording: a sync that was never called. What is left is what a build without that sync would have asked of the disk, so the product holds no switch for it. Each is planted once
+//! in the life, where a build would have it everywhere: that is harder to find.
+//!
+//! Not here is the sync of the header of a log that begins again: SQLite calls it by itself, and no commit of this life
+//! writes so much over the one that began the log before that the want of it would show.
+
+use std::path::{Path, PathBuf};
+
+use super::recording::Call;
+
+/// Which sync is missing in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plant {
+    /// A commit is not synced.
+    Commit,
+    /// The database is not synced before the log that was copied into it begins again.
+    Checkpoint,
+    /// The name of the log is not synced.
+    LogName,
+    /// The file of a payload is not synced.
+    Payload,
+    /// The name of a payload is not synced.
+    PayloadName,
+    /// The directories of payloads are not synced when the store is made.
+    PayloadDirectories,
+    /// The names in a new store are not synced before it gets its own.
+    NewStore,
+    /// The name of a new store is not synced.
+    StoreName,
+    /// The mark of a new store is not synced.
+    NewMark,
+}
+
+impl Plant {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Commit,
+        Self::Checkpoint,
+        Self::LogName,
+        Self::Payload,
+        Self::PayloadName,
+        Self::PayloadDirectories,
+        Self::NewStore,
+        Self::StoreName,
+        Self::NewMark,
+    ];
+
+    /// The recording with the fault in it, and from where on it differs.
+    pub(super) fn plant(self, calls: &[Call]) -> (Vec<Call>, usize) {
+        let paths = Paths::of(calls);
+        let sync_of = |path: &str| paths.find(calls, 0, |call, at| is_sync(call) && at == Path::new(path));
+        let first_commit = calls.iter().position(|call| *call == Call::Answered(1)).expect("it is answered");
+        let commit_sync = || paths.rfind(calls, first_commit, |call, at| is_sync(call) && is_log(at));
+        let mut planted = calls.to_vec();
+        let place = match self {
+            Self::Commit => without(&mut planted, commit_sync()),
+            Self::Checkpoint => without(&mut planted, sync_of("store/gwanmun.db")),
+            Self::LogName => without(&mut planted, sync_of("store")),
+            Self::Payload => {
+                let is_aside = |call: &Call, at: &Path| is_sync(call) && is_aside(at);
+                without(&mut planted, paths.find(calls, 0, is_aside))
+            }
+            Self::PayloadName => {
+                let of_name =
+                    |call: &Call, at: &Path| is_sync(call) && at.parent() == Some(Path::new("store/bodies"));
+                without(&mut planted, paths.find(calls, 0, of_name))
+            }
+            Self::PayloadDirectories => without(&mut planted, sync_of("store.making/bodies")),
+            Self::NewStore => {
+                // SQLite syncs the directory of its log too: the last one is ours.
+                let ours = |call: &Call, at: &Path| is_sync(call) && at == Path::new("store.making");
+                without(&mut planted, paths.rfind(calls, calls.len(), ours))
+            }
+            Self::StoreName => without(&mut planted, sync_of("")),
+            Self::NewMark => without(&mut planted, sync_of("store.making/mark")),
+        };
+        (planted, place)
+    }
+}
+
+/// Which file each call is about.
+struct Paths(Vec<Option<PathBuf>>);
+
+impl Paths {
+    fn of(calls: &[Call]) -> Self {
+        let opened = |handle: u64| {
+            calls.iter().find_map(|call| match call {
+                Call::Open { path, handle: of, .. } if *of == handle => Some(path.clone()),
+                _ => None,
+            })
+        };
+        let about = |call: &Call| match call {
+            Call::Open { path, .. } => Some(path.clone()),
+            Call::Write { handle, .. } | Call::Resize { handle, .. } | Call::Sync { handle } => {
+                opened(*handle)
+            }
+            Call::Mkdir(_) | Call::Rename { .. } | Call::Unlink(_) | Call::Answered(_) => None,
+        };
+        Self(calls.iter().map(about).collect())
+    }
+
+    fn find(&self, calls: &[Call], from: usize, is_it: impl Fn(&Call, &Path) -> bool) -> usize {
+        let mut places = from..calls.len();
+        places.find(|place| self.is(calls, *place, &is_it)).expect("there is such a call")
+    }
+
+    fn rfind(&self, calls: &[Call], until: usize, is_it: impl Fn(&Call, &Path) -> bool) -> usize {
+        let mut places = (0..until).rev();
+        places.find(|place| self.is(calls, *place, &is_it)).expect("there is such a call")
+    }
+
+    fn is(&self, calls: &[Call], place: usize, is_it: impl Fn(&Call, &Path) -> bool) -> bool {
+        self.0[place].as_ref().is_some_and(|path| is_it(&calls[place], path))
+    }
+}
+
+fn without(calls: &mut Vec<Call>, place: usize) -> usize {
+    calls.remove(place);
+    place
+}
+
+fn is_sync(call: &Call) -> bool {
+    matches!(call, Call::Sync { .. })
+}
+
+fn is_log(path: &Path) -> bool {
+    path == Path::new("store/gwanmun.db-wal")
+}
+
+fn is_aside(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "aside")
+}
