@@ -2,7 +2,9 @@
 
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
-use super::{again, announce, approval, arrival, deadline, due, mailbox, officer, pay, refuse, signal};
+use super::{
+    again, announce, approval, arrival, deadline, due, mailbox, officer, pay, reconcile, refuse, signal,
+};
 use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
 use crate::store::View;
 
@@ -45,6 +47,8 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Fetched { by, .. } => mailbox::fetched(desk, by),
         Event::Confirmed { by, receipt, .. } => mailbox::confirmed(desk, by, receipt.as_deref()),
         Event::Again { by, reason, .. } => again::asked_for(desk, by, reason),
+        Event::Withheld { why, .. } => reconcile::withheld(desk, why),
+        Event::Settled { how, by, reason, .. } => reconcile::settled(desk, *how, by, reason),
         Event::Announced(announcement) => announce::announce(desk, announcement),
     };
     step.keep_time(desk);

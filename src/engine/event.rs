@@ -60,6 +60,24 @@ pub enum Event {
         /// Why.
         reason: Arc<str>,
     },
+    /// The store was restored from a backup in which this delivery was open.
+    Withheld {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// Which backup, in words.
+        why: Arc<str>,
+    },
+    /// An operator settles a delivery that is held.
+    Settled {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// What becomes of it.
+        how: Settle,
+        /// Who says so, in words.
+        by: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// The operator tells partners something.
     Announced(Box<Announcement>),
     /// A delivery that was due could not be sealed: without this it would come due for ever (P9).
@@ -103,6 +121,16 @@ pub enum Event {
         /// Who acts, and on what.
         act: OfficerAct,
     },
+}
+
+/// What becomes of a delivery that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settle {
+    /// It goes out, as it is stored.
+    Send,
+    /// Its destination has it.
+    Delivered,
 }
 
 /// A verified message, and how it came.

@@ -29,7 +29,9 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             parts_of_delivery: true,
             ..Needs::default()
         },
-        Event::Again { delivery, .. } => {
+        Event::Again { delivery, .. }
+        | Event::Withheld { delivery, .. }
+        | Event::Settled { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
         Event::Announced(_) => Needs::default(),

@@ -85,6 +85,11 @@ fn announcement(shared: &Shared, query: &mut Query, by: &str) -> Result<Announce
     std::mem::take(query).finish().map(|()| announcement)
 }
 
+/// The reason of an act.
+pub(super) fn reason(query: &mut Query) -> Result<Arc<str>, Unanswered> {
+    text(query, "reason", REASON_CHARS_MAX)
+}
+
 /// A text that must be there.
 fn text(query: &mut Query, name: &str, chars_max: usize) -> Result<Arc<str>, Unanswered> {
     let text: Option<String> = query.take(name)?;
@@ -96,7 +101,7 @@ fn text(query: &mut Query, name: &str, chars_max: usize) -> Result<Arc<str>, Una
     Ok(text.into())
 }
 
-async fn act(shared: &Arc<Shared>, event: Event) -> Response {
+pub(super) async fn act(shared: &Arc<Shared>, event: Event) -> Response {
     match drive(shared, event).await.map(|released| released.reply) {
         Ok(Some(Reply::Told(Told { how: How::Done, text, .. }))) => {
             json_response(StatusCode::OK, &json!({ "told": text }))

@@ -2,6 +2,7 @@
 //!
 //! Reached over a local socket that only our user can open, and, for health and metrics alone, over loopback.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::acts;
 use super::check::check;
 use super::heads::Standing;
 use super::payments;
+use super::reconcile;
 use super::rules;
 use super::scrub;
 use super::shared::{InForce, Shared, now};
@@ -34,7 +36,7 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
     let local = matches!(request.peer, Peer::Local { .. });
     match (&request.method, request.path.as_str()) {
         (&Method::GET, "/live") => Response::text(StatusCode::OK, "live\n"),
-        (&Method::GET, "/ready") => ready(&shared),
+        (&Method::GET, "/ready") => on_a_thread(move || ready(&shared)).await,
         (&Method::GET, "/metrics") => on_a_thread(move || metrics(&shared, &counts())).await,
         (&Method::POST, "/reload") if local => reload(&shared, &request.peer.to_string()).await,
         (&Method::POST, "/rules") if local => {
@@ -46,6 +48,9 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
         (&Method::POST, "/notices") if local => acts::announce(&shared, &request).await,
         (&Method::POST, path) if local && path.starts_with("/payments/") => {
             acts::hurry(&shared, &request).await
+        }
+        (&Method::POST, path) if local && path.starts_with("/deliveries/") && path.ends_with("/settle") => {
+            reconcile::settle(&shared, &request).await
         }
         (&Method::POST, path) if local && path.starts_with("/deliveries/") => {
             acts::send_again(&shared, &request).await
@@ -104,6 +109,11 @@ fn ready(shared: &Shared) -> Response {
         } else if end < now().plus(Duration::from_secs(CERTIFICATE_DAYS * 86_400)) {
             warnings.push(json!({ "reason": format!("{name}-ends"), "detail": format!("it ends {end}") }));
         }
+    }
+    if shared.reconciling.load(Ordering::Relaxed) {
+        let held = reconcile::held(&shared.store);
+        shared.reconciling.store(held.is_some(), Ordering::Relaxed);
+        warnings.extend(held);
     }
     let damaged = shared.scrub.damaged();
     if let Some(first) = damaged.first() {

@@ -23,6 +23,7 @@ mod pay;
 mod payments;
 mod questions;
 mod receive;
+mod reconcile;
 mod rules;
 mod run;
 mod scrub;

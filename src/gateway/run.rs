@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -18,12 +19,13 @@ use super::lanes::Lanes;
 use super::pay::{PaymentAgenda, keep_payments};
 use super::questions::Questions;
 use super::receive::receive;
+use super::reconcile::hold_back;
 use super::rules;
 use super::scrub::{Scrub, keep_scrubbing};
 use super::send::send_all;
 use super::shared::{InForce, Shared, now};
 use crate::config::Loaded;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{Manifest, SqliteStore, Store, StoreError};
 use crate::telemetry::{EventCode, Metrics};
 use crate::transport::{
     Client, ClientOptions, Drained, Method, Request, Server, ServerOptions, Tls, TransportError,
@@ -38,6 +40,9 @@ pub enum StartError {
     /// The rules that count cannot be read, or not be told to the audit record.
     #[error("the rules: {0}")]
     Rules(String),
+    /// What was open in the backup that its store was restored from cannot be held back.
+    #[error("the restored store: {0}")]
+    Restored(String),
     /// It cannot listen, or its certificate cannot be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -90,7 +95,9 @@ impl Gateway {
                 format, "the store was of an earlier version (P19)"
             );
         }
-        Self::start_on(Arc::new(store), settings_file, loaded).await
+        let directory = loaded.settings.store.directory.clone();
+        let restored = Manifest::of_restored(&directory)?;
+        Self::begin(Arc::new(store), settings_file, loaded, restored.as_ref()).await
     }
 
     /// The same, on a store that is open.
@@ -101,6 +108,15 @@ impl Gateway {
         store: Arc<dyn Store>,
         settings_file: &Path,
         loaded: Loaded,
+    ) -> Result<Self, StartError> {
+        Self::begin(store, settings_file, loaded, None).await
+    }
+
+    async fn begin(
+        store: Arc<dyn Store>,
+        settings_file: &Path,
+        loaded: Loaded,
+        restored: Option<&Manifest>,
     ) -> Result<Self, StartError> {
         loaded.catalogue.make_ready();
         let settings = loaded.settings.clone();
@@ -132,7 +148,13 @@ impl Gateway {
             payments: PaymentAgenda::default(),
             questions: Questions::default(),
             scrub: Scrub::default(),
+            reconciling: AtomicBool::new(true),
         });
+        if let Some(restored) = restored {
+            let held = hold_back(&shared, restored).await;
+            held.map_err(|error| StartError::Restored(error.to_string()))?;
+            Manifest::forget_restored(&settings.store.directory)?;
+        }
         shared.wake_all()?;
         let sending = AbortOnDrop(tokio::spawn(send_all(Arc::clone(&shared))));
         let keeping = AbortOnDrop(tokio::spawn(keep_agenda(Arc::clone(&shared))));

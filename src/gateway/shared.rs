@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,6 +119,8 @@ pub(super) struct Shared {
     pub(super) payments: PaymentAgenda,
     pub(super) questions: Questions,
     pub(super) scrub: Scrub,
+    /// Deliveries were held when it was looked last.
+    pub(super) reconciling: AtomicBool,
 }
 
 impl Shared {

@@ -265,6 +265,18 @@ event_codes! {
     DeliveryAgain = "delivery.again",
         cause "its destination or an operator asked for it",
         remedy "none; who asked and why stands in the line";
+    /// A delivery is held after a restore.
+    DeliveryWithheld = "delivery.withheld",
+        cause "the store was restored; the delivery was open in the backup and may have been sent since",
+        remedy "ask its destination, then `gwanmun store reconcile`";
+    /// A held delivery goes out.
+    DeliveryReleased = "delivery.released",
+        cause "an operator lets it go out",
+        remedy "none; who and why stands in the line";
+    /// A held delivery counts as delivered.
+    DeliverySettled = "delivery.settled",
+        cause "an operator says that its destination has it",
+        remedy "none; who and why stands in the line";
     /// The operator told partners something.
     NoticeSent = "notice.sent",
         cause "`gwanmun notice send`",
@@ -325,6 +337,10 @@ event_codes! {
     StoreUnreadable = "store.unreadable",
         cause "a checksum or digest does not match what was read",
         remedy "the rest flows; restore the record from a backup";
+    /// The store was restored from a backup.
+    StoreRestored = "store.restored",
+        cause "the first start after `gwanmun store restore`: what was open in the backup is held",
+        remedy "settle it with `gwanmun store reconcile`; what was accepted after the backup its senders have to send again";
     /// A scrub found damage.
     StoreDamaged = "store.damaged",
         cause "the scrub found a record or a payload that is not what was written",

@@ -180,3 +180,63 @@ async fn damage_is_found_by_the_running_gateway_when_it_is_asked_and_by_itself()
     })
     .await;
 }
+
+/// Settles what is held, or lists it.
+fn reconcile(world: &World, arguments: &[&str]) -> Value {
+    let settings = world.settings().to_str().expect("is text");
+    let arguments = [&["store", "reconcile", "--config", settings, "--json"], arguments].concat();
+    let out = run(&world.path("."), arguments);
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    serde_json::from_slice(&out.stdout).expect("is JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_store_sends_nothing_of_before_until_it_is_told_p20() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let mut gateway = world.serve().await;
+    let lodging = world.lodging(1);
+    let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads.clone());
+    let sealed = broker.sealed(&message);
+    let answer = broker.post(&sealed).await;
+    let settings = world.settings().to_str().expect("is text");
+    let backup = world.path("backup");
+    let backup = backup.to_str().expect("is text");
+    let cli =
+        |command: &str| run(&world.path("."), ["store", command, backup, "--config", settings]).status.code();
+    assert_eq!(cli("backup"), Some(0));
+    gateway.kill();
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    assert_eq!(cli("restore"), Some(1), "a store is there");
+    fs::rename(&store, world.path("lost")).expect("moves");
+    assert_eq!(cli("restore"), Some(0));
+    assert_eq!(cli("restore"), Some(1), "a store is there");
+    assert_eq!(verified(&world, &store).1, Some(0));
+
+    let mut kfda = world.play("kfda", &["--script", "ACCEPT,0s"]).await;
+    for life in 1..=2 {
+        gateway = world.serve().await;
+        let ready = world.ask("/ready").await;
+        assert_eq!(ready["warnings"][0]["reason"], "reconciling", "{life}: {ready}");
+        let states: Vec<_> =
+            world.list("/deliveries").await.iter().map(|it| it["state"].to_string()).collect();
+        assert!(states.len() >= 3 && states.iter().all(|state| state == "\"held\""), "{life}: {states:?}");
+        assert_eq!(broker.post(&sealed).await.body, answer.body, "{life}: P3");
+        gateway.kill();
+    }
+    assert!(world.received("kfda").is_empty(), "nothing was sent in two lives");
+    assert_eq!(gateway.said().matches("store.restored").count(), 1, "all was held once");
+
+    let _gateway = world.serve().await;
+    let held = reconcile(&world, &[]);
+    let held = held.as_array().expect("is a list");
+    let to_customs = held.iter().find(|it| it["destination"].as_str().is_some_and(|to| to.starts_with("CU")));
+    let to_customs = to_customs.and_then(|it| it["id"].as_str()).expect("the declaration");
+    assert_eq!(reconcile(&world, &["--delivered", "--reason", "they have it", to_customs])["settled"], 1);
+    assert_eq!(reconcile(&world, &["--send", "--destination", "KFDA", "--reason", "asked"])["settled"], 1);
+    until("KFDA has its application", async || world.received("kfda").first().map(drop)).await;
+    assert_eq!(reconcile(&world, &["--send", "--all", "--reason", "asked"])["settled"], held.len() - 2);
+    let ready = world.ask("/ready").await;
+    assert_eq!(ready["warnings"], Value::Array(vec![]), "{ready}");
+    kfda.check();
+}

@@ -2,6 +2,8 @@
 
 mod backup;
 mod progress;
+mod reconcile;
+mod restore;
 mod scrub;
 mod stats;
 mod verify;
@@ -14,7 +16,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::config;
 use crate::store::{Inspection, Manifest};
 
-/// The store: prove that nothing is lost, look for damage, make a backup, count what is in it
+/// The store: prove that nothing is lost, look for damage, back it up, restore it, count what is in it
 #[derive(Debug, clap::Args)]
 pub struct StoreArgs {
     #[command(subcommand)]
@@ -25,6 +27,8 @@ pub struct StoreArgs {
 enum StoreCommand {
     Backup(backup::BackupArgs),
     Verify(verify::VerifyArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Restore(restore::RestoreArgs),
     Scrub(scrub::ScrubArgs),
     Stats(stats::StatsArgs),
 }
@@ -39,6 +43,8 @@ impl StoreArgs {
             StoreCommand::Backup(command) => command.run(out),
             StoreCommand::Verify(command) => command.run(out),
             StoreCommand::Scrub(command) => command.run(out),
+            StoreCommand::Restore(command) => command.run(out),
+            StoreCommand::Reconcile(command) => command.run(out),
             StoreCommand::Stats(command) => command.run(out),
         }
     }
@@ -76,7 +82,7 @@ impl Place {
     }
 }
 
-/// Which store to copy.
+/// Whose store.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Source {
@@ -90,12 +96,15 @@ struct Source {
 
 impl Source {
     fn look(&self) -> Result<Inspection> {
-        let directory = match (&self.store, &self.config) {
-            (Some(directory), _) => directory.clone(),
-            (None, Some(file)) => store_of(file)?,
+        Ok(Inspection::of(self.directory()?)?)
+    }
+
+    fn directory(&self) -> Result<PathBuf> {
+        match (&self.store, &self.config) {
+            (Some(directory), _) => Ok(directory.clone()),
+            (None, Some(file)) => store_of(file),
             (None, None) => bail!("name a directory with --store, or settings with --config"),
-        };
-        Ok(Inspection::of(directory)?)
+        }
     }
 }
 

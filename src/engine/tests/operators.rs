@@ -227,3 +227,56 @@ fn statistics_count_what_the_cases_say() {
     );
     assert_eq!((of(vec![], Some(BROKER)).len(), of(vec![], Some(ASYNC_BROKER)).len()), (1, 0));
 }
+
+fn settle(world: &mut World, id: &DeliveryId, how: Settle) -> Result<String, String> {
+    told(world.drive(&Event::Settled {
+        delivery: id.clone(),
+        how,
+        by: "uid 1".into(),
+        reason: "asked them".into(),
+    }))
+}
+
+#[test]
+fn what_was_open_in_a_backup_is_held_until_it_is_settled_p20() {
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1, 2]);
+    world.unreachable.extend(AGENCIES.map(|(_, agency, _)| party(agency)));
+    world.post(&posted);
+    world.deliver();
+    let open: Vec<_> = world.deliveries().into_iter().filter(|d| !d.state.is_terminal()).collect();
+    assert!(open.len() >= 3, "{open:?}");
+    for delivery in world.deliveries() {
+        let withheld = Event::Withheld { delivery: delivery.id, why: "restored".into() };
+        world.drive(&withheld);
+        world.drive(&withheld);
+    }
+    let held = |world: &World| {
+        world.deliveries().into_iter().filter(|d| d.state == DeliveryState::Held).collect::<Vec<_>>()
+    };
+    assert_eq!(held(&world).len(), open.len(), "what has ended stays as it is");
+    assert_eq!(world.logged("delivery.withheld"), Some(false));
+
+    world.unreachable.clear();
+    let sent = world.sent.len();
+    world.pass(600);
+    world.deliver();
+    assert_eq!(world.sent.len(), sent, "nothing is sent by itself");
+
+    let [first, second, ..] = &held(&world)[..] else { panic!("several are held") };
+    assert!(settle(&mut world, &first.id, Settle::Delivered).is_ok());
+    assert_eq!(world.delivery(&first.id).state, DeliveryState::Delivered);
+    assert_eq!(world.logged("delivery.settled"), Some(false));
+    assert_eq!(
+        settle(&mut world, &first.id, Settle::Send),
+        Err("it is not held, it is delivered".to_owned())
+    );
+    assert!(settle(&mut world, &second.id, Settle::Send).is_ok());
+    world.deliver();
+    assert_eq!(world.delivery(&second.id).state, DeliveryState::Delivered);
+    assert_eq!(world.sent.len(), sent + 1, "it, and no other");
+    assert_eq!(world.logged("delivery.released"), Some(false));
+    let unknown = DeliveryId::new("nothing").expect("an id");
+    assert_eq!(settle(&mut world, &unknown, Settle::Send), Err("there is no such delivery".to_owned()));
+    world.check_laws();
+}

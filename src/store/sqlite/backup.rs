@@ -52,15 +52,7 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read or is damaged.
     pub fn read(backup: &Path) -> Result<Option<Self>, StoreError> {
-        let path = backup.join(MANIFEST);
-        match fs::read(&path) {
-            Ok(octets) => serde_json::from_slice(&octets).map(Some).map_err(|error| {
-                let reason = format!("its manifest is damaged: {error}");
-                StoreError::NotAStore { path: backup.to_owned(), reason }
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StoreError::Files { doing: "reading", path, source }),
-        }
+        Self::of_file(backup, MANIFEST)
     }
 
     /// Where the store of a backup is.
@@ -69,12 +61,87 @@ impl Manifest {
         backup.join(STORE)
     }
 
+    /// Makes the backup the store at a place where none is, whole or not at all; each file is held against the manifest.
+    /// The store remembers where it comes from until [`Manifest::forget_restored`].
+    ///
+    /// # Errors
+    /// When it is no backup or a changed one, something stands there already, or the disk fails.
+    pub fn restore(backup: &Path, to: &Path) -> Result<Self, StoreError> {
+        let not_a_backup = |reason: String| StoreError::NotAStore { path: backup.to_owned(), reason };
+        let manifest = Self::read(backup)?.ok_or_else(|| not_a_backup("it has no manifest".to_owned()))?;
+        if !(Layout { directory: to.to_owned() }).is_vacant()? {
+            let source = io::Error::from(io::ErrorKind::AlreadyExists);
+            return Err(failed("restoring to", to)(source));
+        }
+        let mut aside = to.to_owned().into_os_string();
+        aside.push(".making");
+        let copy = Layout { directory: aside.into() };
+        clear(&copy.directory)?;
+        fs::create_dir_all(&copy.directory).map_err(failed("making", &copy.directory))?;
+        copy.bodies().make().map_err(failed("making", &copy.directory))?;
+        for name in manifest.files.keys() {
+            let (from, to) = (Self::store_of(backup).join(name), copy.directory.join(name));
+            let directory = to.parent().unwrap_or(&copy.directory);
+            fs::create_dir_all(directory).map_err(failed("making", directory))?;
+            fs::copy(&from, &to)
+                .and_then(|_| File::open(&to)?.sync_all())
+                .and_then(|()| sync_directory(directory))
+                .map_err(failed("restoring", &from))?;
+        }
+        if let Some(damage) = manifest.differs(&copy.directory)?.first() {
+            return Err(not_a_backup(format!("{}: {}", damage.what, damage.detail)));
+        }
+        copy.check_format()?;
+        write_synced(&copy.directory.join(RESTORED), &manifest.as_json())?;
+        sync_directory(&copy.directory).map_err(failed("syncing", &copy.directory))?;
+        fs::rename(&copy.directory, to).map_err(failed("restoring to", to))?;
+        sync_parent(to)?;
+        Ok(manifest)
+    }
+
+    /// The backup that a store was restored from, as long as nobody has drawn the conclusions.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn of_restored(store: &Path) -> Result<Option<Self>, StoreError> {
+        Self::of_file(store, RESTORED)
+    }
+
+    /// The conclusions are drawn.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn forget_restored(store: &Path) -> Result<(), StoreError> {
+        let path = store.join(RESTORED);
+        fs::remove_file(&path).and_then(|()| sync_directory(store)).map_err(failed("removing", &path))
+    }
+
+    fn of_file(directory: &Path, name: &str) -> Result<Option<Self>, StoreError> {
+        let path = directory.join(name);
+        match fs::read(&path) {
+            Ok(octets) => serde_json::from_slice(&octets).map(Some).map_err(|error| {
+                let reason = format!("{name} is damaged: {error}");
+                StoreError::NotAStore { path: directory.to_owned(), reason }
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::Files { doing: "reading", path, source }),
+        }
+    }
+
+    fn as_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a manifest is JSON: its keys are text")
+    }
+
     /// Compares every file with what was written; names those that are changed, gone, or were not there.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn check(&self, backup: &Path) -> Result<Vec<Damage>, StoreError> {
-        let found = listed(&Self::store_of(backup))?;
+        self.differs(&Self::store_of(backup))
+    }
+
+    fn differs(&self, store: &Path) -> Result<Vec<Damage>, StoreError> {
+        let found = listed(store)?;
         let names: BTreeSet<_> = self.files.keys().chain(found.keys()).collect();
         let wrong = names.into_iter().filter_map(|name| {
             let detail = match (self.files.get(name), found.get(name)) {
@@ -104,12 +171,7 @@ pub(super) fn back_up(
     let mut aside = to.to_owned().into_os_string();
     aside.push(".making");
     let aside = PathBuf::from(aside);
-    match fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("clearing", &aside)(error));
-        }
-        _ => {}
-    }
+    clear(&aside)?;
     let copy = Layout { directory: aside.join(STORE) };
     fs::create_dir_all(&copy.directory).map_err(failed("making", &copy.directory))?;
     copy.bodies().make().map_err(failed("making", &copy.directory))?;
@@ -144,13 +206,25 @@ pub(super) fn back_up(
 
     let AuditHead { sequence: audit_entries, hash: audit_hash } = head;
     let manifest = Manifest { made_at, format, audit_entries, audit_hash, files: listed(&copy.directory)? };
-    let octets = serde_json::to_vec_pretty(&manifest).expect("a manifest is JSON: its keys are text");
-    write_synced(&aside.join(MANIFEST), &octets)?;
+    write_synced(&aside.join(MANIFEST), &manifest.as_json())?;
     sync_directory(&aside).map_err(failed("syncing", &aside))?;
     fs::rename(&aside, to).map_err(failed("making a backup at", to))?;
-    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    sync_directory(parent).map_err(failed("syncing", parent))?;
+    sync_parent(to)?;
     Ok((manifest, damaged))
+}
+
+/// Removes what a crash left aside.
+fn clear(aside: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("clearing", aside)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a name durable.
+fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_directory(parent).map_err(failed("syncing", parent))
 }
 
 /// Copies the database as this look sees it.
@@ -243,6 +317,8 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
     move |source| StoreError::Files { doing, path, source }
 }
 
+/// In a store that was restored: the manifest of its backup.
+const RESTORED: &str = "restored";
 const MANIFEST: &str = "manifest.json";
 const STORE: &str = "store";
 /// Where the gateway keeps the rule sets that its cases were planned with.

@@ -4,6 +4,7 @@
 //! DIRECTORY/gwanmun.db   the database, with its -wal and -shm while it is open
 //!           bodies/ab/…  octets over 256 KB by their SHA-256
 //!           mark         the last audit entry that was committed, outside the write-ahead log
+//!           restored     the manifest of the backup that it comes from, until what was open then is held
 //!           lock         held by the process that has the store open
 //! ```
 //!

@@ -108,3 +108,30 @@ fn a_payload_that_is_damaged_in_the_store_is_told_and_the_rest_is_kept() {
     let copy = Inspection::of(Manifest::store_of(&to)).expect("it can be looked at");
     assert_eq!(wrong(&copy).len(), 1, "the backup does not pretend that it is whole");
 }
+
+#[test]
+fn a_backup_becomes_the_store_whole_or_not_at_all() {
+    let (directory, options) = place();
+    drop(filled(&options));
+    let [to, lost] = ["backup", "lost"].map(|name| directory.path().join(name));
+    let (manifest, _) = back_up(&options, &to).expect("made");
+    assert!(Manifest::restore(&to, &options.directory).is_err(), "a store is there");
+    fs::rename(&options.directory, &lost).expect("moved");
+    assert!(Manifest::restore(&lost, &options.directory).is_err(), "no backup");
+
+    let aside = directory.path().join("store.making");
+    fs::create_dir(&aside).expect("left by a crash");
+    assert_eq!(Manifest::restore(&to, &options.directory).expect("restored"), manifest);
+    assert!(!aside.exists());
+    let restored = || Manifest::of_restored(&options.directory).expect("readable");
+    assert_eq!(wrong(&Inspection::of(&options.directory).expect("it can be looked at")), [""; 0]);
+    drop(open(&options));
+    assert_eq!(restored(), Some(manifest), "it is remembered until somebody has drawn the conclusions");
+    Manifest::forget_restored(&options.directory).expect("forgotten");
+    assert_eq!(restored(), None);
+
+    fs::remove_dir_all(&options.directory).expect("removed");
+    fs::write(Manifest::store_of(&to).join("mark"), b"changed").expect("written");
+    assert!(Manifest::restore(&to, &options.directory).is_err(), "a changed backup");
+    assert!(!options.directory.exists());
+}

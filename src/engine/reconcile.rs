@@ -1,0 +1,67 @@
+//! After a restore nobody knows what was sent since the backup was made: what was open then is held back, and an operator
+//! says of each what becomes of it (P20). An acknowledgment that proves a receipt settles one too, as ever (P4).
+
+use super::audit::{About as _, entry};
+use super::decide::Desk;
+use super::event::Settle;
+use super::step::{DeliveryDraft, How, Octets, Reply, ReplyDraft, Step, Told};
+use crate::model::{Delivery, DeliveryState};
+use crate::store::Versioned;
+use crate::telemetry::EventCode;
+
+/// A delivery that was open in the backup. One that has ended, or is held already, stays as it is.
+pub(super) fn withheld(desk: Desk<'_>, why: &str) -> Step {
+    let mut step = Step::default();
+    let open = desk.view.delivery.as_ref().filter(|stored| {
+        matches!(stored.value.state, DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment)
+    });
+    if let Some(stored) = open {
+        let held = Delivery { state: DeliveryState::Held, reason: why.to_owned(), ..stored.value.clone() };
+        step.settle(stored, held);
+        step.audit.push(entry(desk.now, EventCode::DeliveryWithheld, why).of_delivery(&stored.value));
+    }
+    step
+}
+
+/// An operator says what becomes of a delivery that is held.
+pub(super) fn settled(desk: Desk<'_>, how: Settle, by: &str, reason: &str) -> Step {
+    let mut step = Step::default();
+    let told = match &desk.view.delivery {
+        None => Told::new(How::Nothing, "there is no such delivery"),
+        Some(stored) if stored.value.state != DeliveryState::Held => {
+            Told::new(How::Conflict, format!("it is not held, it is {}", stored.value.state.as_str()))
+        }
+        Some(stored) => {
+            let Delivery { message_id, destination, .. } = &stored.value;
+            let (state, event, text) = match how {
+                Settle::Send => (
+                    DeliveryState::Pending,
+                    EventCode::DeliveryReleased,
+                    format!("{message_id} goes to {destination}"),
+                ),
+                Settle::Delivered => (
+                    DeliveryState::Delivered,
+                    EventCode::DeliverySettled,
+                    format!("{message_id} counts as delivered to {destination}"),
+                ),
+            };
+            // In a mailbox `due` is its end, which stays.
+            let due = if stored.value.mailbox { stored.value.due } else { desk.now };
+            let why = format!("{by}: {reason}");
+            let kept = if how == Settle::Delivered { why.clone() } else { String::new() };
+            step.wake.insert(destination.clone());
+            step.audit.push(entry(desk.now, event, why).of_delivery(&stored.value));
+            step.settle(stored, Delivery { state, due, reason: kept, ..stored.value.clone() });
+            Told::new(How::Done, text)
+        }
+    };
+    step.reply = ReplyDraft::Ready(Reply::Told(told));
+    step
+}
+
+impl Step {
+    fn settle(&mut self, stored: &Versioned<Delivery>, delivery: Delivery) {
+        let based_on = Some(stored.version);
+        self.deliveries.push(DeliveryDraft { delivery, based_on, octets: Octets::Kept });
+    }
+}
