@@ -5,7 +5,7 @@
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use crate::model::{Approval, Case, Delivery, StoredMessage};
+use crate::model::{Approval, Case, Delivery, KeptHead, StoredMessage};
 
 use super::super::audit::Link;
 use super::super::record::Encoded;
@@ -48,6 +48,11 @@ pub(super) fn delivery(record: &Delivery) -> [Value; 8] {
         Value::Integer(record.attempts.into()),
         Value::Integer(record.created_at.as_millis()),
     ]
+}
+
+/// `entries`.
+pub(super) fn head(record: &KeptHead) -> [Value; 1] {
+    [Value::Integer(record.signed.head.entries.cast_signed())]
 }
 
 /// `realm, agency, text, due`.

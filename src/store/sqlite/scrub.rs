@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
-use crate::model::{Approval, Case, Delivery, DeliveryId, PartyKey, Realm, StoredMessage};
+use crate::model::{Approval, Case, Delivery, DeliveryId, KeptHead, PartyKey, Realm, StoredMessage, Tree};
 
 use super::super::account::Accounting;
 use super::super::audit::{Link, Walk};
@@ -157,13 +157,14 @@ pub(super) fn scrub(readers: &Readers, looks: Looks<'_>) -> Result<Vec<Damage>, 
 /// Reads every record and every body.
 pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
     let mut found = Found(Vec::new());
-    let steps: [(&str, Step); 6] = [
+    let steps: [(&str, Step); 7] = [
         ("messages", scrub_messages),
         ("cases", scrub_cases),
         ("correlations", scrub_correlations),
         ("deliveries", scrub_deliveries),
         ("approvals", scrub_approvals),
         ("audit record", scrub_links),
+        ("audit heads", scrub_heads),
     ];
     for (table, step) in steps {
         if !looks.ended {
@@ -218,6 +219,26 @@ fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
     looks.links(|link| {
         found.take::<AuditEntry>(link.decode())?;
         Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Reads every signed head, and holds it against the tree that the next one grows from.
+fn scrub_heads(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    if looks.format < 5 {
+        return Ok(());
+    }
+    let sql = "SELECT entries, version, form, checksum, record FROM head WHERE entries > ? ORDER BY entries LIMIT ?";
+    let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<1>(row, 0));
+    looks.each("audit heads", sql, read, |_, (record, keys)| {
+        let key = if let Value::Integer(entries) = keys[0] { entries.to_string() } else { String::new() };
+        let head = found.record(&record, &key, &keys, |record: &KeptHead| columns::head(record))?;
+        if let Some(KeptHead { signed, peaks }) = head
+            && Tree::of(signed.head.entries, peaks).is_none_or(|tree| tree.root() != signed.head.root)
+        {
+            let detail = "it does not go with the tree that it was kept with".to_owned();
+            found.0.push(Damage { what: format!("audit head {key}"), detail });
+        }
+        Ok(())
     })
 }
 

@@ -668,7 +668,7 @@ fn signed_heads_are_kept_as_they_were_signed(store: &dyn Store) {
     assert_eq!(store.audit_height().expect("readable"), height, "a head is no entry");
 }
 
-fn kept_head(head: AuditHead, tree: &Tree, signature: &str) -> KeptHead {
+pub(in crate::store) fn kept_head(head: AuditHead, tree: &Tree, signature: &str) -> KeptHead {
     let said = TreeHead {
         gateway: party("hub"),
         entries: head.sequence,

@@ -5,6 +5,8 @@ use std::fs;
 
 use super::opening::files;
 use super::*;
+use crate::model::Tree;
+use crate::store::tests::suite::kept_head;
 use crate::store::{CorrelationKey, Damage};
 
 /// A store with three messages, a case and a delivery for each; the third with large octets.
@@ -232,4 +234,26 @@ fn a_damaged_case_keeps_no_other_from_hearing_that_an_approval_ends() {
         Err(StoreError::Damaged(damage)) => assert_eq!(damage.what, "case case-1"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_signed_head_that_is_damaged_is_named() {
+    fn check(sql: &str, expected: &[&str]) {
+        let (_directory, options) = place();
+        let store = filled(&options);
+        let (mut tree, mut last) = (Tree::default(), AuditHead::EMPTY.hash);
+        for entry in store.chain(1, 3).expect("readable") {
+            last = entry.hash.parse().expect("a digest");
+            tree.push(last);
+        }
+        let head = kept_head(AuditHead { sequence: 3, hash: last }, &tree, "signature");
+        assert_eq!(commit(&store, Batch { head: Some(head), ..Batch::default() }), Ok(()));
+        assert_eq!(raw(&options.directory).execute(sql, []).expect("changed"), 1, "{sql}");
+        let found: Vec<_> = store.scrub().expect("readable").into_iter().map(|damage| damage.what).collect();
+        assert_eq!(found, expected, "{sql} (P12, P18)");
+    }
+    check("UPDATE head SET entries = entries", &[]);
+    check("UPDATE head SET checksum = checksum + 1", &["audit head 3"]);
+    check("UPDATE head SET record = replace(record, 'signature', 'signatur3')", &["audit head 3"]);
+    check("UPDATE head SET entries = 2", &["audit head 2"]);
 }
