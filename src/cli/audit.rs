@@ -14,7 +14,7 @@ use serde_json::json;
 use super::ask::{Asking, ask_for, plain};
 use crate::model::{ChainEntry, ExportLine, SignedHead, Timestamp};
 use crate::security::{AuditKeys, AuditVerifier, Proven};
-use crate::store::{SqliteStore, Store, StoreOptions};
+use crate::store::Inspection;
 
 /// The audit record: every change of state, one after the other, chained and signed
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub struct AuditArgs {
 enum AuditCommand {
     /// Write the record with its signed heads to a file
     #[command(after_help = "\
-The gateway that runs is asked; with --store a store that no gateway uses is read instead, such as a restored backup.
+The gateway that runs is asked; with --store a store is read instead, such as a backup, and nothing in it is changed.
 Every entry is written as it is kept, also one that is damaged: `gwanmun audit verify` says what is wrong with it.
 
 Examples:
@@ -37,7 +37,7 @@ Examples:
         /// The file; in a directory, audit.jsonl
         #[arg(value_name = "FILE|DIR")]
         to: PathBuf,
-        /// Read this store instead, which no gateway uses
+        /// Read this store instead; nothing in it is changed
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
         #[command(flatten)]
@@ -86,11 +86,7 @@ impl AuditArgs {
                 let to = if to.is_dir() { to.join("audit.jsonl") } else { to.clone() };
                 let (entries, heads) = match store {
                     Some(directory) => {
-                        // Opening a directory that is empty would make a store there.
-                        if !directory.join("gwanmun.db").exists() {
-                            bail!("{} is no store", directory.display());
-                        }
-                        let store = SqliteStore::open(StoreOptions::at(directory))?;
+                        let store = Inspection::of(directory)?;
                         export(&to, |beyond| page_of(&store, beyond))?
                     }
                     None => export(&to, |beyond| {
@@ -130,8 +126,8 @@ impl AuditArgs {
     }
 }
 
-fn page_of(store: &SqliteStore, beyond: u64) -> Result<Page> {
-    let entries = store.chain(beyond.saturating_add(1), PAGE)?;
+fn page_of(store: &Inspection, beyond: u64) -> Result<Page> {
+    let entries = store.chain(beyond, PAGE)?;
     let last = entries.last().map_or(beyond, |entry| entry.number);
     let heads = store.heads(beyond, PAGE)?.into_iter().map(|head| head.signed);
     let heads = heads.filter(|signed| signed.head.entries <= last).collect();

@@ -12,10 +12,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::model::Timestamp;
+use crate::model::{ChainEntry, KeptHead, Timestamp};
 
+use super::super::audit::Link;
 use super::super::{AuditHead, AuditVerdict, Between, Conservation, Damage, StoreError};
 use super::backup::{self, Manifest};
+use super::listing;
 use super::mark::Mark;
 use super::readers::{Readers, Way};
 use super::schema::{FORMAT, Holder, Layout};
@@ -133,6 +135,26 @@ impl Inspection {
     /// When the store cannot be read.
     pub fn audit_head(&self) -> Result<AuditHead, StoreError> {
         self.readers.read(scrub::last_link)
+    }
+
+    /// Entries of the audit record after this one as they are kept, nothing checked, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn chain(&self, beyond: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
+        let links = self.readers.read(|reading| listing::links(reading, beyond.saturating_add(1), limit))?;
+        Ok(links.into_iter().map(Link::into_kept).collect())
+    }
+
+    /// Signed heads that speak for more than `beyond` entries, in order; none in a format that had none.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or one of them is damaged.
+    pub fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
+        if self.format < 5 {
+            return Ok(Vec::new());
+        }
+        self.readers.read(|reading| listing::heads(reading, beyond, limit))
     }
 
     /// Files of payloads that no record names: what a crash left behind, swept when the store is opened.

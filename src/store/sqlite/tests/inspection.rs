@@ -58,6 +58,8 @@ fn a_store_in_any_state_is_proved_and_stays_as_it_is() {
         let contents = store.contents().expect("readable");
         assert_eq!(contents.deliveries, [("kfda".to_owned(), "pending".to_owned(), deliveries)], "{what}");
         assert_eq!(store.orphans().expect("readable"), 0, "{what}");
+        assert_eq!(store.chain(1, 9).expect("readable").len() as u64, deliveries - 1, "{what}: P18");
+        assert_eq!(store.heads(0, 9).expect("readable"), [], "{what}: P18");
         drop(store);
         assert_eq!(before.0, everything(&looked_at).0, "{what}: the same names");
         assert!(before == everything(&looked_at), "{what}: the same octets");
