@@ -127,10 +127,11 @@ impl AuditArgs {
 }
 
 fn page_of(store: &Inspection, beyond: u64) -> Result<Page> {
-    let entries = store.chain(beyond, PAGE)?;
-    let last = entries.last().map_or(beyond, |entry| entry.number);
+    // The heads first: one that speaks for entries that are not there is left when there are no more entries.
     let heads = store.heads(beyond, PAGE)?.into_iter().map(|head| head.signed);
-    let heads = heads.filter(|signed| signed.head.entries <= last).collect();
+    let entries = store.chain(beyond, PAGE)?;
+    let last = entries.last().map(|entry| entry.number);
+    let heads = heads.filter(|signed| last.is_none_or(|last| signed.head.entries <= last)).collect();
     Ok(Page { entries, heads })
 }
 
@@ -149,7 +150,14 @@ fn export(to: &Path, mut page: impl FnMut(u64) -> Result<Page>) -> Result<(u64, 
     let (mut written, mut signed, mut beyond) = (0, 0, 0);
     loop {
         let Page { entries, heads } = page(beyond)?;
-        let Some(last) = entries.last() else { break };
+        let Some(last) = entries.last() else {
+            // They show that entries were cut off.
+            for head in heads {
+                write(&ExportLine::Head(head))?;
+                signed += 1;
+            }
+            break;
+        };
         beyond = last.number;
         let mut heads = heads.into_iter().peekable();
         for entry in entries {
@@ -195,14 +203,19 @@ fn verify(export: &Path, keys: &AuditKeys, elsewhere: Vec<SignedHead>) -> Result
     Ok(verifier.end()?)
 }
 
-/// The heads in a file. A last line without an end is still being written.
+/// The heads in a file. A last line without an end may still be being written: it counts when it is a head.
 fn heads_in(file: &Path) -> Result<Vec<SignedHead>> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let whole = text.rfind('\n').map_or("", |end| text.split_at(end).0);
+    let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", &text));
     let read = |(at, line): (usize, &str)| {
         serde_json::from_str(line).with_context(|| format!("{}:{}: no head", file.display(), at + 1))
     };
-    whole.lines().enumerate().map(read).collect()
+    let mut heads: Vec<SignedHead> = whole.lines().enumerate().map(read).collect::<Result<_>>()?;
+    heads.extend(serde_json::from_str::<SignedHead>(rest));
+    if heads.is_empty() {
+        bail!("{}: there is no head in it, so that it proves nothing", file.display());
+    }
+    Ok(heads)
 }
 
 fn tell(proven: &Proven, json: bool, out: &mut dyn Write) -> std::io::Result<()> {

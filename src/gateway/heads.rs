@@ -248,16 +248,18 @@ fn append(store: &dyn Store, file: &Path, outside: &mut Option<(PathBuf, u64)>) 
 }
 
 /// How many entries the last head in the file speaks for. A line that a crash tore is cut off. The store must have
-/// that head: else it is not the store that the file was written from, or an earlier state of it.
+/// that head: else it is not the store that the file was written from, or an earlier state of it. A file that ends in
+/// something else proves nothing, so nothing is appended to it.
 fn taken_up_outside(
     store: &dyn Store,
     file: &Path,
     failed: impl Fn(io::Error) -> HeadFault,
 ) -> Result<u64, HeadFault> {
-    let last = last_line(file).map_err(failed)?;
-    let Some(last) = last.and_then(|line| serde_json::from_str::<SignedHead>(&line).ok()) else {
-        return Ok(0);
-    };
+    let Some(line) = last_line(file).map_err(&failed)? else { return Ok(0) };
+    let last: SignedHead = serde_json::from_str(&line).map_err(|error| {
+        let why = format!("its last line is no head ({error}): take the line out, or move the file away");
+        failed(io::Error::new(io::ErrorKind::InvalidData, why))
+    })?;
     let entries = last.head.entries;
     let here = store.heads(entries.saturating_sub(1), 1)?.into_iter().next();
     match here {
@@ -353,5 +355,22 @@ mod tests {
         assert!(matches!(told, HeadFault::RolledBack { entries: 5, .. }), "{told}");
         assert_eq!(told.event(), EventCode::AuditTampered);
         assert_eq!(entries_in(&file), [2, 5]);
+    }
+
+    #[test]
+    fn a_file_that_ends_in_no_head_is_told_and_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("heads");
+        let store = SqliteStore::open(StoreOptions::at(directory.path().join("store"))).expect("opens");
+        commit(&store, head(2)).expect("committed");
+        append(&store, &file, &mut None).expect("appended");
+        let whole = fs::read_to_string(&file).expect("readable");
+        for end in ["\n", "{}\n", "kept by me\n"] {
+            let edited = whole.clone() + end;
+            fs::write(&file, &edited).expect("written");
+            let told = append(&store, &file, &mut None).expect_err("what went before is not known (S26)");
+            assert!(told.to_string().contains("its last line is no head"), "{told}");
+            assert_eq!(fs::read_to_string(&file).expect("readable"), edited);
+        }
     }
 }

@@ -119,10 +119,11 @@ fn approvals(shared: &Shared, number: &str, query: &mut Query) -> Answered {
 /// Entries of the audit record after the one with number `beyond`, as they are kept, and the heads among them.
 fn audit(shared: &Shared, query: &mut Query) -> Answered {
     let beyond = query.number("beyond")?.unwrap_or_default();
-    let entries = shared.store.chain(beyond.saturating_add(1), query.limit()?)?;
-    let last = entries.last().map_or(beyond, |entry| entry.number);
+    // The heads first: one that speaks for entries that are not there is left when there are no more entries.
     let heads = shared.store.heads(beyond, LINES_MAX)?.into_iter().map(|head| head.signed);
-    let heads: Vec<_> = heads.filter(|signed| signed.head.entries <= last).collect();
+    let entries = shared.store.chain(beyond.saturating_add(1), query.limit()?)?;
+    let last = entries.last().map(|entry| entry.number);
+    let heads: Vec<_> = heads.filter(|signed| last.is_none_or(|last| signed.head.entries <= last)).collect();
     Ok(json_response(StatusCode::OK, &json!({ "entries": entries, "heads": heads })))
 }
 

@@ -80,6 +80,14 @@ async fn the_record_is_signed_exported_and_checked_with_a_certificate_alone() {
     let (intact, told) = audited.verify("before.jsonl", &["--head", heads]);
     assert!(!intact && told.contains("rolled back"), "{told} (S26)");
 
+    let kept = fs::read_to_string(heads).expect("readable");
+    world.write("last.jsonl", kept.lines().last().expect("a head"));
+    let (intact, told) = audited.verify("before.jsonl", &["--head", "last.jsonl"]);
+    assert!(!intact && told.contains("rolled back"), "a head without line end counts: {told} (S26)");
+    world.write("none.jsonl", "");
+    let (intact, told) = audited.verify("whole.jsonl", &["--head", "none.jsonl"]);
+    assert!(!intact && told.contains("proves nothing"), "{told}");
+
     let whole = world.read("whole.jsonl");
     let check = |what: &str, change: &dyn Fn(&mut Vec<String>), says: &str| {
         let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
@@ -93,4 +101,13 @@ async fn the_record_is_signed_exported_and_checked_with_a_certificate_alone() {
     check("swapped", &|lines| lines.swap(3, 4), "entry 3: it is missing: entry 4");
     check("put in", &|lines| lines.insert(3, lines[2].clone()), "entry 3: entry 2 stands");
     check("cut off", &|lines| lines.truncate(5), "entry 5: it and all up to");
+
+    // Entries that were cut off in the store itself are shown by the heads that are left there.
+    let disk = rusqlite::Connection::open(format!("{store}/gwanmun.db")).expect("opens");
+    disk.execute("DELETE FROM audit WHERE number > 2", []).expect("cut off");
+    drop(disk);
+    let exported = run(&audited.path("."), ["audit", "export", "cut.jsonl", "--store", store]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let (intact, told) = audited.verify("cut.jsonl", &[]);
+    assert!(!intact && told.contains("entry 3: it and all up to"), "{told} (P18, S26)");
 }
