@@ -54,7 +54,7 @@ planted: test-deps ## faults that are planted on purpose: which check finds each
 	$(CARGO) test --test simulation a_planted -- --nocapture --test-threads=1
 
 conformance: deps ## docs/conformance.md, written from what the tests say they show
-	CONFORMANCE_PAGE=write $(CARGO) test --test conformance page
+	CONFORMANCE_PAGE=write $(CARGO) test --test pages conformance
 
 lint: deps ## format, clippy, documentation
 	$(CARGO) fmt --check

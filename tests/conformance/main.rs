@@ -1,6 +1,4 @@
-//! Golden tests: captured messages as octets, and what they become or how they are refused. And the page that says which
-//! requirement each test shows.
+//! Golden tests: captured messages as octets, and what they become or how they are refused.
 
 mod inspect;
-mod page;
 mod wire;

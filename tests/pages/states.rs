@@ -2,12 +2,11 @@
 //! bad input names tests that are there.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
+use crate::sources::{is_a_test, sources};
 use gwanmun::model::{ApplicationState, CaseState, DeliveryState, FeeState, PaymentState};
 
-const STATES: &str = include_str!("../docs/states.md");
+const STATES: &str = include_str!("../../docs/states.md");
 
 /// The states in the first column of the first table after a heading.
 fn rows(heading: &str) -> Vec<String> {
@@ -38,38 +37,14 @@ fn every_state_has_its_row_and_every_row_its_state() {
 fn every_row_about_bad_input_names_tests_that_are_there() {
     let (_, after) = STATES.split_once("## Bad input").expect("there is such a table");
     let rows: Vec<&str> = after.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
-    let sources = sources(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let sources = sources();
     for row in &rows {
         let shown_by = row.split('|').nth(4).unwrap_or_else(|| panic!("no test: {row}"));
         let names: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test: {row}");
         for name in names {
-            let test = format!("fn {name}()");
-            let found = sources.iter().find_map(|source| source.split_once(&*test).map(|(before, _)| before));
-            let before = found.unwrap_or_else(|| panic!("there is no test {name}: {row}"));
-            let attributes = before.rsplit("\n\n").next().unwrap_or_default();
-            assert!(
-                attributes.contains("#[test]") || attributes.contains("#[tokio::test"),
-                "{name} is no test"
-            );
+            assert!(is_a_test(name, &sources), "there is no test {name}: {row}");
         }
     }
     assert!(rows.len() >= 20, "{} rows", rows.len());
-}
-
-/// The text of every Rust file of the project.
-fn sources(root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut directories = vec![root.join("src"), root.join("tests")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("is a directory") {
-            let path = entry.expect("is an entry").path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(fs::read_to_string(&path).expect("is text"));
-            }
-        }
-    }
-    found
 }

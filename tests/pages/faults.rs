@@ -2,10 +2,10 @@
 //! line below, every line tests that are there, and the page counts its own cells right.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
-const PAGE: &str = include_str!("../docs/faults.md");
+use crate::sources::{is_a_test, sources};
+
+const PAGE: &str = include_str!("../../docs/faults.md");
 
 const CLASSES: [&str; 18] = [
     "kill",
@@ -80,7 +80,7 @@ fn every_cell_has_one_outcome_of_the_legend() {
 
 #[test]
 fn every_cell_has_one_line_and_every_line_names_tests_that_are_there() {
-    let (grid, sources) = (grid(), sources(Path::new(env!("CARGO_MANIFEST_DIR"))));
+    let (grid, sources) = (grid(), sources());
     let (_, shown) = PAGE.split_once("## Shown by").expect("there are lists");
     for class in CLASSES {
         let heading = format!("\n### {class}\n");
@@ -117,28 +117,4 @@ fn the_page_counts_its_cells_right() {
         grid.len()
     );
     assert!(PAGE.replace('\n', " ").contains(&told), "the page does not say: {told}");
-}
-
-fn is_a_test(name: &str, sources: &[String]) -> bool {
-    let test = format!("fn {name}()");
-    let before = sources.iter().find_map(|source| source.split_once(&*test).map(|(before, _)| before));
-    let attributes = before.and_then(|before| before.rsplit("\n\n").next()).unwrap_or_default();
-    attributes.contains("#[test]") || attributes.contains("#[tokio::test")
-}
-
-/// The text of every Rust file of the project.
-fn sources(root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut directories = vec![root.join("src"), root.join("tests")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("is a directory") {
-            let path = entry.expect("is an entry").path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(fs::read_to_string(&path).expect("is text"));
-            }
-        }
-    }
-    found
 }

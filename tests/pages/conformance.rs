@@ -14,7 +14,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::sources::{Source, sources};
 
 const PAGE: &str = "docs/conformance.md";
 const MARK: &str = "//= ";
@@ -51,9 +53,8 @@ struct Row {
 
 #[test]
 fn the_page_is_what_the_tests_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let rows = annotated(root);
-    let place = root.join(PAGE);
+    let rows = annotated();
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let before = fs::read_to_string(&place).unwrap_or_default();
     let page = page_of(&rows, &Register::read(&before));
     if std::env::var_os("CONFORMANCE_PAGE").is_some_and(|what| what == "write") {
@@ -65,11 +66,9 @@ fn the_page_is_what_the_tests_say() {
 }
 
 /// The annotations of every test of the project.
-fn annotated(root: &Path) -> Vec<Row> {
+fn annotated() -> Vec<Row> {
     let mut rows = Vec::new();
-    for file in sources(root) {
-        let name = file.strip_prefix(root).expect("it is below").display().to_string();
-        let text = fs::read_to_string(&file).expect("is text");
+    for Source { name, text } in sources() {
         rows.extend(rows_of(&name, &text));
     }
     let mut seen = BTreeSet::new();
@@ -240,22 +239,6 @@ fn page_of(rows: &[Row], register: &Register) -> String {
 /// Sections in the order of the standard: 4.2.10 behind 4.2.9, appendices last.
 fn key_of(section: &str) -> Vec<(Option<u32>, &str)> {
     section.split('.').map(|piece| (piece.parse().ok(), piece)).collect()
-}
-
-fn sources(root: &Path) -> Vec<PathBuf> {
-    let (mut found, mut directories) = (Vec::new(), vec![root.join("src"), root.join("tests")]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("is a directory") {
-            let path = entry.expect("is an entry").path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]
