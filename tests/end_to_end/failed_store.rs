@@ -31,7 +31,7 @@ async fn nobody_is_answered(octets: usize, syncs: &str) {
     let world = World::new();
     for partner in ["broker", "customs", "kfda", "kpta", "npqs"] {
         let file = format!("partners/{partner}.toml");
-        world.edit(&file, "retries = 60\nretry_interval = \"2s\"", "retries = 1\nretry_interval = \"30m\"");
+        world.edit(&file, "retries = 60\nretry_interval = \"2s\"", "retries = 1\nretry_interval = \"20m\"");
     }
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let mut gateway = world.serve().await;
