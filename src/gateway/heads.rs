@@ -18,7 +18,7 @@ use tracing::error;
 use super::shared::{InForce, Shared, now};
 use crate::model::{AuditHead, KeptHead, SignedHead, Timestamp, Tree, TreeHead};
 use crate::security::sign_head;
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, CommitError, Store, StoreError};
 use crate::telemetry::EventCode;
 
 /// How often it looks whether a head is due.
@@ -87,6 +87,8 @@ enum HeadFault {
     Unsigned(String),
     #[error("a head cannot be committed: {0}")]
     Uncommitted(String),
+    #[error("the store failed: {0}")]
+    StoreFailed(String),
     #[error("{}: {error}", file.display())]
     Outside { file: PathBuf, error: io::Error },
     #[error(
@@ -100,6 +102,7 @@ impl HeadFault {
     const fn event(&self) -> EventCode {
         match self {
             Self::Broken(_) | Self::HeadDamaged(_) | Self::RolledBack { .. } => EventCode::AuditTampered,
+            Self::StoreFailed(_) => EventCode::StoreFailed,
             _ => EventCode::AuditHeadFailed,
         }
     }
@@ -131,6 +134,13 @@ async fn look(shared: &Arc<Shared>, all: bool) {
         let trouble = keep(&*shared.store, &in_force, &mut work, all).err();
         let (signed, signed_at) =
             work.grown.as_ref().map_or((0, None), |grown| (grown.tree.size(), grown.signed_at));
+        match &trouble {
+            // No commit comes after it, and the process ends, also when nobody else commits (P10).
+            Some(HeadFault::StoreFailed(why)) => shared.fail(why),
+            // The head may be there all the same: the next look goes on from what is read back (P17).
+            Some(HeadFault::Uncommitted(_)) => work.grown = None,
+            _ => {}
+        }
         let told = trouble.as_ref().map(ToString::to_string);
         let standing = Standing { signed, signed_at, trouble: told.clone() };
         let before = std::mem::replace(&mut *locked(&shared.heads.told), standing);
@@ -214,6 +224,7 @@ fn commit(store: &dyn Store, head: KeptHead) -> Result<(), HeadFault> {
     store.commit(batch, Box::new(move |outcome| drop(tell.send(outcome.map(|_| ())))));
     match told.recv() {
         Ok(Ok(())) => Ok(()),
+        Ok(Err(CommitError::Fatal(why))) => Err(HeadFault::StoreFailed(why)),
         Ok(Err(error)) => Err(HeadFault::Uncommitted(error.to_string())),
         Err(_) => Err(HeadFault::Uncommitted("the store is gone".to_owned())),
     }

@@ -79,6 +79,17 @@ async fn nobody_hears_from_a_store_that_has_failed() {
 }
 
 //= ebms2 B.2.3 MAY: another media type is answered with 415
+/// Nobody posts, and nothing is due: the head of the audit record is the one commit that meets the failure (P10).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_cannot_be_synced_ends_the_gateway() {
+    let (world, disk) = (World::new(), TestDisk::default());
+    let settings = world.read("gwanmun.toml") + "\n[audit]\nhead_interval = \"3s\"\n";
+    world.write("gwanmun.toml", &settings);
+    let gateway = start(&world, &disk).await;
+    disk.fails.store(true, Ordering::Release);
+    assert!(gateway.failed().await.contains("the disk is gone"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_door_knows_its_path_and_its_media_types() {
     let world = World::new();
