@@ -78,7 +78,6 @@ async fn nobody_hears_from_a_store_that_has_failed() {
     assert_eq!(gateway.stop().await, Stopped::Drained);
 }
 
-//= ebms2 B.2.3 MAY: another media type is answered with 415
 /// Nobody posts, and nothing is due: the head of the audit record is the one commit that meets the failure (P10).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_cannot_be_synced_ends_the_gateway() {
@@ -90,6 +89,7 @@ async fn a_head_that_cannot_be_synced_ends_the_gateway() {
     assert!(gateway.failed().await.contains("the disk is gone"));
 }
 
+//= ebms2 B.2.3 MAY: another media type is answered with 415
 #[tokio::test(flavor = "multi_thread")]
 async fn the_door_knows_its_path_and_its_media_types() {
     let world = World::new();
