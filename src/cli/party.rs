@@ -22,7 +22,7 @@ enum PartyCommand {
     /// Parties, in order of box number
     #[command(after_help = "Example: gwanmun party list --json")]
     List(Source),
-    /// Have the running gateway reach a party: connection, TLS, Ping
+    /// Have the running gateway reach a party: connection, TLS, Ping, a test message and its status
     #[command(after_help = CHECK_HELP)]
     Check(CheckPartyArgs),
 }
@@ -38,8 +38,12 @@ struct CheckPartyArgs {
 
 const CHECK_HELP: &str = "\
 The running gateway takes the steps of a message under every agreement with the party and says which one fails:
-agreement, connect, tls, answer, pong. It posts a Ping (ebMS 2.0, 8) and no message; nothing is recorded, and no
-delivery is touched. Where the agreement has signals travel by themselves, a Pong also shows that the party reaches us.
+agreement, certificates, connect, tls, answer, pong, message, status. It posts a Ping (ebMS 2.0, 8); where the agreement
+has \"Test Test\" under send, a signed message without documents, whose receipt must be that of any message; and a
+StatusRequest (7) about it. Nothing is recorded here, and no delivery is touched; the party keeps the test message. Where
+the agreement has signals travel by themselves, they also show that the party reaches us.
+
+A step that is not agreed, or that a party need not offer, is shown as `-` and fails nothing.
 
 Exit code 1 when a step fails.
 
@@ -64,7 +68,7 @@ struct Checked {
 #[derive(Debug, Deserialize)]
 struct Taken {
     step: String,
-    ok: bool,
+    ok: Option<bool>,
     says: String,
 }
 
@@ -125,8 +129,12 @@ impl Report {
         for Checked { cpa_id, endpoint, steps } in &self.agreements {
             writeln!(out, "  {}  {}", plain(cpa_id), plain(endpoint))?;
             for Taken { step, ok, says } in steps {
-                let verdict = if *ok { "ok" } else { "FAILS" };
-                writeln!(out, "    {step:<10} {verdict:<6} {}", plain(says))?;
+                let verdict = match ok {
+                    Some(true) => "ok",
+                    Some(false) => "FAILS",
+                    None => "-",
+                };
+                writeln!(out, "    {step:<12} {verdict:<6} {}", plain(says))?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::event::Arrival;
 use super::refuse::{Once, id_by_content};
+use super::signal::{NOTHING_OF_OURS, answered};
 use super::step::{Heard, Says, Step};
 use crate::model::{Agreement, Message, MessageKey, SignalAction, StatusBody};
 use crate::msh::{pong, status_of, status_response};
@@ -39,10 +40,16 @@ pub(super) fn asked(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, ac
         }
         _ => (pong(header, &own, message_id, desk.now), "it asked whether we are there".to_owned()),
     };
-    answered(desk, arrival, agreement, answer, text)
+    answer_with(desk, arrival, agreement, answer, text)
 }
 
-fn answered(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, answer: Message, text: String) -> Step {
+fn answer_with(
+    desk: Desk<'_>,
+    arrival: &Arrival,
+    agreement: &Agreement,
+    answer: Message,
+    text: String,
+) -> Step {
     let (message, party) = (arrival.verified.message(), arrival.verified.party());
     let mut step = Step::default();
     step.noted.push(entry(desk.now, EventCode::SignalAnswered, text).of_message(&arrival.key()));
@@ -56,15 +63,17 @@ fn answered(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, answer: Me
     step
 }
 
-/// A Pong, a StatusResponse, or errors about a question of ours, for whoever waits for it; nothing changes.
+/// A Pong, a StatusResponse, an Acknowledgment, or errors about a question of ours, for whoever waits for it; nothing
+/// changes.
 pub(super) fn heard(desk: Desk<'_>, arrival: &Arrival, says: Says) -> Step {
     let verified = &arrival.verified;
     let header = &verified.message().header;
-    let Some(about) = header.data.ref_to_message_id.clone() else { return Step::default() };
+    let Some(about) = answered(verified.message()).cloned() else { return Step::default() };
     let (event, text) = match &says {
         Says::Errors(errors) => {
             (EventCode::SignalIgnored, format!("errors about nothing that is owed: {errors}"))
         }
+        Says::Acknowledged(_) => (EventCode::SignalIgnored, NOTHING_OF_OURS.to_owned()),
         Says::Pong | Says::Status(_) => (EventCode::SignalHeard, format!("{} for {about}", header.action)),
     };
     let entry = entry(desk.now, event, text).of_message(&arrival.key());

@@ -73,9 +73,13 @@ fn acknowledged(
     found: Option<(&Versioned<Delivery>, Option<&Sealed>)>,
 ) -> Step {
     let verified = &arrival.verified;
-    let Some(((stored, sealed), acknowledgment)) = found.zip(verified.message().acknowledgments.first())
-    else {
-        return noted(desk, arrival, "an acknowledgment of nothing that we sent");
+    let Some(acknowledgment) = verified.message().acknowledgments.first() else { return Step::default() };
+    let Some((stored, sealed)) = found else {
+        // A message that tests the way is no delivery; who sent it may still wait.
+        return match answered(verified.message()) {
+            Some(_) => service::heard(desk, arrival, Says::Acknowledged(acknowledgment.clone())),
+            None => noted(desk, arrival, NOTHING_OF_OURS),
+        };
     };
     let delivery = &stored.value;
     if delivery.state == DeliveryState::Delivered {
@@ -150,6 +154,9 @@ fn told(errors: &ErrorList) -> String {
 fn recorded(entry: TimelineEntry) -> Step {
     Step { audit: vec![entry], ..Step::default() }
 }
+
+/// What an acknowledgment is that names no delivery.
+pub(super) const NOTHING_OF_OURS: &str = "an acknowledgment of nothing that we sent";
 
 fn noted(desk: Desk<'_>, arrival: &Arrival, text: &str) -> Step {
     let entry = entry(desk.now, EventCode::SignalIgnored, text).of_message(&arrival.key());

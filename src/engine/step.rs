@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey, Realm, Sealed,
-    SignatureAlgorithm, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
+    Acknowledgment, ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey,
+    Realm, Sealed, SignatureAlgorithm, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
@@ -211,6 +211,8 @@ pub enum Says {
     Pong,
     /// A StatusResponse.
     Status(StatusResponse),
+    /// An Acknowledgment.
+    Acknowledged(Acknowledgment),
     /// A MessageError, with its errors in one line.
     Errors(String),
 }

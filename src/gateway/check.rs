@@ -1,8 +1,9 @@
-//! `gwanmun party check`: a partner is reached as a message would reach it, and no message is sent: its agreements, the
-//! connection, both certificates, and a Ping that must come back as a verified Pong (ebMS 2.0, 8; digest, 13).
+//! `gwanmun party check`: a partner is reached as a message would reach it: its agreements, its certificates, the
+//! connection, a Ping that must come back as a verified Pong, a message that tests the way and its receipt, and what the
+//! partner says of that message (ebMS 2.0, 6, 7 and 8; digest, 11 to 13).
 //!
-//! Leaves no record and moves no delivery. Under syncReplyMode none the Pong comes by a POST of its own, which shows
-//! that the partner reaches us too.
+//! Leaves no record and moves no delivery; the partner keeps the test message. Under syncReplyMode none what it answers
+//! comes by POSTs of their own, which shows that it reaches us too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,10 @@ use super::send::{NotPosted, post, read_response};
 use super::shared::{Shared, now};
 use crate::engine::{Heard, Says};
 use crate::model::{
-    Agreement, AttemptOutcome, ConversationId, MessageId, Party, PartyKey, Sealed, derive_id,
+    Agreement, AttemptOutcome, ConversationId, DigestReference, Direction, Message, MessageId, Party,
+    PartyKey, Presence, Sealed, SyncReplyMode, Timestamp, derive_id, format_duration,
 };
-use crate::msh::ping;
+use crate::msh::{TEST, check_receipt, ping, status_request, test_message};
 use crate::security::{SealError, seal};
 use crate::transport::{PostErrorKind, Response, StatusCode};
 
@@ -31,7 +33,7 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(10);
 struct Checked {
     cpa_id: String,
     endpoint: String,
-    /// Every step was taken.
+    /// No step failed.
     reached: bool,
     steps: Vec<Taken>,
 }
@@ -40,9 +42,13 @@ struct Checked {
 #[derive(Debug, Serialize)]
 struct Taken {
     step: &'static str,
-    ok: bool,
+    /// Absent when the step was not taken: it is not agreed, or the partner does not have to.
+    ok: Option<bool>,
     says: String,
 }
+
+/// The step that failed, and why.
+type Failed = (&'static str, String);
 
 /// Checks every agreement with the party of this name or box number.
 pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
@@ -55,7 +61,17 @@ pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
     let mut agreements = Vec::new();
     let until = Instant::now() + CHECK_DEADLINE;
     for agreement in registry.agreements().filter(|agreement| agreement.partner == party.key) {
-        agreements.push(check_agreement(shared, party, agreement, until).await);
+        let mut visit = Visit { shared, party, agreement, until, steps: Vec::new() };
+        let reached = visit.take_steps().await;
+        if let Err((step, says)) = &reached {
+            visit.steps.push(Taken { step, ok: Some(false), says: says.clone() });
+        }
+        agreements.push(Checked {
+            cpa_id: agreement.cpa_id.to_string(),
+            endpoint: agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
+            reached: reached.is_ok(),
+            steps: visit.steps,
+        });
     }
     let reached = !agreements.is_empty() && agreements.iter().all(|checked| checked.reached);
     let told = json!({
@@ -64,138 +80,313 @@ pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
     json_response(StatusCode::OK, &told)
 }
 
-async fn check_agreement(
-    shared: &Arc<Shared>,
-    party: &Party,
-    agreement: &Agreement,
+/// One agreement under check.
+struct Visit<'a> {
+    shared: &'a Arc<Shared>,
+    party: &'a Party,
+    agreement: &'a Agreement,
     until: Instant,
-) -> Checked {
-    let mut steps = Vec::new();
-    let reached = take_steps(shared, party, agreement, until, &mut steps).await;
-    if let Err((step, says)) = &reached {
-        steps.push(Taken { step, ok: false, says: says.clone() });
+    steps: Vec<Taken>,
+}
+
+impl Visit<'_> {
+    async fn take_steps(&mut self) -> Result<(), Failed> {
+        let agreement = self.agreement;
+        if !agreement.in_force(now()) {
+            return Err(("agreement", "it is not in force now".to_owned()));
+        }
+        self.took("agreement", terms(agreement));
+        let certificates = self.certificates()?;
+        self.took("certificates", certificates);
+        if agreement.endpoint.is_none() {
+            self.took("mailbox", "nothing is posted to it: it collects".to_owned());
+            return Ok(());
+        }
+        self.ping().await?;
+        let tested = self.send_test().await?;
+        self.ask_status(tested).await
     }
-    Checked {
-        cpa_id: agreement.cpa_id.to_string(),
-        endpoint: agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
-        reached: reached.is_ok(),
-        steps,
+
+    fn took(&mut self, step: &'static str, says: String) {
+        self.steps.push(Taken { step, ok: Some(true), says });
+    }
+
+    fn left_out(&mut self, step: &'static str, says: String) {
+        self.steps.push(Taken { step, ok: None, says });
+    }
+
+    /// What the party signs with, and until when.
+    fn certificates(&self) -> Result<String, Failed> {
+        let in_force = self.shared.in_force.load();
+        let validity = in_force.trust.keys.validity();
+        let mut ends: Vec<_> =
+            validity.filter(|(party, ..)| **party == self.party.key).map(|(.., end)| end).collect();
+        ends.sort_unstable();
+        match ends.last() {
+            None => Err(("certificates", "no certificate is registered that it could sign with".to_owned())),
+            Some(last) if *last <= now() => {
+                Err(("certificates", format!("what it signs with has expired: {last}")))
+            }
+            Some(_) => {
+                let ends: Vec<_> = ends.iter().map(ToString::to_string).collect();
+                Ok(format!("it signs with {} certificate(s), until {}", ends.len(), ends.join(", ")))
+            }
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), Failed> {
+        let agreement = self.agreement;
+        let signs = agreement.reliability.ack_signed;
+        let question =
+            self.sealed("ping", signs, |id, conversation, now| ping(agreement, id, conversation, now));
+        let (message_id, sealed) = question.await?;
+        let began = Instant::now();
+        let heard = self.posted(message_id, &sealed, Some("answer"), "pong").await?;
+        let expects = |says: &Says| matches!(says, Says::Pong);
+        match judge(&heard, &self.party.key, signs, expects) {
+            Ok(how) => self.took("pong", format!("{how}, after {} ms", began.elapsed().as_millis())),
+            Err(Unwelcome::NotSupported(why)) => self.left_out("pong", why),
+            Err(Unwelcome::Wrong(why)) => return Err(("pong", why)),
+        }
+        Ok(())
+    }
+
+    /// Sends what tests the way, when that is agreed; gives its MessageId once its receipt is here.
+    async fn send_test(&mut self) -> Result<Option<MessageId>, Failed> {
+        let agreement = self.agreement;
+        let (service, action) = TEST;
+        if !agreement.allows(Direction::Send, service, action) {
+            let how = format!(
+                "not agreed: with \"{service} {action}\" under send here and under receive there a test message is sent"
+            );
+            self.left_out("message", how);
+            return Ok(None);
+        }
+        let message =
+            self.sealed("test", true, |id, conversation, now| test_message(agreement, id, conversation, now));
+        let (message_id, sealed) = message.await?;
+        if agreement.reliability.ack_requested == Presence::Never {
+            self.post(&sealed, None).await?;
+            self.took("message", "it was taken; no acknowledgment is agreed".to_owned());
+            return Ok(Some(message_id));
+        }
+        let began = Instant::now();
+        let heard = self.posted(message_id.clone(), &sealed, None, "message").await?;
+        let how =
+            receipt(&heard, self.party, agreement, &sealed.references).map_err(|why| ("message", why))?;
+        self.took("message", format!("{how}, after {} ms", began.elapsed().as_millis()));
+        Ok(Some(message_id))
+    }
+
+    /// Asks what has become of the test message; of no message at all, when none was sent.
+    async fn ask_status(&mut self, tested: Option<MessageId>) -> Result<(), Failed> {
+        let agreement = self.agreement;
+        let signs = agreement.reliability.ack_signed;
+        let about = tested.clone();
+        let question = self.sealed("status", signs, |id, conversation, now| {
+            let about = about.unwrap_or_else(|| id.clone());
+            status_request(agreement, id, conversation, about, now)
+        });
+        let (message_id, sealed) = question.await?;
+        let heard = self.posted(message_id, &sealed, None, "status").await?;
+        let expects = |says: &Says| matches!(says, Says::Status(_));
+        match (judge(&heard, &self.party.key, signs, expects), &heard.says) {
+            (Ok(how), Says::Status(told)) => {
+                let status = told.status.as_str();
+                match (tested, told.status.has_time()) {
+                    (Some(_), true) => self.took("status", format!("{status}, {how}")),
+                    (Some(_), false) => {
+                        let why = format!("it says {status} of a message that it has acknowledged");
+                        return Err(("status", why));
+                    }
+                    (None, _) => self.took("status", format!("{status} of a message never sent, {how}")),
+                }
+            }
+            (Err(Unwelcome::NotSupported(why)), _) => self.left_out("status", why),
+            (Err(Unwelcome::Wrong(why)), _) => return Err(("status", why)),
+            (Ok(_), _) => return Err(("status", "it answers with something else".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Posts, and waits for what is said of it. Steps before `step` are told when `shows` names the HTTP answer's.
+    async fn posted(
+        &mut self,
+        message_id: MessageId,
+        sealed: &Sealed,
+        shows: Option<&'static str>,
+        step: &'static str,
+    ) -> Result<Heard, Failed> {
+        let answer = self.shared.questions.ask(message_id);
+        self.post(sealed, shows).await?;
+        // Under mshSignalsOnly it is there by now.
+        match timeout_at(self.until, answer).await {
+            Ok(Ok(heard)) => Ok(heard),
+            _ => Err((step, nothing_in_time())),
+        }
+    }
+
+    async fn post(&mut self, sealed: &Sealed, shows: Option<&'static str>) -> Result<(), Failed> {
+        let posting = post(self.shared, &self.party.key, &self.agreement.cpa_id, sealed);
+        let response = match timeout_at(self.until, posting).await {
+            Err(_) => return Err(("answer", nothing_in_time())),
+            Ok(Ok(response)) => response,
+            Ok(Err(NotPosted::Unregistered(why))) => return Err(("agreement", why.to_owned())),
+            Ok(Err(NotPosted::Failed(error))) => {
+                let step = match error.kind {
+                    PostErrorKind::Connect => "connect",
+                    PostErrorKind::Tls | PostErrorKind::WrongParty => "tls",
+                    _ => "answer",
+                };
+                return Err((step, error.to_string()));
+            }
+        };
+        let status = response.status;
+        if shows.is_some() {
+            self.took("connect", "it takes connections".to_owned());
+            self.took("tls", "its certificate is trusted and registered, and it takes ours".to_owned());
+        }
+        match read_response(self.shared, response).await {
+            AttemptOutcome::Taken => {
+                if let Some(step) = shows {
+                    self.took(step, format!("HTTP {status}"));
+                }
+                Ok(())
+            }
+            AttemptOutcome::Again { reason, .. } | AttemptOutcome::GiveUp { reason } => {
+                Err(("answer", reason))
+            }
+        }
+    }
+
+    /// A message under a MessageId of its own, signed if it has to be.
+    async fn sealed(
+        &self,
+        what: &'static str,
+        signs: bool,
+        make: impl FnOnce(MessageId, ConversationId, Timestamp) -> Message,
+    ) -> Result<(MessageId, Sealed), Failed> {
+        let (asked_at, number) = (now(), self.shared.questions.number());
+        let domain = self.shared.in_force.load().settings.identity.domain.clone();
+        let (at, number) = (asked_at.to_string(), number.to_string());
+        let id = derive_id(&[what, self.agreement.cpa_id.as_str(), &at, &number]);
+        let message_id =
+            MessageId::new(format!("{id}@{domain}")).expect("a derived id and a host name are plain text");
+        let conversation = ConversationId::new(message_id.as_str()).expect("so is this");
+        let message = make(message_id.clone(), conversation, asked_at);
+        let algorithm = self.agreement.signature.own_algorithm;
+        let sealing = compute(self.shared, move |_, in_force| {
+            let key = signs.then(|| in_force.keys.key(algorithm));
+            match key {
+                Some(None) => Err(SealError::NoKey(algorithm.uri())),
+                key => seal(&message, key.flatten()),
+            }
+        });
+        match sealing.await {
+            Ok(Ok(sealed)) => Ok((message_id, sealed)),
+            Ok(Err(error)) => Err(("sign", error.to_string())),
+            Err(error) => Err(("sign", error.to_string())),
+        }
     }
 }
 
-/// The step that failed, and why.
-type Failed = (&'static str, String);
-
-async fn take_steps(
-    shared: &Arc<Shared>,
-    party: &Party,
-    agreement: &Agreement,
-    until: Instant,
-    steps: &mut Vec<Taken>,
-) -> Result<(), Failed> {
-    let mut took = |step: &'static str, says: String| steps.push(Taken { step, ok: true, says });
-    if !agreement.in_force(now()) {
-        return Err(("agreement", "it is not in force now".to_owned()));
-    }
-    took("agreement", "it is in force".to_owned());
-    if agreement.endpoint.is_none() {
-        took("mailbox", "nothing is posted to it: it collects".to_owned());
-        return Ok(());
-    }
-    let (message_id, sealed) = sealed_ping(shared, agreement).await.map_err(|why| ("sign", why))?;
-    let answer = shared.questions.ask(message_id);
-    let began = Instant::now();
-    let posted = timeout_at(until, post(shared, &party.key, &agreement.cpa_id, &sealed)).await;
-    let response = match posted {
-        Err(_) => return Err(("answer", nothing_in_time())),
-        Ok(Ok(response)) => response,
-        Ok(Err(NotPosted::Unregistered(why))) => return Err(("agreement", why.to_owned())),
-        Ok(Err(NotPosted::Failed(error))) => {
-            let step = match error.kind {
-                PostErrorKind::Connect => "connect",
-                PostErrorKind::Tls | PostErrorKind::WrongParty => "tls",
-                _ => "answer",
-            };
-            return Err((step, error.to_string()));
-        }
+/// What is agreed, as a person says it.
+fn terms(agreement: &Agreement) -> String {
+    let until = agreement.end.map_or_else(|| "in force".to_owned(), |end| format!("in force until {end}"));
+    let way = match agreement.sync_reply_mode {
+        SyncReplyMode::None => "signals by themselves",
+        SyncReplyMode::MshSignalsOnly => "signals on the connection",
     };
-    took("connect", "it takes connections".to_owned());
-    took("tls", "its certificate is trusted and registered, and it takes ours".to_owned());
-    let status = response.status;
-    match read_response(shared, response).await {
-        AttemptOutcome::Taken => took("answer", format!("HTTP {status}")),
-        AttemptOutcome::Again { reason, .. } | AttemptOutcome::GiveUp { reason } => {
-            return Err(("answer", reason));
-        }
-    }
-    // Under mshSignalsOnly it is there by now.
-    let Ok(Ok(heard)) = timeout_at(until, answer).await else { return Err(("pong", nothing_in_time())) };
-    let signed = judge(&heard, &party.key, agreement.reliability.ack_signed)?;
-    took("pong", format!("{signed}, after {} ms", began.elapsed().as_millis()));
-    Ok(())
+    let reliability = &agreement.reliability;
+    let receipts = match (reliability.ack_requested, reliability.ack_signed) {
+        (Presence::Never, _) => "no acknowledgments",
+        (_, true) => "signed acknowledgments",
+        (_, false) => "acknowledgments",
+    };
+    let (retries, every) = (reliability.retries, format_duration(reliability.retry_interval));
+    format!("{until}; {way}; {receipts}; {retries} retries every {every}")
 }
 
 fn nothing_in_time() -> String {
     format!("nothing came within {} s", CHECK_DEADLINE.as_secs())
 }
 
-/// Whether it is the Pong of this party, as its agreement wants it.
-fn judge(heard: &Heard, party: &PartyKey, ack_signed: bool) -> Result<&'static str, Failed> {
+/// Why an answer is not what was asked for.
+#[derive(Debug)]
+enum Unwelcome {
+    /// The partner does not offer the service, which it need not.
+    NotSupported(String),
+    /// Anything else.
+    Wrong(String),
+}
+
+/// Whether it is the answer of this party that `expects` knows, signed as its agreement wants it.
+fn judge(
+    heard: &Heard,
+    party: &PartyKey,
+    signs: bool,
+    expects: impl Fn(&Says) -> bool,
+) -> Result<&'static str, Unwelcome> {
+    if heard.by != *party {
+        return Err(Unwelcome::Wrong(format!("it came from {}", heard.by)));
+    }
     match &heard.says {
-        _ if heard.by != *party => Err(("pong", format!("it came from {}", heard.by))),
-        Says::Errors(errors) => Err(("pong", format!("it answers with errors: {errors}"))),
-        Says::Status(_) => Err(("pong", "it answers with a StatusResponse".to_owned())),
-        Says::Pong if heard.signed => Ok("signed and verified"),
-        Says::Pong if ack_signed => {
-            Err(("pong", "it is not signed, but the agreement demands it of signals".to_owned()))
+        Says::Errors(errors) if errors.starts_with("NotSupported") => {
+            Err(Unwelcome::NotSupported(format!("it does not offer this: {errors}")))
         }
-        Says::Pong => Ok("not signed, as agreed"),
+        Says::Errors(errors) => Err(Unwelcome::Wrong(format!("it answers with errors: {errors}"))),
+        says if !expects(says) => Err(Unwelcome::Wrong(format!("it answers with {}", named(says)))),
+        _ if heard.signed => Ok("signed and verified"),
+        _ if signs => {
+            Err(Unwelcome::Wrong("it is not signed, but the agreement demands it of signals".to_owned()))
+        }
+        _ => Ok("not signed, as agreed"),
     }
 }
 
-/// A Ping under a MessageId of its own, signed where the agreement has its signals signed.
-async fn sealed_ping(shared: &Arc<Shared>, agreement: &Agreement) -> Result<(MessageId, Sealed), String> {
-    let (asked_at, number) = (now(), shared.questions.number());
-    let agreement = agreement.clone();
-    let sealing = compute(shared, move |_, in_force| {
-        let (at, number) = (asked_at.to_string(), number.to_string());
-        let id = derive_id(&["ping", agreement.cpa_id.as_str(), &at, &number]);
-        let id = format!("{id}@{}", in_force.settings.identity.domain);
-        let message_id = MessageId::new(id).expect("a derived id and a host name are plain text");
-        let conversation = ConversationId::new(message_id.as_str()).expect("so is this");
-        let message = ping(&agreement, message_id.clone(), conversation, asked_at);
-        let algorithm = agreement.signature.own_algorithm;
-        let key = agreement.reliability.ack_signed.then(|| in_force.keys.key(algorithm));
-        let key = match key {
-            Some(None) => return Err(SealError::NoKey(algorithm.uri())),
-            key => key.flatten(),
-        };
-        Ok((message_id, seal(&message, key)?))
-    });
-    match sealing.await {
-        Ok(Ok(sealed)) => Ok(sealed),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
+/// Whether it is a receipt of the very message that went out (P4).
+fn receipt(
+    heard: &Heard,
+    party: &Party,
+    agreement: &Agreement,
+    sent: &[DigestReference],
+) -> Result<String, String> {
+    let expects = |says: &Says| matches!(says, Says::Acknowledged(_));
+    let how = judge(heard, &party.key, agreement.reliability.ack_signed, expects);
+    let how = how.map_err(|(Unwelcome::NotSupported(why) | Unwelcome::Wrong(why))| why)?;
+    let Says::Acknowledged(acknowledgment) = &heard.says else { return Err("it is no receipt".to_owned()) };
+    check_receipt(acknowledgment, heard.signed, agreement, sent).map_err(|fault| fault.to_string())?;
+    Ok(format!("acknowledged, {how}"))
+}
+
+fn named(says: &Says) -> &'static str {
+    match says {
+        Says::Pong => "a Pong",
+        Says::Status(_) => "a StatusResponse",
+        Says::Acknowledged(_) => "an Acknowledgment",
+        Says::Errors(_) => "errors",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StatusResponse;
+    use crate::model::{MessageStatus, StatusResponse};
 
     fn party(key: &str) -> PartyKey {
         PartyKey::new(key).expect("a party")
     }
 
     #[test]
-    fn only_the_pong_of_the_party_as_agreed_is_one() {
-        fn check(heard: Heard, ack_signed: bool, expected: Result<&str, &str>) {
-            let told = judge(&heard, &party("AG1"), ack_signed).map_err(|(_, why)| why);
-            match (&told, expected) {
-                (Ok(told), Ok(expected)) => assert_eq!(*told, expected),
-                (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
-                _ => panic!("{told:?}, expected {expected:?}"),
+    fn only_the_answer_of_the_party_as_agreed_is_one() {
+        fn check(heard: Heard, signs: bool, expected: Result<&str, &str>) {
+            let told = judge(&heard, &party("AG1"), signs, |says| matches!(says, Says::Pong));
+            match (told, expected) {
+                (Ok(told), Ok(expected)) => assert_eq!(told, expected),
+                (Err(Unwelcome::NotSupported(why) | Unwelcome::Wrong(why)), Err(expected)) => {
+                    assert!(why.contains(expected), "{why}");
+                }
+                (told, expected) => panic!("{told:?}, expected {expected:?}"),
             }
         }
         let message_id = |id: &str| MessageId::new(id).expect("a MessageId");
@@ -204,10 +395,11 @@ mod tests {
         check(heard("AG1", false, Says::Pong), true, Err("not signed"));
         check(heard("AG1", false, Says::Pong), false, Ok("not signed, as agreed"));
         check(heard("AG2", true, Says::Pong), true, Err("it came from AG2"));
-        let errors = Says::Errors("NotSupported: Ping".to_owned());
-        check(heard("AG1", true, errors), true, Err("NotSupported"));
+        let errors = |text: &str| Says::Errors(text.to_owned());
+        check(heard("AG1", true, errors("NotSupported: Ping")), true, Err("does not offer"));
+        check(heard("AG1", true, errors("Inconsistent: Role")), true, Err("with errors"));
         let told = StatusResponse {
-            status: crate::model::MessageStatus::NotRecognized,
+            status: MessageStatus::NotRecognized,
             ref_to_message_id: message_id("m@sw"),
             timestamp: None,
         };

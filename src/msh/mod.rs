@@ -21,5 +21,5 @@ pub use outbound::{
     CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt, set_out,
 };
 pub use retry::{longest_wait, resend_at};
-pub use service::{ping, pong, status_of, status_request, status_response};
+pub use service::{TEST, is_test, ping, pong, status_of, status_request, status_response, test_message};
 pub use window::Window;

@@ -1,9 +1,10 @@
 //! What handlers ask of each other about themselves: Ping, and the message status service (ebMS 2.0, 7 and 8;
-//! digest, 12 and 13).
+//! digest, 12 and 13), and a message that tests the way.
 //!
-//! Nothing reliable rests on either: neither asks for an acknowledgment, is repeated, or is remembered.
+//! Nothing reliable rests on the first two: neither asks for an acknowledgment, is repeated, or is remembered.
 
 use super::acknowledgment::answer;
+use super::compose::{Posting, compose, service_to_send};
 use crate::model::{
     Agreement, ConversationId, Message, MessageData, MessageHeader, MessageId, MessageKind, MessageStatus,
     PartyRef, Service, SignalAction, StatusBody, StatusResponse, StoredMessage, SyncReplyMode, Timestamp,
@@ -37,6 +38,39 @@ pub fn status_request(
 ) -> Message {
     let question = question(agreement, SignalAction::StatusRequest, message_id, conversation_id, now);
     Message { status: Some(StatusBody::Asked(about)), ..question }
+}
+
+/// Service and Action of a user message that tests the way to a partner: it has no payload, is signed, kept and
+/// acknowledged like any user message, and is handed to nobody. The agreement names it like any Action.
+pub const TEST: (&str, &str) = ("Test", "Test");
+
+/// A message that tests the way to the partner of an agreement.
+#[must_use]
+pub fn test_message(
+    agreement: &Agreement,
+    message_id: MessageId,
+    conversation_id: ConversationId,
+    now: Timestamp,
+) -> Message {
+    let (service, action) = TEST;
+    let posting = Posting {
+        message_id,
+        conversation_id,
+        ref_to_message_id: None,
+        service: service_to_send(agreement, service, action),
+        action: action.into(),
+        timestamp: now,
+        time_to_live: now.plus(agreement.reliability.time_to_live),
+    };
+    compose(agreement, posting, Vec::new())
+}
+
+/// Whether a user message does nothing but test the way.
+#[must_use]
+pub fn is_test(message: &Message) -> bool {
+    let header = &message.header;
+    let named = (&*header.service.value, &*header.action) == TEST;
+    named && message.kind == MessageKind::User && message.payloads.is_empty()
 }
 
 /// The StatusResponse that answers a StatusRequest with this header (7.1).

@@ -132,7 +132,7 @@ impl Partner {
             .agreement_to_send(&service, &action)
             .with_context(|| format!("no agreement lets us send {action} of {service}"))?;
         let posting = Posting {
-            message_id: message_id.clone(),
+            message_id,
             conversation_id,
             ref_to_message_id,
             service: msh::service_to_send(agreement, &service, &action),
@@ -140,8 +140,16 @@ impl Partner {
             timestamp: now,
             time_to_live: now.plus(agreement.reliability.time_to_live),
         };
-        let message = msh::compose(agreement, posting, payloads);
-        let sealed = security::seal(&message, Some(self.signer(agreement)?))?;
+        self.seal_message(&msh::compose(agreement, posting, payloads), agreement)
+    }
+
+    /// Seals a user message of this agreement.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn seal_message(&self, message: &Message, agreement: &Agreement) -> Result<Outgoing> {
+        let sealed = security::seal(message, Some(self.signer(agreement)?))?;
+        let message_id = message.header.data.message_id.clone();
         Ok(Outgoing { message_id, cpa_id: agreement.cpa_id.clone(), sealed })
     }
 

@@ -1,17 +1,19 @@
-//! `gwanmun send --ping` and `--status`: what a partner may ask its gateway besides sending documents (ebMS 2.0, 7
-//! and 8). Nothing is sent again and nothing is remembered.
+//! `gwanmun send --ping`, `--test` and `--status`: what a partner may ask its gateway besides sending documents (ebMS
+//! 2.0, 7 and 8). Nothing is remembered.
 
 use std::io::Write;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::command::now;
+use super::journal::Ending;
 use super::partner::{Partner, told};
 use crate::model::{
-    Agreement, ConversationId, Message, MessageId, MessageKind, SignalAction, StatusBody, StatusResponse,
-    SyncReplyMode,
+    Agreement, ConversationId, Direction, Message, MessageId, MessageKind, SignalAction, StatusBody,
+    StatusResponse, SyncReplyMode,
 };
 use crate::msh;
 use crate::security::Verified;
@@ -21,6 +23,8 @@ use crate::security::Verified;
 pub(super) enum Question {
     /// Is the gateway there? Under every agreement with it.
     Ping,
+    /// Does a signed message get its signed receipt? Under every agreement that names it.
+    Test,
     /// What has become of this message of ours?
     Status(MessageId),
 }
@@ -36,6 +40,18 @@ impl Question {
             Self::Ping => {
                 for agreement in agreements {
                     ping(partner, agreement, json, out).await?;
+                }
+                Ok(())
+            }
+            Self::Test => {
+                let (service, action) = msh::TEST;
+                let mut tested = agreements.filter(|a| a.allows(Direction::Send, service, action)).peekable();
+                ensure!(
+                    tested.peek().is_some(),
+                    "no agreement has \"{service} {action}\" under send: agree it with the gateway first"
+                );
+                for agreement in tested {
+                    test(partner, agreement, json, out).await?;
                 }
                 Ok(())
             }
@@ -66,6 +82,30 @@ async fn ping(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dy
     } else {
         let how = if signed { "signed and verified" } else { "not signed" };
         writeln!(out, "Pong under {cpa_id} after {took} ms, {how}")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Sends what tests the way until its receipt verifies, as any message is sent.
+async fn test(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dyn Write) -> Result<()> {
+    on_the_connection(agreement)?;
+    let message_id = partner.fresh_id()?;
+    let conversation = ConversationId::new(message_id.as_str())?;
+    let message = msh::test_message(agreement, message_id.clone(), conversation, now());
+    let outgoing = partner.seal_message(&message, agreement)?;
+    let began = Instant::now();
+    let (_no_signals, signals) = mpsc::channel(1);
+    let (how, reason) = partner.deliver(&outgoing, signals, now).await?;
+    match how {
+        Ending::Acknowledged => {}
+        Ending::Refused => bail!("the gateway refuses {message_id}:\n{reason}"),
+        Ending::Expired => bail!("no receipt for {message_id}: {reason}"),
+    }
+    let (cpa_id, took) = (&agreement.cpa_id, began.elapsed().as_millis());
+    if json {
+        writeln!(out, "{}", json!({ "cpa_id": cpa_id, "message_id": message_id, "took_ms": took }))?;
+    } else {
+        writeln!(out, "acknowledged under {cpa_id} after {took} ms: {message_id}")?;
     }
     Ok(out.flush()?)
 }
@@ -104,11 +144,7 @@ async fn answer_to(
     agreement: &Agreement,
     message_id: &MessageId,
 ) -> Result<Verified> {
-    ensure!(
-        agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
-        "agreement {} has its answers posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
-        agreement.cpa_id
-    );
+    on_the_connection(agreement)?;
     let answer = partner.ask(question, agreement, now).await?;
     let message = answer.message();
     if let Some(list) = &message.error_list {
@@ -117,4 +153,13 @@ async fn answer_to(
     let about = message.header.data.ref_to_message_id.as_ref();
     ensure!(about == Some(message_id), "the gateway answers something else");
     Ok(answer)
+}
+
+fn on_the_connection(agreement: &Agreement) -> Result<()> {
+    ensure!(
+        agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
+        "agreement {} has its answers posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
+        agreement.cpa_id
+    );
+    Ok(())
 }

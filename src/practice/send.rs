@@ -40,6 +40,9 @@ pub struct SendArgs {
     /// Send nothing: ask whether the gateway is there, under every agreement with it
     #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
     ping: bool,
+    /// Send a signed message without documents, for its receipt alone, under every agreement that names `Test Test`
+    #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
+    test: bool,
     /// Send nothing: ask what has become of a message
     #[arg(long, group = "question", value_name = "MESSAGE_ID", conflicts_with_all = ["files", "wait"])]
     status: Option<MessageId>,
@@ -56,7 +59,7 @@ pub struct SendArgs {
     #[arg(long, group = "question", value_name = "MESSAGE_ID", conflicts_with_all = ["files", "wait"])]
     again: Option<MessageId>,
     /// Rehearse: under the agreement for practice, with practice partners, without effect
-    #[arg(long, conflicts_with_all = ["ping", "status"])]
+    #[arg(long, conflicts_with_all = ["ping", "test", "status"])]
     practice: bool,
     /// ConversationId; the number of the first document without, behind `practice-` in practice
     #[arg(long, value_name = "ID")]
@@ -106,6 +109,7 @@ Examples:
   gwanmun send --config broker.toml --again 7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd@sw.example
   gwanmun send --config broker.toml --check examples/929.xml examples/X01.xml
   gwanmun send --config broker.toml --ping
+  gwanmun send --config broker.toml --test
   gwanmun send --config broker.toml --status 6xk2@broker.practice";
 
 /// What the gateway has confirmed.
@@ -151,7 +155,8 @@ impl SendArgs {
         if let Some(asks) = asks.or_else(|| self.again.clone().map(Asked::Redelivery)) {
             return runtime.block_on(inquire(&partner, asks, self.patience, self.json, out));
         }
-        let asked = self.status.clone().map(Question::Status).or(self.ping.then_some(Question::Ping));
+        let asked = self.status.clone().map(Question::Status);
+        let asked = asked.or(self.ping.then_some(Question::Ping)).or(self.test.then_some(Question::Test));
         match asked {
             Some(question) => runtime.block_on(question.ask(&partner, self.json, out)),
             None => runtime.block_on(self.send(&partner, out)),

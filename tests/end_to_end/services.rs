@@ -30,6 +30,7 @@ async fn an_operator_learns_whether_a_partner_can_be_reached() {
         let steps = agreement["steps"].as_array().expect("there are some");
         let steps =
             steps.iter().map(|step| format!("{} {}", step["step"].as_str().expect("text"), step["ok"]));
+        let steps = steps.filter(|step| step != "certificates true");
         (steps.collect::<Vec<_>>().join(", "), agreement["steps"].clone(), well)
     };
     let (steps, _, well) = check("KFDA");
@@ -40,12 +41,28 @@ async fn an_operator_learns_whether_a_partner_can_be_reached() {
     // KFDA answers on the connection; NPQS by a POST of its own, which shows that it reaches the gateway too.
     for party in ["KFDA", "AG000000000002"] {
         let (steps, told, well) = check(party);
-        let expected = "agreement true, connect true, tls true, answer true, pong true";
-        assert_eq!((&*steps, well), (expected, true), "{party}");
-        let pong = told[4]["says"].as_str().expect("text");
-        assert!(pong.starts_with("signed and verified, after "), "{pong}");
+        let expected =
+            "agreement true, connect true, tls true, answer true, pong true, message true, status true";
+        assert_eq!((&*steps, well), (expected, true), "{party}: {told}");
+        let says = |at: usize| told[at]["says"].as_str().expect("text");
+        assert!(says(0).contains("signed acknowledgments; 60 retries every 2s"), "{told}");
+        assert!(says(1).starts_with("it signs with 1 certificate(s), until "), "{told}");
+        assert!(says(5).starts_with("signed and verified, after "), "{told}");
+        assert!(says(6).starts_with("acknowledged, signed and verified, after "), "{told}");
+        assert_eq!(says(7), "Processed, signed and verified");
     }
     assert_eq!(world.list("/deliveries").await, Vec::<Value>::new(), "nothing is recorded");
+
+    // What is not agreed is left out, and its status is that of a message never sent.
+    world.edit("partners/kfda.toml", "  \"Test Test\",\n", "");
+    let reload = || {
+        let reload = run(&world.path(""), ["reload"]);
+        assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    };
+    reload();
+    let (steps, told, well) = check("KFDA");
+    assert!(steps.ends_with("pong true, message null, status true"), "{steps}");
+    assert!(well && told[7]["says"].as_str().expect("text").starts_with("NotRecognized"), "{told}");
 
     // Somebody else at the endpoint of KFDA.
     let nvrqs = world.read("nvrqs.toml");
@@ -55,20 +72,19 @@ async fn an_operator_learns_whether_a_partner_can_be_reached() {
     let [of_kfda, of_nvrqs] = [of_kfda, of_nvrqs].map(|address| address.replace("127.0.0.1", "localhost"));
     world.edit("partners/kfda.toml", &of_kfda, &of_nvrqs);
     let _nvrqs = world.play("nvrqs", &[]).await;
-    let reload = run(&world.path(""), ["reload"]);
-    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    reload();
     let (steps, told, well) = check("KFDA");
     assert_eq!((&*steps, well), ("agreement true, tls false", false));
-    assert!(told[1]["says"].as_str().expect("text").contains("wrong-party"), "{told}");
+    assert!(told[2]["says"].as_str().expect("text").contains("wrong-party"), "{told}");
 
     let _kpta = world.play("kpta", &["--dead"]).await;
     let (steps, told, well) = check("KPTA");
     assert_eq!((&*steps, well), ("agreement true, answer false", false));
-    assert_eq!(told[1]["says"], "nothing came within 10 s");
+    assert_eq!(told[2]["says"], "nothing came within 10 s");
 
     let words = run(&world.path(""), ["party", "check", "NVRQS"]);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
-    assert!(words.contains("pong       ok     signed and verified"), "{words}");
+    assert!(words.contains("pong         ok     signed and verified"), "{words}");
 }
 
 //= ebms2 7 MAY: a StatusRequest is answered on the connection
@@ -86,6 +102,13 @@ async fn a_partner_pings_and_hears_of_its_own_messages() {
     assert!(pinged.status.success() && pongs.iter().all(|pong| pong["signed"] == true), "{pongs:?}");
     let under: Vec<_> = pongs.iter().map(|pong| &pong["cpa_id"]).collect();
     assert_eq!(under, ["swgw-broker-1", "swgw-broker-1-practice"]);
+    let tested = run(&world.path(""), ["send", "--config", "broker.toml", "--test"]);
+    let words = String::from_utf8_lossy(&tested.stdout).into_owned();
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
+    for cpa_id in under {
+        let cpa_id = cpa_id.as_str().expect("text");
+        assert!(words.contains(&format!("acknowledged under {cpa_id} after ")), "{words}");
+    }
 
     let names = ["929.xml", "X01.xml", "X02.xml", "FR2.xml", "phytosanitary-certificate.pdf"];
     let files = names.map(|name| format!("examples/{name}"));
@@ -100,7 +123,11 @@ async fn a_partner_pings_and_hears_of_its_own_messages() {
     assert_eq!(status("broker.toml", id), ("Processed".to_owned(), true));
     assert_eq!(status("broker.toml", "never-sent@broker.practice"), ("NotRecognized".to_owned(), false));
     assert_eq!(status("kfda.toml", id), ("NotRecognized".to_owned(), false), "it is not theirs");
-    assert_eq!(world.list("/messages").await.len(), 1, "questions leave no record");
+    assert_eq!(
+        world.list("/messages").await.len(),
+        3,
+        "two tests and the lodging; questions leave no record"
+    );
 }
 
 //= ebms2 10.1.1 MUST: To Party MSH and next MSH in one answers both AckRequested

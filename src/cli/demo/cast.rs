@@ -106,6 +106,15 @@ impl Actor {
 
     /// What it sends and what it takes, as `Service Action`.
     pub(super) fn actions(&self, cast: &[Self]) -> (Vec<String>, Vec<String>) {
+        let (mut sends, mut takes) = self.business(cast);
+        let (service, action) = crate::msh::TEST;
+        for actions in [&mut sends, &mut takes] {
+            actions.push(format!("{service} {action}"));
+        }
+        (sends, takes)
+    }
+
+    fn business(&self, cast: &[Self]) -> (Vec<String>, Vec<String>) {
         let verification = |code: &str| format!("RequirementVerification {code}");
         let clearance = |code: &str| format!("ImportClearance {code}");
         let reports = || ["GOVCBRXS2", "GOVCBRXS3", "GOVCBRINF"].map(|code| format!("Status {code}"));

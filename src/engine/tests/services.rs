@@ -204,7 +204,11 @@ fn what_is_answered_to_a_question_of_ours_is_told_and_changes_nothing() {
         timestamp: Some(now),
     };
     let error = EbxmlError::new(ErrorCode::NotSupported, None, "no Ping here");
+    let sent = Message { header: asked.clone(), ..question(&world, CUSTOMS, "x", None) };
+    let acknowledged = msh::acknowledge(&sent, &own, id("d"), true, now);
+    let receipt = acknowledged.acknowledgments[0].clone();
     let answers = [
+        (acknowledged, Says::Acknowledged(receipt), "signal.ignored"),
         (msh::pong(&asked, &own, id("a"), now), Says::Pong, "signal.heard"),
         (msh::status_response(&asked, &own, id("b"), told.clone(), now), Says::Status(told), "signal.heard"),
         (
@@ -220,5 +224,53 @@ fn what_is_answered_to_a_question_of_ours_is_told_and_changes_nothing() {
         assert_eq!(world.logged(event), Some(false));
     }
     assert_eq!((world.deliveries().len(), world.stored_messages()), (0, 0));
+    world.check_laws();
+}
+
+/// P1, P3: what tests the way is ours like any message, and goes no further.
+#[test]
+fn a_message_that_tests_the_way_is_kept_and_acknowledged_and_goes_to_nobody() {
+    let (service, action) = msh::TEST;
+    for from in [BROKER, ASYNC_BROKER, CUSTOMS, AGENCIES[0].1] {
+        let mut world = World::new();
+        let posted = lodging(&world, from, "test", DECLARATION, &[]).with(|message| {
+            message.header.service.value = service.into();
+            message.header.action = action.into();
+            message.payloads.clear();
+            message.manifest = None;
+        });
+        assert!(msh::is_test(&posted.message));
+        let reply = world.post(&posted);
+        let answer = match reply.clone() {
+            Some(Reply::Empty) => {
+                world.deliver();
+                world.sent[0].sealed.clone()
+            }
+            Some(Reply::Message(sealed)) => sealed,
+            other => panic!("{other:?}"),
+        };
+        let (receipt, signed) = read_sealed(&answer);
+        let about = &posted.message.header.data.message_id;
+        assert_eq!((&receipt.acknowledgments[0].ref_to_message_id, signed), (about, true), "{from}");
+        let stored = world.stored(&posted).expect("it is kept");
+        assert!(stored.accepted && !stored.quarantined && stored.case.is_none(), "{stored:?}");
+        assert!(world.owed().iter().all(|(_, action)| action == "Acknowledgment"), "{:?}", world.owed());
+        assert_eq!(world.post(&posted), reply, "a repeat gets the same octets");
+        assert_eq!(world.stored_messages(), 1);
+        world.check_laws();
+    }
+}
+
+/// A document under the name of a test is no test: it is not lost by it.
+#[test]
+fn a_test_that_carries_something_goes_the_way_of_every_message() {
+    let (service, action) = msh::TEST;
+    let mut world = World::new();
+    let posted = lodging(&world, BROKER, "test", DECLARATION, &[0]).with(|message| {
+        message.header.service.value = service.into();
+        message.header.action = action.into();
+    });
+    world.post(&posted);
+    assert!(world.stored(&posted).expect("it is kept").quarantined, "no rule knows it: a person looks");
     world.check_laws();
 }
