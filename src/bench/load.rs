@@ -107,7 +107,7 @@ impl Broker {
             timestamp: at,
             time_to_live: at.plus(agreement.reliability.time_to_live),
         };
-        let signer = self.keys.key(agreement.signature.own_algorithm).context("no key to sign with")?;
+        let signer = self.keys.signer(agreement.signature.own)?;
         let sealed = security::seal(&msh::compose(agreement, posting, payloads), Some(signer))?;
         Ok(Signed { message_id, sealed })
     }

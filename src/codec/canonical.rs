@@ -1,30 +1,40 @@
-//! Canonical XML 1.0 without comments (W3C Recommendation of 15 March 2001), of a document or a subtree.
+//! Canonical XML without comments, of a document or a subtree: 1.0 (W3C Recommendation of 15 March 2001), 1.1 (2 May
+//! 2008) and Exclusive XML Canonicalization 1.0 (18 July 2002).
 //!
-//! Promises: exact octets in one pass and one buffer, in time linear in the tree. Leaving out whole subtrees is
-//! the only filter there is: the ebMS envelope reference leaves out the signature and what is meant for the
-//! next MSH (digest, 8.1), and for that the general XPath node set is not needed.
+//! Promises: exact octets in one pass and one buffer, in time linear in the tree (exclusive: times the namespaces in
+//! scope, which are bounded). Leaving out whole subtrees is the only filter there is: the ebMS envelope reference
+//! leaves out the signature and what is meant for the next MSH (digest, 8.1), and for that the general XPath node
+//! set is not needed.
 //!
-//! Does not: exclusive canonicalisation, Canonical XML 1.1, comments, or node sets of single nodes. The parser
-//! has refused relative namespace names and everything that a DTD could add.
+//! Does not: comments, node sets of single nodes, the InclusiveNamespaces of the exclusive form, or the `xml:base`
+//! that 1.1 makes for a subtree ([`has_outer_base`] finds where that would be needed). The parser has refused
+//! relative namespace names and everything that a DTD could add.
 
 use super::xml::{Element, Visit, XML_NAMESPACE};
+use crate::model::Canonicalization;
 
 /// The canonical form of the subtree at `apex`, without the subtrees of elements that `skip` names. The root
 /// as apex gives the canonical form of the document. Empty when the apex itself is left out.
 #[must_use]
-pub fn canonicalize<'a>(apex: Element<'a>, skip: &dyn Fn(Element<'a>) -> bool) -> Vec<u8> {
+pub fn canonicalize<'a>(
+    form: Canonicalization,
+    apex: Element<'a>,
+    skip: &dyn Fn(Element<'a>) -> bool,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(apex.size_hint());
+    let mut rendered = Rendered::default();
     apex.walk(skip, |visit| match visit {
         Visit::Start(element) => {
             out.push(b'<');
             out.extend_from_slice(element.written_name().as_bytes());
-            if element.id() == apex.id() {
-                push_apex_attributes(&mut out, element);
+            if form == Canonicalization::Exclusive {
+                rendered.open(&mut out, element);
+                push_own_attributes(&mut out, element);
+            } else if element.id() == apex.id() {
+                push_apex_attributes(&mut out, form, element);
             } else {
                 element.declarations().for_each(|(prefix, uri)| push_declaration(&mut out, prefix, uri));
-                for (name, value, escape) in element.written_attributes() {
-                    push_attribute(&mut out, name, value, escape);
-                }
+                push_own_attributes(&mut out, element);
             }
             out.push(b'>');
         }
@@ -39,14 +49,70 @@ pub fn canonicalize<'a>(apex: Element<'a>, skip: &dyn Fn(Element<'a>) -> bool) -
             out.extend_from_slice(b"</");
             out.extend_from_slice(element.written_name().as_bytes());
             out.push(b'>');
+            if form == Canonicalization::Exclusive {
+                rendered.close();
+            }
         }
     });
     out
 }
 
+/// Whether an element around `apex` has an `xml:base`, which Canonical XML 1.1 would join with its own.
+#[must_use]
+pub fn has_outer_base(apex: Element<'_>) -> bool {
+    std::iter::successors(apex.parent(), |element| element.parent())
+        .any(|element| element.attribute(XML_NAMESPACE, "base").is_some())
+}
+
+/// The namespace declarations that the exclusive form has written around a place.
+#[derive(Default)]
+struct Rendered<'a> {
+    declarations: Vec<(&'a str, &'a str)>,
+    /// How many there were before each open element.
+    opened: Vec<usize>,
+}
+
+impl<'a> Rendered<'a> {
+    /// Writes what an element visibly uses and nothing around it has written (Exclusive C14N, 3).
+    fn open(&mut self, out: &mut Vec<u8>, element: Element<'a>) {
+        self.opened.push(self.declarations.len());
+        let prefix_of = |name: &'a str| name.split_once(':').map_or("", |(prefix, _)| prefix);
+        let mut used = vec![(prefix_of(element.written_name()), element.name().0)];
+        for (attribute, (name, ..)) in element.attributes().zip(element.written_attributes()) {
+            // An attribute without prefix uses no namespace.
+            if name.contains(':') {
+                used.push((prefix_of(name), attribute.namespace));
+            }
+        }
+        used.sort_unstable();
+        used.dedup();
+        for (prefix, uri) in used.into_iter().filter(|(prefix, _)| *prefix != "xml") {
+            let nearest = self.declarations.iter().rev().find(|(known, _)| *known == prefix);
+            // An undeclared default namespace is what the output begins with.
+            if nearest.map_or("", |(_, uri)| *uri) != uri {
+                push_declaration(out, prefix, uri);
+                self.declarations.push((prefix, uri));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(before) = self.opened.pop() {
+            self.declarations.truncate(before);
+        }
+    }
+}
+
+fn push_own_attributes(out: &mut Vec<u8>, element: Element<'_>) {
+    for (name, value, escape) in element.written_attributes() {
+        push_attribute(out, name, value, escape);
+    }
+}
+
 /// An apex has no parent in the output: it declares every namespace in scope, and takes the `xml:` attributes
-/// of its ancestors that no nearer element overrides (C14N 1.0, 2.4).
-fn push_apex_attributes(out: &mut Vec<u8>, apex: Element<'_>) {
+/// of its ancestors that no nearer element overrides (C14N 1.0, 2.4); in 1.1 not their `xml:id` (C14N 1.1, 2.4).
+fn push_apex_attributes(out: &mut Vec<u8>, form: Canonicalization, apex: Element<'_>) {
+    let stays = |local: &str| form == Canonicalization::Xml11 && local == "id";
     let mut declarations: Vec<(&str, &str)> = Vec::new();
     let mut inherited: Vec<(&str, &str)> = Vec::new();
     for element in std::iter::successors(Some(apex), |element| element.parent()) {
@@ -55,8 +121,11 @@ fn push_apex_attributes(out: &mut Vec<u8>, apex: Element<'_>) {
                 declarations.push((prefix, uri));
             }
         }
+        let is_apex = element.id() == apex.id();
         for attribute in element.attributes().filter(|a| a.namespace == XML_NAMESPACE) {
-            if !inherited.iter().any(|(nearer, _)| *nearer == attribute.local) {
+            if (is_apex || !stays(attribute.local))
+                && !inherited.iter().any(|(nearer, _)| *nearer == attribute.local)
+            {
                 inherited.push((attribute.local, attribute.value));
             }
         }
@@ -151,7 +220,8 @@ mod tests {
     }
 
     fn canonical(text: &str) -> String {
-        String::from_utf8(canonicalize(tree(text).root(), &|_| false)).expect("canonical form is UTF-8")
+        String::from_utf8(canonicalize(Canonicalization::Xml10, tree(text).root(), &|_| false))
+            .expect("canonical form is UTF-8")
     }
 
     //= ebms2 4.1.3 SHOULD: Canonical XML 1.0 without comments, as its recommendation says
@@ -200,7 +270,7 @@ mod tests {
         fn check(text: &str, expected: &str) {
             let tree = tree(text);
             let apex = tree.root().descendants().find(|e| e.name().1 == "apex").expect("there is an apex");
-            let octets = canonicalize(apex, &|_| false);
+            let octets = canonicalize(Canonicalization::Xml10, apex, &|_| false);
             assert_eq!(String::from_utf8(octets).expect("UTF-8"), expected, "{text}");
         }
         check(
@@ -217,13 +287,49 @@ mod tests {
         );
     }
 
+    #[test]
+    fn forms_differ_in_what_a_subtree_carries() {
+        fn check(text: &str, expected: [&str; 3]) {
+            let tree = tree(text);
+            let apex = tree.root().descendants().find(|e| e.name().1 == "apex").expect("there is an apex");
+            for (form, expected) in Canonicalization::ALL.into_iter().zip(expected) {
+                let octets = canonicalize(form, apex, &|_| false);
+                assert_eq!(String::from_utf8(octets).expect("UTF-8"), expected, "{form:?} {text}");
+            }
+        }
+        check(
+            "<a xmlns='urn:d' xmlns:p='urn:p' xmlns:q='urn:q'><apex q:x='1'><p:b/><p:c q:d='' xml:lang='en'/></apex></a>",
+            [
+                "<apex xmlns=\"urn:d\" xmlns:p=\"urn:p\" xmlns:q=\"urn:q\" q:x=\"1\"><p:b></p:b>\
+                 <p:c xml:lang=\"en\" q:d=\"\"></p:c></apex>",
+                "<apex xmlns=\"urn:d\" xmlns:p=\"urn:p\" xmlns:q=\"urn:q\" q:x=\"1\"><p:b></p:b>\
+                 <p:c xml:lang=\"en\" q:d=\"\"></p:c></apex>",
+                "<apex xmlns=\"urn:d\" xmlns:q=\"urn:q\" q:x=\"1\"><p:b xmlns:p=\"urn:p\"></p:b>\
+                 <p:c xmlns:p=\"urn:p\" xml:lang=\"en\" q:d=\"\"></p:c></apex>",
+            ],
+        );
+        check(
+            "<a xml:lang='en' xml:id='i'><apex/></a>",
+            ["<apex xml:id=\"i\" xml:lang=\"en\"></apex>", "<apex xml:lang=\"en\"></apex>", "<apex></apex>"],
+        );
+        // The exclusive form takes a default namespace back only where one was written.
+        check(
+            "<a xmlns='urn:d'><apex xmlns=''><b xmlns='urn:e'><c xmlns=''/></b></apex></a>",
+            ["<apex><b xmlns=\"urn:e\"><c xmlns=\"\"></c></b></apex>"; 3],
+        );
+        let based = tree("<a xml:base='http://x/'><b xml:base='y'/></a>");
+        let inner = based.root().children().next().expect("b");
+        assert!(has_outer_base(inner) && !has_outer_base(based.root()));
+    }
+
     //= ebms2 4.1.3 MUST: what is left out of the signed octets leaves the white space around it
     #[test]
     fn left_out_subtrees_leave_their_surroundings() {
         let tree = tree("<a>1<skip>2<b/></skip>3<b><skip/></b>\n<skip xmlns='urn:x'/></a>");
-        let octets = canonicalize(tree.root(), &|element| element.name().1 == "skip");
+        let octets =
+            canonicalize(Canonicalization::Xml10, tree.root(), &|element| element.name().1 == "skip");
         assert_eq!(String::from_utf8(octets).expect("UTF-8"), "<a>13<b></b>\n</a>");
-        assert!(canonicalize(tree.root(), &|_| true).is_empty());
+        assert!(canonicalize(Canonicalization::Xml10, tree.root(), &|_| true).is_empty());
     }
 
     /// Digest, section 21: octets and SHA-256 of the filtered canonical envelopes.
@@ -234,7 +340,7 @@ mod tests {
             const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
             let tree =
                 XmlTree::parse(Bytes::from_static(document), &XmlLimits::ENVELOPE).expect("well-formed");
-            let canonical = canonicalize(tree.root(), &|element| {
+            let canonical = canonicalize(Canonicalization::Xml10, tree.root(), &|element| {
                 element.is(DS, "Signature")
                     || matches!(
                         element.attribute(SOAP, "actor"),

@@ -65,6 +65,46 @@ pub struct MimePart {
     pub body: Bytes,
 }
 
+impl MimePart {
+    /// Whether this is what the name names.
+    #[must_use]
+    pub fn is(&self, name: &PartName) -> bool {
+        match name {
+            PartName::ContentId(id) => self.content_id.as_ref() == Some(id),
+            PartName::Location(location) => self.content_location.as_ref() == Some(location),
+        }
+    }
+
+    /// What a part is known by once it is a payload: its Content-ID, else its Content-Location.
+    #[must_use]
+    pub fn known_as(&self) -> Option<ContentId> {
+        let location = || ContentId::new(self.content_location.as_deref()?).ok();
+        self.content_id.clone().or_else(location)
+    }
+}
+
+/// What a URI in Manifest or signature names: a part of the same message, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartName {
+    /// By `cid:` (RFC 2392).
+    ContentId(ContentId),
+    /// By Content-Location, compared as text: relative names have no base here (RFC 2557).
+    Location(Arc<str>),
+}
+
+impl PartName {
+    /// The part that a URI can name. A URI with a fragment names none.
+    #[must_use]
+    pub fn of_uri(uri: &str) -> Option<Self> {
+        let uri = uri.trim_ascii();
+        if uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid:")) {
+            return content_id_of_uri(uri).map(Self::ContentId);
+        }
+        let plain = !uri.is_empty() && uri.chars().all(|c| c.is_ascii_graphic() && c != '#');
+        plain.then(|| Self::Location(uri.into()))
+    }
+}
+
 /// A message package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
@@ -218,7 +258,7 @@ fn read_part(number: usize, raw: &RawPart, body: &Bytes) -> Result<MimePart, Mim
     let octets = body.slice(raw.body.clone());
     Ok(MimePart {
         content_id: id,
-        content_location: content_location.as_deref().map(Arc::from),
+        content_location: content_location.as_deref().map(|location| location.trim_ascii().into()),
         media_type: content_type.media_type().into(),
         charset: content_type.parameter("charset").map(Arc::from),
         body: transfer::decode(number, transfer_encoding.as_deref(), octets)?,

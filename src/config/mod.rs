@@ -10,6 +10,7 @@ mod officer;
 mod partners;
 mod party;
 mod practice;
+mod profiles;
 mod reader;
 mod rules;
 mod settings;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use crate::codec::catalogue::Catalogue;
 use crate::model::PartyKey;
 use crate::routing::RuleSet;
-use crate::security::{KeyRing, SigningKeys};
+use crate::security::{Engine, KeyRing, SigningKeys, own_engine_only};
 use crate::transport::TlsContext;
 
 pub use bank::{BankSettings, load_bank};
@@ -31,6 +32,7 @@ pub use fault::{ConfigFault, SettingsRefused};
 pub use officer::{OfficerSettings, load_officer};
 pub use partners::Partners;
 pub use party::{PartySettings, load_party};
+pub use profiles::{NamedProfile, profile, profiles};
 pub use rules::{read_catalogue, read_rules};
 pub use settings::{AuditSettings, Identity, Listen, PaymentSettings, ScrubSettings, Settings, SigningFiles};
 
@@ -108,6 +110,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     if let Some(signing) = &signing {
         check_algorithms(&settings, &partners, signing, faults);
     }
+    check_engine(&settings, &partners, faults);
     check_api(path, &settings, &partners, faults);
     let hosted = hosted_keys(&settings, &partners, faults);
     // With a mistake among the partners, what rules say of them could not be judged; nor of documents with one there.
@@ -173,7 +176,7 @@ fn partners_keys(settings: &Settings, partners: &Partners, faults: &mut Faults) 
 /// What an agreement says we sign with must be there to sign with.
 fn check_algorithms(settings: &Settings, partners: &Partners, signing: &SigningKeys, faults: &mut Faults) {
     for agreement in partners.registry.agreements() {
-        let algorithm = agreement.signature.own_algorithm;
+        let algorithm = agreement.signature.own.algorithm;
         if signing.key(algorithm).is_none() {
             let message = format!(
                 "agreement {} wants us to sign with {}, and no [[signing]] key does",
@@ -181,6 +184,23 @@ fn check_algorithms(settings: &Settings, partners: &Partners, signing: &SigningK
                 algorithm.uri()
             );
             let remedy = "add such a key, or change own_algorithm".to_owned();
+            faults.add(&settings.partners, (1, 1), message, remedy);
+        }
+    }
+}
+
+/// What an agreement lets a partner do, the engine must be able to verify: libxmlsec1 knows less than our own.
+fn check_engine(settings: &Settings, partners: &Partners, faults: &mut Faults) {
+    if settings.engine == Engine::Own {
+        return;
+    }
+    for agreement in partners.registry.agreements() {
+        for what in own_engine_only(&agreement.signature, &agreement.profile) {
+            let message = format!(
+                "agreement {} accepts {what}, which libxmlsec1 cannot verify: it needs [signature] engine \"own\"",
+                agreement.cpa_id
+            );
+            let remedy = "write engine = \"own\", or have the agreement accept less".to_owned();
             faults.add(&settings.partners, (1, 1), message, remedy);
         }
     }
@@ -209,11 +229,13 @@ fn hosted_keys(
                 let agreements =
                     partners.registry.agreements().filter(|agreement| agreement.partner == *party);
                 for agreement in agreements {
-                    let accepted = &agreement.signature.accepted;
-                    if !keys.keys().any(|key| accepted.contains(&key.algorithm())) {
+                    // An inbox signs on the strict terms of its key.
+                    if !keys.keys().any(|key| agreement.signature.accepts_terms(key.strict_terms())) {
                         let message =
                             format!("agreement {} does not accept what {party} signs with", agreement.cpa_id);
-                        let remedy = "add its algorithm to accepted_algorithms".to_owned();
+                        let remedy = "add its algorithm to accepted_algorithms, sha256 to accepted_digests \
+                            and c14n to accepted_canonicalizations"
+                            .to_owned();
                         faults.add(&settings.partners, (1, 1), message, remedy);
                     }
                 }

@@ -11,11 +11,12 @@ use std::time::Duration;
 use openssl::x509::X509;
 
 use super::fault::Faults;
+use super::profiles::{algorithm, canonicalization, digest, profile};
 use super::reader::{Section, TomlFile};
 use super::settings::{BOX_NUMBER_TYPE, Identity, SERVICE_TYPE, SigningFiles, plain, signing_files};
 use crate::model::{
-    ActionBinding, AgencyCode, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole, Party,
-    PartyId, PartyKey, PartyKind, Plays, Presence, Registry, Reliability, Role, SignatureAlgorithm,
+    ActionBinding, AgencyCode, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole,
+    PartnerProfile, Party, PartyId, PartyKey, PartyKind, Plays, Presence, Registry, Reliability, Role,
     SignatureTerms, SyncReplyMode, Timestamp, ValueError,
 };
 
@@ -345,8 +346,7 @@ impl<'a> Reading<'a> {
         let end = section.optional("end", instant, faults);
         let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
         let reliability = reliability(&mut section, faults);
-        let own_algorithm = section.optional("own_algorithm", algorithm, faults);
-        let accepted = section.list("accepted_algorithms", algorithm, faults);
+        let (signature, profile) = signature(&mut section, faults);
         let window = section.number("window", 8, 1, faults);
         let place = section.place();
         let mut actions = section.list("send", |text| binding(Direction::Send, text), faults);
@@ -369,8 +369,6 @@ impl<'a> Reading<'a> {
         if let Some(what) = self.claimed.agreements.claim("cpa_id", cpa_id.clone(), &by) {
             faults.add(path, place, what, "a CPAId names one agreement".to_owned());
         }
-        let own_algorithm = own_algorithm.unwrap_or(SignatureAlgorithm::RsaSha256);
-        let every = vec![SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256];
         self.agreements.push(Agreement {
             cpa_id,
             partner: party.key.clone(),
@@ -386,10 +384,8 @@ impl<'a> Reading<'a> {
             actions,
             sync_reply_mode: sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly),
             reliability,
-            signature: SignatureTerms {
-                own_algorithm,
-                accepted: if accepted.is_empty() { every } else { accepted },
-            },
+            signature,
+            profile,
             window,
         });
     }
@@ -440,6 +436,33 @@ pub(super) fn certificates(
         section.add(format!("{key} names no certificate"), "name at least one PEM file", faults);
     }
     files.iter().flat_map(|file| certificates_of(file, faults)).collect()
+}
+
+/// What the agreement says of signatures, on top of the profile that it names; the strict one where it names none.
+fn signature(section: &mut Section<'_>, faults: &mut Faults) -> (SignatureTerms, PartnerProfile) {
+    let strict = profile(PartnerProfile::STRICT).expect("the program carries it");
+    let named = section.optional("profile", profile, faults).unwrap_or(strict);
+    let mut terms = named.terms.clone();
+    let own = &mut terms.own;
+    own.algorithm = section.optional("own_algorithm", algorithm, faults).unwrap_or(own.algorithm);
+    own.digest = section.optional("own_digest", digest, faults).unwrap_or(own.digest);
+    own.canonicalization =
+        section.optional("own_canonicalization", canonicalization, faults).unwrap_or(own.canonicalization);
+    own.payload_transforms = section.flag("own_payload_transforms", false, faults);
+    let accepted = section.list("accepted_algorithms", algorithm, faults);
+    if !accepted.is_empty() {
+        terms.accepted = accepted;
+    }
+    let digests = section.list("accepted_digests", digest, faults);
+    if !digests.is_empty() {
+        terms.digests = digests;
+    }
+    let forms = section.list("accepted_canonicalizations", canonicalization, faults);
+    if !forms.is_empty() {
+        terms.canonicalizations = forms;
+    }
+    terms.sha1_until = section.optional("sha1_until", instant, faults);
+    (terms, named.profile.clone())
 }
 
 fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
@@ -532,12 +555,6 @@ fn presence(text: &str) -> Result<Presence, ValueError> {
 fn sync_reply_mode(text: &str) -> Result<SyncReplyMode, ValueError> {
     let words = [("mshSignalsOnly", SyncReplyMode::MshSignalsOnly), ("none", SyncReplyMode::None)];
     word(text, "mshSignalsOnly or none", &words)
-}
-
-fn algorithm(text: &str) -> Result<SignatureAlgorithm, ValueError> {
-    let words =
-        [("rsa-sha256", SignatureAlgorithm::RsaSha256), ("ecdsa-sha256", SignatureAlgorithm::EcdsaSha256)];
-    word(text, "rsa-sha256 or ecdsa-sha256", &words)
 }
 
 fn endpoint(text: &str) -> Result<Arc<str>, ValueError> {

@@ -10,7 +10,10 @@ use openssl::pkey::PKey;
 use openssl::x509::{X509, X509Name};
 
 use super::*;
-use crate::model::{CpaId, Direction, PartyKey, PartyKind, SyncReplyMode};
+use crate::model::{
+    Canonicalization, CpaId, Deviation, DigestMethod, Direction, PartnerProfile, PartyKey, PartyKind,
+    SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode,
+};
 
 const SETTINGS: &str = r#"
 [gateway]
@@ -177,6 +180,78 @@ fn a_set_in_order_is_what_it_says() {
     assert_eq!(socket, world.path().join("run/gwanmun.sock"));
 }
 
+#[test]
+fn an_agreement_adds_to_its_profile_and_the_strict_one_is_what_it_has_without() {
+    let signature = |lines: &str| {
+        let world = world();
+        let path = world.path().join("partners/kfda.toml");
+        let text = fs::read_to_string(&path).expect("is there");
+        fs::write(&path, format!("{text}{lines}")).expect("writes");
+        let registry = load(&world.path().join("gwanmun.toml")).expect("is in order").partners.registry;
+        let agreement = registry.agreement(&CpaId::new("sw-kfda").expect("a CPAId")).expect("is there");
+        (agreement.signature.clone(), agreement.profile.clone())
+    };
+    let strict = SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256);
+    assert_eq!(signature(""), (strict.clone(), PartnerProfile::strict()));
+    let (terms, profile) = signature(
+        "profile = \"phinms\"\nown_digest = \"sha512\"\nown_canonicalization = \"exclusive\"\n\
+         own_payload_transforms = true\naccepted_algorithms = [\"ed25519\"]\naccepted_digests = [\"sha384\"]\n\
+         accepted_canonicalizations = [\"c14n11\"]\nsha1_until = \"2027-01-01T00:00:00Z\"\n",
+    );
+    assert_eq!(&*profile.name, "phinms");
+    assert!(profile.allows(Deviation::MissingRole) && !profile.allows(Deviation::NoActorFilter));
+    let expected = SignatureTerms {
+        own: SigningTerms {
+            digest: DigestMethod::Sha512,
+            canonicalization: Canonicalization::Exclusive,
+            payload_transforms: true,
+            ..strict.own
+        },
+        accepted: vec![SignatureAlgorithm::Ed25519],
+        digests: vec![DigestMethod::Sha384],
+        canonicalizations: vec![Canonicalization::Xml11],
+        sha1_until: Some("2027-01-01T00:00:00Z".parse().expect("an instant")),
+    };
+    assert_eq!(terms, expected);
+}
+
+/// What libxmlsec1 cannot verify is not agreed where the settings ask it.
+#[test]
+fn an_agreement_needs_an_engine_that_verifies_all_of_it() {
+    let lacking = |what: &str| {
+        format!(
+            "partners:1:1: agreement sw-kfda accepts {what}, which libxmlsec1 cannot verify: it needs [signature] \
+             engine \"own\""
+        )
+    };
+    for (engine, lines, expected) in [
+        ("xmlsec", "accepted_algorithms = [\"ecdsa-sha256\", \"rsa-pss-sha256\"]", vec!["rsa-pss-sha256"]),
+        ("both", "accepted_algorithms = [\"ed25519\"]", vec!["ed25519"]),
+        ("both", "sha1_until = \"2027-01-01T00:00:00Z\"", vec!["sha1_until"]),
+        (
+            "both",
+            "profile = \"standard\"",
+            vec!["content-location", "ed25519", "rsa-pss-sha256", "rsa-pss-sha384", "rsa-pss-sha512"],
+        ),
+        ("both", "profile = \"digikoppeling\"", vec![]),
+        ("own", "profile = \"standard\"\nsha1_until = \"2027-01-01T00:00:00Z\"", vec![]),
+    ] {
+        let world = world();
+        for (file, more) in [
+            ("gwanmun.toml", format!("\n[signature]\nengine = \"{engine}\"\n")),
+            ("partners/kfda.toml", format!("{lines}\n")),
+        ] {
+            let path = world.path().join(file);
+            let text = fs::read_to_string(&path).expect("is there");
+            fs::write(&path, text + &more).expect("writes");
+        }
+        let expected: Vec<_> = expected.into_iter().map(lacking).collect();
+        let mut told = told(&world);
+        told.sort();
+        assert_eq!(told, expected, "{engine} {lines}");
+    }
+}
+
 /// Replaces text in one file of a set in order, and names the faults as `file:line:column: message`.
 fn faults(file: &str, change: impl Fn(&str) -> String) -> Vec<String> {
     let world = world();
@@ -253,6 +328,25 @@ fn every_mistake_is_told_with_its_place() {
         "",
         &["partners:1:1: agreement sw-kfda wants us to sign with \
              http://www.w3.org/2001/04/xmldsig-more#rsa-sha256, and no [[signing]] key does"],
+    );
+    check(
+        kfda,
+        "retries = 5",
+        "profile = \"lenient\"",
+        &[
+            "partners/kfda.toml:16:11: profile: \"lenient\" is not strict, standard, digikoppeling, nhs-spine, norwegian-health or phinms",
+        ],
+    );
+    check(
+        kfda,
+        "\"ecdsa-sha256\"",
+        "\"rsa-sha1\"",
+        &[
+            "partners:1:1: agreement sw-kfda wants us to sign with \
+             http://www.w3.org/2001/04/xmldsig-more#rsa-sha256, and no [[signing]] key does",
+            "partners/kfda.toml:18:17: own_algorithm: \"rsa-sha1\" is not rsa-sha256, -384 or -512, rsa-pss-sha256, \
+             -384 or -512, ecdsa-sha256, -384 or -512, or ed25519",
+        ],
     );
     check(
         "rules/ruleset.toml",

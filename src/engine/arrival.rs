@@ -191,7 +191,7 @@ impl Step {
     /// Answers with a signal: on the connection, or, under syncReplyMode none, as a delivery of its own.
     pub(super) fn answer_with(&mut self, inbound: &Inbound<'_>, answer: Message, signed: bool) {
         let Inbound { desk, arrival, agreement, key } = *inbound;
-        let algorithm = signed.then_some(agreement.signature.own_algorithm);
+        let signing = signed.then_some(agreement.signature.own);
         match agreement.sync_reply_mode {
             SyncReplyMode::MshSignalsOnly if arrival.waiting => self.reply = ReplyDraft::Answer,
             SyncReplyMode::MshSignalsOnly => {}
@@ -202,7 +202,7 @@ impl Step {
                 self.reply_if(arrival.waiting, Reply::Empty);
             }
         }
-        self.answer = Some(Draft { message: answer, algorithm });
+        self.answer = Some(Draft { message: answer, signing });
     }
 
     pub(super) fn reply_if(&mut self, waiting: bool, reply: Reply) {

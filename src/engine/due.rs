@@ -187,7 +187,7 @@ pub(super) fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Pa
         time_to_live: delivery.expires_at,
     };
     let message = compose(agreement, posting, payloads);
-    Draft { message, algorithm: Some(agreement.signature.own_algorithm) }
+    Draft { message, signing: Some(agreement.signature.own) }
 }
 
 /// The payloads of a delivery, octet for octet as they were accepted (P6); why not, when a part is damaged (P12).

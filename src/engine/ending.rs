@@ -75,8 +75,8 @@ impl Step {
         let message = message_error(&original, &agreement.own(), message_id, vec![error], desk.now);
         let mut signal = signal_delivery(desk, id, agreement, submitter.clone(), &message);
         signal.case = Some(case.id.clone());
-        let algorithm = Some(agreement.signature.own_algorithm);
-        self.add_delivery(desk, signal, Octets::Made(Box::new(Draft { message, algorithm })));
+        let signing = Some(agreement.signature.own);
+        self.add_delivery(desk, signal, Octets::Made(Box::new(Draft { message, signing })));
     }
 }
 

@@ -190,7 +190,7 @@ impl Step {
     /// sends the same octets again.
     pub(super) fn answer_once(&mut self, desk: Desk<'_>, once: Once<'_>, answer: Message, signed: bool) {
         let Once { known, id, before, waiting } = once;
-        let algorithm = known.filter(|_| signed).map(|(agreement, _)| agreement.signature.own_algorithm);
+        let signing = known.filter(|_| signed).map(|(agreement, _)| agreement.signature.own);
         match known {
             Some((agreement, party)) if agreement.sync_reply_mode == SyncReplyMode::None => {
                 self.reply_if(waiting, Reply::Empty);
@@ -198,11 +198,11 @@ impl Step {
                     return self.rearm(desk, agreement, stored);
                 }
                 let delivery = signal_delivery(desk, id, agreement, party.clone(), &answer);
-                let draft = Draft { message: answer, algorithm };
+                let draft = Draft { message: answer, signing };
                 self.add_delivery(desk, delivery, Octets::Made(Box::new(draft)));
             }
             _ if waiting => {
-                self.answer = Some(Draft { message: answer, algorithm });
+                self.answer = Some(Draft { message: answer, signing });
                 self.reply = ReplyDraft::Answer;
             }
             _ => {}

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::codec::envelope::SoapFault;
 use crate::model::{
     Acknowledgment, ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey,
-    Realm, Sealed, SignatureAlgorithm, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
+    Realm, Sealed, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
@@ -44,11 +44,11 @@ pub struct Step {
     pub(super) charges: Vec<(u32, Charge)>,
 }
 
-/// A message of ours that has no octets yet; signed when there is an algorithm.
+/// A message of ours that has no octets yet; signed when there are terms for it.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) message: Message,
-    pub(super) algorithm: Option<SignatureAlgorithm>,
+    pub(super) signing: Option<SigningTerms>,
 }
 
 /// A received message that is kept; the step's answer is stored with it.
@@ -284,11 +284,8 @@ impl Step {
 
 impl Draft {
     fn seal(self, keys: &SigningKeys) -> Result<Sealed, SealError> {
-        let key = |algorithm: SignatureAlgorithm| {
-            keys.key(algorithm).ok_or_else(|| SealError::NoKey(algorithm.uri()))
-        };
-        let key = self.algorithm.map(key).transpose()?;
-        seal(&self.message, key)
+        let signer = self.signing.map(|terms| keys.signer(terms)).transpose()?;
+        seal(&self.message, signer)
     }
 }
 

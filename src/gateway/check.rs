@@ -22,7 +22,7 @@ use crate::model::{
     PartyKey, Presence, Sealed, SyncReplyMode, Timestamp, derive_id, format_duration,
 };
 use crate::msh::{TEST, check_receipt, ping, status_request, test_message};
-use crate::security::{SealError, seal};
+use crate::security::seal;
 use crate::transport::{PostErrorKind, Response, StatusCode};
 
 /// How long checking a party may take in all, which is less than the command line waits.
@@ -274,13 +274,10 @@ impl Visit<'_> {
             MessageId::new(format!("{id}@{domain}")).expect("a derived id and a host name are plain text");
         let conversation = ConversationId::new(message_id.as_str()).expect("so is this");
         let message = make(message_id.clone(), conversation, asked_at);
-        let algorithm = self.agreement.signature.own_algorithm;
+        let terms = self.agreement.signature.own;
         let sealing = compute(self.shared, move |_, in_force| {
-            let key = signs.then(|| in_force.keys.key(algorithm));
-            match key {
-                Some(None) => Err(SealError::NoKey(algorithm.uri())),
-                key => seal(&message, key.flatten()),
-            }
+            let signer = signs.then(|| in_force.keys.signer(terms));
+            seal(&message, signer.transpose()?)
         });
         match sealing.await {
             Ok(Ok(sealed)) => Ok((message_id, sealed)),

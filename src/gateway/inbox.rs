@@ -229,7 +229,7 @@ fn write(shared: &Shared, in_force: &InForce, act: OfficerAct) -> Result<Written
         let text = format!("there is no key of {} any more", act.by.agency);
         return Ok(Written::Told(Told::new(How::Refused, text)));
     };
-    let sealed = seal(&message, Some(key))?;
+    let sealed = seal(&message, Some(key.strict()))?;
     let received = Received {
         content_type: sealed.content_type,
         body: sealed.body,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::admin::json_response;
 use super::api::{act, nothing};
 use super::driver::compute;
-use super::receive::{Received, content_type, proved, turned_away};
+use super::receive::{Received, content_type, proved, tell_deviations, turned_away};
 use super::shared::{Shared, now};
 use super::show::{Query, list as listed};
 use crate::engine::{Event, owes_signed_receipt};
@@ -104,7 +104,10 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
     };
     let received = Received { content_type, body: request.body, origin, received_at: now(), waiting: true };
     let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {
-        Ok(Event::Arrived(receipt)) => Event::Confirmed { delivery, by, receipt: Some(receipt) },
+        Ok(Event::Arrived(receipt)) => {
+            tell_deviations(&shared, &receipt.verified);
+            Event::Confirmed { delivery, by, receipt: Some(receipt) }
+        }
         // What was turned away is recorded and answered as if it had been posted.
         Ok(other) => other,
         Err(error) => {

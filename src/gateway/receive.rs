@@ -14,8 +14,8 @@ use super::driver::{DriveError, compute, drive};
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, Refused, Reply, read_documents};
-use crate::model::{Digest, Timestamp};
-use crate::security::{Origin, Wire, open};
+use crate::model::{Deviation, Digest, Timestamp};
+use crate::security::{Origin, Verified, Wire, open};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -118,6 +118,9 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
         Err(error) => return turned_away(shared, &error),
     };
     let span = span_of(&event);
+    if let Event::Arrived(arrival) = &event {
+        span.in_scope(|| tell_deviations(shared, &arrival.verified));
+    }
     match drive(shared, event).instrument(span).await {
         Ok(released) => {
             if released.accepted {
@@ -130,6 +133,24 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
             )
         }
         Err(error) => turned_away(shared, &error),
+    }
+}
+
+/// Logs and counts what the profile of a partner was needed for.
+pub(super) fn tell_deviations(shared: &Shared, verified: &Verified) {
+    for deviation in verified.deviations() {
+        let event =
+            if *deviation == Deviation::Sha1 { EventCode::MessageSha1 } else { EventCode::MessageDeviates };
+        let party = verified.party();
+        let in_force = shared.in_force.load();
+        let name = in_force.trust.registry.party(party).map_or("", |party| &*party.name);
+        shared.metrics.told(event, name);
+        warn!(
+            event = event.code(),
+            partner = name,
+            deviation = deviation.as_str(),
+            "outside the strict profile"
+        );
     }
 }
 

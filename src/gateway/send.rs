@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use super::driver::{DriveError, compute, drive, drive_delivery};
 use super::lanes::{Lane, Transmission};
-use super::receive::Received;
+use super::receive::{Received, tell_deviations};
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
@@ -304,10 +304,15 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
         event => Ok(event),
     });
     match opened.await {
-        Ok(Ok(event)) => match drive(shared, event).await {
-            Ok(_) => judge_response(status, ResponseContent::Message),
-            Err(error) => AttemptOutcome::Again { reason: error.to_string(), alarm: false },
-        },
+        Ok(Ok(event)) => {
+            if let Event::Arrived(arrival) = &event {
+                tell_deviations(shared, &arrival.verified);
+            }
+            match drive(shared, event).await {
+                Ok(_) => judge_response(status, ResponseContent::Message),
+                Err(error) => AttemptOutcome::Again { reason: error.to_string(), alarm: false },
+            }
+        }
         Ok(Err((Some(fault), _))) => {
             judge_response(status, ResponseContent::Fault(fault.code.as_str(), &fault.text))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CpaId, PartyId, PartyKey, PartyRef, Role, Timestamp};
+use super::{CpaId, PartnerProfile, PartyId, PartyKey, PartyRef, Role, SignatureTerms, Timestamp};
 
 /// What a CPA binds this gateway and one partner to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Agreement {
     pub reliability: Reliability,
     /// Signatures in both directions (ebMS 2.0, 4.1).
     pub signature: SignatureTerms,
+    /// What else than the strict profile the partner may send.
+    pub profile: PartnerProfile,
     /// How many messages may be in flight to the partner at once.
     pub window: u32,
 }
@@ -172,41 +174,5 @@ impl Reliability {
     #[must_use]
     pub const fn transmissions_take(retries: u32, retry_interval: Duration) -> Duration {
         retry_interval.saturating_mul(retries).saturating_add(retry_interval)
-    }
-}
-
-/// What the agreement says of signatures.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignatureTerms {
-    /// The algorithm that our key signs with.
-    pub own_algorithm: SignatureAlgorithm,
-    /// The algorithms that are accepted from the partner.
-    pub accepted: Vec<SignatureAlgorithm>,
-}
-
-/// XML signature algorithms that the closed profile allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SignatureAlgorithm {
-    /// RSA PKCS#1 v1.5 with SHA-256, 2048 to 8192 bits.
-    RsaSha256,
-    /// ECDSA over P-256 with SHA-256.
-    EcdsaSha256,
-}
-
-impl SignatureAlgorithm {
-    /// Its algorithm URI (RFC 4051).
-    #[must_use]
-    pub const fn uri(self) -> &'static str {
-        match self {
-            Self::RsaSha256 => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
-            Self::EcdsaSha256 => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
-        }
-    }
-
-    /// The algorithm of this URI, when the profile allows it.
-    #[must_use]
-    pub fn of_uri(uri: &str) -> Option<Self> {
-        [Self::RsaSha256, Self::EcdsaSha256].into_iter().find(|algorithm| algorithm.uri() == uri)
     }
 }

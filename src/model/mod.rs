@@ -24,15 +24,13 @@ mod party;
 mod query;
 mod realm;
 mod signal;
+mod signature;
 mod statistics;
 mod status;
 mod time;
 
 pub use act::{Act, OfficerAct};
-pub use agreement::{
-    ActionBinding, Agreement, Direction, Presence, Reliability, SignatureAlgorithm, SignatureTerms,
-    SyncReplyMode,
-};
+pub use agreement::{ActionBinding, Agreement, Direction, Presence, Reliability, SyncReplyMode};
 pub use application::{
     Application, ApplicationState, Cancellation, ItemOutcome, NoticeKind, Outcome, ReceivedNotice,
     ReceivedPart, ReceivedResult, Timing,
@@ -71,8 +69,10 @@ pub use party::{
 };
 pub use query::{Asked, Query, QueryAnswer, RequirementAnswer};
 pub use realm::Realm;
-pub use signal::{
-    AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, SignalAction, Transform,
+pub use signal::{AckRequested, Acknowledgment, Actor, DigestReference, SignalAction, Transform};
+pub use signature::{
+    Canonicalization, Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms,
+    SigningTerms,
 };
 pub use statistics::{Dimension, Month, Stage, StageTimes, Statistics, StatisticsRow};
 pub use status::{MessageStatus, StatusBody, StatusResponse};

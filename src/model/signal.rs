@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MessageId, PartyId, Timestamp};
+use super::{DigestMethod, MessageId, PartyId, Timestamp};
 
 /// Which handler an element is meant for (ebMS 2.0, 2.3.10 and 2.3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,9 +85,28 @@ pub enum Transform {
     ActorFilter,
     /// Canonical XML 1.0 without comments.
     CanonicalXml,
+    /// Canonical XML 1.1 without comments.
+    #[serde(rename = "canonical-xml-1.1")]
+    CanonicalXml11,
+    /// Exclusive XML Canonicalization 1.0 without comments.
+    ExclusiveCanonicalXml,
 }
 
 impl Transform {
+    const ALL: [Self; 5] = [
+        Self::EnvelopedSignature,
+        Self::ActorFilter,
+        Self::CanonicalXml,
+        Self::CanonicalXml11,
+        Self::ExclusiveCanonicalXml,
+    ];
+
+    /// The transform of this URI.
+    #[must_use]
+    pub fn of_uri(uri: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|transform| transform.uri() == uri)
+    }
+
     /// Its algorithm URI.
     #[must_use]
     pub const fn uri(self) -> &'static str {
@@ -95,24 +114,8 @@ impl Transform {
             Self::EnvelopedSignature => "http://www.w3.org/2000/09/xmldsig#enveloped-signature",
             Self::ActorFilter => "http://www.w3.org/TR/1999/REC-xpath-19991116",
             Self::CanonicalXml => "http://www.w3.org/TR/2001/REC-xml-c14n-20010315",
-        }
-    }
-}
-
-/// Digest methods that the closed profile allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DigestMethod {
-    /// SHA-256.
-    Sha256,
-}
-
-impl DigestMethod {
-    /// Its algorithm URI.
-    #[must_use]
-    pub const fn uri(self) -> &'static str {
-        match self {
-            Self::Sha256 => "http://www.w3.org/2001/04/xmlenc#sha256",
+            Self::CanonicalXml11 => "http://www.w3.org/2006/12/xml-c14n11",
+            Self::ExclusiveCanonicalXml => "http://www.w3.org/2001/10/xml-exc-c14n#",
         }
     }
 }
@@ -176,5 +179,24 @@ mod base64_text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stored records hold these words: what the strict profile writes is what format 5 has always had (P19).
+    #[test]
+    fn the_strict_profile_keeps_its_stored_words() {
+        let reference = DigestReference {
+            uri: "".into(),
+            transforms: vec![Transform::EnvelopedSignature, Transform::ActorFilter, Transform::CanonicalXml],
+            method: DigestMethod::Sha256,
+            value: vec![0, 1, 2],
+        };
+        let stored = r#"{"uri":"","transforms":["enveloped-signature","actor-filter","canonical-xml"],"method":"sha256","value":"AAEC"}"#;
+        assert_eq!(serde_json::to_string(&reference).expect("words"), stored);
+        assert_eq!(serde_json::from_str::<DigestReference>(stored).expect("a reference"), reference);
     }
 }

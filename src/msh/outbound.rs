@@ -139,10 +139,8 @@ mod tests {
                 persist_duration: 4 * HOUR,
                 time_to_live: 2 * HOUR,
             },
-            signature: SignatureTerms {
-                own_algorithm: SignatureAlgorithm::EcdsaSha256,
-                accepted: vec![SignatureAlgorithm::EcdsaSha256],
-            },
+            signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
+            profile: PartnerProfile::strict(),
             window: 8,
         }
     }

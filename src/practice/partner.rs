@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{
-    self, KeyRing, OpenLimits, Origin, Refusal, SigningKey, SigningKeys, Trust, Verified, Wire,
+    self, KeyRing, OpenLimits, Origin, Refusal, Signer, SigningKeys, Trust, Verified, Wire,
 };
 use crate::transport::{Call, Client, ClientOptions, Endpoint, Post, PostResponse, Tls, TlsContext};
 
@@ -318,12 +318,8 @@ impl Partner {
         found.with_context(|| format!("there is no agreement {cpa_id}"))
     }
 
-    fn signer(&self, agreement: &Agreement) -> Result<&SigningKey> {
-        let algorithm = agreement.signature.own_algorithm;
-        match self.keys.key(algorithm) {
-            Some(key) => Ok(key),
-            None => bail!("there is no [[signing]] key for {}", algorithm.uri()),
-        }
+    fn signer(&self, agreement: &Agreement) -> Result<Signer<'_>> {
+        self.keys.signer(agreement.signature.own).context("there is no such [[signing]] key")
     }
 }
 

@@ -24,7 +24,7 @@ use crate::model::{
 /// # Errors
 /// When OpenSSL cannot sign with this key.
 pub fn sign_head(key: &SigningKey, head: TreeHead) -> Result<SignedHead, SealError> {
-    let signature = STANDARD.encode(key.sign(head.text().as_bytes())?);
+    let signature = STANDARD.encode(key.strict().sign(head.text().as_bytes())?);
     Ok(SignedHead { head, key: key.fingerprint(), signature })
 }
 
@@ -76,7 +76,7 @@ impl AuditKeys {
             return Err(format!("it was signed at {at}, when the certificate of its key was not valid"));
         }
         let value = STANDARD.decode(&signed.signature).unwrap_or_default();
-        if key.verifies(&Digest::of(signed.head.text().as_bytes()), &value) {
+        if key.verifies(key.usual(), signed.head.text().as_bytes(), &value) {
             Ok(())
         } else {
             Err("its signature is not of its key and what it says".to_owned())

@@ -61,7 +61,7 @@ pub enum KeyError {
         expected: &'static str,
     },
     /// A key outside the profile.
-    #[error("{whose}: a signing key is RSA of 2048 to 8192 bits or P-256, found {found}")]
+    #[error("{whose}: a signing key is RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519, found {found}")]
     Algorithm {
         /// Whose it is.
         whose: String,

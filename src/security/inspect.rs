@@ -20,14 +20,16 @@ use super::keystore::KeyRing;
 use super::open::{OpenLimits, Origin, Trust, Wire, open};
 use super::profile::{DSIG, Signature, Target};
 use super::refusal::Refusal;
-use super::signature::{Engine, envelope_octets, may_be_unsigned};
+use super::signature::{
+    Engine, canonical_payload, digest_of, envelope_octets, may_be_unsigned, payload_form,
+};
 use crate::codec::canonical::canonicalize;
 use crate::codec::envelope::{EnvelopeError, decode_envelope};
-use crate::codec::mime::{MimeError, MimePart, Package, content_id_of_uri, unpack};
+use crate::codec::mime::{MimeError, MimePart, Package, PartName, unpack};
 use crate::codec::xml::{Element, XmlTree};
 use crate::model::{
-    ActionBinding, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, Party, PartyKey,
-    PartyKind, Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode,
+    ActionBinding, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, PartnerProfile,
+    Party, PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureTerms, SyncReplyMode,
     Timestamp,
 };
 
@@ -42,6 +44,10 @@ pub struct Capture<'a> {
     pub signers: &'a [Vec<u8>],
     /// Trust the certificates that the message itself carries as well.
     pub trust_message_certificate: bool,
+    /// The profile that it is held against.
+    pub profile: PartnerProfile,
+    /// What is accepted of signatures.
+    pub terms: SignatureTerms,
     /// When it is looked at; at its own Timestamp, when absent.
     pub at: Option<Timestamp>,
 }
@@ -197,7 +203,7 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
     let at = capture.at.or(header.as_ref().map(|header| header.data.timestamp));
     let at = at.unwrap_or(Timestamp::from_millis(0));
     let ids = header.as_ref().map(|header| header.from.ids.clone()).unwrap_or_default();
-    let agreement = message.as_ref().map(|message| agreement_for(message, &key));
+    let agreement = message.as_ref().map(|message| agreement_for(capture, message, &key));
     let party = Party {
         key,
         name: "the sender".into(),
@@ -245,7 +251,7 @@ fn ring_of(key: &PartyKey, signers: &[Vec<u8>]) -> (KeyRing, Option<String>) {
 }
 
 /// An agreement that lets a message do what it says.
-fn agreement_for(message: &Message, partner: &PartyKey) -> Agreement {
+fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -> Agreement {
     let header = &message.header;
     let role = |role: &Option<Role>| role.clone().unwrap_or_else(|| Role::new("any").expect("plain text"));
     let asked = message.ack_requested.first();
@@ -277,10 +283,8 @@ fn agreement_for(message: &Message, partner: &PartyKey) -> Agreement {
             persist_duration: Duration::ZERO,
             time_to_live: Duration::ZERO,
         },
-        signature: SignatureTerms {
-            own_algorithm: SignatureAlgorithm::RsaSha256,
-            accepted: vec![SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256],
-        },
+        signature: capture.terms.clone(),
+        profile: capture.profile.clone(),
         window: 1,
     }
 }
@@ -292,10 +296,7 @@ fn parts_of(
 ) -> Vec<InspectedPart> {
     let Ok(package) = package else { return Vec::new() };
     let references = signature.map(|signature| signature.references.as_slice()).unwrap_or_default();
-    let names = |uri: &str, part: &MimePart| {
-        let id = content_id_of_uri(uri);
-        id.is_some() && id == part.content_id
-    };
+    let names = |uri: &str, part: &MimePart| PartName::of_uri(uri).is_some_and(|name| part.is(&name));
     let root = InspectedPart {
         content_id: package.root.content_id,
         media_type: package.root.media_type,
@@ -354,10 +355,9 @@ fn signature(
             return inspected;
         }
     };
-    inspected.signed_info = canonicalize(read.signed_info, &|_| false);
-    let digest = Digest::of(&inspected.signed_info);
+    inspected.signed_info = canonicalize(read.canonicalization, read.signed_info, &|_| false);
     let of_the_key = keys.named_certificates_of(signer).find(|(_, certificate)| {
-        certificate.key.algorithm() == read.algorithm && certificate.key.verifies(&digest, &read.value)
+        certificate.key.verifies(read.algorithm, &inspected.signed_info, &read.value)
     });
     inspected.signed_by = of_the_key.map(|(fingerprint, _)| *fingerprint);
     let root = std::iter::successors(Some(element), |element| element.parent()).last().unwrap_or(element);
@@ -367,21 +367,29 @@ fn signature(
         .map(|element| LeftOut { path: element.path(), allowed: may_be_unsigned(element) })
         .collect();
     let envelope = Bytes::from(octets);
-    for ((target, signed), reference) in read.targets.iter().zip(&mut inspected.references) {
+    for ((target, signed), reference) in
+        read.targets.iter().zip(&read.references).zip(&mut inspected.references)
+    {
         let octets = match target {
             Target::Envelope => Some(envelope.clone()),
-            Target::Part(id) => {
-                parts.iter().find(|part| part.content_id.as_ref() == Some(id)).map(|part| part.body.clone())
-            }
+            Target::Part(name) => parts.iter().find(|part| part.is(name)).map(|part| part.body.clone()),
         };
         let Some(octets) = octets else {
             reference.verdict = ReferenceVerdict::MissingPart;
             continue;
         };
-        let found = Digest::of(&octets);
+        let digested = match (target, payload_form(signed)) {
+            (Target::Part(_), Some(form)) => canonical_payload(form, &octets).map(Bytes::from),
+            _ => Ok(octets),
+        };
+        let Some((octets, found)) =
+            digested.and_then(|octets| Ok((octets.clone(), digest_of(signed.method, &octets)?))).ok()
+        else {
+            continue;
+        };
         reference.verdict =
-            if found == *signed { ReferenceVerdict::Matches } else { ReferenceVerdict::Differs };
-        reference.found = Some(STANDARD.encode(found.0));
+            if found == signed.value { ReferenceVerdict::Matches } else { ReferenceVerdict::Differs };
+        reference.found = Some(STANDARD.encode(found));
         reference.octets = Some(octets.len());
         reference.digested = octets;
     }

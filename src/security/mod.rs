@@ -31,8 +31,9 @@ pub use inspect::{
     Capture, InspectedCertificate, InspectedPart, InspectedReference, InspectedSignature, Inspection,
     LeftOut, ReferenceVerdict, inspect,
 };
-pub use keystore::{KeyRing, RegisteredCertificate, SigningKey, SigningKeys};
+pub use keystore::{KeyRing, RegisteredCertificate, Signer, SigningKey, SigningKeys};
 pub use open::{OpenLimits, Origin, Trust, Verified, Wire, open};
 pub use refusal::{Refusal, RefusalAnswer, RefusalCause};
 pub use seal::{payload_of, seal};
 pub use signature::Engine;
+pub use xmlsec::own_engine_only;

@@ -7,7 +7,7 @@
 //! Does not ask whether the message came before, is too old, or asks for what is not agreed beyond Service and
 //! Action: that is the message layer's, with the store in hand.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,12 +16,12 @@ use super::error::SignatureFault;
 use super::keystore::{KeyRing, RegisteredCertificate};
 use super::profile::{Signature, Target};
 use super::refusal::{Refusal, RefusalAnswer, RefusalCause};
-use super::signature::{Engine, Part, Signed};
+use super::signature::{Engine, Part, Signed, references_of_unsigned};
 use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope};
-use crate::codec::mime::{MimeLimits, MimePart, content_id_of_uri, unpack};
+use crate::codec::mime::{MimeLimits, MimePart, PartName, unpack, uri_of_content_id};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
-    AckRequested, Actor, Agreement, ContentId, CpaId, DigestReference, Direction, EbxmlError, ErrorCode,
+    AckRequested, Actor, Agreement, CpaId, Deviation, DigestReference, Direction, EbxmlError, ErrorCode,
     Fingerprint, Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry, Role,
     SignalAction, Timestamp,
 };
@@ -79,6 +79,7 @@ pub struct Verified {
     party: PartyKey,
     signed: bool,
     asked_of_next_msh: Option<AckRequested>,
+    deviations: BTreeSet<Deviation>,
 }
 
 impl Verified {
@@ -104,7 +105,7 @@ impl Verified {
     #[cfg(test)]
     #[allow(dead_code, reason = "the floors above test with it")]
     pub(crate) const fn for_tests(message: Message, party: PartyKey, signed: bool) -> Self {
-        Self { message, party, signed, asked_of_next_msh: None }
+        Self { message, party, signed, asked_of_next_msh: None, deviations: BTreeSet::new() }
     }
 
     /// The same, with an AckRequested for the next MSH.
@@ -122,8 +123,14 @@ impl Verified {
         self.asked_of_next_msh
     }
 
+    /// What of it the strict profile refuses and the profile of its agreement allows.
+    #[must_use]
+    pub const fn deviations(&self) -> &BTreeSet<Deviation> {
+        &self.deviations
+    }
+
     /// Whether its party signed it; without a signature, only the connection vouches for it. User messages are
-    /// always signed.
+    /// always signed, unless the profile of their agreement says otherwise.
     #[must_use]
     pub const fn is_signed(&self) -> bool {
         self.signed
@@ -175,15 +182,23 @@ impl Opening<'_> {
         let root = package.root;
         let envelope = decode_envelope(&root.body, root.charset.as_deref(), &limits.xml)
             .map_err(|error| self.not_decoded(error))?;
-        let agreement = self.check_parties(&envelope.message)?;
+        let mut deviations = BTreeSet::new();
+        let agreement = self.check_parties(&envelope.message, &mut deviations)?;
         let parts = parts_of(package.parts, &envelope.message.header)?;
-        let covered = self.check_signature(&envelope, &root.body, &parts, agreement)?;
+        let covered = self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
         let mut message = envelope.message;
-        message.payloads = payloads(&message, parts, &covered)?;
+        let named = payloads(&message, parts, &covered, agreement, &mut deviations)?;
         let asked_of_next_msh = take_for_next_msh(&mut message)?;
         let signed = covered.is_some();
-        message.references = covered.map(|covered| covered.references).unwrap_or_default();
-        Ok(Verified { message, party: self.party.key.clone(), signed, asked_of_next_msh })
+        message.references = match covered {
+            Some(covered) => covered.references,
+            None if message.ack_requested.iter().any(|asked| asked.signed) => {
+                references_of_unsigned(envelope.tree.root(), &named)
+            }
+            None => Vec::new(),
+        };
+        message.payloads = named.into_iter().map(|(_, payload)| payload).collect();
+        Ok(Verified { message, party: self.party.key.clone(), signed, asked_of_next_msh, deviations })
     }
 
     /// What is answered to octets that are no envelope within the profile.
@@ -208,7 +223,11 @@ impl Opening<'_> {
     }
 
     /// From is who owns the connection; the agreement is with them and knows what they do.
-    fn check_parties(&self, message: &Message) -> Result<&Agreement, Refusal> {
+    fn check_parties(
+        &self,
+        message: &Message,
+        deviations: &mut BTreeSet<Deviation>,
+    ) -> Result<&Agreement, Refusal> {
         let header = &message.header;
         self.check_from(header)?;
         let refuse = |cause, code, at: &str, told: &str| {
@@ -244,7 +263,11 @@ impl Opening<'_> {
         let not_agreed = |code, at, told| Err(refuse(RefusalCause::NotAgreed, code, at, told));
         let is_user = message.kind == MessageKind::User;
         // Signals may come without Role (digest, 6).
-        let plays = |role: Option<&Role>, agreed: &Role| role.map_or(!is_user, |role| role == agreed);
+        let may_be_missing = !is_user || agreement.profile.allows(Deviation::MissingRole);
+        let plays = |role: Option<&Role>, agreed: &Role| role.map_or(may_be_missing, |role| role == agreed);
+        if is_user && header.from.role.is_none() {
+            deviations.insert(Deviation::MissingRole);
+        }
         if !plays(header.from.role.as_ref(), &agreement.partner_role) {
             let told = "the agreement gives From another Role";
             return not_agreed(ErrorCode::Inconsistent, "eb:From/eb:Role", told);
@@ -287,11 +310,16 @@ impl Opening<'_> {
         octets: &[u8],
         parts: &[Part],
         agreement: &Agreement,
+        deviations: &mut BTreeSet<Deviation>,
     ) -> Result<Option<Covered>, Refusal> {
         let header = &envelope.message.header;
         let refuse = |cause, text: String| security_failure(cause, header, SIGNATURE, text);
         let Some(id) = envelope.signature else {
             return match envelope.message.kind {
+                MessageKind::User if agreement.profile.allows(Deviation::UnsignedMessages) => {
+                    deviations.insert(Deviation::UnsignedMessages);
+                    Ok(None)
+                }
                 MessageKind::User => {
                     Err(refuse(RefusalCause::Unsigned, "a user message without signature".to_owned()))
                 }
@@ -300,10 +328,8 @@ impl Opening<'_> {
         };
         let element = envelope.tree.element(id).expect("the id of an element of the tree");
         let signature = Signature::read(element).map_err(|fault| faulty(header, &fault))?;
-        if !agreement.signature.accepted.contains(&signature.algorithm) {
-            let text = format!("{} is not agreed", signature.algorithm.uri());
-            return Err(refuse(RefusalCause::SignatureProfile, text));
-        }
+        let agreed = signature.check_agreed(&agreement.signature, &agreement.profile, self.now);
+        deviations.extend(agreed.map_err(|fault| faulty(header, &fault))?);
         let candidates = self.candidates(&signature);
         if candidates.is_empty() {
             let text = format!("signed with a certificate that is not registered for {}", self.party.key);
@@ -344,62 +370,87 @@ impl Opening<'_> {
 /// What a verified signature covers.
 struct Covered {
     references: Vec<DigestReference>,
-    parts: Vec<ContentId>,
+    parts: Vec<PartName>,
 }
 
 impl Covered {
     fn of(signature: Signature<'_>) -> Self {
-        let part = |(target, _)| match target {
+        let part = |target| match target {
             Target::Envelope => None,
-            Target::Part(content_id) => Some(content_id),
+            Target::Part(name) => Some(name),
         };
         let parts = signature.targets.into_iter().filter_map(part).collect();
         Self { references: signature.references, parts }
     }
 }
 
-/// The parts beside the envelope, each of which can be named.
+/// The parts beside the envelope, each of which can be named, and by a name of its own.
 fn parts_of(parts: Vec<MimePart>, header: &MessageHeader) -> Result<Vec<Part>, Refusal> {
-    let part = |part: MimePart| match part.content_id {
-        Some(content_id) => Ok(Part::new(content_id, part.media_type, part.body)),
-        None => Err(mime_problem(header, None, "a part without Content-ID")),
+    let mut known = BTreeSet::new();
+    let part = |part: MimePart| match Part::of(part) {
+        Some(part) if known.insert(part.known_as.clone()) => Ok(part),
+        Some(_) => Err(mime_problem(header, None, "the Content-Location of a part is another's Content-ID")),
+        None => Err(mime_problem(header, None, "a part without Content-ID and Content-Location")),
     };
     parts.into_iter().map(part).collect()
 }
 
 /// The payloads in the order of the Manifest: every entry has its part, every part its entry and its signature
-/// (digest, 7; S11). Two entries for one part are one payload.
-fn payloads(message: &Message, parts: Vec<Part>, covered: &Option<Covered>) -> Result<Vec<Payload>, Refusal> {
+/// (digest, 7; S11). Two entries for one part are one payload. Each with the URI that names it.
+fn payloads(
+    message: &Message,
+    parts: Vec<Part>,
+    covered: &Option<Covered>,
+    agreement: &Agreement,
+    deviations: &mut BTreeSet<Deviation>,
+) -> Result<Vec<(Arc<str>, Payload)>, Refusal> {
     let header = &message.header;
-    let mut parts: BTreeMap<ContentId, Part> =
-        parts.into_iter().map(|part| (part.content_id.clone(), part)).collect();
-    let mut payloads: Vec<Payload> = Vec::new();
+    let unsigned = covered.is_none() && deviations.contains(&Deviation::UnsignedMessages);
+    let mut payloads = Vec::new();
+    let mut named = vec![false; parts.len()];
     for reference in message.manifest.iter().flat_map(|manifest| &manifest.references) {
         let href = &*reference.href;
-        let content_id = content_id_of_uri(href)
+        let name = PartName::of_uri(href)
             .ok_or_else(|| mime_problem(header, Some(href), "the reference is to no part of the message"))?;
-        if payloads.iter().any(|payload| payload.content_id == content_id) {
-            continue;
+        if matches!(name, PartName::Location(_)) {
+            if !agreement.profile.allows(Deviation::ContentLocation) {
+                return Err(mime_problem(header, Some(href), "the reference is to no part of the message"));
+            }
+            if parts.iter().filter(|part| part.is(&name)).count() > 1 {
+                return Err(mime_problem(header, Some(href), "the Content-Location is that of two parts"));
+            }
+            deviations.insert(Deviation::ContentLocation);
         }
-        let Some(part) = parts.remove(&content_id) else {
+        let Some(at) = parts.iter().position(|part| part.is(&name)) else {
             return Err(mime_problem(header, Some(href), "the message has no such part"));
         };
-        if !covered.as_ref().is_some_and(|covered| covered.parts.contains(&content_id)) {
-            let text = format!("the part {content_id} is not signed");
+        if std::mem::replace(&mut named[at], true) {
+            continue;
+        }
+        let part = &parts[at];
+        let is_signed =
+            covered.as_ref().is_some_and(|covered| covered.parts.iter().any(|name| part.is(name)));
+        if !is_signed && !unsigned {
+            let text = format!("the part {} is not signed", part.known_as);
             return Err(security_failure(RefusalCause::Manifest, header, href, text).with_alarm());
         }
-        payloads.push(Payload {
+        let payload = Payload {
             digest: part.digest(),
-            content_id,
-            media_type: part.media_type,
+            content_id: part.known_as.clone(),
+            media_type: part.media_type.clone(),
             role: reference.role.clone(),
-            body: part.body,
-        });
+            body: part.body.clone(),
+        };
+        payloads.push((reference.href.clone(), payload));
     }
-    match parts.into_keys().next() {
+    match parts.iter().zip(named).find(|(_, named)| !named) {
         None => Ok(payloads),
-        Some(content_id) => {
-            let at = format!("cid:{content_id}");
+        Some(_) if unsigned && agreement.profile.allows(Deviation::UnreferencedParts) => {
+            deviations.insert(Deviation::UnreferencedParts);
+            Ok(payloads)
+        }
+        Some((part, _)) => {
+            let at = part.content_id.as_ref().map_or_else(|| part.known_as.to_string(), uri_of_content_id);
             Err(mime_problem(header, Some(&at), "the Manifest does not name this part"))
         }
     }

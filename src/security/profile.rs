@@ -2,12 +2,12 @@
 //! (promises-and-threats 2.1; digest, 8.3; ebMS 2.0, 4.1.3).
 //!
 //! Promises: one SignedInfo, SignatureValue and KeyInfo at most; one reference to the envelope with the transforms
-//! of the standard and one without transforms for each payload; Canonical XML 1.0, SHA-256, and RSA or ECDSA with
-//! SHA-256; no Object, no key retrieval, no HMAC, no comment, no reference to anything outside the message (S2 to
-//! S6).
+//! of the standard and one for each payload; algorithms from closed lists; no Object, no key retrieval, no HMAC, no
+//! comment, no reference to anything outside the message (S2 to S6). [`Signature::read`] knows every form that some
+//! agreement may allow; [`Signature::check_agreed`] allows what this agreement does, and names what of it deviates
+//! from the strict profile.
 //!
-//! A payload with a transform is refused: its octets would not be what was signed, and octets are what is handed
-//! on (P6). So is an envelope without the actor filter: nobody needs it, and one profile is enough.
+//! Does not know the InclusiveNamespaces of exclusive canonicalization: a parameter of any algorithm is refused.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::actor_filter::ActorFilter;
 use super::error::SignatureFault;
-use crate::codec::mime::content_id_of_uri;
+use crate::codec::canonical::has_outer_base;
+use crate::codec::mime::PartName;
 use crate::codec::xml::{Children, Element};
 use crate::ffi::REFERENCES_MAX;
 use crate::model::{
-    ContentId, Digest, DigestMethod, DigestReference, Fingerprint, SignatureAlgorithm, Transform,
+    Canonicalization, Deviation, Digest, DigestMethod, DigestReference, Fingerprint, PartnerProfile,
+    SignatureAlgorithm, SignatureTerms, Timestamp, Transform,
 };
 
 pub(super) const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
@@ -32,11 +34,14 @@ pub(super) struct Signature<'a> {
     pub(super) element: Element<'a>,
     pub(super) signed_info: Element<'a>,
     pub(super) algorithm: SignatureAlgorithm,
-    pub(super) filter: ActorFilter,
+    /// The form of SignedInfo.
+    pub(super) canonicalization: Canonicalization,
+    /// None leaves nothing out but the signature itself.
+    pub(super) filter: Option<ActorFilter>,
     /// As they stand in SignedInfo.
     pub(super) references: Vec<DigestReference>,
-    /// The same ones, by what they name.
-    pub(super) targets: Vec<(Target, Digest)>,
+    /// What each of them names.
+    pub(super) targets: Vec<Target>,
     pub(super) value: Vec<u8>,
     /// The certificates that KeyInfo carries.
     pub(super) certificates: Vec<Fingerprint>,
@@ -46,7 +51,7 @@ pub(super) struct Signature<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
     Envelope,
-    Part(ContentId),
+    Part(PartName),
 }
 
 impl<'a> Signature<'a> {
@@ -66,9 +71,12 @@ impl<'a> Signature<'a> {
         }
 
         let mut children = structure(signed_info)?;
-        let canonicalization = algorithm(expect(children.next(), "CanonicalizationMethod")?)?;
-        if canonicalization != Transform::CanonicalXml.uri() {
-            return refuse(&format!("CanonicalizationMethod {canonicalization:?}"));
+        let method = algorithm(expect(children.next(), "CanonicalizationMethod")?)?;
+        let Some(canonicalization) = Canonicalization::of_uri(method) else {
+            return refuse(&format!("CanonicalizationMethod {method:?}"));
+        };
+        if canonicalization == Canonicalization::Xml11 && has_outer_base(signed_info) {
+            return refuse("xml:base around a SignedInfo in Canonical XML 1.1");
         }
         let method = algorithm(expect(children.next(), "SignatureMethod")?)?;
         let Some(algorithm) = SignatureAlgorithm::of_uri(method) else {
@@ -80,18 +88,75 @@ impl<'a> Signature<'a> {
                 return refuse("too many References");
             }
             let read = Reference::read(expect(Some(child), "Reference")?)?;
-            if read.filter.is_some() && filter.replace(read.filter).is_some() {
+            if read.target == Target::Envelope && filter.replace(read.filter).is_some() {
                 return refuse("two References to the envelope");
             }
-            targets.push((read.target, read.digest));
+            targets.push(read.target);
             references.push(read.reference);
         }
-        let Some(filter) = filter.flatten() else { return refuse("no Reference to the envelope") };
-        let distinct: BTreeSet<_> = targets.iter().map(|(target, _)| target).collect();
-        if distinct.len() != targets.len() {
+        let Some(filter) = filter else { return refuse("no Reference to the envelope") };
+        if targets.iter().collect::<BTreeSet<_>>().len() != targets.len() {
             return refuse("two References to one part");
         }
-        Ok(Self { element, signed_info, algorithm, filter, references, targets, value, certificates })
+        Ok(Self {
+            element,
+            signed_info,
+            algorithm,
+            canonicalization,
+            filter,
+            references,
+            targets,
+            value,
+            certificates,
+        })
+    }
+
+    /// What of it is outside the strict profile, when all of that is agreed.
+    pub(super) fn check_agreed(
+        &self,
+        terms: &SignatureTerms,
+        profile: &PartnerProfile,
+        now: Timestamp,
+    ) -> Result<BTreeSet<Deviation>, SignatureFault> {
+        let not_agreed =
+            |what: &str, uri: &str| SignatureFault::Profile(format!("{what} {uri} is not agreed"));
+        let mut deviations = BTreeSet::new();
+        let mut deviates = |deviation: Deviation, what: &str| {
+            deviations.insert(deviation);
+            if profile.allows(deviation) { Ok(()) } else { refuse(what) }
+        };
+        if !terms.accepts(self.algorithm, now) {
+            return Err(not_agreed("SignatureMethod", self.algorithm.uri()));
+        }
+        let mut sha1 = self.algorithm.is_sha1();
+        let mut forms = vec![self.canonicalization];
+        if self.filter.is_none() {
+            deviates(Deviation::NoActorFilter, "an envelope reference without the XPath of ebMS 2.0, 4.1.3")?;
+        }
+        for (target, reference) in self.targets.iter().zip(&self.references) {
+            if !terms.accepts_digest(reference.method, now) {
+                return Err(not_agreed("DigestMethod", reference.method.uri()));
+            }
+            sha1 |= reference.method == DigestMethod::Sha1;
+            forms.extend(reference.transforms.iter().filter_map(|t| Canonicalization::of_transform(*t)));
+            if matches!(target, Target::Part(PartName::Location(_))) {
+                let what = format!(
+                    "a reference to {:?}, which is no part of the message by Content-ID",
+                    excerpt(&reference.uri)
+                );
+                deviates(Deviation::ContentLocation, &what)?;
+            }
+            if matches!(target, Target::Part(_)) && !reference.transforms.is_empty() {
+                deviates(Deviation::PayloadTransforms, "a transform of a payload")?;
+            }
+        }
+        if let Some(form) = forms.into_iter().find(|form| !terms.canonicalizations.contains(form)) {
+            return Err(not_agreed("the canonical form", form.uri()));
+        }
+        if sha1 {
+            deviations.insert(Deviation::Sha1);
+        }
+        Ok(deviations)
     }
 }
 
@@ -119,7 +184,6 @@ fn check_comments(signature: Element<'_>) -> Result<(), SignatureFault> {
 struct Reference {
     reference: DigestReference,
     target: Target,
-    digest: Digest,
     /// Of the envelope's.
     filter: Option<ActorFilter>,
 }
@@ -132,38 +196,72 @@ impl Reference {
         let (target, filter, transforms) = match (uri, transforms) {
             ("", Some(transforms)) => {
                 let (filter, transforms) = envelope_transforms(transforms)?;
-                (Target::Envelope, Some(filter), transforms)
+                (Target::Envelope, filter, transforms)
             }
             ("", None) => return refuse("a Reference to the envelope without Transforms"),
-            (_, Some(_)) => return refuse("a transform of a payload"),
-            (cid, None) => (Target::Part(content_id_of(cid)?), None, Vec::new()),
+            (part, Some(transforms)) => {
+                (Target::Part(part_of(part)?), None, vec![payload_transform(transforms)?])
+            }
+            (part, None) => (Target::Part(part_of(part)?), None, Vec::new()),
         };
         let method = algorithm(expect(children.next(), "DigestMethod")?)?;
-        if method != DigestMethod::Sha256.uri() {
+        let Some(method) = DigestMethod::of_uri(method) else {
             return refuse(&format!("DigestMethod {method:?}"));
-        }
+        };
         let value = decoded(expect(children.next(), "DigestValue")?)?;
         if children.next().is_some() {
             return refuse("more in Reference than Transforms, DigestMethod and DigestValue");
         }
-        let Ok(digest) = value.as_slice().try_into().map(Digest) else {
-            return refuse("a DigestValue that is not of SHA-256");
-        };
-        let reference = DigestReference { uri: uri.into(), transforms, method: DigestMethod::Sha256, value };
-        Ok(Self { reference, target, digest, filter })
+        if value.len() != method.octets() {
+            return refuse(&format!("a DigestValue that is not of {}", method.uri()));
+        }
+        let reference = DigestReference { uri: uri.into(), transforms, method, value };
+        Ok(Self { reference, target, filter })
     }
 }
 
-/// Enveloped-signature, the actor filter, and Canonical XML, which is implied when it is missing.
-fn envelope_transforms(element: Element<'_>) -> Result<(ActorFilter, Vec<Transform>), SignatureFault> {
-    let mut children = structure(element)?;
+/// Enveloped-signature, the actor filter, which somebody may leave away, and a canonicalization: Canonical XML 1.0 is
+/// implied when it is missing.
+fn envelope_transforms(
+    element: Element<'_>,
+) -> Result<(Option<ActorFilter>, Vec<Transform>), SignatureFault> {
+    let mut children = structure(element)?.peekable();
     let enveloped = expect(children.next(), "Transform")?;
     if algorithm(enveloped)? != Transform::EnvelopedSignature.uri() {
         return refuse("an envelope reference whose first transform is not enveloped-signature");
     }
-    let filter = expect(children.next(), "Transform")?;
-    let filter = match (filter.attribute("", "Algorithm"), structure(filter)?.collect::<Vec<_>>().as_slice())
-    {
+    let mut transforms = vec![Transform::EnvelopedSignature];
+    let is_canonicalization = |element: &Element<'_>| {
+        element.attribute("", "Algorithm").is_some_and(|uri| Canonicalization::of_uri(uri).is_some())
+    };
+    let filter = match children.next_if(|next| !is_canonicalization(next)) {
+        None => None,
+        Some(filter) => {
+            let Some(filter) = actor_filter(expect(Some(filter), "Transform")?)? else {
+                return refuse(
+                    "an envelope reference whose second transform is not the XPath of ebMS 2.0, 4.1.3",
+                );
+            };
+            transforms.push(Transform::ActorFilter);
+            Some(filter)
+        }
+    };
+    if let Some(last) = children.next() {
+        transforms.push(canonicalization(
+            last,
+            "an envelope reference whose last transform is no canonicalization",
+        )?);
+    }
+    if children.next().is_some() {
+        refuse("more transforms than the standard's")
+    } else {
+        Ok((filter, transforms))
+    }
+}
+
+fn actor_filter(transform: Element<'_>) -> Result<Option<ActorFilter>, SignatureFault> {
+    let children: Vec<_> = structure(transform)?.collect();
+    Ok(match (transform.attribute("", "Algorithm"), children.as_slice()) {
         (Some(algorithm), [xpath])
             if algorithm == Transform::ActorFilter.uri()
                 && xpath.is(DSIG, "XPath")
@@ -172,21 +270,21 @@ fn envelope_transforms(element: Element<'_>) -> Result<(ActorFilter, Vec<Transfo
             ActorFilter::read(*xpath)
         }
         _ => None,
-    };
-    let Some(filter) = filter else {
-        return refuse("an envelope reference whose second transform is not the XPath of ebMS 2.0, 4.1.3");
-    };
-    let mut transforms = vec![Transform::EnvelopedSignature, Transform::ActorFilter];
-    if let Some(canonicalization) = children.next() {
-        if algorithm(expect(Some(canonicalization), "Transform")?)? != Transform::CanonicalXml.uri() {
-            return refuse("an envelope reference whose last transform is not Canonical XML 1.0");
-        }
-        transforms.push(Transform::CanonicalXml);
-    }
-    if children.next().is_some() {
-        refuse("more transforms than the standard's")
-    } else {
-        Ok((filter, transforms))
+    })
+}
+
+/// The one transform that a payload may have.
+fn payload_transform(element: Element<'_>) -> Result<Transform, SignatureFault> {
+    let mut children = structure(element)?;
+    let Some(only) = children.next() else { return refuse("Transforms without a Transform") };
+    let transform = canonicalization(only, "a transform of a payload that is no canonicalization")?;
+    if children.next().is_some() { refuse("more than one transform of a payload") } else { Ok(transform) }
+}
+
+fn canonicalization(element: Element<'_>, otherwise: &str) -> Result<Transform, SignatureFault> {
+    match Canonicalization::of_uri(algorithm(expect(Some(element), "Transform")?)?) {
+        Some(form) => Ok(form.transform()),
+        None => refuse(otherwise),
     }
 }
 
@@ -209,11 +307,11 @@ fn certificates(key_info: Element<'_>) -> Result<Vec<Fingerprint>, SignatureFaul
     Ok(certificates)
 }
 
-/// The Content-ID that the URI of a reference names; without the white space around it that readers forgive
-/// elsewhere, so that both engines find the same part.
-fn content_id_of(uri: &str) -> Result<ContentId, SignatureFault> {
-    match content_id_of_uri(uri).filter(|_| uri.trim() == uri) {
-        Some(content_id) => Ok(content_id),
+/// The part that the URI of a reference names; without the white space around it that readers forgive elsewhere, so
+/// that both engines find the same part.
+fn part_of(uri: &str) -> Result<PartName, SignatureFault> {
+    match PartName::of_uri(uri).filter(|_| uri.trim() == uri) {
+        Some(name) => Ok(name),
         None => refuse(&format!("a reference to {:?}, which is no part of the message", excerpt(uri))),
     }
 }

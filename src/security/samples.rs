@@ -9,7 +9,7 @@ use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::{Id, PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::extension::KeyUsage;
 use openssl::x509::{X509, X509Name};
@@ -17,9 +17,9 @@ use openssl::x509::{X509, X509Name};
 use super::{Engine, KeyRing, OpenLimits, Origin, Refusal, SigningKey, Trust, Verified, Wire, open};
 use crate::model::{
     AckRequested, ActionBinding, Actor, Agreement, ContentId, ConversationId, CpaId, Digest, Direction,
-    Fingerprint, Manifest, Message, MessageData, MessageHeader, MessageId, MessageKind, Party, PartyId,
-    PartyKey, PartyKind, PartyRef, Payload, Presence, Reference, Registry, Reliability, Role, Sealed,
-    Service, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
+    Fingerprint, Manifest, Message, MessageData, MessageHeader, MessageId, MessageKind, PartnerProfile,
+    Party, PartyId, PartyKey, PartyKind, PartyRef, Payload, Presence, Reference, Registry, Reliability, Role,
+    Sealed, Service, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
 };
 
 /// A certificate with its key.
@@ -35,12 +35,16 @@ pub(crate) fn instant(text: &str) -> Timestamp {
     text.parse().expect(text)
 }
 
+/// A key for this algorithm; over P-384 when it digests with SHA-384.
 pub(crate) fn key(algorithm: SignatureAlgorithm) -> PKey<Private> {
+    let on = |curve| {
+        EcGroup::from_curve_name(curve).and_then(|group| EcKey::generate(&group)).and_then(PKey::from_ec_key)
+    };
     match algorithm {
-        SignatureAlgorithm::RsaSha256 => Rsa::generate(2048).and_then(PKey::from_rsa),
-        SignatureAlgorithm::EcdsaSha256 => EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)
-            .and_then(|p256| EcKey::generate(&p256))
-            .and_then(PKey::from_ec_key),
+        SignatureAlgorithm::EcdsaSha256 | SignatureAlgorithm::EcdsaSha512 => on(Nid::X9_62_PRIME256V1),
+        SignatureAlgorithm::EcdsaSha384 => on(Nid::SECP384R1),
+        SignatureAlgorithm::Ed25519 => PKey::generate_ed25519(),
+        _ => Rsa::generate(2048).and_then(PKey::from_rsa),
     }
     .expect("a key")
 }
@@ -66,7 +70,8 @@ impl Identity {
             builder.set_not_before(&*at(start)?)?;
             builder.set_not_after(&*at(end)?)?;
             builder.append_extension(usage.build()?)?;
-            builder.sign(&key, MessageDigest::sha256())?;
+            let is_ed25519 = key.id() == Id::ED25519;
+            builder.sign(&key, if is_ed25519 { MessageDigest::null() } else { MessageDigest::sha256() })?;
             Ok::<_, openssl::error::ErrorStack>(builder.build())
         };
         let certificate = make().expect("a certificate");
@@ -152,10 +157,8 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
             persist_duration: Duration::from_secs(86_400),
             time_to_live: Duration::from_secs(3600),
         },
-        signature: SignatureTerms {
-            own_algorithm: SignatureAlgorithm::EcdsaSha256,
-            accepted: vec![SignatureAlgorithm::EcdsaSha256, SignatureAlgorithm::RsaSha256],
-        },
+        signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
+        profile: PartnerProfile::strict(),
         window: 8,
     }
 }

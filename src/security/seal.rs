@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::{PayloadError, SealError};
-use super::keystore::SigningKey;
-use super::signature::sign;
+use super::keystore::Signer;
+use super::signature::{payload_reference, sign};
 use crate::codec::envelope::encode_envelope;
 use crate::codec::mime::{MimeLimits, content_id_of_uri, pack, unpack};
 use crate::model::{ContentId, Digest, Message, Payload, Sealed};
@@ -18,13 +18,14 @@ use crate::model::{ContentId, Digest, Message, Payload, Sealed};
 ///
 /// # Errors
 /// [`SealError`] when it cannot be signed.
-pub fn seal(message: &Message, signer: Option<&SigningKey>) -> Result<Sealed, SealError> {
+pub fn seal(message: &Message, signer: Option<Signer<'_>>) -> Result<Sealed, SealError> {
     let envelope = encode_envelope(message);
     let (text, references) = match signer {
         Some(signer) => {
-            let payloads = message.payloads.iter().map(|p| Ok((uri_of(message, p)?, p.digest)));
+            let payloads =
+                message.payloads.iter().map(|p| payload_reference(uri_of(message, p)?, p, &signer));
             let payloads = payloads.collect::<Result<Vec<_>, SealError>>()?;
-            sign(&envelope.text, envelope.signature_at, payloads, signer)?
+            sign(&envelope.text, envelope.signature_at, payloads, &signer)?
         }
         None => (envelope.text, Vec::new()),
     };
@@ -45,7 +46,7 @@ pub fn payload_of(
 ) -> Result<Bytes, PayloadError> {
     let package = unpack(content_type, body, &MimeLimits::default())
         .map_err(|error| PayloadError::Package(error.to_string()))?;
-    let part = package.parts.into_iter().find(|part| part.content_id.as_ref() == Some(content_id));
+    let part = package.parts.into_iter().find(|part| part.known_as().as_ref() == Some(content_id));
     let body = part.ok_or_else(|| PayloadError::Missing(content_id.clone()))?.body;
     if Digest::of(&body) == *digest { Ok(body) } else { Err(PayloadError::Digest(content_id.clone())) }
 }

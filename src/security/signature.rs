@@ -10,16 +10,19 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use openssl::hash::{MessageDigest, hash};
 
 use super::actor_filter::ActorFilter;
 use super::error::{SealError, SignatureFault};
-use super::keystore::{RegisteredCertificate, SigningKey};
+use super::keystore::{RegisteredCertificate, Signer};
 use super::profile::{DSIG, SOAP, Signature, Target};
 use super::xmlsec;
 use crate::codec::canonical::canonicalize;
 use crate::codec::envelope::encode_reference;
+use crate::codec::mime::{MimePart, PartName};
 use crate::codec::xml::{Element, XmlLimits, XmlTree, XmlWriter};
-use crate::model::{ContentId, Digest, DigestMethod, DigestReference, Transform};
+use crate::ffi::XML_PART_BYTES_MAX;
+use crate::model::{Canonicalization, ContentId, Digest, DigestMethod, DigestReference, Payload, Transform};
 
 /// Who verifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,15 +51,31 @@ pub(super) struct Signed<'a> {
 /// A part of a message, digested at most once.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    pub(super) content_id: ContentId,
+    /// What it is known by once it is a payload: its Content-ID, else its Content-Location.
+    pub(super) known_as: ContentId,
+    /// Its Content-ID.
+    pub(super) content_id: Option<ContentId>,
+    /// Its Content-Location.
+    pub(super) location: Option<Arc<str>>,
     pub(super) media_type: Arc<str>,
     pub(super) body: Bytes,
     digest: OnceCell<Digest>,
 }
 
 impl Part {
-    pub(super) const fn new(content_id: ContentId, media_type: Arc<str>, body: Bytes) -> Self {
-        Self { content_id, media_type, body, digest: OnceCell::new() }
+    /// The part, when anything can name it.
+    pub(super) fn of(part: MimePart) -> Option<Self> {
+        let known_as = part.known_as()?;
+        let MimePart { content_id, content_location: location, media_type, body, .. } = part;
+        Some(Self { known_as, content_id, location, media_type, body, digest: OnceCell::new() })
+    }
+
+    /// Whether this is what the name names.
+    pub(super) fn is(&self, name: &PartName) -> bool {
+        match name {
+            PartName::ContentId(id) => self.content_id.as_ref() == Some(id),
+            PartName::Location(location) => self.location.as_ref() == Some(location),
+        }
     }
 
     /// SHA-256 of its octets, computed when it is first needed.
@@ -72,6 +91,11 @@ impl Signed<'_> {
         engine: Engine,
         certificate: &RegisteredCertificate,
     ) -> Result<(), SignatureFault> {
+        self.check_locations()?;
+        // A key of another kind made no signature of this algorithm, whoever is asked.
+        if !certificate.key.fits(self.signature.algorithm) {
+            return Err(SignatureFault::Value);
+        }
         let own = || verify(self, certificate);
         let second = || xmlsec::verify(self, certificate);
         match engine {
@@ -81,7 +105,8 @@ impl Signed<'_> {
             Engine::Both => match (own(), second()) {
                 (Ok(()), Ok(())) => Ok(()),
                 (_, Err(fault @ (SignatureFault::Engine(_) | SignatureFault::Limit(_)))) => Err(fault),
-                (Err(fault), Err(_)) => Err(fault),
+                // Ours is the narrower profile: a payload with a processing instruction, for one.
+                (Err(fault), Err(_)) | (Err(fault @ SignatureFault::Profile(_)), Ok(())) => Err(fault),
                 (own, second) => {
                     Err(SignatureFault::Disagreement { own: verdict(&own), xmlsec: verdict(&second) })
                 }
@@ -89,34 +114,51 @@ impl Signed<'_> {
         }
     }
 
+    /// A location names a part of this message, and nothing else ever (S5).
+    fn check_locations(&self) -> Result<(), SignatureFault> {
+        for target in &self.signature.targets {
+            if let Target::Part(name @ PartName::Location(location)) = target
+                && self.parts.iter().filter(|part| part.is(name)).count() != 1
+            {
+                let what = format!("a reference to {location:?}, which is not one part of the message");
+                return Err(SignatureFault::Profile(what));
+            }
+        }
+        Ok(())
+    }
+
     /// Every reference has the digest of what it names.
     fn check_digests(&self) -> Result<(), SignatureFault> {
-        let references = &self.signature.references;
-        for ((target, signed), reference) in self.signature.targets.iter().zip(references) {
+        for (target, reference) in self.signature.targets.iter().zip(&self.signature.references) {
             let digest = match target {
-                Target::Envelope => self.envelope_digest()?,
-                Target::Part(content_id) => self
-                    .parts
-                    .iter()
-                    .find(|part| part.content_id == *content_id)
-                    .map(Part::digest)
-                    .ok_or_else(|| SignatureFault::MissingPart(reference.uri.clone()))?,
+                Target::Envelope => digest_of(reference.method, &self.covered_envelope()?)?,
+                Target::Part(name) => {
+                    let part = self.parts.iter().find(|part| part.is(name));
+                    let part = part.ok_or_else(|| SignatureFault::MissingPart(reference.uri.clone()))?;
+                    match (payload_form(reference), reference.method) {
+                        (Some(form), method) => digest_of(method, &canonical_payload(form, &part.body)?)?,
+                        (None, DigestMethod::Sha256) => part.digest().0.to_vec(),
+                        (None, method) => digest_of(method, &part.body)?,
+                    }
+                }
             };
-            if !openssl::memcmp::eq(&digest.0, &signed.0) {
+            let same =
+                digest.len() == reference.value.len() && openssl::memcmp::eq(&digest, &reference.value);
+            if !same {
                 return Err(SignatureFault::Digest(reference.uri.clone()));
             }
         }
         Ok(())
     }
 
-    fn envelope_digest(&self) -> Result<Digest, SignatureFault> {
+    fn covered_envelope(&self) -> Result<Vec<u8>, SignatureFault> {
         let (octets, left_out) = envelope_octets(self.tree.root(), self.signature);
         if left_out.len() > LEFT_OUT_MAX {
             return Err(SignatureFault::Profile("too many elements for the next actor".to_owned()));
         }
         match left_out.into_iter().find(|element| !may_be_unsigned(*element)) {
             Some(element) => Err(SignatureFault::Uncovered(element.path())),
-            None => Ok(Digest::of(&octets)),
+            None => Ok(octets),
         }
     }
 }
@@ -127,9 +169,11 @@ pub(super) fn envelope_octets<'a>(
     signature: &Signature<'_>,
 ) -> (Vec<u8>, Vec<Element<'a>>) {
     let (own, filter) = (signature.element.id(), signature.filter);
+    let of_envelope = signature.references.iter().find(|reference| reference.uri.is_empty());
+    let form = of_envelope.and_then(payload_form).unwrap_or(Canonicalization::Xml10);
     let left_out = RefCell::new(Vec::new());
-    let octets = canonicalize(root, &|element| {
-        let excluded = filter.excludes(element);
+    let octets = canonicalize(form, root, &|element| {
+        let excluded = filter.is_some_and(|filter| filter.excludes(element));
         if excluded {
             left_out.borrow_mut().push(element);
         }
@@ -138,33 +182,108 @@ pub(super) fn envelope_octets<'a>(
     (octets, left_out.into_inner())
 }
 
+/// What a receipt for a message without signature repeats: the references that one of ours would have, computed
+/// over the message as it came (ebMS 2.0, 6.3.2.5; digest, 8.4).
+pub(super) fn references_of_unsigned(
+    root: Element<'_>,
+    payloads: &[(Arc<str>, Payload)],
+) -> Vec<DigestReference> {
+    let sha256 = |uri: &Arc<str>, transforms, digest: Digest| DigestReference {
+        uri: uri.clone(),
+        transforms,
+        method: DigestMethod::Sha256,
+        value: digest.0.to_vec(),
+    };
+    let envelope =
+        canonicalize(Canonicalization::Xml10, root, &|element| ActorFilter::OURS.excludes(element));
+    let of_envelope = sha256(&"".into(), envelope_transforms(Canonicalization::Xml10), Digest::of(&envelope));
+    let of_payloads = payloads.iter().map(|(uri, payload)| sha256(uri, Vec::new(), payload.digest));
+    std::iter::once(of_envelope).chain(of_payloads).collect()
+}
+
+/// The transforms of an envelope reference of ours.
+fn envelope_transforms(form: Canonicalization) -> Vec<Transform> {
+    vec![Transform::EnvelopedSignature, Transform::ActorFilter, form.transform()]
+}
+
+/// The canonicalization among the transforms of a reference; the last one, where there is one.
+pub(super) fn payload_form(reference: &DigestReference) -> Option<Canonicalization> {
+    reference.transforms.last().and_then(|transform| Canonicalization::of_transform(*transform))
+}
+
+/// The canonical form of an XML payload, which some sign in the place of its octets.
+pub(super) fn canonical_payload(form: Canonicalization, body: &Bytes) -> Result<Vec<u8>, SignatureFault> {
+    let limits = XmlLimits { bytes_max: XML_PART_BYTES_MAX, ..XmlLimits::DOCUMENT };
+    match XmlTree::parse(body.clone(), &limits) {
+        Ok(tree) => Ok(canonicalize(form, tree.root(), &|_| false)),
+        Err(error) => Err(SignatureFault::Profile(format!("a payload with a transform: {error}"))),
+    }
+}
+
+/// The digest of octets.
+pub(super) fn digest_of(method: DigestMethod, octets: &[u8]) -> Result<Vec<u8>, SignatureFault> {
+    let digest = match method {
+        DigestMethod::Sha256 => return Ok(Digest::of(octets).0.to_vec()),
+        DigestMethod::Sha384 => MessageDigest::sha384(),
+        DigestMethod::Sha512 => MessageDigest::sha512(),
+        DigestMethod::Sha1 => MessageDigest::sha1(),
+    };
+    match hash(digest, octets) {
+        Ok(digest) => Ok(digest.to_vec()),
+        Err(error) => Err(SignatureFault::Profile(format!("{}: {error}", method.uri()))),
+    }
+}
+
 /// SignatureValue first: whoever cannot sign makes us digest SignedInfo alone.
 fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -> Result<(), SignatureFault> {
     let signature = signed.signature;
-    if certificate.key.algorithm() != signature.algorithm {
-        return Err(SignatureFault::Value);
-    }
-    let signed_info = Digest::of(&canonicalize(signature.signed_info, &|_| false));
-    if !certificate.key.verifies(&signed_info, &signature.value) {
+    let signed_info = canonicalize(signature.canonicalization, signature.signed_info, &|_| false);
+    if !certificate.key.verifies(signature.algorithm, &signed_info, &signature.value) {
         return Err(SignatureFault::Value);
     }
     signed.check_digests()
 }
 
-/// Signs an envelope and payloads, each by the URI that its Manifest has: the envelope's text with the
-/// `ds:Signature` at `at`, which is a place directly in its SOAP header, and what the signature covers.
+/// The reference to a payload of ours, by the URI that its Manifest has.
+pub(super) fn payload_reference(
+    uri: Arc<str>,
+    payload: &Payload,
+    signer: &Signer<'_>,
+) -> Result<DigestReference, SealError> {
+    let terms = signer.terms;
+    let failed = |fault: SignatureFault| SealError::Sign(fault.to_string());
+    if terms.payload_transforms && payload.media_type.ends_with("xml") {
+        let octets = canonical_payload(terms.canonicalization, &payload.body).map_err(failed)?;
+        let value = digest_of(terms.digest, &octets).map_err(failed)?;
+        let transforms = vec![terms.canonicalization.transform()];
+        return Ok(DigestReference { uri, transforms, method: terms.digest, value });
+    }
+    let value = match terms.digest {
+        DigestMethod::Sha256 => payload.digest.0.to_vec(),
+        method => digest_of(method, &payload.body).map_err(failed)?,
+    };
+    Ok(DigestReference { uri, transforms: Vec::new(), method: terms.digest, value })
+}
+
+/// Signs an envelope and payloads: the envelope's text with the `ds:Signature` at `at`, which is a place directly in
+/// its SOAP header, and what the signature covers.
 pub(super) fn sign(
     text: &str,
     at: usize,
-    payloads: impl IntoIterator<Item = (Arc<str>, Digest)>,
-    key: &SigningKey,
+    payloads: Vec<DigestReference>,
+    signer: &Signer<'_>,
 ) -> Result<(String, Vec<DigestReference>), SealError> {
-    let mut references = vec![reference("".into(), ENVELOPE_TRANSFORMS.to_vec(), UNKNOWN)];
-    references.extend(payloads.into_iter().map(|(uri, digest)| reference(uri, Vec::new(), digest)));
+    let terms = signer.terms;
+    let form = terms.canonicalization;
+    let transforms = envelope_transforms(form);
+    let unknown = vec![0; terms.digest.octets()];
+    let mut references =
+        vec![DigestReference { uri: "".into(), transforms, method: terms.digest, value: unknown }];
+    references.extend(payloads);
 
     // One parse serves both digests: the envelope's own has a fixed length, so its place is kept open until it is
     // known. The same place in canonical form is found by the tag, which no value can hold.
-    let (signature, open) = encode(&references, key);
+    let (signature, open) = encode(&references, signer);
     let (before, after) = text.split_at_checked(at).ok_or(SealError::Place)?;
     let mut text = [before, &signature, after].concat();
     let tree = XmlTree::parse(Bytes::from(text.clone()), &XmlLimits::ENVELOPE)?;
@@ -172,36 +291,37 @@ pub(super) fn sign(
     let element = element.ok_or(SealError::Place)?;
     let signed_info = element.child(DSIG, "SignedInfo").ok_or(SealError::Place)?;
     let envelope =
-        Digest::of(&canonicalize(tree.root(), &|e| e.id() == element.id() || ActorFilter::OURS.excludes(e)));
-    let encoded = STANDARD.encode(envelope.0);
-    let mut octets = canonicalize(signed_info, &|_| false);
+        canonicalize(form, tree.root(), &|e| e.id() == element.id() || ActorFilter::OURS.excludes(e));
+    let digest = digest_of(terms.digest, &envelope).map_err(|fault| SealError::Sign(fault.to_string()))?;
+    let encoded = STANDARD.encode(&digest);
+    let mut octets = canonicalize(form, signed_info, &|_| false);
     let place = memchr::memmem::find(&octets, DIGEST_VALUE).ok_or(SealError::Place)? + DIGEST_VALUE.len();
     octets.splice(place..place + encoded.len(), encoded.bytes());
-    let value = STANDARD.encode(key.sign(&octets)?);
+    let value = STANDARD.encode(signer.sign(&octets)?);
 
     // From the back, so that the first place stays where it is.
     text.insert_str(at + open.value, &value);
     text.replace_range(at + open.digest..at + open.digest + encoded.len(), &encoded);
     if let Some(first) = references.first_mut() {
-        first.value = envelope.0.to_vec();
+        first.value = digest;
     }
     Ok((text, references))
 }
 
 /// Where a `ds:Signature` waits for what is not known yet.
 struct Open {
-    /// The envelope's DigestValue, filled with the digest [`UNKNOWN`].
+    /// The envelope's DigestValue, filled with a digest of zeros.
     digest: usize,
     /// The SignatureValue, empty.
     value: usize,
 }
 
-fn encode(references: &[DigestReference], key: &SigningKey) -> (String, Open) {
+fn encode(references: &[DigestReference], signer: &Signer<'_>) -> (String, Open) {
     let mut writer = XmlWriter::fragment();
     writer.open("ds:Signature").attribute("xmlns:ds", DSIG).open("ds:SignedInfo");
     let algorithms = [
-        ("ds:CanonicalizationMethod", Transform::CanonicalXml.uri()),
-        ("ds:SignatureMethod", key.algorithm().uri()),
+        ("ds:CanonicalizationMethod", signer.terms.canonicalization.uri()),
+        ("ds:SignatureMethod", signer.terms.algorithm.uri()),
     ];
     for (name, uri) in algorithms {
         writer.open(name).attribute("Algorithm", uri).close(name);
@@ -212,15 +332,11 @@ fn encode(references: &[DigestReference], key: &SigningKey) -> (String, Open) {
     writer.close("ds:SignedInfo").open("ds:SignatureValue");
     let value = writer.position();
     writer.text("").close("ds:SignatureValue").open("ds:KeyInfo").open("ds:X509Data");
-    writer.leaf("ds:X509Certificate", key.certificate_base64());
+    writer.leaf("ds:X509Certificate", signer.key.certificate_base64());
     writer.close("ds:X509Data").close("ds:KeyInfo").close("ds:Signature");
     let text = writer.finish();
     let digest = text.find("<ds:DigestValue>").map_or(0, |at| at + DIGEST_VALUE.len());
     (text, Open { digest, value })
-}
-
-fn reference(uri: Arc<str>, transforms: Vec<Transform>, digest: Digest) -> DigestReference {
-    DigestReference { uri, transforms, method: DigestMethod::Sha256, value: digest.0.to_vec() }
 }
 
 /// A header block that an intermediary may add or take away (digest, 8.5): it reaches no one's decision.
@@ -244,10 +360,6 @@ fn verdict(outcome: &Result<(), SignatureFault>) -> String {
 /// Elements that a signature may leave out: what libxmlsec1 can do in good time, so that both engines agree.
 const LEFT_OUT_MAX: usize = 64;
 const DIGEST_VALUE: &[u8] = b"<ds:DigestValue>";
-const ENVELOPE_TRANSFORMS: [Transform; 3] =
-    [Transform::EnvelopedSignature, Transform::ActorFilter, Transform::CanonicalXml];
-/// Stands for the envelope's digest until it is known.
-const UNKNOWN: Digest = Digest([0; 32]);
 const EBMS: &str = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd";
 
 #[cfg(test)]
@@ -258,7 +370,9 @@ mod tests {
     use super::super::samples::Identity;
     use super::*;
     use crate::ffi::{PrivateKey, Selection, XmlSec};
-    use crate::model::{PartyKey, SignatureAlgorithm};
+    use crate::model::{
+        PartnerProfile, PartyKey, SignatureAlgorithm, SignatureTerms, SigningTerms, Timestamp,
+    };
 
     macro_rules! sample {
         ($name:literal) => {
@@ -291,8 +405,14 @@ mod tests {
 
     fn parts(parts: &[(&str, &[u8])]) -> Vec<Part> {
         let part = |(content_id, body): &(&str, &[u8])| {
-            let content_id = ContentId::new(*content_id).expect("a Content-ID");
-            Part::new(content_id, "application/xml".into(), Bytes::copy_from_slice(body))
+            let part = MimePart {
+                content_id: Some(ContentId::new(*content_id).expect("a Content-ID")),
+                content_location: None,
+                media_type: "application/xml".into(),
+                charset: None,
+                body: Bytes::copy_from_slice(body),
+            };
+            Part::of(part).expect("it has a Content-ID")
         };
         parts.iter().map(part).collect()
     }
@@ -316,14 +436,41 @@ mod tests {
             |outcome: &Result<(), SignatureFault>| outcome.as_ref().map_err(std::mem::discriminant).copied();
         for engine in [Engine::Xmlsec, Engine::Both] {
             let other = signed.verify(engine, certificate);
+            if own_only(signature.algorithm) {
+                assert!(matches!(other, Err(SignatureFault::Limit(_))), "{engine:?}: {other:?}");
+                continue;
+            }
             assert_eq!(kind(&other), kind(&own), "{engine:?}: {other:?}, own: {own:?}");
         }
         own?;
-        let octets = canonicalize(tree.root(), &|e| e.id() == element.id() || signature.filter.excludes(e));
-        let selection = Selection::Unsigned(&signature.filter.actors());
-        let theirs = XmlSec::init().and_then(|engine| engine.canonicalize(envelope, selection));
-        assert_eq!(theirs.expect("canonical"), octets, "the engines hash the same octets");
+        let octets = envelope_octets(tree.root(), &signature).0;
+        let actors = signature.filter.map(ActorFilter::actors).unwrap_or_default();
+        let form = signature.references.first().and_then(payload_form);
+        if form == Some(Canonicalization::Xml10) {
+            let selection = Selection::Unsigned(&actors);
+            let theirs = XmlSec::init().and_then(|engine| engine.canonicalize(envelope, selection));
+            assert_eq!(theirs.expect("canonical"), octets, "the engines hash the same octets");
+        }
         Ok((signature.references, octets))
+    }
+
+    /// What the strict profile says of a signature, with no key and no part at hand to compute anything with.
+    fn outside(envelope: &[u8]) -> Result<(), SignatureFault> {
+        let tree =
+            XmlTree::parse(Bytes::copy_from_slice(envelope), &XmlLimits::ENVELOPE).expect("well-formed");
+        let header = tree.root().child(SOAP, "Header").expect("a header");
+        let signature = Signature::read(header.child(DSIG, "Signature").expect("a signature"))?;
+        let strict = SignatureTerms::strict(SignatureAlgorithm::RsaSha256);
+        let deviations =
+            signature.check_agreed(&strict, &PartnerProfile::strict(), Timestamp::from_millis(0))?;
+        assert!(deviations.is_empty());
+        Ok(())
+    }
+
+    /// What libxmlsec1 1.2.37 does not know, or is not asked about.
+    fn own_only(algorithm: SignatureAlgorithm) -> bool {
+        use SignatureAlgorithm as A;
+        matches!(algorithm, A::RsaPssSha256 | A::RsaPssSha384 | A::RsaPssSha512 | A::Ed25519 | A::RsaSha1)
     }
 
     /// `USER` with `from` replaced, which must be in it.
@@ -342,7 +489,10 @@ mod tests {
             let (references, octets) = verdict(envelope, &PARTS, &trader).expect("verifies");
             let digests: Vec<String> = references.iter().map(|r| STANDARD.encode(&r.value)).collect();
             assert_eq!((octets.len(), digests.as_slice()), (1676, DIGESTS.map(str::to_owned).as_slice()));
-            assert_eq!(references[0].transforms, ENVELOPE_TRANSFORMS);
+            assert_eq!(
+                references[0].transforms,
+                [Transform::EnvelopedSignature, Transform::ActorFilter, Transform::CanonicalXml]
+            );
         }
         let gateway = certified(sample!("gateway.crt"));
         let (references, octets) = verdict(sample!("ack.xml"), &[], &gateway).expect("verifies");
@@ -426,9 +576,9 @@ mod tests {
     //= ebms2 4.1.3 MUST: an algorithm that is not allowed is refused before it is computed (S4, S6)
     #[test]
     fn signatures_outside_the_profile_are_not_computed() {
-        let trader = certified(sample!("trader.crt"));
+        outside(USER).expect("within the profile");
         let check = |from: &str, to: &str, expected: &str| {
-            let error = verdict(&edited(from, to), &PARTS, &trader).expect_err(expected).to_string();
+            let error = outside(&edited(from, to)).expect_err(expected).to_string();
             assert!(error.contains(expected), "expected {expected:?}, found {error:?}");
         };
         let reference = "<ds:Reference URI=\"cid:decl-1@trader-0417.example\">";
@@ -449,7 +599,12 @@ mod tests {
         {
             check("2001/04/xmldsig-more#rsa-sha256", method, "SignatureMethod");
         }
-        check("2001/04/xmlenc#sha256", "2000/09/xmldsig#sha1", "DigestMethod");
+        check(
+            "2001/04/xmlenc#sha256",
+            "2000/09/xmldsig#sha1",
+            "not of http://www.w3.org/2000/09/xmldsig#sha1",
+        );
+        check("2001/04/xmlenc#sha256", "2001/04/xmldsig-more#md5", "DigestMethod");
         check("xml-c14n-20010315\"", "xml-c14n-20010315#WithComments\"", "CanonicalizationMethod");
         check("xmldsig#enveloped-signature", "xmldsig#base64", "first transform");
         check("REC-xpath-19991116", "REC-xslt-19991116", "second transform");
@@ -470,7 +625,7 @@ mod tests {
         check("<ds:SignedInfo>", "<ds:SignedInfo/><ds:SignedInfo>", "no SignatureValue");
         check("<ds:SignedInfo>", "<ds:SignedInfo>text", "text in SignedInfo");
         check("<ds:DigestValue>", "<ds:DigestValue><x/>", "DigestValue with more than text");
-        check("<ds:DigestValue>", "<ds:DigestValue>AAAA", "not of SHA-256");
+        check("<ds:DigestValue>", "<ds:DigestValue>AAAA", "not of http://www.w3.org/2001/04/xmlenc#sha256");
         check("<ds:DigestValue>", "<ds:DigestValue>*", "not base64");
         check("<ds:SignatureValue>", "<ds:SignatureValue><x/>", "SignatureValue with more than text");
         // Where a comment splits a value, readers disagree about what it is (S2, S3).
@@ -515,16 +670,40 @@ mod tests {
     #[test]
     fn each_engine_verifies_what_the_other_signs() {
         let (text, at) = unsigned();
-        let payloads =
-            || PARTS.map(|(content_id, body)| (format!("cid:{content_id}").into(), Digest::of(body)));
-        for algorithm in [SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256] {
+        let of_terms = SignatureAlgorithm::ALL.into_iter().zip(
+            [
+                (DigestMethod::Sha256, Canonicalization::Xml10),
+                (DigestMethod::Sha384, Canonicalization::Xml11),
+                (DigestMethod::Sha512, Canonicalization::Exclusive),
+            ]
+            .into_iter()
+            .cycle(),
+        );
+        for (algorithm, (digest, canonicalization)) in of_terms {
             let identity = Identity::new("TRADER-0417", algorithm);
             let ring = ring(identity.der());
-            let (signed, references) = sign(&text, at, payloads(), &identity.signing_key()).expect("signs");
+            let key = identity.signing_key();
+            let payload_transforms = false;
+            let terms = SigningTerms { algorithm, digest, canonicalization, payload_transforms };
+            let signer = Signer { key: &key, terms };
+            let payloads = PARTS.map(|(content_id, body)| {
+                let method = digest;
+                let value = digest_of(method, body).expect("a digest");
+                DigestReference {
+                    uri: format!("cid:{content_id}").into(),
+                    transforms: Vec::new(),
+                    method,
+                    value,
+                }
+            });
+            let (signed, references) = sign(&text, at, payloads.to_vec(), &signer).expect("signs");
+            if own_only(algorithm) {
+                assert_eq!(verdict(signed.as_bytes(), &PARTS, &ring).expect("verifies").0, references);
+                continue;
+            }
             let (covered, octets) = verdict(signed.as_bytes(), &PARTS, &ring).expect("verifies");
             assert_eq!(covered, references);
-            let digests: Vec<String> = references.iter().map(|r| STANDARD.encode(&r.value)).collect();
-            assert_eq!((octets.len(), digests.as_slice()), (1676, DIGESTS.map(str::to_owned).as_slice()));
+            assert!(!octets.is_empty());
 
             // The same signature, made by libxmlsec1 from ours with its values taken out.
             let mut template = signed.clone();
@@ -550,7 +729,8 @@ mod tests {
         let decoy = "&lt;ds:DigestValue>AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let text = text.replace("Import declaration", decoy);
         let identity = Identity::new("TRADER-0417", SignatureAlgorithm::EcdsaSha256);
-        let (signed, _) = sign(&text, at, [], &identity.signing_key()).expect("signs");
+        let key = identity.signing_key();
+        let (signed, _) = sign(&text, at, Vec::new(), &key.strict()).expect("signs");
         verdict(signed.as_bytes(), &[], &ring(identity.der())).expect("verifies");
         assert!(signed.contains(decoy));
     }

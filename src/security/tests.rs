@@ -6,8 +6,9 @@ use bytes::Bytes;
 use openssl::x509::X509;
 use openssl::x509::extension::KeyUsage;
 
+use super::keystore::Signer;
 use super::samples::*;
-use super::signature::sign;
+use super::signature::{payload_reference, sign};
 use super::*;
 use crate::codec::envelope::encode_envelope;
 use crate::codec::mime::pack;
@@ -22,7 +23,7 @@ fn pair() -> Pair {
 }
 
 fn sealed_by(identity: &Identity, message: &Message) -> Sealed {
-    seal(message, Some(&identity.signing_key())).expect("seals")
+    seal(message, Some(identity.signing_key().strict())).expect("seals")
 }
 
 /// A sealed message with `from` replaced in its octets, where it must stand.
@@ -42,8 +43,12 @@ fn forged(
 ) -> Sealed {
     let text = change(encode_envelope(message).text);
     let at = text.find("</soap:Header>").expect("the header ends");
-    let payloads = signed.iter().map(|p| (format!("cid:{}", p.content_id).into(), p.digest));
-    let (text, references) = sign(&text, at, payloads, &identity.signing_key()).expect("signs");
+    let key = identity.signing_key();
+    let signer = key.strict();
+    let payloads = signed
+        .iter()
+        .map(|p| payload_reference(format!("cid:{}", p.content_id).into(), p, &signer).expect("a reference"));
+    let (text, references) = sign(&text, at, payloads.collect(), &signer).expect("signs");
     let (content_type, body) = pack(text, packed, "seed");
     Sealed { content_type, body, references }
 }
@@ -541,4 +546,324 @@ fn no_single_octet_changes_what_is_verified_p7() {
         "most octets are covered: {opened} of {} are not",
         sealed.body.len()
     );
+}
+
+/// The same trust, with other terms in the agreement.
+fn agreed(pair: &Pair, change: impl Fn(&mut Agreement)) -> Trust {
+    let agreements = pair.trust.registry.agreements().cloned().map(|mut agreement| {
+        change(&mut agreement);
+        agreement
+    });
+    let registry = Registry::new(pair.trust.registry.parties().cloned(), agreements);
+    Trust { registry: Arc::new(registry), ..pair.trust.clone() }
+}
+
+fn opened(trust: &Trust, sealed: &Sealed, now: &str) -> Result<Verified, Refusal> {
+    let wire = Wire {
+        content_type: &sealed.content_type,
+        body: &sealed.body,
+        origin: Origin::Connection(Some(tls(TRADER))),
+    };
+    open(&wire, trust, instant(now))
+}
+
+const ENGINES: [Engine; 3] = [Engine::Own, Engine::Xmlsec, Engine::Both];
+
+//= ebms2 4.1.3 MUST: an algorithm that is not agreed is refused before it is computed, and good signatures with it (S4, S6)
+#[test]
+fn the_strict_agreement_refuses_good_signatures_on_other_terms() {
+    let rsa = Pair::new(SignatureAlgorithm::RsaSha256);
+    let ec = pair();
+    let strict = SigningTerms::strict(SignatureAlgorithm::RsaSha256);
+    let check = |pair: &Pair, terms: SigningTerms, expected: &str| {
+        let key = pair.trader.signing_key();
+        let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+        for engine in ENGINES {
+            let trust = Trust { engine, ..pair.trust.clone() };
+            let refused = refusal(opened(&trust, &sealed, NOW), expected);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{engine:?} {}", refused.text);
+            assert!(refused.text.contains(expected), "{engine:?} {expected}: {}", refused.text);
+            assert_eq!(told(&refused).0, ErrorCode::SecurityFailure);
+        }
+    };
+    for algorithm in SignatureAlgorithm::ALL {
+        use SignatureAlgorithm as A;
+        let pair = match algorithm {
+            A::RsaSha256 | A::EcdsaSha256 => continue,
+            A::EcdsaSha384 | A::EcdsaSha512 => &ec,
+            A::Ed25519 => &Pair::new(algorithm),
+            _ => &rsa,
+        };
+        check(pair, SigningTerms { algorithm, ..strict }, algorithm.uri());
+    }
+    for digest in [DigestMethod::Sha1, DigestMethod::Sha384, DigestMethod::Sha512] {
+        check(&rsa, SigningTerms { digest, ..strict }, digest.uri());
+    }
+    for canonicalization in [Canonicalization::Xml11, Canonicalization::Exclusive] {
+        check(&rsa, SigningTerms { canonicalization, ..strict }, canonicalization.uri());
+    }
+    check(&rsa, SigningTerms { payload_transforms: true, ..strict }, "a transform of a payload");
+}
+
+//= ebms2 4.1.3 MUST: a Reference names the message or one of its parts, and no HMAC or unknown algorithm is computed (S4, S5)
+#[test]
+fn the_strict_agreement_refuses_hostile_references_and_methods() {
+    let pair = pair();
+    let sealed = sealed_by(&pair.trader, &message(&PARTS));
+    let check = |from: &str, to: &str, expected: &str| {
+        let sealed = edited(&sealed, from, to);
+        for engine in ENGINES {
+            let refused = refusal(opened(&Trust { engine, ..pair.trust.clone() }, &sealed, NOW), to);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{engine:?} {to}: {}", refused.text);
+            assert!(refused.text.contains(expected), "{engine:?} {to}: {}", refused.text);
+        }
+    };
+    for uri in ["file:///etc/passwd", "http://127.0.0.1/", "decl.xml", "../decl.xml", "#hdr", "cid:"] {
+        check("URI=\"cid:decl-1@trader.example\"", &format!("URI=\"{uri}\""), "no part of the message");
+    }
+    for method in
+        ["2000/09/xmldsig#hmac-sha1", "2001/04/xmldsig-more#hmac-sha256", "2000/09/xmldsig#dsa-sha1"]
+    {
+        check("2001/04/xmldsig-more#ecdsa-sha256", method, "SignatureMethod");
+    }
+    check("2001/04/xmlenc#sha256", "2001/04/xmldsig-more#md5", "DigestMethod");
+}
+
+//= ebms2 4.1.3 MUST: what an agreement names beside the strict terms verifies, and tells what deviates
+#[test]
+fn what_is_agreed_opens() {
+    let algorithms = SignatureAlgorithm::agreeable();
+    for (algorithm, digest) in
+        algorithms.zip(DigestMethod::agreeable().collect::<Vec<_>>().into_iter().cycle())
+    {
+        let pair = Pair::new(algorithm);
+        let key = pair.trader.signing_key();
+        let trust = agreed(&pair, |agreement| {
+            agreement.signature.accepted = vec![algorithm];
+            agreement.signature.digests = vec![digest];
+            agreement.signature.canonicalizations = Canonicalization::ALL.to_vec();
+            agreement.profile.deviations.insert(Deviation::PayloadTransforms);
+        });
+        for canonicalization in Canonicalization::ALL {
+            for payload_transforms in [false, true] {
+                let terms = SigningTerms { algorithm, digest, canonicalization, payload_transforms };
+                let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+                let verified = opened(&Trust { engine: Engine::Own, ..trust.clone() }, &sealed, NOW)
+                    .unwrap_or_else(|refusal| panic!("{terms:?} {refusal}"));
+                let transformed = verified.deviations().contains(&Deviation::PayloadTransforms);
+                assert_eq!(
+                    (transformed, verified.deviations().len()),
+                    (payload_transforms, usize::from(payload_transforms))
+                );
+            }
+        }
+    }
+}
+
+//= ebms2 4.1.3 MUST: SHA-1 is accepted until the day that the agreement names, and told
+#[test]
+fn sha1_ends_on_its_day() {
+    let pair = Pair::new(SignatureAlgorithm::RsaSha256);
+    let key = pair.trader.signing_key();
+    let strict = SigningTerms::strict(SignatureAlgorithm::RsaSha256);
+    let trust = agreed(&pair, |agreement| agreement.signature.sha1_until = Some(instant(NOW)));
+    let own = Trust { engine: Engine::Own, ..trust.clone() };
+    let before = "2024-06-11T09:30:00Z";
+    assert_eq!(instant(NOW).as_millis() - instant(before).as_millis(), 1000);
+    for terms in [
+        SigningTerms { algorithm: SignatureAlgorithm::RsaSha1, ..strict },
+        SigningTerms { digest: DigestMethod::Sha1, ..strict },
+    ] {
+        let sealed = seal(&message(&PARTS), Some(Signer { key: &key, terms })).expect("seals");
+        let verified = opened(&own, &sealed, before).expect("one second before");
+        assert_eq!(verified.deviations().iter().collect::<Vec<_>>(), [&Deviation::Sha1]);
+        for past in [NOW, "2024-06-11T09:30:02Z"] {
+            let refused = refusal(opened(&own, &sealed, past), past);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{}", refused.text);
+        }
+        // libxmlsec1 is not asked about SHA-1: where it must agree, the day does not help.
+        for engine in [Engine::Xmlsec, Engine::Both] {
+            let refused = refusal(opened(&Trust { engine, ..trust.clone() }, &sealed, before), before);
+            assert_eq!(refused.cause, RefusalCause::Engine, "{}", refused.text);
+        }
+    }
+}
+
+//= ebms2 4.1.3 MAY: a partner profile lets a partner do what the strict one refuses, one deviation at a time, and told
+#[test]
+fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
+    let pair = pair();
+    let check = |sealed: &Sealed, needed: &[Deviation], signed: bool| {
+        let needed: std::collections::BTreeSet<_> = needed.iter().copied().collect();
+        let with = |deviations: std::collections::BTreeSet<Deviation>| {
+            let trust = agreed(&pair, |agreement| agreement.profile.deviations = deviations.clone());
+            opened(&Trust { engine: Engine::Own, ..trust }, sealed, NOW)
+        };
+        let verified = with(needed.clone()).unwrap_or_else(|refusal| panic!("{needed:?} {refusal}"));
+        assert_eq!((verified.deviations(), verified.is_signed()), (&needed, signed));
+        for one in &needed {
+            let others = Deviation::ALL.into_iter().filter(|other| other != one).collect();
+            refusal(with(others), one.as_str());
+        }
+    };
+    use Deviation::{
+        ContentLocation, MissingRole, NoActorFilter, PayloadTransforms, UnreferencedParts, UnsignedMessages,
+    };
+    let sent = message(&PARTS[..1]);
+    check(&seal(&sent, None).expect("seals"), &[UnsignedMessages], false);
+    let mut without_role = sent.clone();
+    without_role.header.from.role = None;
+    check(&sealed_by(&pair.trader, &without_role), &[MissingRole], true);
+    let (content_type, body) = pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed");
+    let more = Sealed { content_type, body, references: Vec::new() };
+    check(&more, &[UnsignedMessages, UnreferencedParts], false);
+    check(&located(&pair.trader, "decl-1.xml", "decl-1.xml"), &[ContentLocation], true);
+
+    // What our own signatures never are is signed by libxmlsec1.
+    let c14n = Canonicalization::Xml10.uri();
+    let (before, rest) = text_of(&sealed_by(&pair.trader, &sent))
+        .split_once("<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\">")
+        .map(|(before, rest)| (before.to_owned(), rest.to_owned()))
+        .expect("the filter");
+    let after = rest.split_once("</ds:Transform>").expect("its end").1;
+    check(
+        &signed_by_libxmlsec1(&pair.trader, &[before.as_str(), after].concat(), &sent),
+        &[NoActorFilter],
+        true,
+    );
+    let reference = "<ds:Reference URI=\"cid:decl-1@trader.example\">";
+    let transformed = text_of(&sealed_by(&pair.trader, &sent)).replace(
+        reference,
+        &format!("{reference}<ds:Transforms><ds:Transform Algorithm=\"{c14n}\"/></ds:Transforms>"),
+    );
+    check(&signed_by_libxmlsec1(&pair.trader, &transformed, &sent), &[PayloadTransforms], true);
+}
+
+/// The envelope of a sealed message.
+fn text_of(sealed: &Sealed) -> String {
+    let package = crate::codec::mime::unpack(&sealed.content_type, &sealed.body, &Default::default())
+        .expect("a package");
+    String::from_utf8(package.root.body.to_vec()).expect("UTF-8")
+}
+
+/// An envelope whose signature libxmlsec1 makes anew, packed with the payloads of the message.
+fn signed_by_libxmlsec1(identity: &Identity, text: &str, message: &Message) -> Sealed {
+    let mut template = text.to_owned();
+    for name in ["ds:DigestValue", "ds:SignatureValue"] {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let emptied = template.split_inclusive(&close).map(|piece| match piece.split_once(&open) {
+            Some((before, _)) => [before, &open, &close].concat(),
+            None => piece.to_owned(),
+        });
+        template = emptied.collect();
+    }
+    let key = identity.key.private_key_to_pkcs8().expect("PKCS #8");
+    let key = crate::ffi::PrivateKey::from_pkcs8_der(&key).expect("a private key");
+    let parts: Vec<_> = message.payloads.iter().map(|p| (p.content_id.as_str(), p.body.as_ref())).collect();
+    let engine = crate::ffi::XmlSec::init().expect("libxmlsec1 starts");
+    let signed = engine.sign(template.as_bytes(), &parts, &key).expect("signs");
+    let (content_type, body) = pack(signed, &message.payloads, "seed");
+    Sealed { content_type, body, references: Vec::new() }
+}
+
+/// A message with one part that has a Content-Location and no Content-ID; Manifest and signature name it by `uri`.
+fn located(identity: &Identity, location: &str, uri: &str) -> Sealed {
+    let sent = message(&PARTS[..1]);
+    let text = encode_envelope(&sent).text.replace("cid:decl-1@trader.example", uri);
+    let at = text.find("</soap:Header>").expect("the header ends");
+    let key = identity.signing_key();
+    let signer = key.strict();
+    let reference = payload_reference(uri.into(), &sent.payloads[0], &signer).expect("a reference");
+    let (text, references) = sign(&text, at, vec![reference], &signer).expect("signs");
+    let (content_type, body) = pack(text, &sent.payloads, "seed");
+    let sealed = Sealed { content_type, body, references };
+    edited(&sealed, "Content-ID: <decl-1@trader.example>", &format!("Content-Location: {location}"))
+}
+
+//= ebms2 3.2.2 MAY: a Reference to something outside the message
+//=   deviation: never fetched; MimeProblem (S5)
+#[test]
+fn a_name_is_one_part_of_the_message_or_nothing() {
+    let pair = pair();
+    let lenient = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let strict = agreed(&pair, |_| {});
+    let check = |trust: &Trust, sealed: &Sealed, code: ErrorCode, at: &str| {
+        let trust = Trust { engine: Engine::Own, ..trust.clone() };
+        let refused = refusal(opened(&trust, sealed, NOW), at);
+        assert_eq!(told(&refused), (code, Some(at)), "{}", refused.text);
+    };
+    let signature = "/soap:Envelope/soap:Header/ds:Signature";
+    use ErrorCode::{MimeProblem, SecurityFailure};
+    for uri in ["http://127.0.0.1/decl.xml", "file:///etc/passwd", "decl-2.xml", "../decl-1.xml"] {
+        let sealed = located(&pair.trader, "decl-1.xml", uri);
+        check(&strict, &sealed, SecurityFailure, signature);
+        check(&lenient, &sealed, SecurityFailure, signature);
+        // Where nothing is signed, only the Manifest names it.
+        let sent = message(&PARTS[..1]);
+        let text = encode_envelope(&sent).text.replace("cid:decl-1@trader.example", uri);
+        let (content_type, body) = pack(text, &sent.payloads, "seed");
+        check(&lenient, &Sealed { content_type, body, references: Vec::new() }, MimeProblem, uri);
+    }
+    // A cid: names a part by its Content-ID alone.
+    let id = "decl-1@trader.example";
+    let cid = format!("cid:{id}");
+    for engine in ENGINES {
+        for trust in [&strict, &lenient] {
+            let refused = refusal(
+                opened(&Trust { engine, ..trust.clone() }, &located(&pair.trader, id, &cid), NOW),
+                "a location by cid:",
+            );
+            assert_eq!(told(&refused), (MimeProblem, Some(&*cid)), "{engine:?} {}", refused.text);
+        }
+    }
+    // One location for two parts, or one that is a Content-ID.
+    let sent = message(&PARTS);
+    let text = encode_envelope(&sent).text.replace("cid:phyto-1@trader.example", "both.xml");
+    let (content_type, body) = pack(text, &sent.payloads, "seed");
+    let sealed = Sealed { content_type, body, references: Vec::new() };
+    let both = "\r\nContent-Location: both.xml";
+    let sealed = edited(&sealed, "<decl-1@trader.example>", &format!("<decl-1@trader.example>{both}"));
+    let sealed = edited(&sealed, "<phyto-1@trader.example>", &format!("<phyto-1@trader.example>{both}"));
+    check(&lenient, &sealed, MimeProblem, "both.xml");
+    let twice = edited(
+        &seal(&sent, None).expect("seals"),
+        "Content-ID: <phyto-1@trader.example>",
+        "Content-Location: decl-1@trader.example",
+    );
+    let refused = refusal(opened(&Trust { engine: Engine::Own, ..lenient.clone() }, &twice, NOW), "twice");
+    assert_eq!(told(&refused), (MimeProblem, None), "{}", refused.text);
+}
+
+//= ebms2 6.3.2.5 MUST: the receipt for a message without signature has the references that one would have
+#[test]
+fn an_unsigned_message_is_digested_for_its_receipt() {
+    let pair = pair();
+    let trust = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let mut sent = message(&PARTS);
+    let verified = opened(&trust, &seal(&sent, None).expect("seals"), NOW).expect("opens");
+    assert_eq!(verified.message().references, sealed_by(&pair.trader, &sent).references);
+    assert!(!verified.is_signed());
+    sent.ack_requested.clear();
+    let verified = opened(&trust, &seal(&sent, None).expect("seals"), NOW).expect("opens");
+    assert_eq!(verified.message().references, []);
+}
+
+/// Without KeyInfo every key of the party is tried, also those that cannot have made such a signature.
+#[test]
+fn keys_of_both_kinds_are_tried() {
+    let pair = pair();
+    let rsa = Identity::new(TRADER, SignatureAlgorithm::RsaSha256);
+    let registered = [&pair.trader, &rsa].map(|identity| (party(TRADER).key, identity.der()));
+    let keys = Arc::new(KeyRing::new(registered).expect("a ring"));
+    for identity in [&pair.trader, &rsa] {
+        let sealed = sealed_by(identity, &message(&PARTS));
+        let text = text_of(&sealed);
+        let (_, rest) = text.split_once("<ds:KeyInfo>").expect("KeyInfo");
+        let key_info =
+            format!("<ds:KeyInfo>{}</ds:KeyInfo>", rest.split_once("</ds:KeyInfo>").expect("its end").0);
+        for engine in ENGINES {
+            let trust = Trust { engine, keys: keys.clone(), ..pair.trust.clone() };
+            opened(&trust, &edited(&sealed, &key_info, ""), NOW).unwrap_or_else(|r| panic!("{engine:?} {r}"));
+        }
+    }
 }

@@ -2,16 +2,26 @@
 //!
 //! Promises the same as [`super::signature`]: what it verifies is the signature that the profile read, reference by
 //! reference. Does not read anything for anybody: the tree stays ours.
+//!
+//! Does not know RSA-PSS and Ed25519, which libxmlsec1 1.2.37 lacks, and is not asked about SHA-1 or about parts by
+//! their Content-Location: settings that need both are refused when they are read ([`own_engine_only`]), and a
+//! message that needs what it does not know is refused as past its bounds.
 
 use super::error::SignatureFault;
 use super::keystore::RegisteredCertificate;
+use super::profile::{Signature, Target};
 use super::signature::Signed;
+use crate::codec::mime::PartName;
 use crate::ffi::{Part, XmlSec, XmlSecError};
+use crate::model::{Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms};
 
 /// Verifies with this certificate's key.
 pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -> Result<(), SignatureFault> {
-    let parts: Vec<Part<'_>> =
-        signed.parts.iter().map(|part| (part.content_id.as_str(), part.body.as_ref())).collect();
+    if let Some(what) = unknown(signed.signature) {
+        return Err(SignatureFault::Limit(what.to_owned()));
+    }
+    let with_id = signed.parts.iter().filter_map(|part| Some((part.content_id.as_ref()?, &part.body)));
+    let parts: Vec<Part<'_>> = with_id.map(|(id, body)| (id.as_str(), body.as_ref())).collect();
     let verified = XmlSec::init()
         .and_then(|engine| engine.verify(signed.octets, &parts, &certificate.second))
         .map_err(fault)?;
@@ -27,6 +37,35 @@ pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -
     } else {
         Err(SignatureFault::Profile("libxmlsec1 verified another signature than was read".to_owned()))
     }
+}
+
+/// What an agreement accepts that only our own engine verifies.
+pub fn own_engine_only(terms: &SignatureTerms, profile: &PartnerProfile) -> Vec<&'static str> {
+    let algorithms = terms.accepted.iter().filter(|algorithm| !knows(**algorithm));
+    let algorithms = algorithms.map(|algorithm| algorithm.as_str());
+    let sha1 = terms.sha1_until.map(|_| "sha1_until");
+    let location = profile.allows(Deviation::ContentLocation).then_some("content-location");
+    algorithms.chain(sha1).chain(location).collect()
+}
+
+/// Whether libxmlsec1 is asked about it.
+const fn knows(algorithm: SignatureAlgorithm) -> bool {
+    use SignatureAlgorithm as A;
+    match algorithm {
+        A::RsaSha256 | A::RsaSha384 | A::RsaSha512 | A::EcdsaSha256 | A::EcdsaSha384 | A::EcdsaSha512 => true,
+        A::RsaPssSha256 | A::RsaPssSha384 | A::RsaPssSha512 | A::Ed25519 | A::RsaSha1 => false,
+    }
+}
+
+/// What in a signature it does not know.
+fn unknown(signature: &Signature<'_>) -> Option<&'static str> {
+    if !knows(signature.algorithm) {
+        return Some(signature.algorithm.uri());
+    }
+    let sha1 = signature.references.iter().find(|reference| reference.method == DigestMethod::Sha1);
+    let by_location = |target: &Target| matches!(target, Target::Part(PartName::Location(_)));
+    sha1.map(|reference| reference.method.uri())
+        .or_else(|| signature.targets.iter().any(by_location).then_some("a part by its Content-Location"))
 }
 
 fn fault(error: XmlSecError) -> SignatureFault {

@@ -89,6 +89,14 @@ event_codes! {
     MessageDeferred = "message.deferred",
         cause "the registry lacks what its rule needs, or changed while the message was under way",
         remedy "see the line; register what is missing, the partner sends again";
+    /// A message does what the strict profile refuses.
+    MessageDeviates = "message.deviates",
+        cause "the partner profile of its agreement allows what is named in the line",
+        remedy "none; ask the partner to mend it, then take the profile away";
+    /// A message is signed with SHA-1.
+    MessageSha1 = "message.sha1",
+        cause "its agreement has sha1_until, and that day has not come",
+        remedy "ask the partner to sign with SHA-256: from that day on its messages are refused";
     /// A message came again and got its first answer.
     MessageDuplicate = "message.duplicate",
         cause "the partner did not see our acknowledgment in time",

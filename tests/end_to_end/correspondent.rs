@@ -83,7 +83,7 @@ impl Correspondent {
 
     /// The octets of a message with our signature.
     pub(crate) fn sealed(&self, message: &Message) -> Sealed {
-        seal(message, Some(&self.signer)).expect("can be signed")
+        seal(message, Some(self.signer.strict())).expect("can be signed")
     }
 
     /// Posts octets over mutual TLS.

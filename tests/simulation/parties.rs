@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use gwanmun::model::{
-    ActionBinding, Agreement, CpaId, Direction, Fingerprint, Party, PartyId, PartyKey, PartyKind, Presence,
-    Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode,
+    ActionBinding, Agreement, CpaId, Direction, Fingerprint, PartnerProfile, Party, PartyId, PartyKey,
+    PartyKind, Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode,
 };
 use gwanmun::security::{Engine, KeyRing, OpenLimits, SigningKey, SigningKeys, Trust};
 use openssl::asn1::Asn1Time;
@@ -242,10 +242,8 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
             persist_duration: Duration::from_secs(7 * 86_400),
             time_to_live: terms.time_to_live,
         },
-        signature: SignatureTerms {
-            own_algorithm: SignatureAlgorithm::EcdsaSha256,
-            accepted: vec![SignatureAlgorithm::EcdsaSha256],
-        },
+        signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
+        profile: PartnerProfile::strict(),
         window: terms.window,
     }
 }

@@ -227,7 +227,7 @@ impl Partner {
         let id = MessageId::new(id).expect("a MessageId");
         let mut receipt = msh::acknowledge(message, &self.agreement.own(), id, true, now);
         receipt.acknowledgments.iter_mut().for_each(|it| change(&mut it.references));
-        seal(&receipt, signed.then(|| signer(self.who))).expect("a receipt can be sealed")
+        seal(&receipt, signed.then(|| signer(self.who).strict())).expect("a receipt can be sealed")
     }
 
     /// Makes a message to post; gives its place among what it posted.
@@ -245,7 +245,7 @@ impl Partner {
             time_to_live: now.plus(self.agreement.reliability.time_to_live),
         };
         let message = msh::compose(&self.agreement, posting, letter.payloads.clone());
-        let sealed = seal(&message, Some(signer(self.who))).expect("a message can be sealed");
+        let sealed = seal(&message, Some(signer(self.who).strict())).expect("a message can be sealed");
         let (letter, fate) = (Some(letter), Fate::Open);
         self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate, renewed: false });
         self.posted.len() - 1

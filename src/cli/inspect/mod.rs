@@ -17,6 +17,7 @@ use self::report::{InspectReport, SchemaVerdict};
 use super::rules::{catalogue, now, rule_set};
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{document_code_of_root, read_document};
+use crate::config::NamedProfile;
 use crate::model::{Document, EbxmlError, Message, PartyKey, Timestamp, document_code_of_role};
 use crate::msh::{AgePolicy, check_arrival};
 use crate::routing::{EnvelopeQuery, RuleSet};
@@ -63,6 +64,9 @@ pub struct InspectArgs {
     /// A part that belongs to a bare envelope; repeat for several
     #[arg(long, value_name = "CONTENT-ID=FILE", value_parser = part)]
     part: Vec<(String, PathBuf)>,
+    /// The partner profile that it is held against: strict, standard, digikoppeling, nhs-spine, norwegian-health or phinms
+    #[arg(long, value_name = "NAME", default_value = "strict", value_parser = crate::config::profile)]
+    profile: &'static NamedProfile,
     /// When it is looked at, an instant with offset; its own Timestamp, when left out
     #[arg(long, value_name = "TIME", value_parser = super::rules::instant)]
     at: Option<Timestamp>,
@@ -115,6 +119,8 @@ impl InspectArgs {
             body: &captured.body,
             signers: &signers,
             trust_message_certificate: self.trust_message_certificate,
+            profile: self.profile.profile.clone(),
+            terms: self.profile.terms.clone(),
             at: self.at,
         });
         let added = self.documents.as_deref();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::model::{SignatureAlgorithm, SyncReplyMode};
+use crate::model::{DigestMethod, SignatureAlgorithm, SyncReplyMode};
 
 fn party(name: &str, role: &str, sends: &[&str]) -> PartyTerms {
     let service = Service { value: "ImportClearance".into(), kind: Some("urn:swgw:service".into()) };
@@ -16,6 +16,7 @@ fn party(name: &str, role: &str, sends: &[&str]) -> PartyTerms {
         endpoint: Some(format!("https://{name}.example/ebms").into()),
         tls_certificate: Some(format!("TLS of {name}").into_bytes()),
         signing_certificate: format!("key of {name}").into_bytes(),
+        digest: DigestMethod::Sha256,
         algorithms: vec![SignatureAlgorithm::RsaSha256],
         sends: sends.iter().map(|action| (service.clone(), Arc::from(*action))).collect(),
     }

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::TP;
 use crate::codec::xml::XmlWriter;
-use crate::model::{CpaId, PartyId, Presence, Role, Service, SignatureAlgorithm, SyncReplyMode, Timestamp};
+use crate::model::{
+    CpaId, DigestMethod, PartyId, Presence, Role, Service, SignatureAlgorithm, SyncReplyMode, Timestamp,
+};
 
 /// What two parties agree on, as far as this gateway has words for it.
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub struct PartyTerms {
     pub tls_certificate: Option<Vec<u8>>,
     /// DER of the certificate it signs with.
     pub signing_certificate: Vec<u8>,
+    /// The digest of its references.
+    pub digest: DigestMethod,
     /// Algorithms it may sign with, in order of preference.
     pub algorithms: Vec<SignatureAlgorithm>,
     /// What it sends; the other one receives that.
@@ -209,7 +213,8 @@ fn exchange(
         out.leaf("tp:MessageOrderSemantics", "NotGuaranteed").close("tp:ReliableMessaging");
         out.leaf("tp:PersistDuration", &duration(terms.persist_duration));
         let non_repudiation = format!("tp:{kind}NonRepudiation");
-        out.open(&non_repudiation).leaf("tp:NonRepudiationProtocol", DS).leaf("tp:HashFunction", SHA256);
+        out.open(&non_repudiation).leaf("tp:NonRepudiationProtocol", DS);
+        out.leaf("tp:HashFunction", signer.digest.uri());
         for algorithm in &signer.algorithms {
             out.leaf("tp:SignatureAlgorithm", algorithm.uri());
         }
@@ -273,4 +278,3 @@ const fn sync_reply_mode(mode: SyncReplyMode) -> &'static str {
 const ROOT: &str = "tp:CollaborationProtocolAgreement";
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
 const XLINK: &str = "http://www.w3.org/1999/xlink";
-const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::super::mime::content_id_of_uri;
+use super::super::mime::PartName;
 use super::super::xml::{Element, XML_NAMESPACE};
 use super::structure::is_left_out;
 use super::{EB, Errors, XLINK};
@@ -105,9 +105,9 @@ fn reference(element: Element<'_>, errors: &mut Errors) -> Option<Reference> {
         errors.push(ErrorCode::OtherXml, element, "xlink:href is missing");
         return None;
     };
-    // Nothing outside the message is ever opened (digest, 7).
-    if content_id_of_uri(href).is_none() {
-        let text = "expected a cid: URI of a part of this message";
+    // Nothing outside the message is ever opened (digest, 7); which names a partner may use is in its agreement.
+    if PartName::of_uri(href).is_none() {
+        let text = "expected the URI of a part of this message";
         errors.push_at(ErrorCode::MimeProblem, href.chars().take(EXCERPT_CHARS_MAX).collect(), text);
     }
     let english = |e: &Element<'_>| {

@@ -45,23 +45,21 @@ pub fn decode_reference(element: Element<'_>) -> Result<DigestReference, String>
     let (Some(method), Some(value), None) = (children.next(), children.next(), children.next()) else {
         return Err("expected Transforms, DigestMethod and DigestValue, and nothing else".to_owned());
     };
-    if algorithm(method, "DigestMethod")? != DigestMethod::Sha256.uri() {
-        return Err("the DigestMethod is not SHA-256".to_owned());
-    }
+    // What we sign never has SHA-1, so that no receipt for it does.
+    let method = DigestMethod::of_uri(algorithm(method, "DigestMethod")?)
+        .filter(|method| *method != DigestMethod::Sha1)
+        .ok_or("the DigestMethod is none of SHA-256, SHA-384 and SHA-512")?;
     if !value.is(DS, "DigestValue") || value.children().next().is_some() {
         return Err("expected DigestValue with a value".to_owned());
     }
     let compact: Vec<u8> = value.text().bytes().filter(|octet| !is_white_space(*octet)).collect();
     let value = STANDARD.decode(compact).map_err(|_| "DigestValue is not base64")?;
-    Ok(DigestReference { uri: uri.into(), transforms, method: DigestMethod::Sha256, value })
+    Ok(DigestReference { uri: uri.into(), transforms, method, value })
 }
 
 fn transform(element: Element<'_>) -> Result<Transform, String> {
     let uri = algorithm(element, "Transform")?;
-    [Transform::EnvelopedSignature, Transform::ActorFilter, Transform::CanonicalXml]
-        .into_iter()
-        .find(|known| known.uri() == uri)
-        .ok_or_else(|| "a Transform that is not known".to_owned())
+    Transform::of_uri(uri).ok_or_else(|| "a Transform that is not known".to_owned())
 }
 
 fn algorithm<'a>(element: Element<'a>, expected: &str) -> Result<&'a str, String> {

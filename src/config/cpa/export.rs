@@ -7,7 +7,9 @@ use openssl::x509::X509;
 
 use crate::codec::cpa::{CpaTerms, PartyTerms, write_cpa};
 use crate::config::Loaded;
-use crate::model::{Agreement, Direction, PartyId, Role, Service, SignatureAlgorithm, Timestamp};
+use crate::model::{
+    Agreement, DigestMethod, Direction, PartyId, Role, Service, SignatureAlgorithm, SignatureTerms, Timestamp,
+};
 
 /// Why an agreement cannot be written as a CPA.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,7 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
     let name = partner.map_or_else(|| agreement.partner.as_str().into(), |party| party.name.clone());
     let none = |of: &Arc<str>, what| ExportError::NoCertificate { of: of.clone(), what };
     let own_name: Arc<str> = "gateway".into();
-    let algorithm = agreement.signature.own_algorithm;
+    let algorithm = agreement.signature.own.algorithm;
     let own_key = loaded.signing.key(algorithm).ok_or_else(|| none(&own_name, "signing"))?;
     let of_partner = |certificates: &[(crate::model::PartyKey, Vec<u8>)]| {
         let mut own = certificates.iter().filter(|(party, _)| *party == agreement.partner);
@@ -52,7 +54,7 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
             own_name,
             (&agreement.own_ids, &agreement.own_role),
             own_key.certificate_der(),
-            vec![algorithm],
+            (agreement.signature.own.digest, vec![algorithm]),
             sends(agreement, Direction::Send),
         )
     };
@@ -64,7 +66,7 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
             name,
             (&agreement.partner_ids, &agreement.partner_role),
             signing,
-            agreement.signature.accepted.clone(),
+            (accepted_digest(&agreement.signature), agreement.signature.accepted.clone()),
             sends(agreement, Direction::Receive),
         )
     };
@@ -89,7 +91,7 @@ fn side(
     name: Arc<str>,
     (ids, role): (&[PartyId], &Role),
     signing_certificate: Vec<u8>,
-    algorithms: Vec<SignatureAlgorithm>,
+    (digest, algorithms): (DigestMethod, Vec<SignatureAlgorithm>),
     sends: Vec<(Service, Arc<str>)>,
 ) -> PartyTerms {
     PartyTerms {
@@ -99,9 +101,16 @@ fn side(
         endpoint: None,
         tls_certificate: None,
         signing_certificate,
+        digest,
         algorithms,
         sends,
     }
+}
+
+/// The one digest that a CPA can name of those that are accepted: SHA-256 where it is.
+fn accepted_digest(terms: &SignatureTerms) -> DigestMethod {
+    let first = terms.digests.first().copied().unwrap_or(DigestMethod::Sha256);
+    if terms.digests.contains(&DigestMethod::Sha256) { DigestMethod::Sha256 } else { first }
 }
 
 /// Service and Action of what goes in a direction.

@@ -15,8 +15,8 @@ use crate::config::Identity;
 use crate::config::partners::TIME_TO_LIVE;
 use crate::config::settings::{BOX_NUMBER_TYPE, SERVICE_TYPE};
 use crate::model::{
-    Digest, Finding, Fingerprint, PartyId, PartyKey, PartyKind, Presence, Reliability, SignatureAlgorithm,
-    Timestamp, format_duration,
+    Digest, DigestMethod, Finding, Fingerprint, PartyId, PartyKey, PartyKind, Presence, Reliability,
+    SignatureAlgorithm, Timestamp, format_duration,
 };
 use crate::transport::Endpoint;
 
@@ -129,8 +129,8 @@ impl Import {
         }
         let endpoint = self.endpoint(partner, &sent);
         let certificates = self.certificates(partner, &sent, &received);
-        let accepted = self.algorithms(received.iter().filter_map(|met| met.sender));
-        let own_algorithms = self.algorithms(sent.iter().filter_map(|met| met.sender));
+        let (accepted_digests, accepted) = self.algorithms(received.iter().filter_map(|met| met.sender));
+        let (own_digests, own_algorithms) = self.algorithms(sent.iter().filter_map(|met| met.sender));
         let reliability = self.reliability(us, &sent, &received);
         let (key, kind) = self.box_number(partner)?;
 
@@ -154,10 +154,19 @@ impl Import {
             key_of(name, &value);
         }
         if let Some(algorithm) = own_algorithms.first() {
-            key_of("own_algorithm", &quoted(word(*algorithm)));
+            key_of("own_algorithm", &quoted(algorithm.as_str()));
         }
-        let accepted: Vec<_> = accepted.into_iter().map(word).map(quoted).collect();
+        let accepted: Vec<_> = accepted.into_iter().map(SignatureAlgorithm::as_str).map(quoted).collect();
         key_of("accepted_algorithms", &format!("[{}]", accepted.join(", ")));
+        // What nothing says is SHA-256.
+        if let Some(other) = own_digests.first().filter(|digest| **digest != DigestMethod::Sha256) {
+            key_of("own_digest", &quoted(other.as_str()));
+        }
+        if accepted_digests.iter().any(|digest| *digest != DigestMethod::Sha256) {
+            let accepted: Vec<_> =
+                accepted_digests.into_iter().map(DigestMethod::as_str).map(quoted).collect();
+            key_of("accepted_digests", &format!("[{}]", accepted.join(", ")));
+        }
         for (name, met) in [("send", &sent), ("receive", &received)] {
             let actions: BTreeSet<String> = met.iter().map(|met| self.action(met)).collect();
             let actions: Vec<String> =
@@ -356,15 +365,27 @@ impl Import {
         Some(der.to_owned())
     }
 
-    /// Those of a list that the closed profile allows, in the order of the CPA.
-    fn algorithms<'a>(&mut self, senders: impl Iterator<Item = &'a CpaMessaging>) -> Vec<SignatureAlgorithm> {
-        let mut allowed = Vec::new();
+    /// Digests and algorithms of a list that an agreement may name, in the order of the CPA.
+    fn algorithms<'a>(
+        &mut self,
+        senders: impl Iterator<Item = &'a CpaMessaging>,
+    ) -> (Vec<DigestMethod>, Vec<SignatureAlgorithm>) {
+        let (mut digests, mut allowed) = (Vec::new(), Vec::new());
         for messaging in senders {
             let Some(CpaSignature { hash, algorithms, .. }) = &messaging.signature else { continue };
-            if ![SHA256, "sha256", "SHA-256"].contains(&&**hash) {
-                self.add(&messaging.place, "algorithm", format!("HashFunction {hash}: SHA-256 is used here"));
+            match hash_function(hash) {
+                Some(digest) if !digests.contains(&digest) => digests.push(digest),
+                Some(_) => {}
+                None => {
+                    let message = format!("HashFunction {hash}: SHA-256, SHA-384 and SHA-512 are used here");
+                    self.add(&messaging.place, "algorithm", message);
+                }
             }
-            let known: Vec<_> = algorithms.iter().filter_map(|uri| SignatureAlgorithm::of_uri(uri)).collect();
+            let known: Vec<_> = algorithms
+                .iter()
+                .filter_map(|uri| SignatureAlgorithm::of_uri(uri))
+                .filter(|known| !known.is_sha1())
+                .collect();
             if known.is_empty() {
                 let message = format!("none of {} is used here", algorithms.join(", "));
                 self.add(&messaging.place, "algorithm", message);
@@ -375,7 +396,7 @@ impl Import {
                 }
             }
         }
-        allowed
+        (digests, allowed)
     }
 
     /// Retries and times of our own sending, and how long either side keeps what it has.
@@ -520,6 +541,12 @@ fn quoted(text: impl AsRef<str>) -> String {
     toml::Value::String(text.as_ref().to_owned()).to_string()
 }
 
+/// A digest by its URI or by a name, as CPAs have either.
+fn hash_function(text: &str) -> Option<DigestMethod> {
+    let name = text.to_ascii_lowercase().replace('-', "");
+    DigestMethod::agreeable().find(|method| method.uri() == text || method.as_str() == name)
+}
+
 const fn presence(presence: Presence) -> &'static str {
     match presence {
         Presence::Always => "always",
@@ -528,14 +555,6 @@ const fn presence(presence: Presence) -> &'static str {
     }
 }
 
-const fn word(algorithm: SignatureAlgorithm) -> &'static str {
-    match algorithm {
-        SignatureAlgorithm::RsaSha256 => "rsa-sha256",
-        SignatureAlgorithm::EcdsaSha256 => "ecdsa-sha256",
-    }
-}
-
 /// The least that a TimeToLive ends after the last wait, and PersistDuration after it.
 const SHORTEST: Duration = Duration::from_secs(1);
-const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 const ENDLESS: &str = "a String takes everything";

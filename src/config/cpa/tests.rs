@@ -9,8 +9,8 @@ use super::{ImportOptions, Imported, import_cpa};
 use crate::codec::cpa::{CpaTerms, PartyTerms, read_cpa, write_cpa};
 use crate::config::Identity;
 use crate::model::{
-    CpaId, PartyId, PartyKey, PartyKind, Presence, Role, Service, SignatureAlgorithm, SyncReplyMode,
-    Timestamp,
+    CpaId, DigestMethod, PartyId, PartyKey, PartyKind, Presence, Role, Service, SignatureAlgorithm,
+    SyncReplyMode, Timestamp,
 };
 use crate::security::samples;
 
@@ -30,6 +30,7 @@ fn party(key: &str, role: &str, sends: &[&str]) -> PartyTerms {
         endpoint: Some("https://host.example:8443/ebms".into()),
         tls_certificate: Some(der()),
         signing_certificate: der(),
+        digest: DigestMethod::Sha256,
         algorithms: vec![SignatureAlgorithm::EcdsaSha256],
         sends: sends.iter().map(|action| (service.clone(), Arc::from(*action))).collect(),
     }
@@ -107,6 +108,21 @@ receive = [
     );
 }
 
+/// What a CPA says of digests, by URI or by name, both sides of the agreement keep.
+#[test]
+fn a_hash_function_becomes_the_digests_of_the_agreement() {
+    let text = write_cpa(&terms());
+    for (function, digest) in [
+        ("http://www.w3.org/2001/04/xmldsig-more#sha384", "sha384"),
+        ("http://www.w3.org/2001/04/xmlenc#sha512", "sha512"),
+        ("SHA-512", "sha512"),
+    ] {
+        let imported = import(&text.replace(DigestMethod::Sha256.uri(), function)).expect("can be kept");
+        let expected = format!("\nown_digest = \"{digest}\"\naccepted_digests = [\"{digest}\"]\n");
+        assert!(imported.agreement.contains(&expected), "{function}: {}", imported.agreement);
+    }
+}
+
 /// CPPA has words for more than this gateway keeps; each such term is told, and nothing is imported.
 #[test]
 fn every_term_that_cannot_be_kept_is_told() {
@@ -133,7 +149,7 @@ fn every_term_that_cannot_be_kept_is_told() {
     );
     check("ReceiptRequired=\"true\"", "ReceiptRequired=\"false\"", "receipt", "contradict each other");
     check("NotGuaranteed", "Guaranteed", "order", "is not offered here");
-    check("xmlenc#sha256", "xmldsig#sha1", "algorithm", "SHA-256 is used here");
+    check("xmlenc#sha256", "xmldsig#sha1", "algorithm", "SHA-384 and SHA-512 are used here");
     check("#ecdsa-sha256", "#rsa-sha1", "algorithm", "none of");
     check(">HTTP<", ">SMTP<", "transport", "over HTTPS");
     check("https://host", "http://host", "endpoint", "is no URL such as");

@@ -427,7 +427,8 @@ pub(super) struct Posted {
 
 impl Posted {
     pub(super) fn of(sender: PartyKey, mut message: Message, documents: Documents) -> Self {
-        let sealed = seal(&message, KEYS.key(SignatureAlgorithm::EcdsaSha256)).expect("it can be sealed");
+        let sealed = seal(&message, KEYS.key(SignatureAlgorithm::EcdsaSha256).map(|key| key.strict()))
+            .expect("it can be sealed");
         message.references = sealed.references;
         Self { sender, message, documents, content_type: sealed.content_type, body: sealed.body }
     }
@@ -620,10 +621,8 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
             persist_duration: Duration::from_secs(86_400),
             time_to_live: Duration::from_secs(3600),
         },
-        signature: SignatureTerms {
-            own_algorithm: SignatureAlgorithm::EcdsaSha256,
-            accepted: vec![SignatureAlgorithm::EcdsaSha256],
-        },
+        signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
+        profile: PartnerProfile::strict(),
         window: 8,
     }
 }
