@@ -74,14 +74,16 @@ impl Broker {
             limits: OpenLimits::default(),
         };
         let options = ClientOptions { connections_per_host_max: connections, ..ClientOptions::default() };
-        let agreement = settings.agreement_to_send(SERVICE, ACTION).context("no agreement to lodge")?;
+        let agreement =
+            settings.agreement_to_send(SERVICE, ACTION, now()).context("no agreement to lodge")?;
         let endpoint = agreement.endpoint.as_deref().context("the gateway has no endpoint")?.parse()?;
         Ok(Self { client: Client::new(tls, options), keys, trust, endpoint, settings })
     }
 
     /// Signs the lodging under numbers that follow from `serial`.
     pub(super) fn sign(&self, lodging: &Lodging, serial: u32) -> Result<Signed> {
-        let agreement = self.settings.agreement_to_send(SERVICE, ACTION).context("no agreement to lodge")?;
+        let agreement =
+            self.settings.agreement_to_send(SERVICE, ACTION, now()).context("no agreement to lodge")?;
         let number = format!("{serial:06}");
         let domain = &self.settings.identity.domain;
         let at = now();

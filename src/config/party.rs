@@ -14,7 +14,7 @@ use super::reader::{Section, TomlFile};
 use super::rules;
 use super::settings::{Identity, SigningFiles, address, documents, identity, signing, tls, url_path};
 use crate::codec::catalogue::Catalogue;
-use crate::model::{Agreement, Direction, Party, PartyKind, Realm, ValueError};
+use crate::model::{Agreement, Direction, Party, PartyKind, Realm, Timestamp, ValueError};
 use crate::transport::{Endpoint, TlsContext, TlsFiles};
 
 /// Everything that `PARTY.toml` says. Paths are relative to the file until they are read.
@@ -60,8 +60,8 @@ impl PartySettings {
 
     /// The agreement under which this partner sends a Service and Action to the gateway.
     #[must_use]
-    pub fn agreement_to_send(&self, service: &str, action: &str) -> Option<&Agreement> {
-        self.partners.registry.agreement_to_send(self.realm, &self.gateway().key, service, action)
+    pub fn agreement_to_send(&self, service: &str, action: &str, now: Timestamp) -> Option<&Agreement> {
+        self.partners.registry.agreement_to_send(self.realm, &self.gateway().key, service, action, now)
     }
 
     /// The Service under which this partner sends an Action, where it is agreed.

@@ -478,9 +478,10 @@ fn a_party_file_is_the_same_agreement_from_the_other_side() {
     assert_eq!(party.directory, world.path().join("kfda"));
     assert_eq!(party.gateway().kind, PartyKind::SingleWindow);
     assert_eq!(party.service_of("GOVCBRX51").as_deref(), Some("RequirementVerification"));
-    let agreement = party.agreement_to_send("RequirementVerification", "GOVCBRX51").expect("is agreed");
+    let now = "2026-11-29T00:00:00Z".parse().expect("an instant");
+    let agreement = party.agreement_to_send("RequirementVerification", "GOVCBRX51", now).expect("is agreed");
     assert_eq!((agreement.own_role.as_str(), agreement.partner_role.as_str()), ("Agency", "SingleWindow"));
-    assert!(party.agreement_to_send("RequirementVerification", "GOVCBRX01").is_none());
+    assert!(party.agreement_to_send("RequirementVerification", "GOVCBRX01", now).is_none());
 
     fs::write(&path, PARTY.replace("[journal]\n", "").replace("role = \"Agency\"", "")).expect("writes");
     let told: Vec<_> = load_party(&path).expect_err("is refused").iter().map(|f| f.message.clone()).collect();

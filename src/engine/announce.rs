@@ -18,8 +18,9 @@ const SYSTEM_NOTICE: &str = "GOVCBRINF";
 
 pub(super) fn announce(desk: Desk<'_>, announcement: &Announcement) -> Step {
     let registry = desk.context.registry;
-    let may_hear =
-        |party: &PartyKey| registry.agreement_to_send(desk.realm(), party, STATUS, SYSTEM_NOTICE).is_some();
+    let may_hear = |party: &PartyKey| {
+        registry.agreement_to_send(desk.realm(), party, STATUS, SYSTEM_NOTICE, desk.now).is_some()
+    };
     let named = announcement.to.iter().filter(|party| !may_hear(party)).map(PartyKey::as_str);
     let unreachable: Vec<_> = named.collect();
     if !unreachable.is_empty() {

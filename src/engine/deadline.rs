@@ -103,7 +103,7 @@ impl Step {
     /// Whether an agreement lets a party hear of it; a party that none does is named to the operator instead.
     fn may_tell(&mut self, desk: Desk<'_>, case: &CaseId, party: &PartyKey) -> bool {
         let registry = desk.context.registry;
-        let may = registry.agreement_to_send(desk.realm(), party, STATUS, STATUS_REPORT).is_some();
+        let may = registry.agreement_to_send(desk.realm(), party, STATUS, STATUS_REPORT, desk.now).is_some();
         if !may {
             let text = format!("{party} cannot be told: no agreement lets {STATUS} {STATUS_REPORT} go to it");
             let entry = entry(desk.now, EventCode::DeadlineEscalated, text).of_case(case);

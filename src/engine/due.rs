@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::msh::{
     Ending, Posting, begin_attempt, compose, end_without_receipt, longest_wait, note_failed_attempt,
+    service_to_send,
 };
 use crate::security::payload_of;
 use crate::store::{Versioned, View};
@@ -25,12 +26,18 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     let Some(stored) = desk.view.delivery.as_ref().filter(|stored| is_due(desk, &stored.value)) else {
         return Step::default();
     };
-    let agreement = desk.context.registry.agreement(&stored.value.cpa_id);
-    let Some(agreement) = agreement.filter(|a| a.partner == stored.value.destination && a.in_force(desk.now))
-    else {
+    let Some(agreement) = agreement_for(desk, &stored.value) else {
         return quarantined(desk, stored, format!("agreement {} is not in force", stored.value.cpa_id));
     };
-    let delivery = match begin_attempt(stored.value.clone(), agreement, desk.now) {
+    let mut delivery = stored.value.clone();
+    let mut renewed = None;
+    if delivery.cpa_id != agreement.cpa_id {
+        let text = format!("it goes under {}: {} is over", agreement.cpa_id, delivery.cpa_id);
+        renewed = Some(entry(desk.now, EventCode::DeliveryRenewed, text).of_delivery(&delivery));
+        delivery.cpa_id = agreement.cpa_id.clone();
+        delivery.service = service_to_send(agreement, &delivery.service.value, &delivery.action);
+    }
+    let delivery = match begin_attempt(delivery, agreement, desk.now) {
         Ending::Attempt(delivery) => delivery,
         Ending::Kept(delivery) => return kept(desk, delivery, stored),
         Ending::Expired(delivery) => {
@@ -46,9 +53,23 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
         },
     };
     let mut step = Step::default();
+    step.audit.extend(renewed);
     step.attempt(desk.now, &delivery, agreement);
     step.deliveries.push(DeliveryDraft { delivery, based_on: Some(stored.version), octets });
     step
+}
+
+/// The agreement that a delivery goes under now: its own, or, as long as nobody has seen it, the one that has taken its
+/// place. What is sealed names its own for ever.
+fn agreement_for<'a>(desk: Desk<'a>, delivery: &Delivery) -> Option<&'a Agreement> {
+    let registry = desk.context.registry;
+    let fits = |a: &&Agreement| a.partner == delivery.destination && a.in_force(desk.now);
+    registry.agreement(&delivery.cpa_id).filter(fits).or_else(|| {
+        let (realm, to) = (delivery.realm, &delivery.destination);
+        let (service, action) = (&delivery.service.value, &delivery.action);
+        let newest = registry.agreement_to_send(realm, to, service, action, desk.now);
+        newest.filter(|_| !delivery.sealed).filter(fits)
+    })
 }
 
 /// What a delivery carries, given the view that was loaded for it with its parts.

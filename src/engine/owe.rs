@@ -44,8 +44,9 @@ impl Step {
                 && a.allows(Direction::Send, owed.service, owed.action)
         };
         let named = owed.cpa_id.and_then(|id| registry.agreement(id)).filter(fits);
-        let agreement =
-            named.or_else(|| registry.agreement_to_send(realm, owed.to, owed.service, owed.action));
+        let named = named.filter(|agreement| agreement.in_force(desk.now));
+        let newest = || registry.agreement_to_send(realm, owed.to, owed.service, owed.action, desk.now);
+        let agreement = named.or_else(newest);
         let delivery = delivery(desk, owed, agreement);
         self.add_delivery(desk, delivery, Octets::Kept);
     }

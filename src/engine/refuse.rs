@@ -44,7 +44,8 @@ impl Step {
         let message = arrival.verified.message();
         let header = &message.header;
         let (registry, service) = (desk.context.registry, &header.service.value);
-        if registry.agreement_to_send(desk.realm(), &key.sender, service, VALIDATION_REPORT).is_none() {
+        let (sender, report) = (&key.sender, VALIDATION_REPORT);
+        if registry.agreement_to_send(desk.realm(), sender, service, report, desk.now).is_none() {
             return;
         }
         let (id, domain) = (ids::validation_report(key), &desk.context.own.domain);

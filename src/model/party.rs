@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::text_value;
-use super::{AgencyCode, Agreement, CpaId, Digest, Realm};
+use super::{AgencyCode, Agreement, CpaId, Digest, Realm, Timestamp};
 
 text_value! {
     /// Role: the authorised role of a party in an exchange (ebMS 2.0, 3.1.1.2), such as `Declarant`.
@@ -205,7 +205,9 @@ impl Registry {
         self.agreements.get(cpa_id)
     }
 
-    /// The agreement under which we send this Service and Action to a party in a realm, if there is one.
+    /// The agreement under which we send this Service and Action to a party in a realm, if there is one: one that is in
+    /// force, and of several the newest, so that a renewed one takes over when it begins. Where none is in force, the
+    /// newest that is not: what goes under it waits for an operator.
     #[must_use]
     pub fn agreement_to_send(
         &self,
@@ -213,6 +215,7 @@ impl Registry {
         to: &PartyKey,
         service: &str,
         action: &str,
+        now: Timestamp,
     ) -> Option<&Agreement> {
         let allowing = |agreement: &&Agreement| {
             agreement.partner == *to
@@ -221,7 +224,8 @@ impl Registry {
         };
         // Who has an agreement for practice hears of practice under it.
         self.agreements.values().filter(allowing).max_by_key(|agreement| {
-            (agreement.practice == realm.is_practice(), std::cmp::Reverse(&agreement.cpa_id))
+            let of_realm = agreement.practice == realm.is_practice();
+            (agreement.in_force(now), of_realm, agreement.start, std::cmp::Reverse(&agreement.cpa_id))
         })
     }
 

@@ -129,7 +129,7 @@ impl Partner {
         let Letter { message_id, conversation_id, ref_to_message_id, service, action, payloads } = letter;
         let agreement = self
             .settings
-            .agreement_to_send(&service, &action)
+            .agreement_to_send(&service, &action, now)
             .with_context(|| format!("no agreement lets us send {action} of {service}"))?;
         let posting = Posting {
             message_id,

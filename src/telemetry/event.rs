@@ -305,6 +305,10 @@ event_codes! {
     DeliveryWarning = "delivery.warning",
         cause "an error list of severity Warning",
         remedy "read it; the delivery goes on";
+    /// A delivery that was never sent goes under another agreement than it was made for.
+    DeliveryRenewed = "delivery.renewed",
+        cause "its agreement ended while it waited, and a newer one with the partner allows it",
+        remedy "none";
     /// A delivery waits in the mailbox of its destination.
     DeliveryKept = "delivery.kept",
         cause "the agreement has no endpoint any more: the partner collects",

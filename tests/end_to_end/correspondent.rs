@@ -68,7 +68,7 @@ impl Correspondent {
     pub(crate) fn message(&self, action: &str, conversation: &str, payloads: Vec<Payload>) -> Message {
         let settings = self.partner.settings();
         let service = settings.service_of(action).expect(action);
-        let agreement = settings.agreement_to_send(&service, action).expect(action);
+        let agreement = settings.agreement_to_send(&service, action, now()).expect(action);
         let posting = Posting {
             message_id: self.partner.fresh_id().expect("there is randomness"),
             conversation_id: ConversationId::new(conversation).expect("is an id"),

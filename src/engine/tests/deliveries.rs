@@ -348,3 +348,79 @@ fn a_clock_that_is_set_back_stalls_nothing_p9() {
     assert_eq!(waiting(&world), Some(before));
     world.check_laws();
 }
+
+/// A second agreement with an agency: the first, from `start` on under another CPAId.
+fn renew(world: &mut World, agency: &str, first_ends: u64, second_starts: u64) {
+    let after = |seconds: u64| Some(world.now.plus(Duration::from_secs(seconds)));
+    let (end, start) = (after(first_ends), after(second_starts));
+    let first = world.registry.agreement(&cpa(agency)).expect("there is one").clone();
+    let second = Agreement { cpa_id: CpaId::new("cpa-0-renewed").expect("a CPAId"), start, ..first.clone() };
+    let agreements = world.registry.agreements().filter(|a| a.cpa_id != first.cpa_id).cloned();
+    let agreements: Vec<_> = agreements.chain([Agreement { end, ..first.clone() }, second]).collect();
+    world.registry = Registry::new(world.registry.parties().cloned().collect::<Vec<_>>(), agreements);
+}
+
+/// Renewal without downtime: what is made goes under the newest agreement that is in force, what waits unsent goes over
+/// to it, and what was sent under the old one ends with that.
+#[test]
+fn a_renewed_agreement_takes_over_when_it_begins() {
+    const RENEWED: &str = "cpa-0-renewed";
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Then {
+        Under(&'static str),
+        Quarantined,
+    }
+    use Then::{Quarantined, Under};
+    // When the first ends and the second begins, in seconds; when the delivery is made, whether it is sent then, and when
+    // it comes due (again). The rules name the first agreement for the agency, and none for customs.
+    fn check(periods: (u64, u64), made: u64, sent: bool, due: u64, agency: Then, customs: Then) {
+        owed(periods, made, sent, due, (AGENCIES[1].1, "GOVCBRX02"), agency);
+        owed(periods, made, sent, due, (CUSTOMS, "GOVCBR929"), customs);
+    }
+    fn owed(
+        periods: (u64, u64),
+        made: u64,
+        sent: bool,
+        due: u64,
+        (to, action): (&str, &str),
+        expected: Then,
+    ) {
+        let (first_ends, second_starts) = periods;
+        let mut world = World::new();
+        renew(&mut world, to, first_ends, second_starts);
+        world.pass(made);
+        world.unreachable.push(party(to));
+        world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0, 1, 2]));
+        if sent {
+            world.deliver();
+        }
+        world.pass(due - made);
+        let id = delivery(&world, to, action).id;
+        world.drive(&Event::Due(id.clone()));
+        let delivery = world.delivery(&id);
+        let told = match delivery.state {
+            DeliveryState::Quarantined => Quarantined,
+            _ if delivery.cpa_id.as_str() == RENEWED => Under(RENEWED),
+            _ => Under("first"),
+        };
+        let case = format!("{action} {periods:?} {made} {sent} {due}: {delivery:?}");
+        assert_eq!(told, expected, "{case}");
+        if told != Quarantined {
+            let sent = &world.sent.last().expect("it was sent").sealed;
+            let named = format!(">{}</eb:CPAId>", delivery.cpa_id);
+            assert!(String::from_utf8_lossy(&sent.body).contains(&named), "{case}");
+        }
+        world.check_laws();
+    }
+    // One after the other.
+    check((1000, 1000), 0, false, 10, Under("first"), Under("first"));
+    check((1000, 1000), 2000, false, 2000, Under(RENEWED), Under(RENEWED));
+    // Both are in force.
+    check((1000, 500), 600, false, 600, Under("first"), Under(RENEWED));
+    // Made under the first, which ends before it is sent.
+    check((100, 50), 0, false, 110, Under(RENEWED), Under(RENEWED));
+    check((100, 200), 0, false, 110, Quarantined, Quarantined);
+    // Sent under the first: it names that.
+    check((100, 50), 0, true, 90, Under("first"), Under("first"));
+    check((100, 50), 0, true, 110, Quarantined, Quarantined);
+}
