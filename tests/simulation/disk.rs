@@ -39,6 +39,8 @@ struct State {
     synced: usize,
     trouble: Option<Trouble>,
     without_power: bool,
+    /// From here on it has lost what it said that it could not sync, whatever it says of later syncs.
+    lost_from: Option<usize>,
     /// Planted: a sync does nothing and says that it did.
     forgets_syncs: bool,
 }
@@ -72,9 +74,10 @@ impl SimulatedDisk {
             Kept::Half => unsynced / 2,
             Kept::All => unsynced,
         };
-        let length = state.synced + left;
+        let length = (state.synced + left).min(state.lost_from.unwrap_or(usize::MAX));
         state.octets.truncate(length);
         (state.synced, state.trouble, state.without_power) = (length, None, false);
+        state.lost_from = None;
     }
 }
 
@@ -121,6 +124,8 @@ impl Disk for SimulatedDisk {
             // Only this one fails: whoever tries again would believe it.
             Some(Trouble::FailedSync) => {
                 state.trouble = None;
+                let synced = state.synced;
+                state.lost_from.get_or_insert(synced);
                 return Err(io::Error::other("medium error"));
             }
             _ => {}

@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) full_disk: u64,
     /// The outcome of a commit does not reach the gateway.
     pub(crate) unknown_outcome: u64,
+    /// The gateway is slow between loading and committing, so that others write what it has loaded.
+    pub(crate) slowness: u64,
     /// A partner dies when it is asked, before it has taken what it is asked or after that.
     pub(crate) partner_crash: u64,
     /// A partner treats a message badly.
@@ -66,6 +68,7 @@ impl Faults {
             failed_sync: odds(40, 250),
             full_disk: odds(15, 60),
             unknown_outcome: odds(15, 60),
+            slowness: odds(3, 12),
             partner_crash: odds(8, 30),
             bad_manners: odds(3, 10),
             forgetting: odds(2, 6),
@@ -128,6 +131,7 @@ impl Faults {
             Manners::Babbles,
             Manners::ForgesReceipt,
             Manners::LeavesReceiptUnsigned,
+            Manners::LetsAnotherSign,
         ])
     }
 }

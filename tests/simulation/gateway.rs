@@ -24,7 +24,7 @@ use crate::bank::Asking;
 use crate::disk::{Kept, SimulatedDisk, Trouble};
 use crate::parties::{Terms, Who, certificate, keys, registry, trust};
 use crate::partner::{Entity, Response};
-use crate::plants::{Plant, rename};
+use crate::plants::{Plant, overwrite, rename};
 use crate::rules;
 use crate::world::{Answer, Purpose, Transmitted, World};
 
@@ -185,6 +185,12 @@ impl World {
         self.plan_start();
     }
 
+    /// Planted: it goes on after a failed sync, on what it believes that the disk has.
+    fn believe_next_sync(&mut self) {
+        let store = MemoryStore::open(Box::new(self.gateway.disk.clone())).expect("all of it can be read");
+        self.gateway.life.as_mut().expect("it runs").store = store;
+    }
+
     /// A point at which the gateway may die.
     fn dies_here(&mut self, how: &str) -> bool {
         self.points += 1;
@@ -256,9 +262,11 @@ impl World {
         }
         let site = self.gateway.site.clone();
         let context = site.context();
-        let needs = needs(&handling.event, &context);
-        let mut view = self.gateway.store().load(&needs).expect("the store can be read");
-        let hidden = self.gateway.plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
+        let (plant, store) = (self.gateway.plant, self.gateway.store());
+        let mut needs = needs(&handling.event, &context);
+        plant.inspect(|plant| plant.falsify_needs(store, &mut needs));
+        let mut view = store.load(&needs).expect("the store can be read");
+        let hidden = plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
         let now = self.clock(Who::Gateway);
         let mut step = decide(now, &handling.event, &view, &context);
         let places = self.hold(step.promptable());
@@ -274,6 +282,7 @@ impl World {
         if hidden {
             rename(&mut batch, at);
         }
+        plant.inspect(|plant| plant.falsify_batch(&handling.event, &mut batch));
         handling.stage = Stage::Commit(batch, pending, places);
         self.keep(number, at, handling);
     }
@@ -286,8 +295,11 @@ impl World {
 
     fn commit(&mut self, number: u64, at: u64, handling: Handling) {
         let Handling { event, exchange, tries, stage } = handling;
-        let Stage::Commit(batch, pending, places) = stage else { return };
+        let Stage::Commit(mut batch, pending, places) = stage else { return };
         let trouble = self.trouble();
+        if self.gateway.plant == Some(Plant::VersionCheck) {
+            overwrite(self.gateway.store(), &mut batch);
+        }
         self.gateway.disk.meets(trouble);
         let is_lost = self.strikes(self.scenario.faults.unknown_outcome);
         let outcome = if is_lost && self.chance.one_in(2) {
@@ -328,6 +340,11 @@ impl World {
             Err(CommitError::Full) => {
                 self.give_back(&places);
                 self.turn_away(handling, "its disk is full");
+            }
+            Err(CommitError::Fatal(_)) if self.gateway.plant == Some(Plant::RetriedSync) => {
+                self.give_back(&places);
+                self.believe_next_sync();
+                self.keep(number, at, handling);
             }
             Err(CommitError::Fatal(reason)) => self.die(&format!("because its store failed: {reason}")),
         }
@@ -410,6 +427,7 @@ impl World {
                 }
                 Action::Transmit { delivery, attempt, destination, awaits_receipt, sealed, .. } => {
                     transmits_it |= matches!(&handling.event, Event::Due(due) if *due == delivery);
+                    self.count_transmission(&delivery, Who::of(&destination));
                     let life = self.gateway.lives;
                     let purpose = Purpose::Transmit(Transmitted { life, delivery, attempt, awaits_receipt });
                     self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
@@ -489,8 +507,9 @@ impl World {
         for delivery in due {
             self.handle(Event::Due(delivery), None);
         }
+        let forgets = self.gateway.plant == Some(Plant::Timer);
         // A full window looks again when something leaves the hand.
-        if let Some(next) = next.filter(|_| !is_full) {
+        if let Some(next) = next.filter(|next| !is_full && (!forgets || *next <= now)) {
             let wait = if next <= now { Duration::from_secs(1) } else { next.since(now) };
             self.look_at(number, who, self.now.plus(wait));
         }

@@ -71,6 +71,8 @@ pub(crate) enum Manners {
     ForgesReceipt,
     /// It does nothing and sends the right receipt without a signature.
     LeavesReceiptUnsigned,
+    /// It does nothing, and another partner sends the right receipt, with a signature of its own.
+    LetsAnotherSign,
 }
 
 /// What a partner posts.
@@ -140,6 +142,8 @@ pub(crate) struct Taken {
     pub(crate) signal: Option<Sealed>,
     /// What it posted at this place has got its answer now.
     pub(crate) told: Option<usize>,
+    /// What it lets another partner sign for.
+    pub(crate) claimed: Option<Message>,
 }
 
 impl Partner {
@@ -167,7 +171,7 @@ impl Partner {
 
     /// A request reaches it.
     pub(crate) fn take(&mut self, request: &Entity, now: Timestamp, manners: Manners) -> Taken {
-        let nothing = |response| Taken { response, news: None, signal: None, told: None };
+        let nothing = |response| Taken { response, news: None, signal: None, told: None, claimed: None };
         let Some(verified) = self.open(request, now) else { return nothing(Some(Response::status(403))) };
         let message = verified.message().clone();
         if message.kind != MessageKind::User {
@@ -186,6 +190,9 @@ impl Partner {
             Manners::Babbles => {
                 let entity = Entity { content_type: "text/html".into(), body: "<p>Welcome</p>".into() };
                 return nothing(Some(Response { status: 200, entity }));
+            }
+            Manners::LetsAnotherSign => {
+                return Taken { claimed: Some(message), ..nothing(Some(Response::status(202))) };
             }
             Manners::ForgesReceipt => self.receipt(&message, now, true, forged),
             Manners::LeavesReceiptUnsigned => self.receipt(&message, now, false, |_| ()),
@@ -207,13 +214,27 @@ impl Partner {
 
     fn answer(&self, answer: Sealed, news: Option<Message>) -> Taken {
         match self.agreement.sync_reply_mode {
-            SyncReplyMode::MshSignalsOnly => {
-                Taken { response: Some(Response::message(answer)), news, signal: None, told: None }
-            }
-            SyncReplyMode::None => {
-                Taken { response: Some(Response::status(202)), news, signal: Some(answer), told: None }
-            }
+            SyncReplyMode::MshSignalsOnly => Taken {
+                response: Some(Response::message(answer)),
+                news,
+                signal: None,
+                told: None,
+                claimed: None,
+            },
+            SyncReplyMode::None => Taken {
+                response: Some(Response::status(202)),
+                news,
+                signal: Some(answer),
+                told: None,
+                claimed: None,
+            },
         }
+    }
+
+    /// A receipt of its own for what another partner was sent.
+    pub(crate) fn claim(&self, mut message: Message, now: Timestamp) -> Sealed {
+        message.header.cpa_id = self.agreement.cpa_id.clone();
+        self.receipt(&message, now, true, |_| ())
     }
 
     fn receipt(

@@ -1,6 +1,6 @@
 //! What partners do with what they are handed, each by its trade.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gwanmun::model::{
     Digest, Document, Message, MessageId, NoticeKind, Outcome, Payload, PaymentOutcome, StatusReport,
@@ -49,6 +49,8 @@ pub(crate) struct Application {
 #[derive(Debug, Default)]
 pub(crate) struct Broker {
     lodged: BTreeMap<String, Lodged>,
+    /// Numbers of applications that an agency has decided.
+    decided: BTreeSet<String>,
     /// The point in the gateway's life at which the first change was posted.
     pub(crate) change_began: Option<u64>,
 }
@@ -58,6 +60,8 @@ struct Lodged {
     /// The declaration's number.
     declaration: String,
     goods: (&'static str, &'static str),
+    /// Numbers of the applications that it needs.
+    needed: Vec<String>,
     /// Applications that came with it: agency, form, number.
     enclosed: Vec<(Who, &'static str, String)>,
     /// What it is going to do about it, until it has set out to.
@@ -112,6 +116,7 @@ impl World {
                 self.rule(1_000, 60_000, &change.declaration, result, Some("06"));
             }
             (Who::Customs, Document::StatusReport(report)) if is_favourable(&report) => {
+                self.check_collected(&report);
                 let declaration = report.declaration.as_deref().unwrap_or_default();
                 self.rule(1_000, 60_000, declaration, "GOVCBR023", Some("13"));
             }
@@ -131,6 +136,17 @@ impl World {
                 self.work_on(who, message, &application.number, is_cancellation);
             }
             _ => {}
+        }
+    }
+
+    /// That all is collected is told when it is: every agency has said something.
+    fn check_collected(&mut self, report: &StatusReport) {
+        let declaration = report.declaration.as_deref().unwrap_or_default();
+        let lodged = self.broker.lodged.values().find(|lodged| lodged.declaration == declaration);
+        let needed = lodged.map(|lodged| &*lodged.needed).unwrap_or_default();
+        let open: Vec<_> = needed.iter().filter(|number| !self.broker.decided.contains(*number)).collect();
+        if !open.is_empty() {
+            self.find(format!("all is collected for {declaration}, and nobody has decided {open:?} (P2)"));
         }
     }
 
@@ -246,6 +262,7 @@ impl World {
                 self.write(who, letter);
             }
             Errand::Decide { application, outcome } => {
+                self.broker.decided.insert(application.number.clone());
                 let result = application.result;
                 let name = format!("{}-{number}", who.name());
                 let payload = papers::result(result, &name, &application.number, outcome, now);
@@ -279,10 +296,11 @@ impl World {
         let conversation = format!("submission-{number}");
         let mut payloads = vec![papers::declaration(&declaration, "9", (hs, origin), None, now)];
         let mut owed = vec![(Who::Customs, payloads[0].digest)];
-        let (mut left_out, mut enclosed) = (Vec::new(), Vec::new());
+        let (mut left_out, mut enclosed, mut needed) = (Vec::new(), Vec::new(), Vec::new());
         for (agency, code, _) in Who::AGENCIES.into_iter().filter(|(who, ..)| agencies.contains(who)) {
             let application = format!("S09{number:07}{}", agency.name());
             let payload = papers::application(code, &application, "9", hs, now);
+            needed.push(application.clone());
             if self.chance.one_in(6) {
                 left_out.push((agency, code, payload));
             } else {
@@ -299,7 +317,8 @@ impl World {
         let kinds = [Change::Header, Change::Goods, Change::Withdraw];
         let is_partial = !left_out.is_empty();
         let change = self.chance.one_in(self.scenario.changes).then(|| self.chance.pick(&kinds));
-        let lodged = Lodged { declaration, goods: (hs, origin), enclosed, change, is_partial, left_out };
+        let goods = (hs, origin);
+        let lodged = Lodged { declaration, goods, needed, enclosed, change, is_partial, left_out };
         self.broker.lodged.insert(conversation.clone(), lodged);
         let letter = Letter {
             service: "ImportClearance",

@@ -85,6 +85,9 @@ pub(crate) struct World {
     pub(crate) trace: Vec<String>,
     /// Points at which the gateway could have died so far.
     pub(crate) points: u64,
+    /// How often each delivery was transmitted, and how often it may be.
+    transmissions: BTreeMap<DeliveryId, u32>,
+    transmissions_max: BTreeMap<Who, u32>,
     clocks: BTreeMap<Who, Offset>,
     agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
@@ -181,6 +184,7 @@ impl World {
         if let Some(dead) = scenario.faults.dead.and_then(|who| terms.get_mut(&who)) {
             dead.retries = 2;
         }
+        let transmissions_max = terms.iter().map(|(who, terms)| (*who, terms.retries + 1)).collect();
         let partners = terms.iter().map(|(who, terms)| (*who, Partner::new(*who, terms))).collect();
         let mut world = Self {
             gateway: Gateway::new(&terms, scenario.plant),
@@ -192,6 +196,8 @@ impl World {
             findings: Vec::new(),
             trace: Vec::new(),
             points: 0,
+            transmissions: BTreeMap::new(),
+            transmissions_max,
             clocks: BTreeMap::new(),
             agenda: BTreeMap::new(),
             planned: 0,
@@ -309,7 +315,8 @@ impl World {
 
     /// The gateway goes on with something in hand, a moment later.
     pub(crate) fn plan_step(&mut self, life: u64, handling: u64) {
-        let after = self.chance.millis(1, 20);
+        let is_slow = self.strikes(self.scenario.faults.slowness);
+        let after = if is_slow { self.chance.millis(20, 8_000) } else { self.chance.millis(1, 20) };
         self.plan(after, Happening::Step { life, handling });
     }
 
@@ -329,6 +336,16 @@ impl World {
     pub(crate) fn plan_start(&mut self) {
         let after = self.chance.millis(500, 30_000);
         self.plan(after, Happening::Start);
+    }
+
+    /// A delivery goes out: an attempt is counted before it leaves, so that no death grants one more (P9).
+    pub(crate) fn count_transmission(&mut self, delivery: &DeliveryId, to: Who) {
+        let count = self.transmissions.entry(delivery.clone()).or_default();
+        *count += 1;
+        let (count, most) = (*count, self.transmissions_max[&to]);
+        if count > most {
+            self.find(format!("a delivery to {} goes out {count} times, of at most {most} (P9)", to.name()));
+        }
     }
 
     // The network.
@@ -511,6 +528,14 @@ impl World {
             }
         }
         self.is_told(who, taken.told);
+        if let Some(message) = taken.claimed {
+            let others: Vec<_> = Who::PARTNERS.into_iter().filter(|other| *other != who).collect();
+            let other = self.chance.pick(&others);
+            let now = self.clock(other);
+            let signal = self.partner(other).claim(message, now);
+            let place = self.partner(other).keep_signal(signal);
+            self.insist(other, place);
+        }
         if let Some(message) = taken.news {
             let header = &message.header;
             self.note(format!("{} hands on {} {}", who.name(), header.action, header.data.message_id));

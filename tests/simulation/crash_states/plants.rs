@@ -1,9 +1,8 @@
-//! Faults that are planted in the recording: a sync that was never called. What is left is what a build without that sync would have asked of the disk, so the product holds no switch for it. Each is planted once
-//! in the life, where a build would have it everywhere: that is harder to find.
-//!
-//! Not here is the sync of the header of a log that begins again: SQLite calls it by itself, and no commit of this life
-//! writes so much over the one that began the log before that the want of it would show.
+//! Faults that are planted in the recording: a sync that was never called.
+//! What is left is what a build without that sync would have asked of the disk, so the product holds no switch for it. Each is planted once
+//! in the life, where a build would have it everywhere: that is harder to find. So with what is done in a wrong order.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::recording::Call;
@@ -29,10 +28,18 @@ pub(super) enum Plant {
     StoreName,
     /// The mark of a new store is not synced.
     NewMark,
+    /// The header of a log that begins again is not synced before its frames are written.
+    LogHeader,
+    /// A commit is answered before it is synced.
+    AnsweredFirst,
+    /// The record of a payload is committed before its file is there.
+    RecordFirst,
+    /// The mark is written before what it marks is synced.
+    MarkFirst,
 }
 
 impl Plant {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Commit,
         Self::Checkpoint,
         Self::LogName,
@@ -42,6 +49,10 @@ impl Plant {
         Self::NewStore,
         Self::StoreName,
         Self::NewMark,
+        Self::LogHeader,
+        Self::AnsweredFirst,
+        Self::RecordFirst,
+        Self::MarkFirst,
     ];
 
     /// The recording with the fault in it, and from where on it differs.
@@ -72,6 +83,18 @@ impl Plant {
             }
             Self::StoreName => without(&mut planted, sync_of("")),
             Self::NewMark => without(&mut planted, sync_of("store.making/mark")),
+            Self::LogHeader => without(&mut planted, log_header_sync(&paths, calls)),
+            Self::AnsweredFirst => put(&mut planted, first_commit..first_commit + 1, commit_sync()),
+            Self::RecordFirst => {
+                let (begin, end) = payload(&paths, calls);
+                put(&mut planted, begin..end, first_commit + 1)
+            }
+            Self::MarkFirst => {
+                let of_mark = |call: &Call, at: &Path| is_write(call) && at == Path::new("store/mark");
+                let mark = paths.find(calls, 0, of_mark);
+                let first_frame = paths.find(calls, 0, |call, at| is_write(call) && is_log(at));
+                put(&mut planted, mark..mark + 1, first_frame)
+            }
         };
         (planted, place)
     }
@@ -118,6 +141,48 @@ fn without(calls: &mut Vec<Call>, place: usize) -> usize {
     place
 }
 
+/// Moves calls to another place. Gives from where on the recording differs.
+fn put(calls: &mut Vec<Call>, moved: Range<usize>, to: usize) -> usize {
+    let (from, count) = (moved.start, moved.len());
+    let moved: Vec<_> = calls.drain(moved).collect();
+    let to = if to > from { to - count } else { to };
+    drop(calls.splice(to..to, moved));
+    from.min(to)
+}
+
+/// Where the first payload is put in its place: from the file aside to the sync of its name.
+fn payload(paths: &Paths, calls: &[Call]) -> (usize, usize) {
+    let begin = paths.find(calls, 0, |_, at| is_aside(at));
+    let is_named = |call: &Call, at: &Path| is_sync(call) && at.parent() == Some(Path::new("store/bodies"));
+    (begin, paths.find(calls, begin, is_named) + 1)
+}
+
+/// The sync of the header of a log that begins again, over one that began with a smaller commit. Without it the old header
+/// may survive, and behind it the old first commit and no more, as the frames behind that were written over: a log that
+/// was copied long ago begins to count again.
+fn log_header_sync(paths: &Paths, calls: &[Call]) -> usize {
+    let is_header =
+        |call: &Call| matches!(call, Call::Write { at: 0, octets, .. } if octets.len() == LOG_HEADER);
+    let begins = |place: &usize| paths.is(calls, *place, |call, at| is_log(at) && is_header(call));
+    let headers: Vec<_> = (0..calls.len()).filter(begins).collect();
+    let first_commit = |header: usize| {
+        let until_answered = calls[header..].iter().take_while(|call| !matches!(call, Call::Answered(_)));
+        until_answered.filter(|call| is_write(call)).count()
+    };
+    let grows = |pair: &&[usize]| first_commit(pair[1]) as i64 - first_commit(pair[0]) as i64;
+    let is_one_file = |pair: &&[usize]| {
+        let ends = |call: &Call| matches!(call, Call::Unlink(path) if is_log(path));
+        !calls[pair[0]..pair[1]].iter().any(ends)
+    };
+    let begun_again = headers.windows(2).filter(is_one_file);
+    let header = begun_again.max_by_key(grows).expect("the log begins again")[1];
+    paths.find(calls, header, |call, at| is_sync(call) && is_log(at))
+}
+
+fn is_write(call: &Call) -> bool {
+    matches!(call, Call::Write { .. })
+}
+
 fn is_sync(call: &Call) -> bool {
     matches!(call, Call::Sync { .. })
 }
@@ -129,3 +194,6 @@ fn is_log(path: &Path) -> bool {
 fn is_aside(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "aside")
 }
+
+/// The header of a log.
+const LOG_HEADER: usize = 32;
