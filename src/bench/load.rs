@@ -108,6 +108,7 @@ impl Broker {
             action: ACTION.into(),
             timestamp: at,
             time_to_live: at.plus(agreement.reliability.time_to_live),
+            order: None,
         };
         let signer = self.keys.signer(agreement.signature.own)?;
         let sealed = security::seal(&msh::compose(agreement, posting, payloads), Some(signer))?;

@@ -353,6 +353,7 @@ fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
         due: at(0),
         sealed: attempts > 0,
         mailbox: false,
+        order: None,
         again: 0,
         reason: String::new(),
     }

@@ -131,6 +131,9 @@ fn show(delivery: &Delivery, names: &Names, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "RefToMessageId  {refers_to}")?;
     }
     writeln!(out, "Service, Action {} {}", delivery.service.value, delivery.action)?;
+    if let Some(order) = delivery.order {
+        writeln!(out, "MessageOrder    {} {:?}", order.number, order.status)?;
+    }
     if let Some(case) = &delivery.case {
         writeln!(out, "case            {case}")?;
     }

@@ -101,6 +101,7 @@ impl MessageArgs {
 
 const fn standing(message: &StoredMessage) -> &'static str {
     match (message.accepted, message.quarantined) {
+        _ if message.held => "held",
         (_, true) => "quarantined",
         (true, false) => "accepted",
         (false, false) => "refused",
@@ -114,6 +115,9 @@ fn show(message: &StoredMessage, answer: &Value, out: &mut dyn Write) -> Result<
     writeln!(out, "state           {} {}", standing(message), plain(&message.reason))?;
     writeln!(out, "CPAId           {}", header.cpa_id)?;
     writeln!(out, "ConversationId  {}", plain(header.conversation_id.as_str()))?;
+    if let Some(order) = message.order {
+        writeln!(out, "MessageOrder    {} {:?}", order.number, order.status)?;
+    }
     writeln!(out, "Service, Action {} {}", plain(&header.service.value), plain(&header.action))?;
     if let Some(refers_to) = &header.data.ref_to_message_id {
         writeln!(out, "RefToMessageId  {refers_to}")?;

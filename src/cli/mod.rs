@@ -5,6 +5,7 @@ mod ask;
 pub mod audit;
 pub mod case;
 pub mod check;
+pub mod conversation;
 mod credentials;
 pub mod delivery;
 pub mod demo;

@@ -7,7 +7,7 @@
 //! the fields that matter are there (digest, 4.4).
 //!
 //! Does not: verify a signature, know agreements, or look at payloads: nothing here is trusted before
-//! `security::open` says so. MessageOrder is refused as not supported.
+//! `security::open` says so.
 
 mod read;
 mod reference;
@@ -120,12 +120,14 @@ fn read_message(blocks: &Blocks<'_>, errors: &mut Errors) -> Option<Message> {
     if let Some(sync_reply) = blocks.sync_reply {
         signal::check_sync_reply(sync_reply, errors);
     }
+    let order = blocks.message_order.and_then(|element| signal::message_order(element, errors));
     let header = header?;
     let kind = rules::kind(&header, blocks, errors)?;
     let message = Message {
         header,
         kind,
         sync_reply: blocks.sync_reply.is_some(),
+        order,
         ack_requested,
         acknowledgments,
         error_list,

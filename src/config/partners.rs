@@ -346,6 +346,7 @@ impl<'a> Reading<'a> {
         let end = section.optional("end", instant, faults);
         let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
         let reliability = reliability(&mut section, faults);
+        check_order(&section, &reliability, sync_reply_mode, hosted, faults);
         let (signature, profile) = signature(&mut section, faults);
         let window = section.number("window", 8, 1, faults);
         let place = section.place();
@@ -418,6 +419,34 @@ fn check_practice(section: &Section<'_>, party: &Party, practice: bool, faults: 
     }
 }
 
+/// Order is kept only of what is delivered once and only once, and not on the connection (ebMS 2.0, 9).
+fn check_order(
+    section: &Section<'_>,
+    reliability: &Reliability,
+    sync_reply_mode: Option<SyncReplyMode>,
+    hosted: bool,
+    faults: &mut Faults,
+) {
+    let Reliability { duplicate_elimination, ack_requested, message_order, .. } = reliability;
+    let wrong = [
+        (hosted, "of a hosted agency", "take it away: nothing overtakes anything in an inbox"),
+        (
+            *duplicate_elimination != Presence::Always,
+            "without duplicate_elimination",
+            "write duplicate_elimination = \"always\"",
+        ),
+        (*ack_requested != Presence::Always, "without ack_requested", "write ack_requested = \"always\""),
+        (
+            sync_reply_mode != Some(SyncReplyMode::None) && !hosted,
+            "with SyncReply",
+            "write sync_reply_mode = \"none\"",
+        ),
+    ];
+    for (_, what, remedy) in wrong.into_iter().filter(|(holds, ..)| *message_order && *holds) {
+        section.add(format!("message_order {what}"), remedy, faults);
+    }
+}
+
 /// How long a message of ours may be delivered where nothing says otherwise.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(86_400);
 /// What customs plays.
@@ -469,6 +498,7 @@ fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
     let duplicate_elimination = section.optional("duplicate_elimination", presence, faults);
     let ack_requested = section.optional("ack_requested", presence, faults);
     let ack_signed = section.flag("ack_signed", true, faults);
+    let message_order = section.flag("message_order", false, faults);
     let retries = section.number("retries", Reliability::RETRIES, 0, faults);
     let retry_interval = section.duration("retry_interval", Reliability::RETRY_INTERVAL, faults);
     let time_to_live = section.duration("time_to_live", TIME_TO_LIVE, faults);
@@ -486,6 +516,7 @@ fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
         duplicate_elimination: duplicate_elimination.unwrap_or(Presence::Always),
         ack_requested: ack_requested.unwrap_or(Presence::Always),
         ack_signed,
+        message_order,
         retries,
         retry_interval,
         persist_duration,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
 use crate::model::{Bank, PartyId, PartyKey, PaymentTerms, Role, ValueError};
-use crate::msh::AgePolicy;
+use crate::msh::{AgePolicy, OrderPolicy};
 use crate::security::Engine;
 use crate::store::StoreOptions;
 use crate::transport::{Endpoint, ServerOptions, TlsFiles};
@@ -49,6 +49,8 @@ pub struct Settings {
     pub messages_in_hand_max: usize,
     /// Timestamps that are accepted.
     pub age: AgePolicy,
+    /// How much is held for what is missing in a conversation.
+    pub order: OrderPolicy,
     /// How long a stop waits for what is in hand.
     pub drain_deadline: Duration,
     /// Where fees are paid; none when payment orders are not taken.
@@ -164,7 +166,7 @@ impl Settings {
             root.add(message, "rehearse with another one, such as `gwanmun practice --role bank`", faults);
         }
         root.finish(faults);
-        let Limits { server, messages_in_hand_max, age, drain_deadline } = limits;
+        let Limits { server, messages_in_hand_max, age, order, drain_deadline } = limits;
         Some(Self {
             identity: identity?,
             listen: listen?,
@@ -180,6 +182,7 @@ impl Settings {
             server,
             messages_in_hand_max,
             age,
+            order,
             drain_deadline,
             payment: given(in_earnest)?,
             practice_payment: given(in_practice)?,
@@ -338,6 +341,7 @@ struct Limits {
     server: ServerOptions,
     messages_in_hand_max: usize,
     age: AgePolicy,
+    order: OrderPolicy,
     drain_deadline: Duration,
 }
 
@@ -368,9 +372,14 @@ fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
         age_max: section.duration("message_age_max", age.age_max, faults),
         skew_max: section.duration("clock_skew_max", age.skew_max, faults),
     };
+    let order = OrderPolicy::default();
+    let order = OrderPolicy {
+        held_messages_max: section.number("held_messages_max", order.held_messages_max, 1, faults),
+        gap_alarm_after: section.duration("gap_alarm_after", order.gap_alarm_after, faults),
+    };
     let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), faults);
     section.finish(faults);
-    Limits { server, messages_in_hand_max, age, drain_deadline }
+    Limits { server, messages_in_hand_max, age, order, drain_deadline }
 }
 
 /// Any text.

@@ -4,10 +4,10 @@ use super::audit::{About as _, entry};
 use super::decide::{Desk, Inbound};
 use super::event::Arrival;
 use super::owe::customs;
-use super::step::{DeliveryDraft, Draft, MessageDraft, Octets, Reply, ReplyDraft, Step};
+use super::step::{DeliveryDraft, Draft, MessageDraft, MessageOctets, Octets, Reply, ReplyDraft, Step};
 use super::{
-    amend, customs as customs_notice, enclose, fee, ids, lodge, notice, pay, practice, query, refuse, result,
-    signal, withdraw,
+    amend, customs as customs_notice, enclose, fee, ids, lodge, notice, order, pay, practice, query, refuse,
+    result, signal, withdraw,
 };
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
@@ -45,12 +45,12 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
     let Some(agreement) = desk.context.registry.agreement(verified.cpa_id()) else {
         return Step::unavailable(desk, arrival, "its agreement was withdrawn while it was under way");
     };
-    let inbound = Inbound { desk, arrival, agreement, key: &key };
+    let inbound = Inbound { desk, arrival, agreement, key: &key, kept: None };
     let message = verified.message();
     let known = desk.view.message.as_ref();
     match standing_of(known.map(|known| &known.record), &message.content_digest()) {
         Standing::New => {
-            let mut step = fresh(&inbound);
+            let mut step = order::arrived(&inbound);
             // What it acknowledges is said and signed, also when the rest of it is refused; but not before it is kept.
             if step.message.is_some() {
                 step.join(signal::acknowledged_beside(desk, arrival));
@@ -62,19 +62,21 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
     }
 }
 
-/// A message that was never seen.
-fn fresh(inbound: &Inbound<'_>) -> Step {
+/// What is wrong with a message that was never seen.
+pub(super) fn faults(inbound: &Inbound<'_>) -> Vec<EbxmlError> {
     let Inbound { desk, arrival, agreement, .. } = *inbound;
     let verified = &arrival.verified;
     let message = verified.message();
     let mut errors = check_arrival(message, agreement, desk.now, desk.context.age);
     errors.extend(check_next_msh(verified.asked_of_next_msh(), agreement));
-    if errors.is_empty() {
-        errors = arrival.documents.errors(message);
-    }
-    if !errors.is_empty() {
-        return refuse::stored(inbound, errors);
-    }
+    if errors.is_empty() { arrival.documents.errors(message) } else { errors }
+}
+
+/// A message that nothing is wrong with, and whose turn it is, goes into its pipeline.
+pub(super) fn steer(inbound: &Inbound<'_>) -> Step {
+    let Inbound { desk, arrival, .. } = *inbound;
+    let verified = &arrival.verified;
+    let message = verified.message();
     if is_test(message) {
         return accept(inbound, None);
     }
@@ -113,11 +115,17 @@ fn needs_customs(rule: &EnvelopeRule) -> bool {
 pub(super) fn accept(inbound: &Inbound<'_>, case: Option<&CaseId>) -> Step {
     let mut step = Step::default();
     let header = &inbound.arrival.verified.message().header;
-    let text = format!("{} {} is ours", header.service.value, header.action);
-    let entry = entry(inbound.desk.now, EventCode::MessageAccepted, text).of_message(inbound.key);
+    let what = format!("{} {}", header.service.value, header.action);
+    let (event, text) = match inbound.kept {
+        None => (EventCode::MessageAccepted, format!("{what} is ours")),
+        Some(_) => (EventCode::MessageHandedOn, format!("{what} was held and has its turn")),
+    };
+    let entry = entry(inbound.desk.now, event, text).of_message(inbound.key);
     step.audit.push(case.map_or(entry.clone(), |case| entry.of_case(case)));
     step.message = Some(kept(inbound, case, true, ""));
-    step.acknowledge(inbound);
+    if inbound.kept.is_none() {
+        step.acknowledge(inbound);
+    }
     step
 }
 
@@ -149,11 +157,17 @@ pub(super) fn kept(
         content_digest: message.content_digest(),
         accepted,
         quarantined: false,
+        held: false,
+        order: message.order,
         case: case.cloned(),
         content_type: arrival.content_type.clone(),
         reason: reason.to_owned(),
     };
-    MessageDraft { record, body: arrival.body.clone() }
+    let octets = match inbound.kept {
+        None => MessageOctets::New(arrival.body.clone()),
+        Some(known) => MessageOctets::Kept(known.version),
+    };
+    MessageDraft { record, octets }
 }
 
 impl Step {
@@ -190,7 +204,7 @@ impl Step {
 
     /// Answers with a signal: on the connection, or, under syncReplyMode none, as a delivery of its own.
     pub(super) fn answer_with(&mut self, inbound: &Inbound<'_>, answer: Message, signed: bool) {
-        let Inbound { desk, arrival, agreement, key } = *inbound;
+        let Inbound { desk, arrival, agreement, key, .. } = *inbound;
         let signing = signed.then_some(agreement.signature.own);
         match agreement.sync_reply_mode {
             SyncReplyMode::MshSignalsOnly if arrival.waiting => self.reply = ReplyDraft::Answer,
@@ -224,7 +238,7 @@ impl Step {
 /// The same message again: the first answer, octet for octet, and nothing else changes (P3). Under syncReplyMode
 /// none the delivery of that answer begins anew.
 fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
-    let Inbound { desk, arrival, agreement, key } = *inbound;
+    let Inbound { desk, arrival, agreement, key, .. } = *inbound;
     let mut step = Step::default();
     let entry = entry(desk.now, EventCode::MessageDuplicate, "it came before and got its first answer again");
     let entry = entry.of_message(key);
@@ -286,6 +300,7 @@ pub(super) fn signal_delivery(
         due: desk.now,
         sealed: true,
         mailbox: false,
+        order: None,
         again: 0,
         reason: String::new(),
     };

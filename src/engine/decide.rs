@@ -3,10 +3,11 @@
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
 use super::{
-    again, announce, approval, arrival, deadline, due, mailbox, officer, pay, reconcile, refuse, signal,
+    again, announce, approval, arrival, deadline, due, mailbox, officer, order, pay, reconcile, refuse,
+    signal,
 };
 use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
-use crate::store::View;
+use crate::store::{KnownMessage, View};
 
 /// What is on the desk while an event is decided.
 #[derive(Clone, Copy)]
@@ -32,6 +33,10 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
             MessageKind::User => arrival::user_message(desk, arrival),
             MessageKind::Signal(action) => signal::arrived(desk, arrival, action),
         },
+        Event::HandedOn { arrival, sequence } => order::handed_on(desk, arrival, sequence),
+        Event::Unopenable { sequence, reason, .. } => order::unopenable(desk, sequence, reason),
+        Event::OrderDue(sequence) => order::due(desk, sequence),
+        Event::GapSettled { sequence, act } => order::settled(desk, sequence, act),
         Event::Refused(refused) => refuse::refused(desk, refused),
         Event::Due(_) => due::due(desk),
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
@@ -64,4 +69,6 @@ pub(super) struct Inbound<'a> {
     pub(super) arrival: &'a Arrival,
     pub(super) agreement: &'a Agreement,
     pub(super) key: &'a MessageKey,
+    /// What is known of it when it was accepted before, and held until now.
+    pub(super) kept: Option<&'a KnownMessage>,
 }

@@ -206,6 +206,7 @@ pub(super) fn draft(delivery: &Delivery, agreement: &Agreement, payloads: Vec<Pa
         action: delivery.action.clone(),
         timestamp: delivery.created_at,
         time_to_live: delivery.expires_at,
+        order: delivery.order,
     };
     let message = compose(agreement, posting, payloads);
     Draft { message, signing: Some(agreement.signature.own) }

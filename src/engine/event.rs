@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Document, MessageId, MessageKey,
-    OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Role, Timestamp,
+    ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Document, GapAct, MessageId,
+    MessageKey, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Role, SequenceKey, Timestamp,
 };
-use crate::msh::AgePolicy;
+use crate::msh::{AgePolicy, OrderPolicy};
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
 use crate::security::{Refusal, Verified};
 
@@ -21,6 +21,31 @@ pub enum Event {
     Arrived(Box<Arrival>),
     /// Security turned a message away.
     Refused(Box<Refused>),
+    /// A message that came before its turn is ready, and was opened again as it is stored.
+    HandedOn {
+        /// The message.
+        arrival: Box<Arrival>,
+        /// Its conversation.
+        sequence: SequenceKey,
+    },
+    /// One that is ready could not be opened again.
+    Unopenable {
+        /// The message.
+        message: MessageKey,
+        /// Its conversation.
+        sequence: SequenceKey,
+        /// Why.
+        reason: String,
+    },
+    /// Messages are held in a conversation because one is missing.
+    OrderDue(SequenceKey),
+    /// An operator settles what is held for a message that does not come.
+    GapSettled {
+        /// The conversation.
+        sequence: SequenceKey,
+        /// What is done.
+        act: GapAct,
+    },
     /// A delivery's time has come.
     Due(DeliveryId),
     /// Something is to be done about a case because time has passed: a deadline, or the end of an approval.
@@ -200,6 +225,8 @@ pub struct Context<'a> {
     pub own: &'a Own,
     /// Timestamps that are accepted.
     pub age: AgePolicy,
+    /// How much is held for what is missing in a conversation.
+    pub order: OrderPolicy,
     /// Where fees are paid; none when there is no bank.
     pub payment: Option<&'a Bank>,
     /// The bank of rehearsals.

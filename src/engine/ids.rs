@@ -13,6 +13,11 @@ pub(super) fn answer_to(key: &MessageKey) -> DeliveryId {
     delivery(&["answer", key.sender.as_str(), key.message_id.as_str()])
 }
 
+/// The error message for a message that was acknowledged before its turn, and is refused after all.
+pub(super) fn answer_after_hold(key: &MessageKey) -> DeliveryId {
+    delivery(&["answer-after-hold", key.sender.as_str(), key.message_id.as_str()])
+}
+
 /// The error message for a message whose key is not ours to use: turned away before it was authenticated, or
 /// other content under a key that is taken.
 pub(super) fn refusal_of(sender: &PartyKey, message_id: &MessageId, content: &str) -> DeliveryId {

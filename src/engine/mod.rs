@@ -34,6 +34,7 @@ mod naming;
 mod needs;
 mod notice;
 mod officer;
+mod order;
 mod owe;
 mod pay;
 mod practice;

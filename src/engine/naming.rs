@@ -10,7 +10,11 @@ impl Step {
     /// Adds the keys of what has happened to what its case is found by.
     pub(super) fn name_case(&mut self, event: &Event) {
         let Some(write) = &mut self.case else { return };
-        if let (Event::Arrived(arrival) | Event::Acted { arrival, .. }, Some(_)) = (event, &self.message) {
+        if let (
+            Event::Arrived(arrival) | Event::Acted { arrival, .. } | Event::HandedOn { arrival, .. },
+            Some(_),
+        ) = (event, &self.message)
+        {
             write.correlations.extend(learned(arrival));
         }
         let of_case = self

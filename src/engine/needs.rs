@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::event::{Arrival, Context, Event, Refused};
-use super::{ids, refuse, service, signal};
+use super::{ids, order, refuse, service, signal};
 use crate::model::{
     Asked, AttemptOutcome, Dimension, Document, MessageHeader, MessageKey, MessageKind, Month, PartyKind,
     Realm, SignalAction, Statistics, SyncReplyMode,
@@ -21,6 +21,15 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             MessageKind::Signal(action) => of_signal(arrival, action),
         },
         Event::Acted { arrival, .. } => of_user_message(arrival, context),
+        Event::HandedOn { arrival, sequence } => {
+            Needs { sequences: [sequence.clone()].into(), ..of_user_message(arrival, context) }
+        }
+        Event::Unopenable { message, sequence, .. } => {
+            Needs { message: Some(message.clone()), sequences: [sequence.clone()].into(), ..Needs::default() }
+        }
+        Event::OrderDue(sequence) | Event::GapSettled { sequence, .. } => {
+            Needs { sequences: [sequence.clone()].into(), ..Needs::default() }
+        }
         Event::Refused(refused) => of_refused(refused),
         Event::Due(id) => Needs {
             delivery: Some(DeliveryLocator::Id(id.clone())),
@@ -120,6 +129,7 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
         }),
         case: rule.map(|rule| keys_of_case(rule.pipeline, arrival, header, &key)).unwrap_or_default(),
         message: Some(key),
+        sequences: order::key_of(arrival, context).into_iter().collect(),
         ..Needs::default()
     }
 }

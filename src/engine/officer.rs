@@ -71,6 +71,7 @@ pub fn compose_act(
         action,
         timestamp: now,
         time_to_live: now.plus(agreement.reliability.time_to_live),
+        order: None,
     };
     Ok(compose(&own, posting, vec![payload]))
 }

@@ -178,6 +178,7 @@ fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> De
         due: desk.now,
         sealed: false,
         mailbox: false,
+        order: None,
         again: 0,
         reason,
     };

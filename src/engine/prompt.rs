@@ -89,7 +89,9 @@ fn is_new(draft: &DeliveryDraft) -> bool {
 /// The payloads of a delivery whose parts are all of our making or of the message that has just arrived (P6).
 fn payloads(event: &Event, delivery: &Delivery) -> Option<Vec<Payload>> {
     let arrived = match event {
-        Event::Arrived(arrival) => Some((arrival.key(), arrival.verified.message())),
+        Event::Arrived(arrival) | Event::HandedOn { arrival, .. } => {
+            Some((arrival.key(), arrival.verified.message()))
+        }
         _ => None,
     };
     let body = |message: &MessageKey, content_id: &ContentId, digest: &Digest| {

@@ -23,15 +23,19 @@ use crate::telemetry::EventCode;
 /// A verified message that is not acceptable: its MessageError is kept as its answer, and nothing else of it is
 /// used. What is wrong with its documents is owed besides, as a document (R20) where that is agreed.
 pub(super) fn stored(inbound: &Inbound<'_>, errors: Vec<EbxmlError>) -> Step {
-    let Inbound { desk, arrival, agreement, key } = *inbound;
+    let Inbound { desk, arrival, agreement, key, kept: known } = *inbound;
     let header = &arrival.verified.message().header;
     let reason = told(&errors);
     let mut step = Step::default();
-    let message_id = desk.context.own.message_id(&ids::answer_to(key));
+    let id = if known.is_some() { ids::answer_after_hold(key) } else { ids::answer_to(key) };
+    let message_id = desk.context.own.message_id(&id);
     let answer = message_error(header, &agreement.own(), message_id, errors, desk.now);
     step.audit.push(entry(desk.now, EventCode::MessageRefused, &reason).of_message(key));
     step.message = Some(kept(inbound, None, false, &reason));
-    step.answer_with(inbound, answer, true);
+    match known {
+        None => step.answer_with(inbound, answer, true),
+        Some(_) => step.answer_after_hold(inbound, answer),
+    }
     step.report_findings(inbound);
     step
 }
@@ -95,7 +99,7 @@ const VALIDATION_REPORT: &str = "GOVCBRR20";
 
 /// Other content under a key that is taken: refused with an alarm; its key stays with the first message.
 pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
-    let Inbound { desk, arrival, agreement, key } = *inbound;
+    let Inbound { desk, arrival, agreement, key, .. } = *inbound;
     let message = arrival.verified.message();
     let error = EbxmlError::new(
         ErrorCode::Inconsistent,

@@ -12,10 +12,12 @@ use bytes::Bytes;
 use crate::codec::envelope::SoapFault;
 use crate::model::{
     Acknowledgment, ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey,
-    Realm, Sealed, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
+    Realm, Sealed, SequenceKey, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
-use crate::store::{ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, NewMessage};
+use crate::store::{
+    ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, MessageWrite, NewMessage, SequenceWrite,
+};
 
 /// What one event leads to, decided and not yet sealed.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub struct Step {
     pub(super) deliveries: Vec<DeliveryDraft>,
     /// Approvals that it changes, with the versions that were loaded.
     pub(super) approvals: BTreeMap<ApprovalKey, ApprovalWrite>,
+    /// How far it brings conversations, with the versions that were loaded.
+    pub(super) sequences: BTreeMap<SequenceKey, SequenceWrite>,
     /// The deliveries that are transmitted now, and whether each waits for a receipt.
     pub(super) transmit: BTreeMap<DeliveryId, bool>,
     /// Recorded.
@@ -51,11 +55,20 @@ pub(super) struct Draft {
     pub(super) signing: Option<SigningTerms>,
 }
 
-/// A received message that is kept; the step's answer is stored with it.
+/// A received message that is kept.
 #[derive(Debug)]
 pub(super) struct MessageDraft {
     pub(super) record: StoredMessage,
-    pub(super) body: Bytes,
+    pub(super) octets: MessageOctets,
+}
+
+/// The octets of a received message.
+#[derive(Debug)]
+pub(super) enum MessageOctets {
+    /// They have just come; the step's answer is stored with them.
+    New(Bytes),
+    /// They are stored, and so is its answer; the record was loaded in this version.
+    Kept(u64),
 }
 
 /// A delivery that is made or changed.
@@ -274,10 +287,27 @@ impl Step {
         actions.extend(approvals.iter().filter_map(|write| write.approval.due).map(Action::Schedule));
         actions.extend(self.heard.map(Action::Heard));
         actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
-        let message =
-            self.message.map(|MessageDraft { record, body }| NewMessage { record, body, response: answer });
-        let batch =
-            Batch { message, case: self.case, deliveries: writes, approvals, audit: self.audit, head: None };
+        let sequences: Vec<_> = self.sequences.into_values().collect();
+        actions.extend(sequences.iter().filter_map(|write| write.sequence.due).map(Action::Schedule));
+        let (message, changed) = match self.message {
+            Some(MessageDraft { record, octets: MessageOctets::New(body) }) => {
+                (Some(NewMessage { record, body, response: answer }), None)
+            }
+            Some(MessageDraft { record, octets: MessageOctets::Kept(based_on) }) => {
+                (None, Some(MessageWrite { record, based_on }))
+            }
+            None => (None, None),
+        };
+        let batch = Batch {
+            message,
+            changed,
+            case: self.case,
+            deliveries: writes,
+            approvals,
+            sequences,
+            audit: self.audit,
+            head: None,
+        };
         Ok(SealedStep { batch, actions })
     }
 }
@@ -300,9 +330,9 @@ impl SealedStep {
     /// What is to be done with it.
     #[must_use]
     pub fn split(self) -> Ready {
-        let Batch { message, case, deliveries, approvals, audit, head: _ } = &self.batch;
-        let is_empty = message.is_none() && case.is_none() && deliveries.is_empty();
-        if !is_empty || !approvals.is_empty() || !audit.is_empty() {
+        let Batch { message, changed, case, deliveries, approvals, sequences, audit, head: _ } = &self.batch;
+        let is_empty = message.is_none() && changed.is_none() && case.is_none() && deliveries.is_empty();
+        if !is_empty || !approvals.is_empty() || !sequences.is_empty() || !audit.is_empty() {
             Ready::Commit(Box::new(self.batch), Pending { actions: self.actions })
         } else {
             Ready::Act(self.actions)

@@ -1,4 +1,4 @@
-//! What an operator has the gateway do, beside asking: send a delivery anew, tell partners something. Each act needs a
+//! What an operator has the gateway do, beside asking: send a delivery anew, settle what is held, tell partners something. Each act needs a
 //! reason and is decided, committed and audited like every other event (threat S23).
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::driver::{compute, drive};
 use super::shared::{Shared, now};
 use super::show::{self, Query, Unanswered, decoded};
 use crate::engine::{Announcement, Event, How, Reply, Told};
-use crate::model::{DeliveryId, PartyKey};
+use crate::model::{ConversationId, CpaId, DeliveryId, Direction, Gap, GapAct, PartyKey, SequenceKey};
 use crate::transport::{Request, Response, StatusCode};
 
 /// Characters of a notice (`TextType` of `common-1.xsd`).
@@ -56,6 +56,27 @@ pub(super) async fn hurry(shared: &Arc<Shared>, request: &Request) -> Response {
         }
         Ok(Err(why)) => refused(StatusCode::NOT_FOUND, &why.to_string()),
         Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+/// `POST /conversations/CPA/CONVERSATION?as=release|refuse&reason=…`: what becomes of what is held in it.
+pub(super) async fn settle_gap(shared: &Arc<Shared>, request: &Request) -> Response {
+    let key = request.path.strip_prefix("/conversations/").and_then(|path| path.split_once('/'));
+    let key = key.and_then(|(cpa_id, conversation_id)| {
+        let cpa_id = CpaId::new(decoded(cpa_id)).ok()?;
+        let conversation_id = ConversationId::new(decoded(conversation_id)).ok()?;
+        Some(SequenceKey { direction: Direction::Receive, cpa_id, conversation_id })
+    });
+    let Some(sequence) = key else { return Response::empty(StatusCode::NOT_FOUND) };
+    let mut query = Query::of(request.query.as_deref().unwrap_or_default());
+    let asked = query.take::<Gap>("as").and_then(|how| Ok((how, reason(&mut query)?)));
+    match asked.and_then(|asked| query.finish().map(|()| asked)) {
+        Ok((Some(how), reason)) => {
+            let act = GapAct { how, by: request.peer.to_string().into(), reason };
+            self::act(shared, Event::GapSettled { sequence, act }).await
+        }
+        Ok((None, _)) => refused(StatusCode::BAD_REQUEST, "as is missing"),
+        Err(why) => refused(StatusCode::BAD_REQUEST, &why.to_string()),
     }
 }
 

@@ -49,6 +49,9 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
         (&Method::POST, path) if local && path.starts_with("/payments/") => {
             acts::hurry(&shared, &request).await
         }
+        (&Method::POST, path) if local && path.starts_with("/conversations/") => {
+            acts::settle_gap(&shared, &request).await
+        }
         (&Method::POST, path) if local && path.starts_with("/deliveries/") && path.ends_with("/settle") => {
             reconcile::settle(&shared, &request).await
         }

@@ -1,4 +1,4 @@
-//! Cases and approvals come due: each is driven through the core when its time has come (P9).
+//! Cases, approvals and conversations come due: each is driven through the core when its time has come (P9).
 //!
 //! What is due stands in the store, so that a restart changes nothing; here is only when to look next. A look costs
 //! one entry of an index, and nothing waits in memory.
@@ -14,13 +14,15 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::driver::{DriveError, compute, drive};
-use super::shared::{Shared, now};
+use super::receive::Received;
+use super::shared::{InForce, Shared, now};
 use crate::engine::Event;
-use crate::model::{ApprovalKey, CaseId, Timestamp};
-use crate::store::StoreError;
+use crate::model::{ApprovalKey, CaseId, SequenceKey, Timestamp};
+use crate::security::Origin;
+use crate::store::{Needs, Octets, StoreError};
 use crate::telemetry::EventCode;
 
-/// Cases, and approvals, of one look.
+/// Cases, approvals, and conversations, of one look.
 const PLACES_MAX: usize = 64;
 /// The longest wait for the next look: what a step of the clock costs.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -32,15 +34,44 @@ const REST: Duration = Duration::from_secs(1);
 enum Scheduled {
     Case(CaseId),
     Approval(ApprovalKey),
+    Sequence(SequenceKey),
 }
 
 impl Scheduled {
-    fn event(&self) -> Event {
-        match self {
+    /// Drives it through the core.
+    async fn drive(&self, shared: &Arc<Shared>) -> Result<(), DriveError> {
+        let event = match self {
             Self::Case(id) => Event::CaseDue(id.clone()),
             Self::Approval(key) => Event::ApprovalDue(key.clone()),
-        }
+            Self::Sequence(key) => {
+                let key = key.clone();
+                compute(shared, move |shared, in_force| due_in(shared, in_force, key)).await??
+            }
+        };
+        drive(shared, event).await.map(drop)
     }
+}
+
+/// What has come due in a conversation: the message that is ready, opened again as it is stored, or its gap.
+fn due_in(shared: &Shared, in_force: &InForce, key: SequenceKey) -> Result<Event, StoreError> {
+    let needs = Needs { sequences: [key.clone()].into(), ..Needs::default() };
+    let sequence = shared.store.load(&needs)?.sequences.remove(&key).map(|stored| stored.value);
+    let ready = sequence.as_ref().and_then(|s| s.ready().map(|(_, early)| (s.message(early), early)));
+    let Some((message, early)) = ready else { return Ok(Event::OrderDue(key)) };
+    let unopenable = |reason| Event::Unopenable { message: message.clone(), sequence: key.clone(), reason };
+    Ok(match shared.store.body(&message) {
+        Ok(Some(Octets { content_type, body })) => {
+            let (origin, received_at) = (Origin::Stored(message.sender.clone()), early.received_at);
+            match (Received { content_type, body, origin, received_at, waiting: false }).open(in_force) {
+                Event::Arrived(arrival) => Event::HandedOn { arrival, sequence: key },
+                Event::Refused(refused) => unopenable(refused.refusal.to_string()),
+                _ => unopenable("it opens to something else".to_owned()),
+            }
+        }
+        Ok(None) => unopenable("its octets are missing".to_owned()),
+        Err(StoreError::Damaged(damage)) => unopenable(damage.to_string()),
+        Err(error) => return Err(error),
+    })
 }
 
 impl fmt::Display for Scheduled {
@@ -48,6 +79,7 @@ impl fmt::Display for Scheduled {
         match self {
             Self::Case(id) => write!(f, "case {id}"),
             Self::Approval(key) => write!(f, "approval {key}"),
+            Self::Sequence(key) => write!(f, "conversation {} under {}", key.conversation_id, key.cpa_id),
         }
     }
 }
@@ -112,7 +144,7 @@ async fn look(shared: &Arc<Shared>, left_out: &mut BTreeSet<Scheduled>) -> Durat
             return if driven > 0 { rest } else { due.since(looked_at).min(LONGEST_SLEEP) };
         }
         driven += 1;
-        if let Err(error) = drive(shared, scheduled.event()).await {
+        if let Err(error) = scheduled.drive(shared).await {
             warn!(
                 event = EventCode::GatewayDriveFailed.code(),
                 about = %scheduled,
@@ -135,7 +167,9 @@ fn scheduled(shared: &Shared, places: usize) -> Result<Vec<(Timestamp, Scheduled
         shared.store.scheduled_cases(places)?.into_iter().map(|due| (due.due, Scheduled::Case(due.id)));
     let approvals = shared.store.scheduled_approvals(places)?;
     let approvals = approvals.into_iter().map(|due| (due.due, Scheduled::Approval(due.key)));
-    let mut scheduled: Vec<_> = cases.chain(approvals).collect();
+    let sequences = shared.store.scheduled_sequences(places)?;
+    let sequences = sequences.into_iter().map(|due| (due.due, Scheduled::Sequence(due.key)));
+    let mut scheduled: Vec<_> = cases.chain(approvals).chain(sequences).collect();
     scheduled.sort_by_key(|(due, _)| *due);
     Ok(scheduled)
 }

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::lanes::{Held, Transmission};
 use super::shared::{InForce, Shared, now};
-use crate::engine::{Action, Event, Ready, Reply, SealedStep, decide, needs};
+use crate::engine::{Action, Context, Event, Ready, Reply, SealedStep, Step, decide, needs};
 use crate::model::{Charge, DeliveryId, Realm, TimelineEntry};
 use crate::security::SealError;
 use crate::store::{Batch, CommitError, Committed, StoreError};
@@ -146,14 +146,25 @@ fn decide_and_seal(
     let schedule = in_force.schedule.load();
     let context = in_force.context(schedule.rules(now));
     let view = shared.store.load(&needs(event, &context))?;
-    let mut step = decide(now, event, &view, &context);
+    let mut step = numbered(shared, decide(now, event, &view, &context), &context)?;
     let held = shared.hold(step.promptable());
     step.begin(now, event, &context, &held.places());
     match step.seal(&in_force.keys) {
         Ok(sealed) => Ok((sealed, held)),
         // What cannot be signed keeps nothing else out: it comes due, and fails, by itself.
-        Err(_) => Ok((decide(now, event, &view, &context).seal(&in_force.keys)?, Held::default())),
+        Err(_) => {
+            let step = numbered(shared, decide(now, event, &view, &context), &context)?;
+            Ok((step.seal(&in_force.keys)?, Held::default()))
+        }
     }
+}
+
+/// The step, with numbers for what it sends in order.
+fn numbered(shared: &Shared, mut step: Step, context: &Context<'_>) -> Result<Step, StoreError> {
+    if let Some(needs) = step.needs_numbers(context) {
+        step.number(context, &shared.store.load(&needs)?);
+    }
+    Ok(step)
 }
 
 async fn commit(shared: &Shared, batch: Batch) -> Result<Committed, CommitError> {

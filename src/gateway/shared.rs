@@ -73,7 +73,15 @@ impl InForce {
         let registry = &self.trust.registry;
         let [payment, practice_payment] = [&self.settings.payment, &self.settings.practice_payment]
             .map(|settings| settings.as_ref().map(|payment| &payment.bank));
-        Context { registry, rules, own: &self.own, age: self.settings.age, payment, practice_payment }
+        Context {
+            registry,
+            rules,
+            own: &self.own,
+            age: self.settings.age,
+            order: self.settings.order,
+            payment,
+            practice_payment,
+        }
     }
 
     /// The bank of a realm, if it has this name.

@@ -42,6 +42,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["messages", sender, id] => message(shared, sender, id),
         ["deliveries"] => deliveries(shared, &mut query),
         ["deliveries", id] => delivery(shared, id),
+        ["conversations"] => conversations(shared, &mut query),
         ["payments"] => payments(shared, &mut query),
         ["parties"] => Ok(parties(shared)),
         ["statistics"] => statistics::statistics(shared, &mut query),
@@ -162,6 +163,11 @@ fn deliveries(shared: &Shared, query: &mut Query) -> Answered {
         state: query.take("state")?,
     };
     Ok(list(shared.store.deliveries(&filter, query.limit()?)?))
+}
+
+fn conversations(shared: &Shared, query: &mut Query) -> Answered {
+    let all = query.take::<bool>("all")?.unwrap_or_default();
+    Ok(list(shared.store.sequences(!all, query.limit()?)?))
 }
 
 fn payments(shared: &Shared, query: &mut Query) -> Answered {

@@ -110,6 +110,17 @@ pub enum Direction {
     Receive,
 }
 
+impl Direction {
+    /// The name in the store and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Receive => "receive",
+        }
+    }
+}
+
 /// One Service and Action in one direction (CPPA CanSend, CanReceive).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionBinding {
@@ -154,6 +165,8 @@ pub struct Reliability {
     pub ack_requested: Presence,
     /// Acknowledgments are signed and carry `ds:Reference`s.
     pub ack_signed: bool,
+    /// MessageOrderSemantics `Guaranteed`: what is sent in a conversation is handed on in that order.
+    pub message_order: bool,
     /// How often a message is sent again: transmissions = retries + 1.
     pub retries: u32,
     /// Least wait between two transmissions.

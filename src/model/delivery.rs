@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, MessageHeader, MessageId,
-    MessageKey, PartyKey, Realm, ReceivedPart, Service, Timestamp,
+    MessageKey, MessageOrder, PartyKey, Realm, ReceivedPart, Service, Timestamp,
 };
 
 /// One message owed to one destination.
@@ -55,6 +55,9 @@ pub struct Delivery {
     /// It is never posted: it waits in the mailbox of its destination until it is collected and confirmed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mailbox: bool,
+    /// MessageOrder of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<MessageOrder>,
     /// How often it was sent anew after its end, because somebody asked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: u32,
@@ -237,6 +240,12 @@ pub struct StoredMessage {
     /// Accepted, but steered nowhere: no rule knows its envelope.
     #[serde(default)]
     pub quarantined: bool,
+    /// Accepted, and not handed on yet: messages of its conversation that come before it are missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// Its MessageOrder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<MessageOrder>,
     /// The case it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseId>,

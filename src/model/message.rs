@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     AckRequested, Acknowledgment, ContentId, Digest, DigestReference, ErrorList, Manifest, MessageHeader,
-    SignalAction, StatusBody,
+    MessageOrder, SignalAction, StatusBody,
 };
 
 /// An ebMS 2.0 message, decoded from the wire or about to be encoded.
@@ -18,6 +18,8 @@ pub struct Message {
     pub kind: MessageKind,
     /// SyncReply is present.
     pub sync_reply: bool,
+    /// MessageOrder.
+    pub order: Option<MessageOrder>,
     /// AckRequested elements, at most one for each actor.
     pub ack_requested: Vec<AckRequested>,
     /// Acknowledgment elements, stand-alone or piggybacked.
@@ -50,7 +52,7 @@ impl Message {
         }
         if self.references.is_empty() {
             part(format!("{:?}{:?}{:?}", self.header, self.error_list, self.acknowledgments).as_bytes());
-            part(format!("{:?}", self.status).as_bytes());
+            part(format!("{:?}{:?}", self.status, self.order).as_bytes());
             self.payloads.iter().for_each(|payload| part(&payload.digest.0));
         }
         Digest(hasher.finish())

@@ -20,6 +20,7 @@ mod header;
 mod ids;
 mod manifest;
 mod message;
+mod order;
 mod party;
 mod query;
 mod realm;
@@ -64,6 +65,7 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Reference, document_code_of_role, role_of_document_code};
 pub use message::{Message, MessageKind, Payload};
+pub use order::{Early, Fate, Gap, GapAct, MessageOrder, OrderStatus, Sequence, SequenceKey, SequenceNumber};
 pub use party::{
     Fingerprint, Officer, OfficerRole, Party, PartyId, PartyKey, PartyKind, Plays, Registry, Role,
 };

@@ -109,6 +109,7 @@ pub(super) fn answer(
         },
         kind: MessageKind::Signal(action),
         sync_reply: false,
+        order: None,
         ack_requested: Vec::new(),
         acknowledgments: Vec::new(),
         error_list: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     AckRequested, Actor, Agreement, ConversationId, Direction, Manifest, Message, MessageData, MessageHeader,
-    MessageId, MessageKind, Payload, Presence, Reference, Service, SyncReplyMode, Timestamp,
+    MessageId, MessageKind, MessageOrder, Payload, Presence, Reference, Service, SyncReplyMode, Timestamp,
 };
 
 /// What the header of a user message says besides what the agreement settles.
@@ -24,6 +24,8 @@ pub struct Posting {
     pub timestamp: Timestamp,
     /// TimeToLive.
     pub time_to_live: Timestamp,
+    /// MessageOrder.
+    pub order: Option<MessageOrder>,
 }
 
 /// The message that posts these payloads, in this order, under the agreement.
@@ -57,6 +59,7 @@ pub fn compose(agreement: &Agreement, posting: Posting, payloads: Vec<Payload>) 
         },
         kind: MessageKind::User,
         sync_reply: agreement.sync_reply_mode != SyncReplyMode::None,
+        order: posting.order,
         ack_requested: (reliability.ack_requested != Presence::Never).then_some(ack).into_iter().collect(),
         acknowledgments: Vec::new(),
         error_list: None,

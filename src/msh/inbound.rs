@@ -1,5 +1,5 @@
 //! What the message layer demands of a verified message before it is accepted: its age and the modules that
-//! the agreement binds it to (ebMS 2.0, 3.1.6.4, 4.3.1, 6.3.1, 6.4.1).
+//! the agreement binds it to (ebMS 2.0, 3.1.6.4, 4.3.1, 6.3.1, 6.4.1, 9).
 //!
 //! Identity, signature and structure are behind us here; duplicates are judged before this (a repeat is
 //! answered even when its TimeToLive has passed meanwhile).
@@ -115,6 +115,13 @@ fn check_modules(message: &Message, agreement: &Agreement, errors: &mut Vec<Ebxm
         (Presence::Never, Some(_)) => inconsistent("eb:AckRequested", "the agreement forbids AckRequested"),
         (_, Some(signed)) if signed != reliability.ack_signed => {
             inconsistent("eb:AckRequested", "eb:signed contradicts the agreement");
+        }
+        _ => {}
+    }
+    match (reliability.message_order, message.order) {
+        (true, None) => inconsistent("eb:MessageHeader", "the agreement demands MessageOrder"),
+        (false, Some(_)) => {
+            inconsistent("eb:MessageOrder", "the agreement has MessageOrderSemantics NotGuaranteed");
         }
         _ => {}
     }

@@ -134,6 +134,7 @@ mod tests {
                 duplicate_elimination: Presence::Always,
                 ack_requested: Presence::Always,
                 ack_signed: true,
+                message_order: false,
                 retries,
                 retry_interval: Duration::from_secs(60),
                 persist_duration: 4 * HOUR,
@@ -166,6 +167,7 @@ mod tests {
             due: created_at,
             sealed: false,
             mailbox: false,
+            order: None,
             again: 0,
             reason: String::new(),
         }

@@ -6,8 +6,9 @@
 use super::acknowledgment::answer;
 use super::compose::{Posting, compose, service_to_send};
 use crate::model::{
-    Agreement, ConversationId, Message, MessageData, MessageHeader, MessageId, MessageKind, MessageStatus,
-    PartyRef, Service, SignalAction, StatusBody, StatusResponse, StoredMessage, SyncReplyMode, Timestamp,
+    Agreement, ConversationId, Message, MessageData, MessageHeader, MessageId, MessageKind, MessageOrder,
+    MessageStatus, PartyRef, Service, SignalAction, StatusBody, StatusResponse, StoredMessage, SyncReplyMode,
+    Timestamp,
 };
 
 /// A Ping to the partner of an agreement (8.1).
@@ -44,7 +45,7 @@ pub fn status_request(
 /// acknowledged like any user message, and is handed to nobody. The agreement names it like any Action.
 pub const TEST: (&str, &str) = ("Test", "Test");
 
-/// A message that tests the way to the partner of an agreement.
+/// A message that tests the way to the partner of an agreement, in a conversation of its own.
 #[must_use]
 pub fn test_message(
     agreement: &Agreement,
@@ -61,6 +62,7 @@ pub fn test_message(
         action: action.into(),
         timestamp: now,
         time_to_live: now.plus(agreement.reliability.time_to_live),
+        order: agreement.reliability.message_order.then_some(MessageOrder::BEGIN),
     };
     compose(agreement, posting, Vec::new())
 }
@@ -98,7 +100,7 @@ pub fn status_of(about: &MessageId, known: Option<&StoredMessage>, entitled: boo
     let status = match known.filter(|_| entitled) {
         _ if !entitled => MessageStatus::UnAuthorized,
         None => MessageStatus::NotRecognized,
-        Some(stored) if stored.accepted && !stored.quarantined => MessageStatus::Processed,
+        Some(stored) if stored.accepted && !stored.quarantined && !stored.held => MessageStatus::Processed,
         Some(_) => MessageStatus::Received,
     };
     let received_at = known.map(|stored| stored.received_at);
@@ -128,6 +130,7 @@ fn question(
         },
         kind: MessageKind::Signal(action),
         sync_reply: agreement.sync_reply_mode != SyncReplyMode::None,
+        order: None,
         ack_requested: Vec::new(),
         acknowledgments: Vec::new(),
         error_list: None,

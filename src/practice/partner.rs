@@ -139,6 +139,7 @@ impl Partner {
             action,
             timestamp: now,
             time_to_live: now.plus(agreement.reliability.time_to_live),
+            order: None,
         };
         self.seal_message(&msh::compose(agreement, posting, payloads), agreement)
     }

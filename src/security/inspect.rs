@@ -277,6 +277,7 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
         reliability: Reliability {
             duplicate_elimination: Presence::PerMessage,
             ack_requested: Presence::PerMessage,
+            message_order: message.order.is_some(),
             ack_signed: asked.is_some_and(|asked| asked.signed),
             retries: 0,
             retry_interval: Duration::ZERO,

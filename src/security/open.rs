@@ -69,6 +69,9 @@ pub enum Origin {
     /// From the inbox of a hosted agency, in its name. Nobody connects in that name: the key of a hosted agency signs,
     /// and opens no door (S15).
     Inbox(PartyKey),
+    /// From our store, where it has been since it was let in as a message of this party. Opened as of then: what its
+    /// signature and its certificate were worth was settled when it came.
+    Stored(PartyKey),
 }
 
 /// A message that was let in: what it says is what a registered party said to us. The only way to get one is
@@ -148,7 +151,9 @@ pub fn open(wire: &Wire<'_>, trust: &Trust, now: Timestamp) -> Result<Verified, 
             .party_by_tls(certificate)
             .ok_or_else(|| format!("the TLS certificate {certificate} is not registered")),
         Origin::Connection(None) => Err("the connection has no TLS certificate".to_owned()),
-        Origin::Inbox(party) => registry.party(party).ok_or_else(|| format!("{party} is not registered")),
+        Origin::Inbox(party) | Origin::Stored(party) => {
+            registry.party(party).ok_or_else(|| format!("{party} is not registered"))
+        }
     };
     let party = match party {
         Ok(party) => party,

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Approval, Case, Delivery, KeptHead, Sealed, StoredMessage, TimelineEntry};
+use crate::model::{Approval, Case, Delivery, KeptHead, Sealed, Sequence, StoredMessage, TimelineEntry};
 
 use super::{CommitError, CorrelationKey};
 
@@ -13,12 +13,16 @@ use super::{CommitError, CorrelationKey};
 pub struct Batch {
     /// A message that was received.
     pub message: Option<NewMessage>,
+    /// What a message that was received before has become.
+    pub changed: Option<MessageWrite>,
     /// The case that the step made or changed.
     pub case: Option<CaseWrite>,
     /// Deliveries that it made or changed.
     pub deliveries: Vec<DeliveryWrite>,
     /// Approvals that it made or changed, each at most once.
     pub approvals: Vec<ApprovalWrite>,
+    /// Sequences that it made or changed, each at most once.
+    pub sequences: Vec<SequenceWrite>,
     /// What it adds to the audit record, in order.
     pub audit: Vec<TimelineEntry>,
     /// A signed head over entries that were committed before. One that is there already stays as it is.
@@ -34,6 +38,15 @@ pub struct NewMessage {
     pub body: Bytes,
     /// The answer that it got and that every duplicate gets.
     pub response: Option<Sealed>,
+}
+
+/// A message that was received before and is changed. Its octets and its answer stay what they are.
+#[derive(Clone, Debug)]
+pub struct MessageWrite {
+    /// Its new value.
+    pub record: StoredMessage,
+    /// The version that was loaded.
+    pub based_on: u64,
 }
 
 /// A case that is made or changed.
@@ -55,6 +68,15 @@ pub struct ApprovalWrite {
     /// Its new value.
     pub approval: Approval,
     /// The version that was loaded; `None` when the approval must not exist yet.
+    pub based_on: Option<u64>,
+}
+
+/// A sequence that is made or changed.
+#[derive(Clone, Debug)]
+pub struct SequenceWrite {
+    /// Its new value.
+    pub sequence: Sequence,
+    /// The version that was loaded; `None` when the sequence must not exist yet.
     pub based_on: Option<u64>,
 }
 

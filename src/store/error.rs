@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::model::{ApprovalKey, CaseId, DeliveryId};
+use crate::model::{ApprovalKey, CaseId, DeliveryId, MessageKey, SequenceKey};
 
 use super::CorrelationKey;
 
@@ -142,6 +142,20 @@ pub enum Conflict {
         /// The version that is stored.
         found: Option<u64>,
     },
+    /// The sequence has another version, or exists although it must not.
+    Sequence {
+        /// The sequence.
+        key: SequenceKey,
+        /// The version that is stored.
+        found: Option<u64>,
+    },
+    /// The received message has another version, or is missing.
+    Message {
+        /// The message.
+        key: MessageKey,
+        /// The version that is stored.
+        found: Option<u64>,
+    },
     /// Another delivery has this destination and MessageId.
     MessageId {
         /// The delivery that has it.
@@ -162,6 +176,8 @@ impl fmt::Display for Conflict {
             Self::Correlation { key, owner } => write!(f, "{key} leads to case {owner}"),
             Self::Delivery { id, found } => write!(f, "delivery {id} is {}", version(found)),
             Self::Approval { key, found } => write!(f, "approval {key} is {}", version(found)),
+            Self::Sequence { key, found } => write!(f, "sequence {key} is {}", version(found)),
+            Self::Message { key, found } => write!(f, "message {key} is {}", version(found)),
             Self::MessageId { owner } => write!(f, "delivery {owner} has this destination and MessageId"),
             Self::Sealed { id } => write!(f, "delivery {id} is sealed already"),
         }

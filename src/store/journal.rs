@@ -26,6 +26,10 @@ pub(super) enum Change {
     Delivery { id: String, record: Encoded, sealed: Option<PreparedSealed> },
     /// An approval, by what its record is called.
     Approval { key: String, record: Encoded },
+    /// What a received message has become.
+    Changed { key: [String; 2], record: Encoded },
+    /// A sequence, by what its record is called.
+    Sequence { key: String, record: Encoded },
     /// The text of an entry of the audit record.
     Entry { text: String },
     /// A signed head by how many entries it speaks for.
@@ -42,6 +46,13 @@ impl Change {
                 record: message.encoded,
                 body: message.body,
                 response: message.response,
+            }
+        });
+        let changed = batch.changed.map(|changed| {
+            let key = changed.write.record.key;
+            Self::Changed {
+                key: [key.sender.to_string(), key.message_id.to_string()],
+                record: changed.encoded,
             }
         });
         let case = batch.case.map(|case| Self::Case {
@@ -66,10 +77,14 @@ impl Change {
             key: approval.write.approval.key.to_string(),
             record: approval.encoded,
         });
+        let sequences = batch.sequences.into_iter().map(|sequence| Self::Sequence {
+            key: sequence.write.sequence.key.to_string(),
+            record: sequence.encoded,
+        });
         let entries = batch.audit.into_iter().map(|entry| Self::Entry { text: entry.text });
         let head = batch.head.map(|head| Self::Head { entries: head.entries, record: head.encoded });
-        let records = message.into_iter().chain(case).chain(deliveries).chain(approvals);
-        records.chain(entries).chain(head).collect()
+        let records = message.into_iter().chain(changed).chain(case).chain(deliveries).chain(approvals);
+        records.chain(sequences).chain(entries).chain(head).collect()
     }
 
     fn write(&self, content: &mut Content) {
@@ -89,6 +104,12 @@ impl Change {
             }
             Self::Approval { key, record } => {
                 content.texts(&["approval", key]).record(record);
+            }
+            Self::Changed { key: [sender, message_id], record } => {
+                content.texts(&["changed", sender, message_id]).record(record);
+            }
+            Self::Sequence { key, record } => {
+                content.texts(&["sequence", key]).record(record);
             }
             Self::Entry { text } => {
                 content.texts(&["entry", text]);
@@ -117,6 +138,8 @@ impl Change {
                 Self::Delivery { id: fields.text()?, record: fields.record()?, sealed: fields.sealed()? }
             }
             "approval" => Self::Approval { key: fields.text()?, record: fields.record()? },
+            "changed" => Self::Changed { key: [fields.text()?, fields.text()?], record: fields.record()? },
+            "sequence" => Self::Sequence { key: fields.text()?, record: fields.record()? },
             "entry" => Self::Entry { text: fields.text()? },
             "head" => Self::Head { entries: fields.text()?.parse().ok()?, record: fields.record()? },
             _ => return None,

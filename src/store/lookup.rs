@@ -2,7 +2,7 @@
 
 use crate::model::{
     Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Realm, Sealed,
-    StoredMessage, TimelineEntry,
+    Sequence, SequenceKey, StoredMessage, TimelineEntry,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 
 /// Reading one record by its key, as of one instant.
 pub(super) trait Rows {
-    fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError>;
+    fn message(&self, key: &MessageKey) -> Result<Option<Versioned<StoredMessage>>, StoreError>;
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError>;
     fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
     /// Where the key leads in a realm. A [`CorrelationKey::Case`] leads to that case if it exists, in either.
@@ -23,6 +23,7 @@ pub(super) trait Rows {
     fn approval(&self, key: &ApprovalKey) -> Result<Option<Versioned<Approval>>, StoreError>;
     /// Approvals of this number in a realm, of every agency.
     fn approvals(&self, realm: Realm, number: &str) -> Result<Vec<Versioned<Approval>>, StoreError>;
+    fn sequence(&self, key: &SequenceKey) -> Result<Option<Versioned<Sequence>>, StoreError>;
     /// Cases of a realm that a text leads to, newest first.
     fn named(&self, realm: Realm, text: &str, limit: usize) -> Result<Vec<CaseId>, StoreError>;
     /// The newest entries about a case, oldest first; damaged ones are left out.
@@ -48,7 +49,9 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     }
     if let Some(key) = &needs.message {
         view.message = match rows.message(key)? {
-            Some(record) => Some(KnownMessage { record, response: rows.response(key)? }),
+            Some(Versioned { value: record, version }) => {
+                Some(KnownMessage { record, version, response: rows.response(key)? })
+            }
             None => None,
         };
     }
@@ -67,6 +70,11 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     }
     if let Some(locator) = &needs.wanted {
         view.wanted = rows.delivery(locator)?;
+    }
+    for key in &needs.sequences {
+        if let Some(sequence) = rows.sequence(key)? {
+            view.sequences.insert(key.clone(), sequence);
+        }
     }
     if let Some(text) = &needs.named {
         for id in rows.named(view.realm, text, NAMED_MAX)? {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
     Approval, Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey,
-    PartyKey, Realm, StoredMessage, Timestamp,
+    PartyKey, Realm, Sequence, StoredMessage, Timestamp,
 };
 
 use super::account::Accounting;
@@ -22,8 +22,8 @@ use super::tables::{Tables, shown_approval, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Committed, Conservation,
     CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueApproval, DueCase, DueDelivery,
-    Health, Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError,
-    Versioned, View,
+    DueSequence, Health, Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store,
+    StoreError, Versioned, View,
 };
 
 /// The in-memory home.
@@ -221,6 +221,27 @@ impl Store for MemoryStore {
         Ok(due.map(|(due, _, key)| DueApproval { key: key.clone(), due: *due }).collect())
     }
 
+    fn scheduled_sequences(&self, limit: usize) -> Result<Vec<DueSequence>, StoreError> {
+        let inner = self.lock();
+        let due = inner.rows.due_sequences.iter().take(limit);
+        Ok(due.map(|(due, _, key)| DueSequence { key: key.clone(), due: *due }).collect())
+    }
+
+    fn sequences(&self, early: bool, limit: usize) -> Result<Listing<Sequence>, StoreError> {
+        let inner = self.lock();
+        let mut rows: Vec<_> = inner.rows.sequences.iter().collect();
+        rows.sort_by_key(|(_, row)| row.number);
+        let mut listing = Listing::default();
+        for (key, row) in rows {
+            let read = row.record.decode::<Sequence>(&key.to_string());
+            let is_meant = |sequence: &Sequence| !early || !sequence.early.is_empty();
+            if listing.items.len() + listing.damaged.len() < limit && read.as_ref().map_or(true, is_meant) {
+                or_damaged(read, &mut listing)?;
+            }
+        }
+        Ok(listing)
+    }
+
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
         let inner = self.lock();
         let mut rows: Vec<_> = inner.rows.cases.iter().collect();
@@ -386,6 +407,9 @@ impl Store for MemoryStore {
         }
         for (key, row) in &rows.approvals {
             or_damaged(row.record.decode::<Approval>(&shown_approval(key)).map(drop), &mut found)?;
+        }
+        for (key, row) in &rows.sequences {
+            or_damaged(row.record.decode::<Sequence>(&key.to_string()).map(drop), &mut found)?;
         }
         for (id, row, read) in rows.each_delivery() {
             let is_sealed = read.as_ref().is_ok_and(|delivery| delivery.sealed);

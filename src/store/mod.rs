@@ -27,13 +27,15 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Done, NewMessage};
+pub use batch::{
+    ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Done, MessageWrite, NewMessage, SequenceWrite,
+};
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
 pub use report::{
     Account, AuditEntry, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter, DueApproval,
-    DueCase, DueDelivery, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
+    DueCase, DueDelivery, DueSequence, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
 };
 pub use sqlite::{Contents, Inspection, Manifest, SqliteStore, StoreOptions};
 pub use view::{
@@ -45,8 +47,8 @@ use std::collections::BTreeMap;
 pub use crate::model::AuditHead;
 
 use crate::model::{
-    Case, CaseId, CaseSummary, ChainEntry, Delivery, KeptHead, MessageKey, PartyKey, Realm, StoredMessage,
-    Timestamp,
+    Case, CaseId, CaseSummary, ChainEntry, Delivery, KeptHead, MessageKey, PartyKey, Realm, Sequence,
+    StoredMessage, Timestamp,
 };
 
 /// A home for the gateway's records. One behaviour, whatever is behind it.
@@ -118,6 +120,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError>;
+
+    /// Sequences about which something is to be done at an instant by itself, earliest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scheduled_sequences(&self, limit: usize) -> Result<Vec<DueSequence>, StoreError>;
+
+    /// Sequences in the order of making: all of them, or those in which messages came before their turn.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn sequences(&self, early: bool, limit: usize) -> Result<Listing<Sequence>, StoreError>;
 
     /// Cases, newest first.
     ///

@@ -6,14 +6,18 @@ use crate::model::{CaseId, KeptHead, Sealed, TimelineEntry};
 use super::audit::entry_text;
 use super::payload::Blob;
 use super::record::{Encoded, Envelope};
-use super::{ApprovalWrite, Batch, CaseWrite, CorrelationKey, DeliveryWrite, NewMessage};
+use super::{
+    ApprovalWrite, Batch, CaseWrite, CorrelationKey, DeliveryWrite, MessageWrite, NewMessage, SequenceWrite,
+};
 
 /// A batch, ready to be written.
 pub(super) struct Prepared {
     pub(super) message: Option<PreparedMessage>,
+    pub(super) changed: Option<PreparedChange>,
     pub(super) case: Option<PreparedCase>,
     pub(super) deliveries: Vec<PreparedDelivery>,
     pub(super) approvals: Vec<PreparedApproval>,
+    pub(super) sequences: Vec<PreparedSequence>,
     pub(super) audit: Vec<PreparedEntry>,
     pub(super) head: Option<PreparedHead>,
     /// Octets of bodies in it, for the limits of what waits and of a group.
@@ -27,6 +31,11 @@ pub(super) struct PreparedMessage {
     pub(super) response: Option<PreparedSealed>,
 }
 
+pub(super) struct PreparedChange {
+    pub(super) write: MessageWrite,
+    pub(super) encoded: Encoded,
+}
+
 pub(super) struct PreparedCase {
     pub(super) write: CaseWrite,
     pub(super) encoded: Encoded,
@@ -34,6 +43,11 @@ pub(super) struct PreparedCase {
 
 pub(super) struct PreparedApproval {
     pub(super) write: ApprovalWrite,
+    pub(super) encoded: Encoded,
+}
+
+pub(super) struct PreparedSequence {
+    pub(super) write: SequenceWrite,
     pub(super) encoded: Encoded,
 }
 
@@ -65,9 +79,11 @@ impl Prepared {
         let bytes = batch.octets();
         Self {
             message: batch.message.map(PreparedMessage::of),
+            changed: batch.changed.map(PreparedChange::of),
             case: batch.case.map(PreparedCase::of),
             deliveries: batch.deliveries.into_iter().map(PreparedDelivery::of).collect(),
             approvals: batch.approvals.into_iter().map(PreparedApproval::of).collect(),
+            sequences: batch.sequences.into_iter().map(PreparedSequence::of).collect(),
             audit: batch.audit.into_iter().map(PreparedEntry::of).collect(),
             head: batch.head.as_ref().map(PreparedHead::of),
             bytes,
@@ -101,6 +117,13 @@ impl PreparedMessage {
     }
 }
 
+impl PreparedChange {
+    fn of(write: MessageWrite) -> Self {
+        let key = write.record.key.to_string();
+        Self { encoded: Encoded::of(&write.record, &key, write.based_on + 1), write }
+    }
+}
+
 impl PreparedCase {
     fn of(mut write: CaseWrite) -> Self {
         write.correlations.retain(|key| !matches!(key, CorrelationKey::Case(_)));
@@ -114,6 +137,14 @@ impl PreparedApproval {
         let version = write.based_on.unwrap_or(0) + 1;
         let key = write.approval.key.to_string();
         Self { encoded: Encoded::of(&write.approval, &key, version), write }
+    }
+}
+
+impl PreparedSequence {
+    fn of(write: SequenceWrite) -> Self {
+        let version = write.based_on.unwrap_or(0) + 1;
+        let key = write.sequence.key.to_string();
+        Self { encoded: Encoded::of(&write.sequence, &key, version), write }
     }
 }
 

@@ -7,7 +7,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{Approval, Case, Delivery, DigestReference, KeptHead, Realm, Sealed, StoredMessage};
+use crate::model::{
+    Approval, Case, Delivery, DigestReference, KeptHead, Realm, Sealed, Sequence, StoredMessage,
+};
 
 use super::{CorrelationKey, Damage, StoreError};
 
@@ -34,6 +36,10 @@ impl Record for Delivery {
 
 impl Record for Approval {
     const KIND: &'static str = "approval";
+}
+
+impl Record for Sequence {
+    const KIND: &'static str = "sequence";
 }
 
 impl Record for KeptHead {

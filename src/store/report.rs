@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use crate::model::{
     Application, ApplicationState, ApprovalKey, AuditHead, Case, CaseId, CaseState, CaseSummary, Delivery,
-    DeliveryId, DeliveryState, Digest, PartyKey, Realm, StoredMessage, TimelineEntry, Timestamp,
+    DeliveryId, DeliveryState, Digest, PartyKey, Realm, SequenceKey, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::Damage;
@@ -166,6 +166,15 @@ pub struct DueCase {
 pub struct DueApproval {
     /// The approval.
     pub key: ApprovalKey,
+    /// When.
+    pub due: Timestamp,
+}
+
+/// A sequence about which something is to be done by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueSequence {
+    /// The sequence.
+    pub key: SequenceKey,
     /// When.
     pub due: Timestamp,
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey,
-    PartyKey, Realm, Sealed, StoredMessage, TimelineEntry, Timestamp,
+    PartyKey, Realm, Sealed, Sequence, SequenceKey, StoredMessage, TimelineEntry, Timestamp,
 };
 
 use super::audit::Link;
@@ -33,6 +33,8 @@ pub(super) struct Tables {
     /// By realm, number and agency.
     pub(super) approvals: BTreeMap<(Realm, String, String), Row>,
     pub(super) due_approvals: BTreeSet<(Timestamp, u64, ApprovalKey)>,
+    pub(super) sequences: BTreeMap<SequenceKey, Row>,
+    pub(super) due_sequences: BTreeSet<(Timestamp, u64, SequenceKey)>,
     pub(super) audit: Vec<Link>,
     /// Signed heads by how many entries they speak for.
     pub(super) heads: BTreeMap<u64, Encoded>,
@@ -73,6 +75,13 @@ impl Tables {
         {
             return Err(CommitError::Duplicate);
         }
+        if let Some(changed) = &batch.changed {
+            let key = &changed.write.record.key;
+            let found = self.messages.get(&message_row_key(key)).map(|row| row.record.version);
+            if found != Some(changed.write.based_on) {
+                return Err(CommitError::Conflict(Conflict::Message { key: key.clone(), found }));
+            }
+        }
         if let Some(case) = &batch.case {
             let id = &case.write.case.id;
             let found = self.cases.get(id.as_str()).map(|row| row.record.version);
@@ -96,6 +105,13 @@ impl Tables {
             let found = self.approvals.get(&approval_row_key(key)).map(|row| row.record.version);
             if found != approval.write.based_on {
                 return Err(CommitError::Conflict(Conflict::Approval { key: key.clone(), found }));
+            }
+        }
+        for sequence in &batch.sequences {
+            let key = &sequence.write.sequence.key;
+            let found = self.sequences.get(key).map(|row| row.record.version);
+            if found != sequence.write.based_on {
+                return Err(CommitError::Conflict(Conflict::Sequence { key: key.clone(), found }));
             }
         }
         Ok(())
@@ -136,6 +152,11 @@ impl Tables {
                     let number = self.messages.len() as u64 + 1;
                     self.messages.insert(key, MessageRow { number, record, body, response });
                 }
+                Change::Changed { key, record } => {
+                    if let Some(row) = self.messages.get_mut(&key) {
+                        row.record = record;
+                    }
+                }
                 Change::Case { id, record, correlations } => {
                     for key in correlations {
                         self.correlations.insert(key, id.clone());
@@ -144,6 +165,7 @@ impl Tables {
                 }
                 Change::Delivery { id, record, sealed } => self.apply_delivery(id, record, sealed)?,
                 Change::Approval { key, record } => self.apply_approval(&key, record)?,
+                Change::Sequence { key, record } => self.apply_sequence(&key, record)?,
                 Change::Entry { text } => {
                     let head = self.head().then(&text);
                     self.audit.push(Link::of(head, text));
@@ -197,6 +219,24 @@ impl Tables {
             self.due_approvals.insert((due, number, value.key));
         }
         self.approvals.insert(key, Row { number, record });
+        Ok(())
+    }
+
+    fn apply_sequence(&mut self, key: &str, record: Encoded) -> Result<(), StoreError> {
+        let value: Sequence = record.decode(key)?;
+        let made = self.sequences.len() as u64 + 1;
+        let row = self.sequences.remove(&value.key);
+        let number = row.as_ref().map_or(made, |row| row.number);
+        if let Some(row) = row {
+            let before: Sequence = row.record.decode(key)?;
+            if let Some(due) = before.due {
+                self.due_sequences.remove(&(due, number, before.key));
+            }
+        }
+        if let Some(due) = value.due {
+            self.due_sequences.insert((due, number, value.key.clone()));
+        }
+        self.sequences.insert(value.key, Row { number, record });
         Ok(())
     }
 
@@ -279,9 +319,20 @@ pub(super) fn unsealed(
 }
 
 impl Rows for Tables {
-    fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError> {
+    fn message(&self, key: &MessageKey) -> Result<Option<Versioned<StoredMessage>>, StoreError> {
         let row = self.messages.get(&message_row_key(key));
-        row.map(|row| row.record.decode(&key.to_string())).transpose()
+        row.map(|row| {
+            Ok(Versioned { value: row.record.decode(&key.to_string())?, version: row.record.version })
+        })
+        .transpose()
+    }
+
+    fn sequence(&self, key: &SequenceKey) -> Result<Option<Versioned<Sequence>>, StoreError> {
+        let row = self.sequences.get(key);
+        row.map(|row| {
+            Ok(Versioned { value: row.record.decode(&key.to_string())?, version: row.record.version })
+        })
+        .transpose()
     }
 
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::model::{
     Approval, ApprovalKey, Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey,
-    PartyKey, Realm, Sealed, Statistics, StoredMessage, TimelineEntry,
+    PartyKey, Realm, Sealed, Sequence, SequenceKey, Statistics, StoredMessage, TimelineEntry,
 };
 
 use super::Opened;
@@ -46,6 +46,8 @@ pub struct Needs {
     pub approvals_of_case: bool,
     /// An approval whose time has come, and the case that is the next to hear of it.
     pub approval_due: Option<ApprovalKey>,
+    /// How far conversations have come.
+    pub sequences: BTreeSet<SequenceKey>,
     /// A text that cases are asked for by, as a key of any kind: the newest ones, with what happened to them.
     pub named: Option<Arc<str>>,
     /// Statistics that cases of a span are to be added to.
@@ -204,6 +206,8 @@ pub struct View {
     pub wanted: Option<Versioned<Delivery>>,
     /// The approvals.
     pub approvals: BTreeMap<ApprovalKey, Versioned<Approval>>,
+    /// The sequences.
+    pub sequences: BTreeMap<SequenceKey, Versioned<Sequence>>,
     /// Cases of that name, newest first, each with the newest entries of its timeline, oldest first.
     pub named: Vec<(Case, Vec<TimelineEntry>)>,
     /// The statistics, with those cases.
@@ -233,6 +237,8 @@ pub struct Acknowledged {
 pub struct KnownMessage {
     /// The record.
     pub record: StoredMessage,
+    /// The version to name when writing it back.
+    pub version: u64,
     /// The answer that it got.
     pub response: Option<Sealed>,
 }

@@ -109,6 +109,22 @@ event_codes! {
     MessageQuarantined = "message.quarantined",
         cause "no envelope rule or expected row matches it",
         remedy "look at it with `gwanmun message show`, correct the rules or the registry";
+    /// A message came before its turn.
+    MessageHeld = "message.held",
+        cause "messages of its conversation that come before it are missing, and the agreement guarantees order",
+        remedy "none at first: they come, or `order.gap` follows";
+    /// A message that was held has its turn.
+    MessageHandedOn = "message.handed-on",
+        cause "everything before it has come, or an operator released it",
+        remedy "none";
+    /// Messages are held for one that does not come.
+    OrderGap = "order.gap",
+        cause "a message of a conversation with guaranteed order is missing for longer than [limits] gap_alarm_after",
+        remedy "ask the partner for it; else `gwanmun conversation release` or `refuse`, which nothing but you decides";
+    /// An operator settled what was held.
+    OrderSettled = "order.settled",
+        cause "`gwanmun conversation release` or `refuse`",
+        remedy "none; who and why stands in the line";
     /// A new case was opened.
     CaseOpened = "case.opened",
         cause "a lodging was accepted and its applications were planned",

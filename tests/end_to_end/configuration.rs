@@ -84,7 +84,7 @@ fn an_agreement_leaves_as_a_cpa_and_comes_back_the_same() {
     std::fs::remove_file(world.path("partners/kfda.toml")).expect("is there");
     world.write("wrong.xml", &cpa.replace("NotGuaranteed", "Guaranteed"));
     let (code, told) = agreement(&["import", "wrong.xml", "--name", "KFDA"]);
-    assert!(code == Some(1) && told.contains("Guaranteed is not offered here"), "{code:?} {told}");
+    assert!(code == Some(1) && told.contains("Guaranteed goes with syncReplyMode none"), "{code:?} {told}");
     let (code, told) = agreement(&["import", "kfda.xml", "--name", "KFDA"]);
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(checked(&world), (0, Vec::new()));

@@ -77,6 +77,7 @@ impl Correspondent {
             action: action.into(),
             timestamp: now(),
             time_to_live: now().plus(agreement.reliability.time_to_live),
+            order: None,
         };
         msh::compose(agreement, posting, payloads)
     }

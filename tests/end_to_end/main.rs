@@ -19,6 +19,7 @@ mod hosted;
 mod inside;
 mod kept;
 mod mailbox;
+mod ordered;
 mod process;
 mod quarantined;
 mod refused;

@@ -15,7 +15,7 @@ use gwanmun::engine::{
     read_documents,
 };
 use gwanmun::model::{AttemptOutcome, Bank, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Timestamp};
-use gwanmun::msh::{AgePolicy, ResponseContent, Window, judge_response};
+use gwanmun::msh::{AgePolicy, OrderPolicy, ResponseContent, Window, judge_response};
 use gwanmun::routing::RuleSet;
 use gwanmun::security::{Origin, Trust, Wire, open};
 use gwanmun::store::{AuditVerdict, Batch, CommitError, Committed, MemoryStore, Store as _};
@@ -134,6 +134,7 @@ impl Site {
             rules: &self.rules,
             own: &self.own,
             age: AgePolicy::default(),
+            order: OrderPolicy::default(),
             payment: Some(&self.bank),
             practice_payment: None,
         }
@@ -269,6 +270,9 @@ impl World {
         let hidden = plant.is_some_and(|plant| plant.falsify_view(&handling.event, &mut view));
         let now = self.clock(Who::Gateway);
         let mut step = decide(now, &handling.event, &view, &context);
+        if let Some(needs) = step.needs_numbers(&context) {
+            step.number(&context, &self.gateway.store().load(&needs).expect("the store can be read"));
+        }
         let places = self.hold(step.promptable());
         step.begin(now, &handling.event, &context, &places);
         let sealed = step.seal(keys(Who::Gateway)).expect("everything can be sealed");

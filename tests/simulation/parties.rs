@@ -237,6 +237,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
             ack_signed: true,
+            message_order: false,
             retries: terms.retries,
             retry_interval: terms.retry_interval,
             persist_duration: Duration::from_secs(7 * 86_400),

@@ -264,6 +264,7 @@ impl Partner {
             action: letter.action.clone().into(),
             timestamp: now,
             time_to_live: now.plus(self.agreement.reliability.time_to_live),
+            order: None,
         };
         let message = msh::compose(&self.agreement, posting, letter.payloads.clone());
         let sealed = seal(&message, Some(signer(self.who).strict())).expect("a message can be sealed");

@@ -31,6 +31,7 @@ fn terms() -> CpaTerms {
         ack_requested: Presence::Always,
         ack_signed: true,
         duplicate_elimination: Presence::Always,
+        message_order: false,
         retries: 3,
         retry_interval: Duration::from_millis(1_500),
         persist_duration: Duration::from_secs(86_400),

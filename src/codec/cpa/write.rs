@@ -30,6 +30,8 @@ pub struct CpaTerms {
     pub ack_signed: bool,
     /// DuplicateElimination.
     pub duplicate_elimination: Presence,
+    /// MessageOrderSemantics is `Guaranteed`.
+    pub message_order: bool,
     /// Retries.
     pub retries: u32,
     /// RetryInterval.
@@ -210,7 +212,8 @@ fn exchange(
         out.open(&binding).attribute("tp:version", "2.0");
         out.open("tp:ReliableMessaging").leaf("tp:Retries", &terms.retries.to_string());
         out.leaf("tp:RetryInterval", &duration(terms.retry_interval));
-        out.leaf("tp:MessageOrderSemantics", "NotGuaranteed").close("tp:ReliableMessaging");
+        let order = if terms.message_order { "Guaranteed" } else { "NotGuaranteed" };
+        out.leaf("tp:MessageOrderSemantics", order).close("tp:ReliableMessaging");
         out.leaf("tp:PersistDuration", &duration(terms.persist_duration));
         let non_repudiation = format!("tp:{kind}NonRepudiation");
         out.open(&non_repudiation).leaf("tp:NonRepudiationProtocol", DS);

@@ -4,7 +4,7 @@ use super::super::xml::Element;
 use super::structure::Blocks;
 use super::{EB, Errors};
 use crate::model::{
-    ErrorCode, ErrorList, Message, MessageHeader, MessageKind, Service, Severity, SignalAction,
+    Actor, ErrorCode, ErrorList, Message, MessageHeader, MessageKind, Service, Severity, SignalAction,
 };
 
 /// `eb:version` is 2.0 wherever it stands (ebMS 2.0, 2.3.8). That it stands everywhere is the schema's matter.
@@ -73,10 +73,20 @@ pub(super) fn check_together(message: &Message, blocks: &Blocks<'_>, errors: &mu
     exclude(signal != Some(SignalAction::StatusResponse), status_response, "but in a StatusResponse");
     exclude(signal == Some(SignalAction::Acknowledgment), ack_requested, "in an Acknowledgment");
     exclude(blocks.message_order.is_some(), blocks.sync_reply, "with MessageOrder");
-    if let Some(order) = blocks.message_order.filter(|_| blocks.sync_reply.is_none()) {
-        errors.push(ErrorCode::NotSupported, order, "MessageOrder is not supported");
-    }
+    exclude(signal.is_some(), blocks.message_order, "in a signal");
+    check_order(message, blocks, errors);
     check_reference(message, signal, blocks, errors);
+}
+
+/// Order is kept only of what is acknowledged, and eliminated when it comes twice (ebMS 2.0, 9).
+fn check_order(message: &Message, blocks: &Blocks<'_>, errors: &mut Errors) {
+    let Some(order) = blocks.message_order.filter(|_| message.kind == MessageKind::User) else { return };
+    if !message.header.duplicate_elimination {
+        errors.push(ErrorCode::Inconsistent, order, "MessageOrder demands DuplicateElimination");
+    }
+    if !message.ack_requested.iter().any(|asked| asked.actor == Actor::ToPartyMsh) {
+        errors.push(ErrorCode::Inconsistent, order, "MessageOrder demands AckRequested of the To Party MSH");
+    }
 }
 
 /// RefToMessageId of signals (digest, 6). A peer that leaves it out of an Acknowledgment still says in that

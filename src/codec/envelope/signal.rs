@@ -1,4 +1,4 @@
-//! AckRequested, Acknowledgment, ErrorList and SyncReply (ebMS 2.0, 4.2, 4.3, 6.3).
+//! AckRequested, Acknowledgment, ErrorList, SyncReply and MessageOrder (ebMS 2.0, 4.2, 4.3, 6.3, 9).
 
 use std::sync::Arc;
 
@@ -6,7 +6,10 @@ use super::super::xml::Element;
 use super::read::{children, described, optional, party_ids, required, value};
 use super::structure::actor;
 use super::{DS, EB, Errors, decode_reference};
-use crate::model::{AckRequested, Acknowledgment, Actor, EbxmlError, ErrorCode, ErrorList, Severity};
+use crate::model::{
+    AckRequested, Acknowledgment, Actor, EbxmlError, ErrorCode, ErrorList, MessageOrder, OrderStatus,
+    SequenceNumber, Severity,
+};
 
 /// AckRequested.
 pub(super) fn ack_requested(element: Element<'_>, errors: &mut Errors) -> Option<AckRequested> {
@@ -42,6 +45,24 @@ pub(super) fn acknowledgment(element: Element<'_>, errors: &mut Errors) -> Optio
         from,
         references,
     })
+}
+
+/// MessageOrder.
+pub(super) fn message_order(element: Element<'_>, errors: &mut Errors) -> Option<MessageOrder> {
+    let number = required(element, "SequenceNumber", errors)?;
+    let status = match number.attribute(EB, "status").map(str::trim_ascii) {
+        None | Some("Continue") => Some(OrderStatus::Continue),
+        Some("Reset") => Some(OrderStatus::Reset),
+        Some(_) => {
+            errors.push(ErrorCode::OtherXml, number, "eb:status is neither Reset nor Continue");
+            None
+        }
+    };
+    let read: Result<SequenceNumber, _> = number.text().trim_ascii().parse();
+    if let Err(fault) = &read {
+        errors.push(ErrorCode::OtherXml, number, fault.to_string());
+    }
+    Some(MessageOrder { number: read.ok()?, status: status? })
 }
 
 /// The one of two actors that these elements may be meant for.

@@ -6,8 +6,8 @@ use super::super::schema::envelope_findings;
 use super::*;
 use crate::model::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, ErrorList, Manifest, MessageData,
-    MessageId, MessageKind, MessageStatus, PartyId, PartyRef, Reference, Role, Severity, SignalAction,
-    StatusBody, StatusResponse, Timestamp, Transform,
+    MessageId, MessageKind, MessageOrder, MessageStatus, OrderStatus, PartyId, PartyRef, Reference, Role,
+    Severity, SignalAction, StatusBody, StatusResponse, Timestamp, Transform,
 };
 
 const USER: &str = r#"<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/" xmlns:eb="http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd" xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:x="urn:x">
@@ -438,10 +438,43 @@ fn elements_that_exclude_one_another_do_not_meet() {
         "Inconsistent B/eb:Manifest, Inconsistent H/eb:AckRequested, Inconsistent H/eb:ErrorList",
     );
     user(&[], &[REQUEST], "Inconsistent B/eb:StatusRequest");
-    user(&[ORDER], &[], "Inconsistent H/eb:SyncReply");
+    user(&[ORDER], &[], "Inconsistent H/eb:SyncReply, Inconsistent H/eb:MessageOrder");
     let sync_reply = up_to("<eb:SyncReply", "<eb:AckRequested");
-    check(sync_reply, ORDER, "NotSupported H/eb:MessageOrder");
     check(sync_reply, "", "");
+    signal("Ping", &[ORDER], &[], "Inconsistent H/eb:MessageOrder");
+}
+
+//= ebms2 9 MUST: MessageOrder does not go without DuplicateElimination
+//= ebms2 9 MUST: MessageOrder does not go without AckRequested
+//= ebms2 9.1.1 MUST: SequenceNumber is 0 to 99999999, and its status Reset or Continue, which is what it is without one
+#[test]
+fn order_is_asked_for_only_of_what_is_acknowledged_and_known_again() {
+    fn check_order(eliminated: bool, acknowledged: bool, number: &str, expected: &str) {
+        let order = format!(
+            "<eb:MessageOrder {BLOCK}><eb:SequenceNumber{number}</eb:SequenceNumber></eb:MessageOrder>"
+        );
+        let mut text = USER.replace(up_to("<eb:SyncReply", "<eb:AckRequested"), &order);
+        if eliminated {
+            text = text.replace("</eb:MessageHeader>", "<eb:DuplicateElimination/></eb:MessageHeader>");
+        }
+        if !acknowledged {
+            text = text.replace(up_to("<eb:AckRequested", "</soap:Header>"), "");
+        }
+        assert_eq!(told(&text), expected, "{number} {eliminated} {acknowledged}");
+    }
+    check_order(true, true, ">0", "");
+    check_order(true, true, r#" eb:status="Reset">0"#, "");
+    check_order(true, true, r#" eb:status="Continue">99999999"#, "");
+    check_order(false, true, ">0", "Inconsistent H/eb:MessageOrder");
+    check_order(true, false, ">0", "Inconsistent H/eb:MessageOrder");
+    check_order(true, true, ">100000000", "OtherXml H/eb:MessageOrder/eb:SequenceNumber");
+    check_order(true, true, ">-1", "OtherXml H/eb:MessageOrder/eb:SequenceNumber");
+    check_order(
+        true,
+        true,
+        r#" eb:status="Begin">0"#,
+        "OtherXml H/eb:MessageOrder/eb:SequenceNumber/@status",
+    );
 }
 
 //= ebms2 6.3.2 MUST: an Acknowledgment names the message it answers
@@ -685,6 +718,12 @@ fn status() -> impl Strategy<Value = StatusResponse> {
     )
 }
 
+fn order() -> impl Strategy<Value = MessageOrder> {
+    let statuses = prop::sample::select(vec![OrderStatus::Reset, OrderStatus::Continue]);
+    (0..=99_999_999_u32, statuses)
+        .prop_map(|(number, status)| MessageOrder { number: number.try_into().expect("in range"), status })
+}
+
 /// A user message or a signal of any kind, with everything that may stand in it.
 fn message() -> impl Strategy<Value = Message> {
     let kinds = vec![
@@ -711,11 +750,12 @@ fn message() -> impl Strategy<Value = Message> {
         manifest(),
         any::<[bool; 5]>(),
         status(),
+        prop::option::of(order()),
     );
     (frame, parts).prop_map(
         |(
             (kind, from, to, (cpa_id, conversation_id, service, action), data, descriptions, flags),
-            (acknowledged, warnings, errors, manifest, has, told),
+            (acknowledged, warnings, errors, manifest, has, told, order),
         )| {
             use SignalAction::{Acknowledgment as Ack, MessageError, StatusRequest, StatusResponse};
             let is = |signal| kind == MessageKind::Signal(signal);
@@ -757,6 +797,7 @@ fn message() -> impl Strategy<Value = Message> {
                 },
                 kind,
                 sync_reply: flags[1],
+                order: order.filter(|_| is_user && flags[0] && !flags[1] && flags[2]),
                 ack_requested: match (is_user, flags[2], flags[3]) {
                     (true, true, signed) => {
                         vec![asked(Actor::ToPartyMsh, signed), asked(Actor::NextMsh, !signed)]

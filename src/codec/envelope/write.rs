@@ -6,8 +6,8 @@
 use super::super::xml::XmlWriter;
 use super::{DS, EB, SOAP, XLINK, encode_reference};
 use crate::model::{
-    AckRequested, Acknowledgment, Actor, ErrorList, Manifest, Message, MessageHeader, PartyId, PartyRef,
-    StatusBody, StatusResponse,
+    AckRequested, Acknowledgment, Actor, ErrorList, Manifest, Message, MessageHeader, MessageOrder,
+    OrderStatus, PartyId, PartyRef, StatusBody, StatusResponse,
 };
 
 /// A SOAP part without signature.
@@ -34,6 +34,9 @@ pub fn encode_envelope(message: &Message) -> EncodedEnvelope {
             .attribute("soap:actor", Actor::SOAP_NEXT)
             .close("eb:SyncReply")
             .raw("\n");
+    }
+    if let Some(order) = message.order {
+        message_order(&mut writer, order);
     }
     message.ack_requested.iter().for_each(|asked| ack_requested(&mut writer, *asked));
     message.acknowledgments.iter().for_each(|given| acknowledgment(&mut writer, given));
@@ -102,6 +105,15 @@ fn typed_name(writer: &mut XmlWriter, name: &str, value: &str, kind: Option<&str
         writer.attribute("eb:type", kind);
     }
     writer.text(value).close(name);
+}
+
+fn message_order(writer: &mut XmlWriter, order: MessageOrder) {
+    let status = match order.status {
+        OrderStatus::Reset => "Reset",
+        OrderStatus::Continue => "Continue",
+    };
+    block(writer, "eb:MessageOrder").open("eb:SequenceNumber").attribute("eb:status", status);
+    writer.text(&order.number.to_string()).close("eb:SequenceNumber").close("eb:MessageOrder").raw("\n");
 }
 
 fn ack_requested(writer: &mut XmlWriter, asked: AckRequested) {

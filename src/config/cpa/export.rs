@@ -80,6 +80,7 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
         ack_requested: reliability.ack_requested,
         ack_signed: reliability.ack_signed,
         duplicate_elimination: reliability.duplicate_elimination,
+        message_order: reliability.message_order,
         retries: reliability.retries,
         retry_interval: reliability.retry_interval,
         persist_duration: reliability.persist_duration,

@@ -127,6 +127,7 @@ impl Import {
         for met in &every {
             self.can_be_kept(met);
         }
+        let ordered = self.ordered(&every);
         let endpoint = self.endpoint(partner, &sent);
         let certificates = self.certificates(partner, &sent, &received);
         let (accepted_digests, accepted) = self.algorithms(received.iter().filter_map(|met| met.sender));
@@ -150,6 +151,9 @@ impl Import {
         key_of("ack_requested", &quoted(presence(first.channel.ack_requested)));
         let ack_signed = first.channel.ack_signature_requested != Presence::Never;
         key_of("ack_signed", if ack_signed { "true" } else { "false" });
+        if ordered {
+            key_of("message_order", "true");
+        }
         for (name, value) in reliability {
             key_of(name, &value);
         }
@@ -252,6 +256,31 @@ impl Import {
         }
     }
 
+    /// Whether order is guaranteed: of everything or of nothing, and only of what is delivered once and only once.
+    fn ordered(&mut self, every: &[&Met<'_>]) -> bool {
+        let messagings = every.iter().flat_map(|met| {
+            met.sender.into_iter().chain(&met.channel.exchange.receiver).map(|messaging| (*met, messaging))
+        });
+        let mut found = [None, None];
+        for (met, messaging) in messagings {
+            let seen = &mut found[usize::from(messaging.ordered)];
+            let is_first = seen.replace(&messaging.place).is_none();
+            let channel = met.channel;
+            let fits = [channel.ack_requested, channel.duplicate_elimination] == [Presence::Always; 2]
+                && *channel.sync_reply_mode == *"none";
+            if messaging.ordered && is_first && !fits {
+                let message = "MessageOrderSemantics Guaranteed goes with syncReplyMode none, and with ackRequested and \
+                               duplicateElimination always";
+                self.add(&messaging.place, "order", message.to_owned());
+            }
+        }
+        if let [Some(_), Some(place)] = found {
+            let message = "MessageOrderSemantics Guaranteed beside NotGuaranteed: an agreement has one here";
+            self.add(place, "order", message.to_owned());
+        }
+        found[1].is_some()
+    }
+
     /// What of an Action's terms this gateway has no means for.
     fn can_be_kept(&mut self, met: &Met<'_>) {
         let channel = met.channel;
@@ -272,13 +301,6 @@ impl Import {
             self.add(&met.binding.place, "receipt", message.to_owned());
         }
         for messaging in met.sender.into_iter().chain(&channel.exchange.receiver) {
-            if messaging.ordered {
-                self.add(
-                    &messaging.place,
-                    "order",
-                    "MessageOrderSemantics Guaranteed is not offered here".to_owned(),
-                );
-            }
             if messaging.encrypted {
                 self.add(
                     &messaging.place,

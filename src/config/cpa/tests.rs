@@ -45,6 +45,7 @@ fn terms() -> CpaTerms {
         ack_requested: Presence::Always,
         ack_signed: true,
         duplicate_elimination: Presence::Always,
+        message_order: false,
         retries: 3,
         retry_interval: Duration::from_secs(60),
         persist_duration: Duration::from_secs(86_400),
@@ -148,12 +149,24 @@ fn every_term_that_cannot_be_kept_is_told() {
         "steers nothing",
     );
     check("ReceiptRequired=\"true\"", "ReceiptRequired=\"false\"", "receipt", "contradict each other");
-    check("NotGuaranteed", "Guaranteed", "order", "is not offered here");
+    check("NotGuaranteed", "Guaranteed", "order", "Guaranteed goes with syncReplyMode none");
     check("xmlenc#sha256", "xmldsig#sha1", "algorithm", "SHA-384 and SHA-512 are used here");
     check("#ecdsa-sha256", "#rsa-sha1", "algorithm", "none of");
     check(">HTTP<", ">SMTP<", "transport", "over HTTPS");
     check("https://host", "http://host", "endpoint", "is no URL such as");
     check("tp:type=\"urn:swgw:service\"", "tp:type=\"string\"", "service", "has the type string");
+}
+
+//= ebms2 9 MUST: MessageOrderSemantics of a CPA is read and written, and is one for all of an agreement
+#[test]
+fn guaranteed_order_is_kept_of_everything_or_of_nothing() {
+    let ordered = CpaTerms { message_order: true, sync_reply_mode: SyncReplyMode::None, ..terms() };
+    let text = write_cpa(&ordered);
+    let imported = import(&text).expect("can be kept");
+    assert!(imported.agreement.contains("\nmessage_order = true\n"), "{}", imported.agreement);
+    let (before, after) = text.split_once(">Guaranteed<").expect("is there");
+    let told = import(&format!("{before}>NotGuaranteed<{after}")).expect_err("they differ");
+    assert!(told.iter().any(|told| told.contains("beside NotGuaranteed")), "{told:#?}");
 }
 
 /// Two channels with other terms are two agreements here.

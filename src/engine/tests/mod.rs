@@ -16,6 +16,7 @@ mod histories;
 mod mailbox;
 mod officer;
 mod operators;
+mod order;
 mod practice;
 mod prompt;
 mod queries;

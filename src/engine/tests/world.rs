@@ -10,7 +10,7 @@ use super::super::*;
 use super::rules::{self, KEYS};
 use crate::codec::document::write_application;
 use crate::model::*;
-use crate::msh::{self, AgePolicy, Posting};
+use crate::msh::{self, AgePolicy, OrderPolicy, Posting};
 use crate::routing::RuleSet;
 use crate::security::{Verified, seal};
 use crate::store::{
@@ -134,15 +134,23 @@ impl World {
             rules: &self.rules,
             own: &self.own,
             age: AgePolicy::default(),
+            order: OrderPolicy::default(),
             payment: self.payment.as_ref(),
             practice_payment: self.practice_payment.as_ref(),
         }
     }
 
+    fn numbered(&self, mut step: Step) -> Step {
+        if let Some(needs) = step.needs_numbers(&self.context()) {
+            step.number(&self.context(), &self.store.load(&needs).expect("the store loads"));
+        }
+        step
+    }
+
     /// What an event would write, as things are.
     pub(super) fn decided(&self, event: &Event) -> crate::store::Batch {
         let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
-        let step = decide(self.now, event, &view, &self.context());
+        let step = self.numbered(decide(self.now, event, &view, &self.context()));
         match step.seal(&KEYS).expect("everything can be sealed").split() {
             Ready::Commit(batch, _) => *batch,
             Ready::Act(_) => crate::store::Batch::default(),
@@ -152,7 +160,7 @@ impl World {
     /// One event all the way: load, decide, seal, commit, release. Transmissions are kept in `sent`.
     pub(super) fn drive(&mut self, event: &Event) -> Option<Reply> {
         let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
-        let mut step = decide(self.now, event, &view, &self.context());
+        let mut step = self.numbered(decide(self.now, event, &view, &self.context()));
         let places = step.promptable().into_keys().map(|to| (to, self.room)).collect();
         step.begin(self.now, event, &self.context(), &places);
         let actions = match step.seal(&KEYS).expect("everything can be sealed").split() {
@@ -180,7 +188,7 @@ impl World {
     /// Decides and commits an event, and gives what the shell would do.
     pub(super) fn actions(&self, event: &Event) -> Vec<Action> {
         let view = self.store.load(&needs(event, &self.context())).expect("the store loads");
-        let step = decide(self.now, event, &view, &self.context());
+        let step = self.numbered(decide(self.now, event, &view, &self.context()));
         match step.seal(&KEYS).expect("everything can be sealed").split() {
             Ready::Act(actions) => actions,
             Ready::Commit(batch, pending) => {
@@ -197,7 +205,7 @@ impl World {
 
     /// Decides an event on records that were loaded before, and commits.
     pub(super) fn commit_on(&self, event: &Event, view: &View) -> Result<(), CommitError> {
-        let step = decide(self.now, event, view, &self.context());
+        let step = self.numbered(decide(self.now, event, view, &self.context()));
         match step.seal(&KEYS).expect("everything can be sealed").split() {
             Ready::Act(_) => Ok(()),
             Ready::Commit(batch, _) => self.commit(*batch).map(drop),
@@ -263,6 +271,7 @@ impl World {
             action: action.into(),
             timestamp: self.now,
             time_to_live: self.now.plus(Duration::from_secs(3600)),
+            order: None,
         };
         let mut message = msh::compose(&agreement, posting, payloads);
         std::mem::swap(&mut message.header.from, &mut message.header.to);
@@ -523,6 +532,7 @@ pub(super) fn signal(delivery: &Delivery, action: SignalAction, fill: impl FnOnc
         header,
         kind: MessageKind::Signal(action),
         sync_reply: false,
+        order: None,
         ack_requested: Vec::new(),
         acknowledgments: Vec::new(),
         error_list: None,
@@ -616,6 +626,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
             ack_signed: true,
+            message_order: false,
             retries: 3,
             retry_interval: Duration::from_secs(60),
             persist_duration: Duration::from_secs(86_400),

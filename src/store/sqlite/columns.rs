@@ -5,7 +5,10 @@
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use crate::model::{Approval, Case, Delivery, KeptHead, StoredMessage};
+use crate::model::{
+    Approval, Case, ConversationId, CpaId, Delivery, Direction, KeptHead, Sequence, SequenceKey,
+    StoredMessage,
+};
 
 use super::super::audit::Link;
 use super::super::record::Encoded;
@@ -63,6 +66,28 @@ pub(super) fn approval(record: &Approval) -> [Value; 4] {
         text(&record.key.number),
         record.due.map_or(Value::Null, |due| Value::Integer(due.as_millis())),
     ]
+}
+
+/// `direction, cpa_id, conversation_id, early, due`.
+pub(super) fn sequence(record: &Sequence) -> [Value; 5] {
+    [
+        text(record.key.direction.as_str()),
+        text(record.key.cpa_id.as_str()),
+        text(record.key.conversation_id.as_str()),
+        Value::Integer(i64::try_from(record.early.len()).unwrap_or(i64::MAX)),
+        record.due.map_or(Value::Null, |due| Value::Integer(due.as_millis())),
+    ]
+}
+
+/// The key of a sequence from its `direction, cpa_id, conversation_id`, which begin at column `first`.
+pub(super) fn read_sequence_key(row: &Row<'_>, first: usize) -> Option<SequenceKey> {
+    let direction = read_text(row, first);
+    let direction = [Direction::Send, Direction::Receive].into_iter().find(|d| d.as_str() == direction)?;
+    Some(SequenceKey {
+        direction,
+        cpa_id: CpaId::new(read_text(row, first + 1)).ok()?,
+        conversation_id: ConversationId::new(read_text(row, first + 2)).ok()?,
+    })
 }
 
 /// `version, form, checksum, record`.

@@ -12,7 +12,8 @@ use crate::model::{CaseId, DeliveryId, Realm};
 use super::super::audit::Link;
 use super::super::payload::Blob;
 use super::super::prepare::{
-    Prepared, PreparedApproval, PreparedCase, PreparedDelivery, PreparedMessage, PreparedSealed,
+    Prepared, PreparedApproval, PreparedCase, PreparedChange, PreparedDelivery, PreparedMessage,
+    PreparedSealed, PreparedSequence,
 };
 use super::super::record::correlation_sum;
 use super::super::{AuditHead, CommitError, Conflict, CorrelationKey};
@@ -80,6 +81,9 @@ fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Resu
     if let Some(message) = &batch.message {
         write_message(connection, message)?;
     }
+    if let Some(changed) = &batch.changed {
+        change_message(connection, changed)?;
+    }
     if let Some(case) = &batch.case {
         write_case(connection, case)?;
     }
@@ -88,6 +92,9 @@ fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Resu
     }
     for approval in &batch.approvals {
         write_approval(connection, approval)?;
+    }
+    for sequence in &batch.sequences {
+        write_sequence(connection, sequence)?;
     }
     for entry in &batch.audit {
         head = head.then(&entry.text);
@@ -130,6 +137,27 @@ fn write_message(connection: &Connection, message: &PreparedMessage) -> Result<(
         write_sealed(connection, "response", number, response)?;
     }
     Ok(())
+}
+
+fn change_message(connection: &Connection, changed: &PreparedChange) -> Result<(), Refusal> {
+    let key = &changed.write.record.key;
+    let columns = columns::message(&changed.write.record).into_iter();
+    let columns = columns.chain(columns::encoded(&changed.encoded));
+    let version = Value::Integer(changed.write.based_on.cast_signed());
+    let number: Option<i64> = query(
+        connection,
+        "UPDATE message SET received_at = ?3, accepted = ?4, quarantined = ?5, case_id = ?6, version = ?7, \
+         form = ?8, checksum = ?9, record = ?10 \
+         WHERE sender = ?1 AND message_id = ?2 AND version = ?11 RETURNING number",
+        params_from_iter(columns.chain([version])),
+    )?;
+    if number.is_some() {
+        return Ok(());
+    }
+    let sql = "SELECT version FROM message WHERE sender = ? AND message_id = ?";
+    let found: Option<i64> = query(connection, sql, params![key.sender.as_str(), key.message_id.as_str()])?;
+    let found = found.map(i64::cast_unsigned);
+    Err(Refusal::Batch(CommitError::Conflict(Conflict::Message { key: key.clone(), found })))
 }
 
 fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusal> {
@@ -185,6 +213,36 @@ fn write_approval(connection: &Connection, approval: &PreparedApproval) -> Resul
     let found: Option<i64> = query(connection, sql, values)?;
     let found = found.map(i64::cast_unsigned);
     Err(Refusal::Batch(CommitError::Conflict(Conflict::Approval { key: key.clone(), found })))
+}
+
+fn write_sequence(connection: &Connection, sequence: &PreparedSequence) -> Result<(), Refusal> {
+    let key = &sequence.write.sequence.key;
+    let columns = columns::sequence(&sequence.write.sequence).into_iter();
+    let columns = columns.chain(columns::encoded(&sequence.encoded));
+    let number: Option<i64> = match sequence.write.based_on {
+        None => query(
+            connection,
+            "INSERT INTO sequence (direction, cpa_id, conversation_id, early, due, version, form, checksum, \
+             record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (conversation_id, cpa_id, direction) DO NOTHING RETURNING number",
+            params_from_iter(columns),
+        ),
+        Some(version) => query(
+            connection,
+            "UPDATE sequence SET early = ?4, due = ?5, version = ?6, form = ?7, checksum = ?8, record = ?9 \
+             WHERE conversation_id = ?3 AND cpa_id = ?2 AND direction = ?1 AND version = ?10 \
+             RETURNING number",
+            params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
+        ),
+    }?;
+    if number.is_some() {
+        return Ok(());
+    }
+    let sql = "SELECT version FROM sequence WHERE conversation_id = ? AND cpa_id = ? AND direction = ?";
+    let values = params![key.conversation_id.as_str(), key.cpa_id.as_str(), key.direction.as_str()];
+    let found: Option<i64> = query(connection, sql, values)?;
+    let found = found.map(i64::cast_unsigned);
+    Err(Refusal::Batch(CommitError::Conflict(Conflict::Sequence { key: key.clone(), found })))
 }
 
 fn write_correlation(

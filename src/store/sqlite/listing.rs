@@ -7,7 +7,7 @@ use rusqlite::{Params, Row, params, params_from_iter};
 
 use crate::model::{
     ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, PartyKey, Realm,
-    StoredMessage, Timestamp,
+    Sequence, StoredMessage, Timestamp,
 };
 
 use super::super::audit::Link;
@@ -15,10 +15,10 @@ use super::super::lookup::or_damaged;
 use super::super::record::{Encoded, Record};
 use super::super::report::summary;
 use super::super::{
-    AuditEntry, CaseFilter, DeliveryFilter, DueApproval, DueCase, DueDelivery, Listing, MessageFilter,
-    Opened, Queue, StoreError,
+    AuditEntry, CaseFilter, DeliveryFilter, DueApproval, DueCase, DueDelivery, DueSequence, Listing,
+    MessageFilter, Opened, Queue, StoreError,
 };
-use super::columns::{read_encoded, read_link, read_number, read_text};
+use super::columns::{read_encoded, read_link, read_number, read_sequence_key, read_text};
 use super::readers::{Readers, Reading};
 
 /// What is due by `now`. A row whose name is damaged is left to the scrub.
@@ -108,6 +108,42 @@ pub(super) fn scheduled_approvals(
     };
     let rows = reading.all(sql, params![limit_of(limit)], read)?;
     Ok(rows.into_iter().flatten().collect())
+}
+
+/// Sequences that are scheduled. A row whose name is damaged is left to the scrub.
+pub(super) fn scheduled_sequences(
+    reading: &Reading<'_>,
+    limit: usize,
+) -> Result<Vec<DueSequence>, StoreError> {
+    let sql = "SELECT direction, cpa_id, conversation_id, due FROM sequence WHERE due IS NOT NULL \
+               ORDER BY due, number LIMIT ?";
+    let read = |row: &Row<'_>| {
+        let due = Timestamp::from_millis(read_number(row, 3)?);
+        Some(DueSequence { key: read_sequence_key(row, 0)?, due })
+    };
+    let rows = reading.all(sql, params![limit_of(limit)], read)?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Sequences; those alone in which messages came before their turn.
+pub(super) fn sequences(
+    reading: &Reading<'_>,
+    early: bool,
+    limit: usize,
+) -> Result<Listing<Sequence>, StoreError> {
+    let sql = if early {
+        "SELECT version, form, checksum, record, direction, cpa_id, conversation_id FROM sequence \
+         WHERE early > 0 ORDER BY number LIMIT ?"
+    } else {
+        "SELECT version, form, checksum, record, direction, cpa_id, conversation_id FROM sequence \
+         ORDER BY number LIMIT ?"
+    };
+    let read = |row: &Row<'_>| (read_encoded(row, 0), [4, 5, 6].map(|at| read_text(row, at)).join(" "));
+    let mut listing = Listing::default();
+    for (record, key) in reading.all(sql, params![limit_of(limit)], read)? {
+        or_damaged(record.decode(&key), &mut listing)?;
+    }
+    Ok(listing)
 }
 
 pub(super) fn named_cases(

@@ -33,7 +33,7 @@ use serde::Deserialize;
 
 use crate::model::{
     Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageKey, PartyKey, Realm,
-    StoredMessage, Timestamp,
+    Sequence, StoredMessage, Timestamp,
 };
 
 use super::audit::Link;
@@ -41,8 +41,9 @@ use super::lookup::{self, Rows};
 use super::prepare::Prepared;
 use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation,
-    CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery, Health,
-    Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store, StoreError, Versioned, View,
+    CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery,
+    DueSequence, Health, Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store,
+    StoreError, Versioned, View,
 };
 
 pub use backup::Manifest;
@@ -315,6 +316,14 @@ impl Store for SqliteStore {
 
     fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError> {
         self.readers.read(|reading| listing::scheduled_approvals(reading, limit))
+    }
+
+    fn scheduled_sequences(&self, limit: usize) -> Result<Vec<DueSequence>, StoreError> {
+        self.readers.read(|reading| listing::scheduled_sequences(reading, limit))
+    }
+
+    fn sequences(&self, early: bool, limit: usize) -> Result<Listing<Sequence>, StoreError> {
+        self.readers.read(|reading| listing::sequences(reading, early, limit))
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {

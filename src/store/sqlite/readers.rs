@@ -11,8 +11,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::model::{
-    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, MessageKey, Realm, Sealed, StoredMessage,
-    TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, MessageKey, Realm, Sealed, Sequence,
+    SequenceKey, StoredMessage, TimelineEntry,
 };
 
 use super::super::lookup::Rows;
@@ -167,10 +167,22 @@ impl Kept {
 }
 
 impl Rows for Reading<'_> {
-    fn message(&self, key: &MessageKey) -> Result<Option<StoredMessage>, StoreError> {
+    fn message(&self, key: &MessageKey) -> Result<Option<Versioned<StoredMessage>>, StoreError> {
         let sql = "SELECT version, form, checksum, record FROM message WHERE sender = ? AND message_id = ?";
         let found = self.one(sql, parts(key), |row| read_encoded(row, 0))?;
-        found.map(|record| record.decode(&key.to_string())).transpose()
+        found
+            .map(|record| Ok(Versioned { value: record.decode(&key.to_string())?, version: record.version }))
+            .transpose()
+    }
+
+    fn sequence(&self, key: &SequenceKey) -> Result<Option<Versioned<Sequence>>, StoreError> {
+        let sql = "SELECT version, form, checksum, record FROM sequence \
+                   WHERE conversation_id = ? AND cpa_id = ? AND direction = ?";
+        let values = [key.conversation_id.as_str(), key.cpa_id.as_str(), key.direction.as_str()];
+        let found = self.one(sql, values, |row| read_encoded(row, 0))?;
+        found
+            .map(|record| Ok(Versioned { value: record.decode(&key.to_string())?, version: record.version }))
+            .transpose()
     }
 
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError> {

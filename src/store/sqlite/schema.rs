@@ -24,7 +24,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -136,6 +136,7 @@ impl Layout {
         connection.execute_batch(TABLES).map_err(&doing)?;
         connection.execute_batch(APPROVAL).map_err(&doing)?;
         connection.execute_batch(HEAD).map_err(&doing)?;
+        connection.execute_batch(SEQUENCE).map_err(&doing)?;
         connection.close().map_err(|(_, error)| doing(error))
     }
 
@@ -187,8 +188,8 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
 /// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee. No head of the
-/// audit record was signed before format 5: the first one that is speaks for everything before it.
-const UPGRADES: [(u32, &str); 5] = [
+/// audit record was signed before format 5: the first one that is speaks for everything before it. No message had an order before format 6.
+const UPGRADES: [(u32, &str); 6] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -207,6 +208,7 @@ const UPGRADES: [(u32, &str); 5] = [
     ),
     (3, APPROVAL),
     (4, HEAD),
+    (5, SEQUENCE),
 ];
 
 const APPROVAL: &str = "
@@ -223,6 +225,25 @@ CREATE TABLE approval (
     UNIQUE (text, agency, realm)
 ) STRICT;
 CREATE INDEX approval_due ON approval (due, number) WHERE due IS NOT NULL;
+";
+
+/// How far conversations have come; `early` counts the messages in `record` that came before their turn.
+const SEQUENCE: &str = "
+CREATE TABLE sequence (
+    number INTEGER PRIMARY KEY,
+    direction TEXT NOT NULL,
+    cpa_id TEXT NOT NULL,
+    conversation_id TEXT NOT NULL,
+    early INTEGER NOT NULL,
+    due INTEGER,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    UNIQUE (conversation_id, cpa_id, direction)
+) STRICT;
+CREATE INDEX sequence_due ON sequence (due, number) WHERE due IS NOT NULL;
+CREATE INDEX sequence_early ON sequence (number) WHERE early > 0;
 ";
 
 /// Signed heads of the audit record; `entries` is how many each speaks for.

@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
-use crate::model::{Approval, Case, Delivery, DeliveryId, KeptHead, PartyKey, Realm, StoredMessage, Tree};
+use crate::model::{
+    Approval, Case, Delivery, DeliveryId, KeptHead, PartyKey, Realm, Sequence, StoredMessage, Tree,
+};
 
 use super::super::account::Accounting;
 use super::super::audit::{Link, Walk};
@@ -157,12 +159,13 @@ pub(super) fn scrub(readers: &Readers, looks: Looks<'_>) -> Result<Vec<Damage>, 
 /// Reads every record and every body.
 pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
     let mut found = Found(Vec::new());
-    let steps: [(&str, Step); 7] = [
+    let steps: [(&str, Step); 8] = [
         ("messages", scrub_messages),
         ("cases", scrub_cases),
         ("correlations", scrub_correlations),
         ("deliveries", scrub_deliveries),
         ("approvals", scrub_approvals),
+        ("sequences", scrub_sequences),
         ("audit record", scrub_links),
         ("audit heads", scrub_heads),
     ];
@@ -196,6 +199,7 @@ pub(super) fn contents(reading: &Reading<'_>, format: u32) -> Result<Contents, S
         ("cases", "cases", 1),
         ("deliveries", "delivery", 1),
         ("approvals", "approval", 4),
+        ("sequences", "sequence", 6),
         ("audit entries", "audit", 1),
     ] {
         if format >= since {
@@ -327,6 +331,19 @@ fn scrub_approvals(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Store
         let practice = if text_of(&keys[0]) == Realm::Practice.as_str() { "practice/" } else { "" };
         let key = format!("{practice}{}/{}", text_of(&keys[1]), text_of(&keys[2]));
         found.record(&record, &key, &keys, |record: &Approval| columns::approval(record)).map(drop)
+    })
+}
+
+fn scrub_sequences(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    if looks.format < 6 {
+        return Ok(());
+    }
+    let sql = "SELECT number, version, form, checksum, record, direction, cpa_id, conversation_id, early, due \
+               FROM sequence WHERE number > ? ORDER BY number LIMIT ?";
+    let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<5>(row, 5));
+    looks.each("sequences", sql, read, |_, (record, keys)| {
+        let key = [0, 1, 2].map(|at| text_of(&keys[at])).join(" ");
+        found.record(&record, &key, &keys, |record: &Sequence| columns::sequence(record)).map(drop)
     })
 }
 

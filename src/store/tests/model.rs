@@ -129,6 +129,8 @@ impl Model {
             }
         };
         Batch {
+            changed: None,
+            sequences: Vec::new(),
             message: plan.message.map(|number| new_message("broker", number, format!("body {number}"))),
             case,
             deliveries: plan.deliveries.iter().map(write).collect(),

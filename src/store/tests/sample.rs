@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 use crate::model::{
     Approval, ApprovalKey, ApprovedItem, Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery,
-    DeliveryId, DeliveryPurpose, DeliveryState, Digest, DigestMethod, DigestReference, Drawn, Holder,
-    MessageData, MessageHeader, MessageId, MessageKey, Outcome, Part, PartSource, PartyId, PartyKey,
-    PartyRef, Quantity, Realm, Sealed, Service, StoredMessage, TimelineEntry, Timestamp, Transform,
+    DeliveryId, DeliveryPurpose, DeliveryState, Digest, DigestMethod, DigestReference, Direction, Drawn,
+    Early, Fate, Holder, MessageData, MessageHeader, MessageId, MessageKey, Outcome, Part, PartSource,
+    PartyId, PartyKey, PartyRef, Quantity, Realm, Sealed, Sequence, SequenceKey, Service, StoredMessage,
+    TimelineEntry, Timestamp, Transform,
 };
 use crate::store::NewMessage;
 
@@ -73,6 +74,8 @@ pub(in crate::store) fn stored(sender: &str, number: u32) -> StoredMessage {
         content_digest: Digest::of(key.to_string().as_bytes()),
         accepted: true,
         quarantined: false,
+        held: false,
+        order: None,
         case: None,
         content_type: "multipart/related; boundary=b".into(),
         reason: String::new(),
@@ -157,6 +160,18 @@ pub(in crate::store) fn approval(number: u32) -> Approval {
     }
 }
 
+/// A conversation with `kfda` in which nothing has come or gone.
+pub(in crate::store) fn sequence(direction: Direction, number: u32) -> Sequence {
+    let cpa_id = CpaId::new("cpa-kfda").expect("plain");
+    let key = SequenceKey { direction, cpa_id, conversation_id: conversation(number) };
+    Sequence::new(key, party("kfda"))
+}
+
+/// A message that came before its turn.
+pub(in crate::store) fn early(number: u32) -> Early {
+    Early { message_id: message_key("kfda", number).message_id, received_at: at(1), fate: Fate::Held }
+}
+
 /// What a line of a case uses of an approval.
 pub(in crate::store) fn charge(case: u32, undo: bool) -> Drawn {
     let quantity = Quantity { value: "10".parse().expect("a decimal"), unit: "KGM".into() };
@@ -195,6 +210,7 @@ pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
         due: at(u64::from(number)),
         sealed: false,
         mailbox: false,
+        order: None,
         again: 0,
         reason: String::new(),
     }

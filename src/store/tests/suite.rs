@@ -1,19 +1,19 @@
 //! What every home must do. Each scenario has its own parties and numbers, so that all can run on one store.
 
 use crate::model::{
-    AgencyCode, Application, AuditHead, DeliveryState, Digest, DocumentCode, KeptHead, PartyKey, Realm,
-    SignedHead, TimelineEntry, Timestamp, Tree, TreeHead,
+    AgencyCode, Application, AuditHead, DeliveryState, Digest, Direction, DocumentCode, KeptHead, PartyKey,
+    Realm, Sequence, SequenceNumber, SignedHead, StoredMessage, TimelineEntry, Timestamp, Tree, TreeHead,
 };
 use crate::store::{
     Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
-    CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, Needs, Opened, Reference,
-    Store,
+    CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, MessageWrite, Needs,
+    Opened, Reference, SequenceWrite, Store,
 };
 
 use super::commit;
 use super::sample::{
-    approval, at, case, case_id, charge, delivery, delivery_id, entry, message_id, message_key, new_message,
-    party, sealed,
+    self, approval, at, case, case_id, charge, delivery, delivery_id, entry, message_id, message_key,
+    new_message, party, sealed,
 };
 
 /// Runs every scenario.
@@ -30,6 +30,8 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     payments_that_are_under_way_come_in_order(store);
     an_approval_is_written_only_over_the_version_that_was_read(store);
     approvals_come_due_with_the_next_case_that_rests_on_them(store);
+    a_sequence_is_written_only_over_the_version_that_was_read(store);
+    a_message_that_was_held_changes_and_keeps_its_octets_and_its_answer(store);
     cases_are_named_by_any_key_and_gone_through_by_time(store);
     what_is_practice_is_found_in_practice_alone(store);
     large_octets_are_kept_like_small_ones(store);
@@ -402,6 +404,72 @@ fn an_approval_is_written_only_over_the_version_that_was_read(store: &dyn Store)
     assert!(production.keys().all(|key| key.realm == Realm::Production));
 }
 
+fn orders(sequence: Sequence, based_on: Option<u64>) -> Batch {
+    Batch { sequences: vec![SequenceWrite { sequence, based_on }], ..Batch::default() }
+}
+
+fn a_sequence_is_written_only_over_the_version_that_was_read(store: &dyn Store) {
+    let new = |direction, number| sample::sequence(direction, number);
+    let conflict = |sequence: Sequence, found| {
+        Err(CommitError::Conflict(Conflict::Sequence { key: sequence.key, found }))
+    };
+    let (sent, received) = (new(Direction::Send, 790), new(Direction::Receive, 790));
+    assert_eq!(commit(store, orders(sent.clone(), Some(1))), conflict(sent.clone(), None));
+    assert_eq!(commit(store, orders(sent.clone(), None)), Ok(()));
+    assert_eq!(commit(store, orders(sent.clone(), None)), conflict(sent.clone(), Some(1)));
+    assert_eq!(commit(store, orders(received.clone(), None)), Ok(()), "each direction counts for itself");
+    let mut early = received.clone();
+    early.early.insert(SequenceNumber::LAST, sample::early(790));
+    early.due = Some(at(30));
+    assert_eq!(commit(store, orders(early.clone(), Some(1))), Ok(()));
+    let due = Sequence { due: Some(at(10)), ..new(Direction::Receive, 791) };
+    assert_eq!(commit(store, orders(due.clone(), None)), Ok(()));
+    // What was decided on an older look takes nothing with it.
+    let late = Batch { sequences: orders(received, Some(1)).sequences, ..opens(790, vec![]) };
+    assert_eq!(commit(store, late), conflict(early.clone(), Some(2)));
+    assert!(store.case(Realm::Production, &CorrelationKey::Case(case_id(790))).expect("readable").is_none());
+
+    let keys = [&sent, &early].map(|sequence| sequence.key.clone());
+    let needs = Needs { sequences: keys.into(), ..Needs::default() };
+    let found = store.load(&needs).expect("readable").sequences;
+    let found: Vec<_> = found.into_values().map(|found| (found.value, found.version)).collect();
+    assert_eq!(found, [(sent.clone(), 1), (early.clone(), 2)]);
+    let scheduled = |limit| -> Vec<_> {
+        let scheduled = store.scheduled_sequences(limit).expect("readable");
+        scheduled.into_iter().map(|due| (due.key, due.due)).collect()
+    };
+    let all = [(due.key.clone(), at(10)), (early.key.clone(), at(30))];
+    assert_eq!((scheduled(9), scheduled(1)), (all.to_vec(), all[..1].to_vec()));
+    assert_eq!(store.sequences(true, 9).expect("readable").items, [early.clone()]);
+    assert_eq!(store.sequences(false, 9).expect("readable").items, [sent, early, due.clone()]);
+    assert_eq!(commit(store, orders(Sequence { due: None, ..due }, Some(1))), Ok(()));
+    assert_eq!(scheduled(9), all[1..]);
+}
+
+fn a_message_that_was_held_changes_and_keeps_its_octets_and_its_answer(store: &dyn Store) {
+    let mut held = new_message("held", 795, "as it came");
+    held.record.held = true;
+    let (key, before) = (held.record.key.clone(), held.record.clone());
+    let answer = held.response.clone();
+    assert_eq!(commit(store, Batch { message: Some(held), ..Batch::default() }), Ok(()));
+    let record = StoredMessage { held: false, case: Some(case_id(795)), ..before };
+    let change = |based_on| {
+        let changed = Some(MessageWrite { record: record.clone(), based_on });
+        commit(store, Batch { changed, ..Batch::default() })
+    };
+    let conflict =
+        |found| Err(CommitError::Conflict(Conflict::Message { key: key.clone(), found: Some(found) }));
+    assert_eq!(change(2), conflict(1));
+    assert_eq!(change(1), Ok(()));
+    assert_eq!(change(1), conflict(2));
+    let needs = Needs { message: Some(key.clone()), ..Needs::default() };
+    let known = store.load(&needs).expect("readable").message.expect("is there");
+    assert_eq!((&known.record, known.version, known.response), (&record, 2, answer));
+    assert_eq!(store.body(&key).expect("readable").expect("is there").body, "as it came");
+    let of_case = MessageFilter { case: Some(case_id(795)), ..MessageFilter::default() };
+    assert_eq!(store.messages(&of_case, 9).expect("readable").items, [record]);
+}
+
 fn approvals_come_due_with_the_next_case_that_rests_on_them(store: &dyn Store) {
     let scheduled = |limit| -> Vec<_> {
         let scheduled = store.scheduled_approvals(limit).expect("readable");
@@ -705,7 +773,9 @@ pub(in crate::store) fn everything(store: &dyn Store, destinations: &[PartyKey])
             store.load(&needs).expect("readable")
         })
         .collect();
+    let sequences = store.sequences(false, usize::MAX).expect("readable");
+    let sequences = (sequences, store.scheduled_sequences(usize::MAX).expect("readable"));
     format!(
-        "{cases:#?}{messages:#?}{deliveries:#?}{entries:#?}{due:#?}{next:#?}{queues:#?}{law:#?}{views:#?}"
+        "{sequences:#?}{cases:#?}{messages:#?}{deliveries:#?}{entries:#?}{due:#?}{next:#?}{queues:#?}{law:#?}{views:#?}"
     )
 }

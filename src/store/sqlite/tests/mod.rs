@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use super::*;
+use crate::model::Direction;
 use crate::store::tests::sample::{delivery, delivery_id, new_message, party};
 use crate::store::tests::suite::makes;
 use crate::store::tests::{commit, directory, options, sample};
-use crate::store::{ApprovalWrite, CaseWrite, Conflict};
+use crate::store::{ApprovalWrite, CaseWrite, Conflict, SequenceWrite};
 
 fn place() -> (tempfile::TempDir, StoreOptions) {
     let directory = directory();

@@ -30,14 +30,14 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
     tool.close().expect("closed");
     let before = files(&options.directory);
     let refused = SqliteStore::open(options.clone());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 6, known: 5 })), "P19");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 7, known: 6 })), "P19");
     assert_eq!(before, files(&options.directory), "P19: nothing changed");
 }
 
 /// A store as format 1 had it: its cases had no `due`.
 pub(super) fn as_format_1(options: &StoreOptions) {
     let tool = raw(&options.directory);
-    let back = "DROP TABLE head; DROP TABLE approval; DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
+    let back = "DROP TABLE sequence; DROP TABLE head; DROP TABLE approval; DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
                 DROP INDEX correlation_text; DROP INDEX cases_due; DROP INDEX cases_payment_due; \
                 ALTER TABLE cases DROP COLUMN due; ALTER TABLE cases DROP COLUMN payment_due; \
                 PRAGMA user_version = 1;";
@@ -73,6 +73,10 @@ fn a_store_of_the_first_format_is_upgraded_and_said_to_be() {
     assert_eq!(store.scheduled_payments(9).expect("readable").len(), 1);
     let made = ApprovalWrite { approval: sample::approval(1), based_on: None };
     assert_eq!(commit(&store, Batch { approvals: vec![made], ..Batch::default() }), Ok(()));
+    let sequence = Sequence { due: Some(sample::at(5)), ..sample::sequence(Direction::Receive, 1) };
+    let made = SequenceWrite { sequence: sequence.clone(), based_on: None };
+    assert_eq!(commit(&store, Batch { sequences: vec![made], ..Batch::default() }), Ok(()));
+    assert_eq!(store.sequences(false, 9).expect("readable").items, [sequence]);
     drop(store);
     assert_eq!(open(&options).upgraded_from(), None, "once");
 }

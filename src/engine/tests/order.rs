@@ -1,0 +1,429 @@
+//! Guaranteed order (ebMS 2.0, 9; P5): what we receive is handed on in it, what we send is numbered in it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::super::*;
+use super::cases::{application, declaration, lodging};
+use super::world::*;
+use crate::codec::envelope::decode_envelope;
+use crate::codec::mime::{MimeLimits, unpack};
+use crate::codec::xml::XmlLimits;
+use crate::model::*;
+use crate::msh::OrderPolicy;
+use crate::store::Store as _;
+
+/// A world in which the asynchronous broker has guaranteed order, and what he sends by its MessageId.
+struct Ordered {
+    world: World,
+    posted: BTreeMap<MessageId, Posted>,
+}
+
+const CONTINUE: OrderStatus = OrderStatus::Continue;
+const RESET: OrderStatus = OrderStatus::Reset;
+
+impl Ordered {
+    fn new() -> Self {
+        let mut world = World::new();
+        world.agree(ASYNC_BROKER, |agreement| agreement.reliability.message_order = true);
+        Self { world, posted: BTreeMap::new() }
+    }
+
+    /// His lodging with this number in his conversation; each opens a case of its own.
+    fn message(&mut self, number: u32) -> Posted {
+        self.message_as(&format!("m{number}"), number, if number == 0 { RESET } else { CONTINUE })
+    }
+
+    fn message_as(&mut self, id: &str, number: u32, status: OrderStatus) -> Posted {
+        let number = SequenceNumber::new(number).expect("in range");
+        let documents = vec![declaration(&format!("D-{id}")), application(0, &format!("A-{id}"))];
+        let posted = self.world.message(ASYNC_BROKER, id, "ImportClearance", "GOVCBR929", documents);
+        let posted = posted.with(|message| message.order = Some(MessageOrder { number, status }));
+        self.posted.insert(posted.key().message_id, posted.clone());
+        posted
+    }
+
+    /// He posts it, and what becomes ready by that is handed on.
+    fn post(&mut self, posted: &Posted) {
+        assert_eq!(self.world.post(posted), Some(Reply::Empty));
+        self.hand_on();
+    }
+
+    /// Does what has come due in conversations, as the shell does.
+    fn hand_on(&mut self) {
+        while let Some(due) = self.world.store.scheduled_sequences(1).expect("the store reads").pop() {
+            if due.due > self.world.now {
+                break;
+            }
+            let event = self.event(due.key);
+            self.world.drive(&event);
+        }
+    }
+
+    fn event(&self, key: SequenceKey) -> Event {
+        let needs = crate::store::Needs { sequences: [key.clone()].into(), ..Default::default() };
+        let mut view = self.world.store.load(&needs).expect("the store reads");
+        let sequence = view.sequences.remove(&key).expect("it is scheduled").value;
+        match sequence.ready() {
+            None => Event::OrderDue(key),
+            Some((_, early)) => {
+                let arrival = self.posted[&early.message_id].arrival(early.received_at);
+                Event::HandedOn { arrival: Box::new(Arrival { waiting: false, ..arrival }), sequence: key }
+            }
+        }
+    }
+
+    fn sequence(&self) -> Sequence {
+        let mut found = self.world.store.sequences(false, 9).expect("the store reads").items;
+        found.retain(|sequence| sequence.key.direction == Direction::Receive);
+        found.pop().expect("something came")
+    }
+
+    /// The declarations whose cases were opened, in order.
+    fn opened(&self) -> Vec<String> {
+        let entries = self.world.store.audit(1, 10_000).expect("the store reads").items;
+        let opened = entries.into_iter().filter(|entry| *entry.entry.event == *"case.opened");
+        opened
+            .map(|entry| {
+                let key = crate::store::CorrelationKey::Case(entry.entry.case.expect("of a case"));
+                let case = self.world.store.case(Realm::Production, &key).expect("the store reads");
+                case.and_then(|case| case.value.declaration).expect("was lodged").to_string()
+            })
+            .collect()
+    }
+
+    /// The error that went to him last.
+    fn last_error(&mut self) -> Option<(ErrorCode, String)> {
+        self.world.deliver();
+        let sent = self.world.sent.iter().rev().filter(|sent| sent.destination.as_str() == ASYNC_BROKER);
+        let errors = sent.filter_map(|sent| read(&sent.sealed).error_list);
+        let error = errors.flat_map(|list| list.errors).next()?;
+        Some((error.code, error.description))
+    }
+
+    fn settle(&mut self, how: Gap) -> Option<Reply> {
+        let act = GapAct { how, by: "uid 1000".into(), reason: "asked the broker".into() };
+        let told = self.world.drive(&Event::GapSettled { sequence: self.sequence().key, act });
+        self.hand_on();
+        told
+    }
+}
+
+fn read(sealed: &Sealed) -> Message {
+    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
+    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
+}
+
+fn lodged(ids: &[u32]) -> Vec<String> {
+    ids.iter().map(|id| format!("D-m{id}")).collect()
+}
+
+//= ebms2 9.1 MUST: a message is handed on only after all with lower SequenceNumbers in its conversation
+//= ebms2 9.1 MUST: what comes before its turn is stored, acknowledged and held
+#[test]
+fn what_comes_early_is_acknowledged_held_and_handed_on_in_its_turn_p5() {
+    let mut ordered = Ordered::new();
+    let [zero, one, two] = [0, 1, 2].map(|number| ordered.message(number));
+    ordered.post(&two);
+    ordered.post(&one);
+    assert!(ordered.opened().is_empty());
+    let held = ordered.world.stored(&two).expect("it is kept");
+    assert!(held.accepted && held.held && held.case.is_none());
+    assert_eq!(ordered.world.count(ASYNC_BROKER, "Acknowledgment"), 2, "P1: they are acknowledged");
+    assert_eq!(ordered.world.logged("message.held"), Some(false));
+    // Another conversation is not held up.
+    let documents = vec![declaration("D-other"), application(0, "A-other")];
+    let other = ordered.world.message(ASYNC_BROKER, "other", "ImportClearance", "GOVCBR929", documents);
+    let other = other.with(|message| {
+        message.header.conversation_id = ConversationId::new("another").expect("plain");
+        message.order = Some(MessageOrder { number: SequenceNumber::FIRST, status: RESET });
+    });
+    assert_eq!(ordered.world.post(&other), Some(Reply::Empty));
+    assert_eq!(ordered.opened(), ["D-other"], "P5: a stuck message holds up its own conversation alone");
+
+    ordered.post(&zero);
+    assert_eq!(ordered.opened(), ["D-other", "D-m0", "D-m1", "D-m2"]);
+    let handed_on = ordered.world.stored(&two).expect("it is kept");
+    assert!(handed_on.accepted && !handed_on.held && handed_on.case.is_some());
+    assert_eq!(ordered.world.count(ASYNC_BROKER, "Acknowledgment"), 4, "nothing is acknowledged twice");
+    // A repeat of what was held gets its first answer again.
+    ordered.world.deliver();
+    ordered.world.pass(70);
+    ordered.post(&two);
+    assert_eq!((ordered.opened().len(), ordered.world.count(ASYNC_BROKER, "Acknowledgment")), (4, 4), "P3");
+    ordered.world.check_laws();
+}
+
+//= ebms2 7.3 MUST: a message that is held is Received, and not Processed
+#[test]
+fn what_is_held_is_received_and_not_processed() {
+    let mut ordered = Ordered::new();
+    let one = ordered.message(1);
+    ordered.post(&one);
+    let record = ordered.world.stored(&one).expect("it is kept");
+    let told = crate::msh::status_of(&record.key.message_id, Some(&record), true);
+    assert_eq!(told.status, MessageStatus::Received);
+}
+
+//= ebms2 9.1 MUST: order that the CPA guarantees is there, and order that it does not is Inconsistent
+#[test]
+fn order_is_there_where_it_is_agreed_and_nowhere_else() {
+    fn check(agreed: bool, order: Option<u32>, expected: Option<ErrorCode>) {
+        let mut ordered = Ordered::new();
+        ordered.world.agree(ASYNC_BROKER, |agreement| agreement.reliability.message_order = agreed);
+        let posted = ordered.message(0).with(|message| {
+            message.order = order.map(|number| MessageOrder {
+                number: SequenceNumber::new(number).expect("in range"),
+                status: RESET,
+            });
+        });
+        assert_eq!(ordered.world.post(&posted), Some(Reply::Empty));
+        assert_eq!(ordered.last_error().map(|(code, _)| code), expected, "{agreed} {order:?}");
+    }
+    check(true, Some(0), None);
+    check(false, None, None);
+    check(true, None, Some(ErrorCode::Inconsistent));
+    check(false, Some(0), Some(ErrorCode::Inconsistent));
+}
+
+#[test]
+fn a_number_that_can_have_no_turn_is_refused_with_an_alarm() {
+    let mut ordered = Ordered::new();
+    for number in [0, 1, 3] {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    let mut check = |id: &str, number: u32, status: OrderStatus, expected: &str| {
+        let posted = ordered.message_as(id, number, status);
+        ordered.world.logged.clear();
+        ordered.post(&posted);
+        assert_eq!(ordered.world.logged("message.refused"), Some(true), "{id}");
+        let (code, text) = ordered.last_error().expect("he hears of it");
+        assert!(code == ErrorCode::Inconsistent && text.contains(expected), "{id}: {text}");
+        assert!(ordered.world.stored(&posted).is_some_and(|record| !record.accepted), "{id}");
+    };
+    check("used", 1, CONTINUE, "SequenceNumber 1 was that of another message");
+    check("held", 3, CONTINUE, "SequenceNumber 3 was that of another message");
+    check("five", 5, RESET, "begins with SequenceNumber 0");
+    check("reset", 0, RESET, "SequenceNumber 2 has not come");
+    let two = ordered.message(2);
+    ordered.post(&two);
+    assert_eq!(ordered.opened(), lodged(&[0, 1, 2, 3]), "none of them changed the order");
+    // Now that nothing is missing he may begin anew.
+    for (id, number, status) in [("again0", 0, RESET), ("again1", 1, CONTINUE)] {
+        let posted = ordered.message_as(id, number, status);
+        ordered.post(&posted);
+    }
+    assert_eq!(ordered.opened()[4..], ["D-again0", "D-again1"]);
+}
+
+#[test]
+fn a_message_that_is_refused_holds_nothing_up() {
+    let mut ordered = Ordered::new();
+    let [zero, one, two] = [0, 1, 2].map(|number| ordered.message(number));
+    // It asks for what is not agreed: authenticated, and refused before its turn.
+    let one = one.with(|message| message.ack_requested.iter_mut().for_each(|asked| asked.signed = false));
+    ordered.post(&one);
+    ordered.post(&two);
+    assert!(ordered.world.stored(&one).is_some_and(|record| !record.accepted));
+    ordered.post(&zero);
+    assert_eq!(ordered.opened(), lodged(&[0, 2]));
+    ordered.world.check_laws();
+}
+
+#[test]
+fn what_a_pipeline_refuses_in_its_turn_is_told_by_an_error_of_its_own() {
+    let mut ordered = Ordered::new();
+    let zero = ordered.message(0);
+    // The same declaration once more, which is refused when it is handed on.
+    let documents = vec![declaration("D-m0"), application(0, "A-twice")];
+    let twice = ordered.world.message(ASYNC_BROKER, "twice", "ImportClearance", "GOVCBR929", documents);
+    let number = SequenceNumber::new(1).expect("in range");
+    let twice = twice.with(|message| message.order = Some(MessageOrder { number, status: CONTINUE }));
+    ordered.posted.insert(twice.key().message_id, twice.clone());
+    ordered.post(&twice);
+    ordered.post(&zero);
+    let record = ordered.world.stored(&twice).expect("it is kept");
+    assert!(!record.accepted && !record.held, "{record:?}");
+    assert!(ordered.last_error().is_some(), "P8: he hears why");
+    assert_eq!(ordered.world.count(ASYNC_BROKER, "Acknowledgment"), 2);
+    assert_eq!(ordered.world.count(ASYNC_BROKER, "MessageError"), 1);
+    let two = ordered.message(2);
+    ordered.post(&two);
+    assert_eq!(ordered.opened(), lodged(&[0, 2]));
+    ordered.world.check_laws();
+}
+
+/// P5, P13: at the limit, one past it and far past it; what is missing is taken all the same.
+#[test]
+fn no_more_is_held_than_may_be() {
+    let mut ordered = Ordered::new();
+    let most = u32::try_from(OrderPolicy::default().held_messages_max).expect("a small number");
+    for number in 1..=most {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+        assert!(ordered.world.stored(&posted).is_some_and(|record| record.held), "{number}");
+    }
+    for number in [most + 1, most + 1000] {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+        assert!(ordered.world.stored(&posted).is_some_and(|record| !record.accepted), "{number}");
+        assert_eq!(ordered.last_error().map(|(code, _)| code), Some(ErrorCode::DeliveryFailure), "{number}");
+    }
+    let zero = ordered.message(0);
+    ordered.post(&zero);
+    assert_eq!(ordered.opened(), lodged(&(0..=most).collect::<Vec<_>>()));
+}
+
+/// P5, P9: time tells operators, once for each number that is missing, and decides nothing.
+#[test]
+fn a_gap_is_told_after_its_time_and_ended_by_an_operator() {
+    let mut ordered = Ordered::new();
+    for number in [0, 2, 3, 5] {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    ordered.world.deliver();
+    ordered.world.pass(599);
+    ordered.hand_on();
+    assert_eq!(ordered.world.logged("order.gap"), None);
+    ordered.world.pass(1);
+    ordered.hand_on();
+    assert_eq!(ordered.world.logged("order.gap"), Some(true));
+    ordered.world.pass(86_400 * 30);
+    ordered.hand_on();
+    assert_eq!(ordered.world.logged("order.gap"), None, "once");
+    assert_eq!(ordered.opened(), lodged(&[0]), "no silence decides");
+
+    assert!(matches!(ordered.settle(Gap::Release), Some(Reply::Told(Told { how: How::Done, .. }))));
+    assert_eq!(ordered.opened(), lodged(&[0, 2, 3]), "and 4 is missing now");
+    assert_eq!(ordered.world.logged("order.settled"), Some(false));
+    let late = ordered.message(1);
+    let late = late.with(|message| {
+        message.header.data.timestamp = ordered.world.now;
+        message.header.data.time_to_live = None;
+    });
+    ordered.posted.insert(late.key().message_id, late.clone());
+    ordered.post(&late);
+    assert_eq!(ordered.last_error().map(|(code, _)| code), Some(ErrorCode::Inconsistent), "it was given up");
+
+    assert!(matches!(ordered.settle(Gap::Refuse), Some(Reply::Told(Told { how: How::Done, .. }))));
+    let (code, text) = ordered.last_error().expect("he hears of it");
+    assert!(code == ErrorCode::DeliveryFailure, "{text}");
+    let refused = &ordered.posted[&MessageId::new(format!("m5@{ASYNC_BROKER}")).expect("plain")];
+    let record = ordered.world.stored(refused).expect("it is kept");
+    assert!(!record.accepted && !record.held && record.reason.contains("did not come"), "{record:?}");
+    assert!(matches!(ordered.settle(Gap::Refuse), Some(Reply::Told(Told { how: How::Conflict, .. }))));
+    // What comes next has its turn behind the refused one.
+    for number in [4, 6] {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    assert_eq!(ordered.opened(), lodged(&[0, 2, 3, 4, 6]));
+    ordered.world.check_laws();
+}
+
+/// P12: what cannot be opened again waits for an operator, and what is behind it goes on.
+#[test]
+fn what_is_damaged_while_it_is_held_holds_nothing_up() {
+    let mut ordered = Ordered::new();
+    let [zero, one, two] = [0, 1, 2].map(|number| ordered.message(number));
+    ordered.post(&one);
+    ordered.post(&two);
+    assert_eq!(ordered.world.post(&zero), Some(Reply::Empty));
+    let sequence = ordered.sequence().key;
+    ordered.world.logged.clear();
+    let reason = "damaged record".to_owned();
+    ordered.world.drive(&Event::Unopenable { message: one.key(), sequence, reason });
+    assert_eq!(ordered.world.logged("message.quarantined"), Some(true));
+    ordered.hand_on();
+    assert_eq!(ordered.opened(), lodged(&[0, 2]));
+    let record = ordered.world.stored(&one).expect("it is kept");
+    assert!(record.quarantined && !record.held, "{record:?}");
+}
+
+//= ebms2 9.1 MUST: what is sent where order is guaranteed has the next SequenceNumber of its conversation, the same in every attempt
+#[test]
+fn what_is_sent_is_numbered_as_it_is_owed_p5() {
+    let mut world = World::new();
+    for party in [AGENCIES[0].1, ASYNC_BROKER] {
+        world.agree(party, |agreement| {
+            agreement.reliability.message_order = true;
+            agreement.sync_reply_mode = SyncReplyMode::None;
+        });
+    }
+    world.unreachable.push(party(AGENCIES[0].1));
+    let posted = lodging(&world, ASYNC_BROKER, "lodging", DECLARATION, &[0]).with(|message| {
+        message.order = Some(MessageOrder { number: SequenceNumber::FIRST, status: RESET });
+    });
+    world.post(&posted);
+    for to in [AGENCIES[0].1, ASYNC_BROKER] {
+        let deliveries = world.deliveries().into_iter().filter(|d| d.destination.as_str() == to);
+        let mut told: Vec<_> = deliveries.map(|d| (d.purpose, d.order)).collect();
+        told.retain(|(purpose, order)| match purpose {
+            DeliveryPurpose::Signal => {
+                assert_eq!(*order, None, "signals have no order");
+                false
+            }
+            _ => true,
+        });
+        for (number, (_, order)) in (0..).zip(&told) {
+            let number = SequenceNumber::new(number).expect("in range");
+            let status = if number == SequenceNumber::FIRST { RESET } else { CONTINUE };
+            assert_eq!(*order, Some(MessageOrder { number, status }), "{to}: {told:?}");
+        }
+        assert!(!told.is_empty(), "{to}");
+    }
+    world.deliver();
+    world.pass(70);
+    world.deliver();
+    let sent = world.sent.iter().filter(|sent| sent.destination.as_str() == AGENCIES[0].1);
+    let sent: Vec<_> = sent.map(|sent| read(&sent.sealed)).collect();
+    assert_eq!((sent.len(), sent[0].order), (2, sent[1].order), "the identical message");
+    assert_eq!(sent[0].order.map(|order| order.status), Some(RESET));
+    assert!(!sent[0].sync_reply && sent[0].header.duplicate_elimination);
+    world.check_laws();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    /// P3, P5: whatever is lost, repeated or overtaken on the way, and wherever the gateway dies, the messages take
+    /// effect once each and in the order of their numbers.
+    #[test]
+    fn every_history_hands_on_in_order_and_once(
+        count in 1_u32..9,
+        steps in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8), 0..40),
+    ) {
+        let mut ordered = Ordered::new();
+        let messages: Vec<_> = (0..count).map(|number| ordered.message(number)).collect();
+        for (which, how) in steps {
+            let posted = &messages[which.index(messages.len())];
+            match how {
+                // It is lost on the way.
+                0 => {}
+                // The gateway dies before it commits.
+                1 => ordered.world.only_decide(&Event::Arrived(Box::new(posted.arrival(ordered.world.now)))),
+                // It dies after that: nothing is handed on until it is looked for.
+                2 => drop(ordered.world.post(posted)),
+                // It dies while it hands on.
+                3 => {
+                    drop(ordered.world.post(posted));
+                    let due = ordered.world.store.scheduled_sequences(1).expect("the store reads").pop();
+                    if let Some(due) = due.filter(|due| due.due <= ordered.world.now) {
+                        let event = ordered.event(due.key);
+                        ordered.world.only_decide(&event);
+                    }
+                }
+                _ => ordered.post(posted),
+            }
+        }
+        // Everything is sent again until it is acknowledged.
+        for posted in messages.iter().rev() {
+            ordered.post(posted);
+        }
+        prop_assert_eq!(ordered.opened(), lodged(&(0..count).collect::<Vec<_>>()));
+        prop_assert!(ordered.sequence().early.is_empty());
+        ordered.world.check_laws();
+    }
+}

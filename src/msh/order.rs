@@ -1,0 +1,286 @@
+//! MessageOrder: numbers for what we send in a conversation, and when what we receive in one has its turn (ebMS 2.0,
+//! 9; digest, 14; P5).
+//!
+//! Promises: a message is handed on after all that were sent before it in its conversation, and nothing but an operator
+//! passes over one that does not come; however they arrive, the same messages are handed on in the same order.
+
+use std::time::Duration;
+
+use crate::model::{
+    Early, EbxmlError, ErrorCode, Fate, Gap, MessageOrder, OrderStatus, Sequence, SequenceNumber, Timestamp,
+};
+
+/// How much is held, and for how long quietly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderPolicy {
+    /// Messages of one conversation that are here before their turn, at most; one more is refused.
+    pub held_messages_max: usize,
+    /// How long messages are held before operators hear of it.
+    pub gap_alarm_after: Duration,
+}
+
+impl Default for OrderPolicy {
+    fn default() -> Self {
+        Self { held_messages_max: 100, gap_alarm_after: Duration::from_secs(600) }
+    }
+}
+
+/// When an arriving message is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Everything before it has come.
+    Now,
+    /// Something before it is missing.
+    Later,
+}
+
+/// Why the number of an arriving message is none that could come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderFault {
+    /// A Reset that does not begin with 0.
+    #[error("a Reset begins with SequenceNumber 0, and this is {0}")]
+    ResetPastFirst(SequenceNumber),
+    /// A Reset while messages are missing: its sender cannot have heard that all of them came.
+    #[error("a Reset, and SequenceNumber {0} has not come")]
+    ResetOverGap(SequenceNumber),
+    /// Another message had the number.
+    #[error("SequenceNumber {0} was that of another message")]
+    Taken(SequenceNumber),
+    /// Too many are held.
+    #[error("SequenceNumber {awaited} has not come, and {held} messages are held for it, which is the most")]
+    Full {
+        /// What is missing.
+        awaited: SequenceNumber,
+        /// How many are held.
+        held: usize,
+    },
+}
+
+impl OrderFault {
+    /// What its sender hears (ebMS 2.0, 9.1.1).
+    #[must_use]
+    pub fn report(&self) -> EbxmlError {
+        let code = match self {
+            Self::Full { .. } => ErrorCode::DeliveryFailure,
+            _ => ErrorCode::Inconsistent,
+        };
+        let at = "/soap:Envelope/soap:Header/eb:MessageOrder/eb:SequenceNumber";
+        EbxmlError::new(code, at.to_owned(), self.to_string())
+    }
+}
+
+/// When a message with this order has its turn in the sequence.
+///
+/// # Errors
+/// [`OrderFault`]: it never has one.
+pub fn turn_of(sequence: &Sequence, order: MessageOrder, policy: OrderPolicy) -> Result<Turn, OrderFault> {
+    let MessageOrder { number, status } = order;
+    if status == OrderStatus::Reset {
+        return match number {
+            SequenceNumber::FIRST if !sequence.begun || sequence.early.is_empty() => Ok(Turn::Now),
+            SequenceNumber::FIRST => Err(OrderFault::ResetOverGap(sequence.next)),
+            _ => Err(OrderFault::ResetPastFirst(number)),
+        };
+    }
+    match number.after(sequence.next) {
+        0 => Ok(Turn::Now),
+        // Numbers go around: what is more than half of them ahead lies behind.
+        ahead if ahead > AHEAD_MAX || sequence.early.contains_key(&number) => Err(OrderFault::Taken(number)),
+        _ if sequence.early.len() >= policy.held_messages_max => {
+            Err(OrderFault::Full { awaited: sequence.next, held: sequence.early.len() })
+        }
+        _ => Ok(Turn::Later),
+    }
+}
+
+/// The sequence once a message that had its turn is handed on, or refused.
+#[must_use]
+pub fn taken(sequence: Sequence, order: MessageOrder) -> Sequence {
+    let mut sequence = Sequence { next: order.number.next(), begun: true, ..sequence };
+    pass_over(&mut sequence);
+    sequence
+}
+
+/// The sequence with a message that came before its turn.
+#[must_use]
+pub fn came_early(mut sequence: Sequence, number: SequenceNumber, early: Early) -> Sequence {
+    sequence.early.insert(number, early);
+    sequence
+}
+
+/// The sequence once the message that was ready is handed on, or refused.
+#[must_use]
+pub fn done(mut sequence: Sequence, number: SequenceNumber) -> Sequence {
+    if number == sequence.next {
+        sequence.early.remove(&number);
+        return taken(sequence, MessageOrder { number, status: OrderStatus::Continue });
+    }
+    if let Some(early) = sequence.early.get_mut(&number) {
+        early.fate = Fate::Passed;
+    }
+    sequence
+}
+
+/// The sequence once an operator has settled its gap; `None` when nothing is held.
+#[must_use]
+pub fn settle(mut sequence: Sequence, how: Gap) -> Option<Sequence> {
+    let first = sequence.held().first().map(|(number, _)| *number)?;
+    match how {
+        Gap::Release => {
+            sequence.begun = true;
+            let next = sequence.next;
+            sequence.early.retain(|number, _| number.after(next) >= first.after(next));
+            sequence.next = first;
+        }
+        Gap::Refuse => {
+            let held = sequence.early.values_mut().filter(|early| early.fate == Fate::Held);
+            held.for_each(|early| early.fate = Fate::Refused);
+        }
+    }
+    Some(sequence)
+}
+
+/// The sequence with the instant of what is to be done about it next: at once where a message is ready, and where
+/// one is missing when operators are to hear of it, once.
+#[must_use]
+pub fn scheduled(sequence: Sequence, now: Timestamp, policy: OrderPolicy) -> Sequence {
+    let told = sequence.told.filter(|told| *told == sequence.next);
+    let oldest = sequence.held().iter().map(|(_, early)| early.received_at).min();
+    let due = match (sequence.ready(), told) {
+        (Some(_), _) => Some(now),
+        (None, None) => oldest.map(|oldest| oldest.plus(policy.gap_alarm_after)),
+        (None, Some(_)) => None,
+    };
+    Sequence { told, due, ..sequence }
+}
+
+/// A number for a message that is sent, and the sequence after it. The first one begins with a Reset; none is ever
+/// made later, since only who knows that everything before was received may do so.
+#[must_use]
+pub fn numbered(sequence: Sequence) -> (MessageOrder, Sequence) {
+    let number = sequence.next;
+    let status = if sequence.begun { OrderStatus::Continue } else { OrderStatus::Reset };
+    let sequence = Sequence { next: number.next(), begun: true, ..sequence };
+    (MessageOrder { number, status }, sequence)
+}
+
+/// Numbers of messages that were refused before their turn are passed over when it comes.
+fn pass_over(sequence: &mut Sequence) {
+    while sequence.early.get(&sequence.next).is_some_and(|early| early.fate == Fate::Passed) {
+        sequence.early.remove(&sequence.next);
+        sequence.next = sequence.next.next();
+    }
+}
+
+const AHEAD_MAX: u32 = 50_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ConversationId, CpaId, Direction, MessageId, PartyKey, SequenceKey};
+
+    fn sequence(next: u32, begun: bool) -> Sequence {
+        let key = SequenceKey {
+            direction: Direction::Receive,
+            cpa_id: CpaId::new("cpa").expect("plain"),
+            conversation_id: ConversationId::new("talk").expect("plain"),
+        };
+        let new = Sequence::new(key, PartyKey::new("BR1").expect("plain"));
+        Sequence { next: number(next), begun, ..new }
+    }
+
+    fn number(number: u32) -> SequenceNumber {
+        SequenceNumber::new(number).expect("in range")
+    }
+
+    fn early(fate: Fate) -> Early {
+        let message_id = MessageId::new("m@a").expect("plain");
+        Early { message_id, received_at: Timestamp::from_millis(1_000), fate }
+    }
+
+    fn with(sequence: Sequence, waiting: &[(u32, Fate)]) -> Sequence {
+        waiting.iter().fold(sequence, |sequence, (at, fate)| came_early(sequence, number(*at), early(*fate)))
+    }
+
+    //= ebms2 9.1.1 MUST: the first message of a conversation has SequenceNumber 0 with Reset, and each later one the next with Continue
+    //= ebms2 9.1.1 MUST: 0 after 99999999 is no Reset
+    #[test]
+    fn what_is_sent_is_numbered_without_a_hole() {
+        fn check(next: u32, begun: bool, expected: (u32, OrderStatus), then: u32) {
+            let (order, after) = numbered(sequence(next, begun));
+            assert_eq!((u32::from(order.number), order.status), expected);
+            assert_eq!(after.next, number(then));
+        }
+        check(0, false, (0, OrderStatus::Reset), 1);
+        check(1, true, (1, OrderStatus::Continue), 2);
+        check(99_999_999, true, (99_999_999, OrderStatus::Continue), 0);
+        check(0, true, (0, OrderStatus::Continue), 1);
+    }
+
+    //= ebms2 9.1.1 MUST: a Reset comes only when everything before it is accounted for
+    //= ebms2 9.1.1 MUST: a SequenceNumber that another message of the conversation had is Inconsistent
+    //= ebms2 9.1.1 MUST: past the number of messages that can be held DeliveryFailure is told
+    #[test]
+    fn every_number_has_its_turn_or_is_refused() {
+        use Fate::{Held, Passed};
+        fn check(sequence: &Sequence, order: (u32, OrderStatus), expected: &str) {
+            let order = MessageOrder { number: number(order.0), status: order.1 };
+            let policy = OrderPolicy { held_messages_max: 3, ..OrderPolicy::default() };
+            let told = match turn_of(sequence, order, policy) {
+                Ok(turn) => format!("{turn:?}"),
+                Err(fault) => fault.report().code.as_str().to_owned(),
+            };
+            assert_eq!(told, expected, "{order:?} in {sequence:?}");
+        }
+        const RESET: OrderStatus = OrderStatus::Reset;
+        const CONTINUE: OrderStatus = OrderStatus::Continue;
+        let new = sequence(0, false);
+        check(&new, (0, RESET), "Now");
+        check(&new, (0, CONTINUE), "Now");
+        check(&new, (1, CONTINUE), "Later");
+        check(&new, (1, RESET), "Inconsistent");
+        check(&with(new, &[(1, Held), (2, Held)]), (0, RESET), "Now");
+
+        let begun = sequence(7, true);
+        check(&begun, (7, CONTINUE), "Now");
+        check(&begun, (8, CONTINUE), "Later");
+        check(&begun, (6, CONTINUE), "Inconsistent");
+        check(&begun, (0, RESET), "Now");
+        check(&with(begun.clone(), &[(8, Held)]), (0, RESET), "Inconsistent");
+        check(&with(begun.clone(), &[(8, Passed)]), (8, CONTINUE), "Inconsistent");
+        // At the limit, and past it.
+        check(&with(begun.clone(), &[(8, Held), (9, Held)]), (10, CONTINUE), "Later");
+        check(&with(begun.clone(), &[(8, Held), (9, Held), (10, Held)]), (11, CONTINUE), "DeliveryFailure");
+        check(&with(begun, &[(8, Held), (9, Held), (10, Held)]), (7, CONTINUE), "Now");
+
+        let last = sequence(99_999_999, true);
+        check(&last, (0, CONTINUE), "Later");
+        check(&last, (99_999_998, CONTINUE), "Inconsistent");
+        check(&sequence(0, true), (0, RESET), "Now");
+        check(&sequence(0, true), (99_999_999, CONTINUE), "Inconsistent");
+    }
+
+    #[test]
+    fn operators_settle_a_gap_and_time_settles_none() {
+        use Fate::{Held, Passed, Refused};
+        let gap = with(sequence(99_999_998, true), &[(0, Held), (1, Passed), (3, Held)]);
+        assert_eq!(gap.ready(), None);
+        let now = Timestamp::from_millis(5_000);
+        let policy = OrderPolicy::default();
+        let waits = scheduled(gap.clone(), now, policy);
+        assert_eq!(waits.due, Some(Timestamp::from_millis(601_000)));
+        let told = Sequence { told: Some(waits.next), ..waits };
+        assert_eq!(scheduled(told, now, policy).due, None, "once");
+
+        let released = settle(gap.clone(), Gap::Release).expect("something is held");
+        assert_eq!(released.ready().map(|(at, _)| at), Some(number(0)));
+        let after = done(released, number(0));
+        assert_eq!((after.next, after.ready()), (number(2), None), "what was refused is passed over");
+
+        let refused = settle(gap, Gap::Refuse).expect("something is held");
+        assert_eq!(refused.early.values().filter(|early| early.fate == Refused).count(), 2);
+        let after = done(done(refused, number(0)), number(3));
+        assert_eq!((after.next, after.ready()), (number(99_999_998), None), "what is missing still is");
+        assert!(settle(after, Gap::Release).is_none(), "nothing is held");
+    }
+}
