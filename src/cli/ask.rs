@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use comfy_table::{Cell, Color, Table, presets};
 use serde::Deserialize;
@@ -37,17 +37,28 @@ pub(super) fn send(asking: &Asking, path: &str, octets: Bytes) -> Result<Value> 
     value_of(exchange(asking, "POST", path, octets)?)
 }
 
+/// The gateway's answer in octets.
+pub(super) fn ask_for_octets(asking: &Asking, path: &str) -> Result<Bytes> {
+    let answer = exchange(asking, "GET", path, Bytes::new())?;
+    match answer.status {
+        StatusCode::OK => Ok(answer.body),
+        _ => Err(not_given(&answer)),
+    }
+}
+
 fn value_of(answer: LocalResponse) -> Result<Value> {
     match answer.status {
         StatusCode::OK | StatusCode::UNPROCESSABLE_ENTITY => {
             serde_json::from_slice(&answer.body).context("the gateway's answer")
         }
-        status => {
-            let told: Option<Value> = serde_json::from_slice(&answer.body).ok();
-            let told = told.as_ref().and_then(|told| told["error"].as_str());
-            bail!("the gateway answers {status}: {}", plain(told.unwrap_or("no more")))
-        }
+        _ => Err(not_given(&answer)),
     }
+}
+
+fn not_given(answer: &LocalResponse) -> anyhow::Error {
+    let told: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let told = told.as_ref().and_then(|told| told["error"].as_str());
+    anyhow!("the gateway answers {}: {}", answer.status, plain(told.unwrap_or("no more")))
 }
 
 /// The same, as values of ours.

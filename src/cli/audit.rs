@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::ask::{Asking, ask_for, plain};
+use crate::codec::archive::{is_archive, unpack};
 use crate::model::{ChainEntry, ExportLine, SignedHead, Timestamp};
-use crate::security::{AuditKeys, AuditVerifier, Proven};
+use crate::security::{AuditKeys, AuditVerifier, Proven, ProvenEvidence, verify_evidence};
 use crate::store::Inspection;
 
 /// The audit record: every change of state, one after the other, chained and signed
@@ -43,18 +44,23 @@ Examples:
         #[command(flatten)]
         asking: Asking,
     },
-    /// Check an export with nothing but public keys
+    /// Check an export, or the evidence about a message, with nothing but public keys
     #[command(after_help = "\
+Given what `gwanmun message export` wrote, every file in it, every audit entry and every signature is checked, and what
+was changed, removed or put in is named. Given what `gwanmun audit export` wrote, all of the record is:
+
 Every hash is computed anew, every signature verified. The first entry that was removed, moved, changed or put in is
 named. A record that was cut off or rolled back and signed anew is whole in itself: give the heads that were kept
 elsewhere ([audit] heads_file) with --head.
 
 Exit codes: 0 as it was signed; 1 not, or it cannot be read; 2 wrong usage.
 
-Example: gwanmun audit verify audit.jsonl --key gateway.crt --head /mnt/elsewhere/heads.jsonl")]
+Examples:
+  gwanmun audit verify audit.jsonl --key gateway.crt --head /mnt/elsewhere/heads.jsonl
+  gwanmun audit verify lodging.tar --key gateway.crt")]
     Verify {
-        /// What `gwanmun audit export` wrote
-        #[arg(value_name = "EXPORT")]
+        /// What `gwanmun audit export` or `gwanmun message export` wrote
+        #[arg(value_name = "EXPORT|ARCHIVE")]
         export: PathBuf,
         /// A certificate of the gateway's, PEM; those of earlier keys too
         #[arg(long = "key", value_name = "CERT.pem", required = true, num_args = 1..)]
@@ -112,8 +118,14 @@ impl AuditArgs {
                 for file in heads {
                     elsewhere.extend(heads_in(file)?);
                 }
-                match verify(export, &trusted, elsewhere) {
-                    Ok(proven) => Ok(tell(&proven, *json, out)?),
+                let told = if is_evidence(export)? {
+                    evidence(export, &trusted, &elsewhere)
+                        .and_then(|proven| Ok(tell_evidence(&proven, *json, out)?))
+                } else {
+                    verify(export, &trusted, elsewhere).and_then(|proven| Ok(tell(&proven, *json, out)?))
+                };
+                match told {
+                    Ok(()) => Ok(()),
                     Err(why) => {
                         if *json {
                             writeln!(out, "{}", json!({ "intact": false, "finding": why.to_string() }))?;
@@ -203,6 +215,38 @@ fn verify(export: &Path, keys: &AuditKeys, elsewhere: Vec<SignedHead>) -> Result
     Ok(verifier.end()?)
 }
 
+/// Whether a file is an archive of evidence.
+fn is_evidence(file: &Path) -> Result<bool> {
+    let mut beginning = Vec::new();
+    let open = File::open(file).with_context(|| file.display().to_string())?;
+    open.take(ARCHIVE_HEAD_BYTES).read_to_end(&mut beginning)?;
+    Ok(is_archive(&beginning))
+}
+
+fn evidence(file: &Path, keys: &AuditKeys, elsewhere: &[SignedHead]) -> Result<ProvenEvidence> {
+    let length = file.metadata()?.len();
+    if length > ARCHIVE_BYTES_MAX {
+        bail!("it has {length} octets; an archive of evidence has {ARCHIVE_BYTES_MAX} at most");
+    }
+    let members = unpack(&std::fs::read(file)?)?;
+    Ok(verify_evidence(&members, keys, elsewhere)?)
+}
+
+fn tell_evidence(proven: &ProvenEvidence, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    let ProvenEvidence { manifest, shown, open } = proven;
+    if json {
+        let told = json!({
+            "intact": true, "subject": manifest.subject, "gateway": manifest.gateway, "made_at": manifest.made_at,
+            "shown": shown, "open": open,
+        });
+        return writeln!(out, "{told}");
+    }
+    let (subject, gateway, made_at) = (manifest.subject.to_string(), &manifest.gateway, manifest.made_at);
+    writeln!(out, "evidence about {}, made by {gateway} at {made_at}, is whole", plain(&subject))?;
+    shown.iter().try_for_each(|shown| writeln!(out, "- {}", plain(shown)))?;
+    open.iter().try_for_each(|open| writeln!(out, "not shown: {}", plain(open)))
+}
+
 /// The heads in a file. A last line without an end may still be being written: it counts when it is a head.
 fn heads_in(file: &Path) -> Result<Vec<SignedHead>> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
@@ -250,5 +294,9 @@ fn now() -> Timestamp {
 
 /// Entries that are read at once.
 const PAGE: usize = 1000;
+/// Octets in which an archive says that it is one.
+const ARCHIVE_HEAD_BYTES: u64 = 512;
+/// Octets of an archive that is read.
+const ARCHIVE_BYTES_MAX: u64 = 1 << 30;
 /// Octets of a line of an export.
 const LINE_BYTES_MAX: u64 = 16 << 20;

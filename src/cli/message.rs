@@ -1,11 +1,13 @@
 //! `gwanmun message`: what partners sent, and what they were answered.
 
+use std::fs::File;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::ask::{Asking, ask, ask_for, escaped, party, plain, table, with_query};
+use super::ask::{Asking, ask, ask_for, ask_for_octets, escaped, party, plain, table, with_query};
 use crate::model::StoredMessage;
 
 /// Received messages of a running gateway
@@ -47,6 +49,25 @@ enum MessageCommand {
         #[command(flatten)]
         asking: Asking,
     },
+    /// Write the evidence about one message to an archive that proves itself
+    #[command(after_help = "\
+A message that a partner sent, or one that was sent to it. In the archive (tar) are the octets both ways as they went
+over the wire, the audit entries about it with what shows that each is in the signed record, the keys and revocation
+lists that counted then, and a README. `gwanmun audit verify` checks it with nothing but the gateway's certificate.
+
+Example:
+  gwanmun message export BR123450000001/20091201-0001@broker.example --to lodging.tar
+  gwanmun audit verify lodging.tar --key gateway.crt")]
+    Export {
+        /// As listed: the box number of the partner that sent it or got it, a slash, and the MessageId
+        #[arg(value_name = "PARTY/MESSAGE-ID")]
+        key: String,
+        /// The archive; nothing may be there yet
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        asking: Asking,
+    },
 }
 
 impl MessageArgs {
@@ -85,6 +106,16 @@ impl MessageArgs {
                     table(["received", "sender/message", "action", "state", "case", "reason"], rows)
                 )?;
             }
+            MessageCommand::Export { key, to, asking } => {
+                let (party, id) = key.split_once('/').context("write PARTY/MESSAGE-ID, as listed")?;
+                let path = format!("/messages/{}/{}/evidence", escaped(party), escaped(id));
+                let octets = ask_for_octets(asking, &path)?;
+                write_new(to, &octets)?;
+                if asking.json {
+                    return Ok(writeln!(out, "{}", json!({ "file": to, "bytes": octets.len() }))?);
+                }
+                writeln!(out, "{}: {} octets of evidence about {}", to.display(), octets.len(), plain(key))?;
+            }
             MessageCommand::Show { key, asking } => {
                 let (sender, id) = key.split_once('/').context("write SENDER/MESSAGE-ID, as listed")?;
                 let value = ask(asking, "GET", &format!("/messages/{}/{}", escaped(sender), escaped(id)))?;
@@ -97,6 +128,18 @@ impl MessageArgs {
         }
         Ok(())
     }
+}
+
+/// Whole under its name, or not there.
+fn write_new(to: &Path, octets: &[u8]) -> Result<()> {
+    let file = File::options().write(true).create_new(true).open(to);
+    let mut file = file.with_context(|| format!("cannot make {}", to.display()))?;
+    let written = file.write_all(octets).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half of an archive is none.
+        drop(std::fs::remove_file(to));
+    }
+    written.with_context(|| format!("cannot write {}", to.display()))
 }
 
 const fn standing(message: &StoredMessage) -> &'static str {

@@ -1,5 +1,6 @@
 //! Octets to values and back: MIME, XML, SOAP, ebMS header, business documents, schemas.
 
+pub mod archive;
 pub mod canonical;
 pub mod catalogue;
 mod checks;

@@ -174,6 +174,7 @@ impl Step {
     /// Takes over what another step does; it must have no message, answer or case of its own.
     fn join(&mut self, other: Self) {
         self.deliveries.extend(other.deliveries);
+        self.receipts.extend(other.receipts);
         self.audit.extend(other.audit);
         self.noted.extend(other.noted);
         self.wake.extend(other.wake);

@@ -1,6 +1,6 @@
 //! Entries of the audit record, put together in one style.
 
-use crate::model::{CaseId, Delivery, MessageId, MessageKey, PartyKey, TimelineEntry, Timestamp};
+use crate::model::{Attested, CaseId, Delivery, MessageId, MessageKey, PartyKey, TimelineEntry, Timestamp};
 use crate::telemetry::EventCode;
 
 /// An entry that says what happened; about whom is added by the others.
@@ -14,6 +14,7 @@ pub(super) fn entry(at: Timestamp, event: EventCode, text: impl Into<String>) ->
         delivery: None,
         text: text.into(),
         alarm: false,
+        octets: Attested::default(),
     }
 }
 

@@ -13,6 +13,7 @@ mod amend;
 mod announce;
 mod approval;
 mod arrival;
+mod attest;
 mod audit;
 mod cancel;
 mod customs;

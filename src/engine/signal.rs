@@ -112,6 +112,7 @@ fn acknowledged(
     step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(delivery));
     let delivered = Delivery { state: DeliveryState::Delivered, reason: String::new(), ..delivery.clone() };
     let based_on = Some(stored.version);
+    step.receipts.insert(delivered.id.clone(), as_it_came(arrival));
     step.deliveries.push(DeliveryDraft { delivery: delivered, based_on, octets: Octets::Kept });
     step
 }
@@ -137,7 +138,15 @@ fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
         let text = format!("errors after it was {}: {text}", delivery.state.as_str());
         return recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_delivery(delivery));
     }
-    rejected(desk, stored, text)
+    let mut step = rejected(desk, stored, text);
+    step.receipts.insert(delivery.id.clone(), as_it_came(arrival));
+    step
+}
+
+/// The octets that ended a delivery: what they prove, they prove as they came (P18).
+fn as_it_came(arrival: &Arrival) -> Sealed {
+    let (content_type, body) = (arrival.content_type.clone(), arrival.body.clone());
+    Sealed { content_type, body, references: Vec::new() }
 }
 
 /// The destination refused a delivery for good.

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::attest;
+
 use crate::codec::envelope::SoapFault;
 use crate::model::{
     Acknowledgment, ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey,
@@ -34,6 +36,8 @@ pub struct Step {
     pub(super) approvals: BTreeMap<ApprovalKey, ApprovalWrite>,
     /// How far it brings conversations, with the versions that were loaded.
     pub(super) sequences: BTreeMap<SequenceKey, SequenceWrite>,
+    /// What ended a delivery that is in the step, as it came.
+    pub(super) receipts: BTreeMap<DeliveryId, Sealed>,
     /// The deliveries that are transmitted now, and whether each waits for a receipt.
     pub(super) transmit: BTreeMap<DeliveryId, bool>,
     /// Recorded.
@@ -235,7 +239,7 @@ impl Step {
     ///
     /// # Errors
     /// When a message cannot be signed; nothing is promised yet.
-    pub fn seal(self, keys: &SigningKeys) -> Result<SealedStep, SealError> {
+    pub fn seal(mut self, keys: &SigningKeys) -> Result<SealedStep, SealError> {
         let answer = self.answer.map(|draft| draft.seal(keys)).transpose()?;
         let the_answer = || answer.clone().expect("a step that refers to its answer has one");
         let mut writes = Vec::with_capacity(self.deliveries.len());
@@ -269,7 +273,10 @@ impl Step {
                 });
             }
             let delivery = Delivery { sealed: delivery.sealed || sealed.is_some(), ..delivery };
-            writes.push(DeliveryWrite { delivery, based_on, sealed });
+            let receipt = self.receipts.remove(&delivery.id);
+            let write = DeliveryWrite { delivery, based_on, sealed, receipt };
+            attest::delivery(&mut self.audit, &write);
+            writes.push(write);
         }
         actions.extend(self.wake.into_iter().map(Action::Wake));
         actions.extend(self.case.iter().filter_map(|write| write.case.due).map(Action::Schedule));
@@ -286,7 +293,6 @@ impl Step {
         let approvals: Vec<_> = self.approvals.into_values().collect();
         actions.extend(approvals.iter().filter_map(|write| write.approval.due).map(Action::Schedule));
         actions.extend(self.heard.map(Action::Heard));
-        actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let sequences: Vec<_> = self.sequences.into_values().collect();
         actions.extend(sequences.iter().filter_map(|write| write.sequence.due).map(Action::Schedule));
         let (message, changed) = match self.message {
@@ -298,6 +304,10 @@ impl Step {
             }
             None => (None, None),
         };
+        if let Some(message) = &message {
+            attest::message(&mut self.audit, message);
+        }
+        actions.extend(self.audit.iter().cloned().chain(self.noted).map(Action::Log));
         let batch = Batch {
             message,
             changed,

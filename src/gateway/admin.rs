@@ -2,6 +2,7 @@
 //!
 //! Reached over a local socket that only our user can open, and, for health and metrics alone, over loopback.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tracing::{info, warn};
 use super::acts;
 use super::check::check;
 use super::heads::Standing;
+use super::keys::Keys;
 use super::payments;
 use super::reconcile;
 use super::rules;
@@ -186,16 +188,18 @@ fn reload_now(shared: &Shared, asked_by: &str) -> Response {
         }
         let shelf = shared.shelf.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let counts = rules::with_directory(&*shared.store, &shelf, &loaded, asked_by);
-        let told = |error: rules::NotActivated| {
-            vec![ConfigFault {
-                file: loaded.settings.rules.clone(),
-                line: 1,
-                column: 1,
-                message: error.to_string(),
-                remedy: "see `gwanmun rules history` for what counts when".to_owned(),
-            }]
+        let told = |file: &PathBuf, message: String, remedy: &str| {
+            vec![ConfigFault { file: file.clone(), line: 1, column: 1, message, remedy: remedy.to_owned() }]
         };
-        let (shelf, schedule) = counts.map_err(told)?;
+        let (shelf, schedule) = counts.map_err(|error| {
+            let remedy = "see `gwanmun rules history` for what counts when";
+            told(&loaded.settings.rules, error.to_string(), remedy)
+        })?;
+        let keys = Keys::of_store(&before.settings.store.directory).record(&*shared.store, &loaded, now());
+        keys.map_err(|error| {
+            let remedy = "look at the directory `keys` of the store, then reload again";
+            told(&shared.settings_file, format!("the keys that count: {error}"), remedy)
+        })?;
         Ok((loaded, shelf, schedule))
     });
     match loaded {

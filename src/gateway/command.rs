@@ -62,7 +62,9 @@ impl ServeArgs {
         let stopped = runtime.block_on(async {
             let gateway = Gateway::start(&self.config, loaded).await.map_err(|error| match error {
                 StartError::Store(error) => anyhow::Error::new(StoreFailed(error.to_string())),
-                StartError::Rules(why) | StartError::Restored(why) => anyhow::Error::new(StoreFailed(why)),
+                StartError::Rules(why) | StartError::Keys(why) | StartError::Restored(why) => {
+                    anyhow::Error::new(StoreFailed(why))
+                }
                 StartError::Transport(error) => anyhow::Error::new(error),
             })?;
             until_stopped(gateway).await

@@ -76,7 +76,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Why no head could be signed or shipped.
 #[derive(Debug, thiserror::Error)]
-enum HeadFault {
+pub(super) enum HeadFault {
     #[error("the audit record cannot be read: {0}")]
     Unreadable(#[from] StoreError),
     #[error("audit entry {0} does not follow from the entries before it: the store was changed")]
@@ -126,32 +126,41 @@ pub(super) async fn sign_the_rest(shared: Arc<Shared>) {
     }
 }
 
+/// Signs all that is not signed yet, on this thread; what keeps it from that. The file beside the store may have to wait.
+pub(super) fn sign_all(shared: &Shared) -> Result<(), HeadFault> {
+    match look_now(shared, true) {
+        None | Some(HeadFault::Outside { .. } | HeadFault::RolledBack { .. }) => Ok(()),
+        Some(fault) => Err(fault),
+    }
+}
+
 async fn look(shared: &Arc<Shared>, all: bool) {
     let shared = Arc::clone(shared);
-    let looked = tokio::task::spawn_blocking(move || {
-        let in_force = shared.in_force.load();
-        let mut work = locked(&shared.heads.work);
-        let trouble = keep(&*shared.store, &in_force, &mut work, all).err();
-        let (signed, signed_at) =
-            work.grown.as_ref().map_or((0, None), |grown| (grown.tree.size(), grown.signed_at));
-        match &trouble {
-            // No commit comes after it, and the process ends, also when nobody else commits (P10).
-            Some(HeadFault::StoreFailed(why)) => shared.fail(why),
-            // The head may be there all the same: the next look goes on from what is read back (P17).
-            Some(HeadFault::Uncommitted(_)) => work.grown = None,
-            _ => {}
-        }
-        let told = trouble.as_ref().map(ToString::to_string);
-        let standing = Standing { signed, signed_at, trouble: told.clone() };
-        let before = std::mem::replace(&mut *locked(&shared.heads.told), standing);
-        if let (Some(fault), Some(told)) =
-            (trouble, told.filter(|told| before.trouble.as_ref() != Some(told)))
-        {
-            error!(event = fault.event().code(), reason = %told, "the audit record is not signed as it should be");
-        }
-    });
+    let looked = tokio::task::spawn_blocking(move || drop(look_now(&shared, all)));
     // A panic there is told by the runtime, and the next look begins anew.
     drop(looked.await);
+}
+
+fn look_now(shared: &Shared, all: bool) -> Option<HeadFault> {
+    let in_force = shared.in_force.load();
+    let mut work = locked(&shared.heads.work);
+    let trouble = keep(&*shared.store, &in_force, &mut work, all).err();
+    let (signed, signed_at) =
+        work.grown.as_ref().map_or((0, None), |grown| (grown.tree.size(), grown.signed_at));
+    match &trouble {
+        // No commit comes after it, and the process ends, also when nobody else commits (P10).
+        Some(HeadFault::StoreFailed(why)) => shared.fail(why),
+        // The head may be there all the same: the next look goes on from what is read back (P17).
+        Some(HeadFault::Uncommitted(_)) => work.grown = None,
+        _ => {}
+    }
+    let told = trouble.as_ref().map(ToString::to_string);
+    let standing = Standing { signed, signed_at, trouble: told.clone() };
+    let before = std::mem::replace(&mut *locked(&shared.heads.told), standing);
+    if let (Some(fault), Some(told)) = (&trouble, told.filter(|told| before.trouble.as_ref() != Some(told))) {
+        error!(event = fault.event().code(), reason = %told, "the audit record is not signed as it should be");
+    }
+    trouble
 }
 
 fn keep(store: &dyn Store, in_force: &InForce, work: &mut Work, all: bool) -> Result<(), HeadFault> {

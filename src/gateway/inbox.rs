@@ -53,7 +53,7 @@ pub(super) fn look(shared: &Shared, by: &Officer, steps: &[String], query: Optio
         Ok(response) => return response,
         Err(why @ Unanswered::Wrong(_)) => (How::Refused, why.to_string()),
         Err(why @ Unanswered::Nothing) => (How::Nothing, why.to_string()),
-        Err(why @ Unanswered::Unreadable(_)) => {
+        Err(why @ (Unanswered::Unreadable(_) | Unanswered::Failed(_))) => {
             return json_response(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "says": why.to_string() }));
         }
     };

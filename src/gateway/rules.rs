@@ -14,7 +14,7 @@ use super::shared::{Shared, now};
 use super::shelf::{Activation, Schedule, Shelf, ShelfError, load};
 use super::show::{Query, Unanswered};
 use crate::config::Loaded;
-use crate::model::{Digest, TimelineEntry, Timestamp};
+use crate::model::{Attested, Digest, TimelineEntry, Timestamp};
 use crate::routing::{Known, RuleFault, RuleFiles, RuleSet};
 use crate::store::{Batch, Store};
 use crate::telemetry::EventCode;
@@ -102,6 +102,7 @@ fn settle(
         delivery: None,
         text,
         alarm: false,
+        octets: Attested::default(),
     };
     let (tell, told) = sync_channel(1);
     let batch = Batch { audit: vec![entry], ..Batch::default() };

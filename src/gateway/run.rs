@@ -15,6 +15,7 @@ use super::admin::{Counts, administer};
 use super::agenda::{Agenda, keep_agenda};
 use super::api::serve;
 use super::heads::{Heads, keep_heads, sign_the_rest};
+use super::keys::Keys;
 use super::lanes::Lanes;
 use super::pay::{PaymentAgenda, keep_payments};
 use super::questions::Questions;
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The rules that count cannot be read, or not be told to the audit record.
     #[error("the rules: {0}")]
     Rules(String),
+    /// The keys that count cannot be kept, or not be told to the audit record.
+    #[error("the keys that count: {0}")]
+    Keys(String),
     /// What was open in the backup that its store was restored from cannot be held back.
     #[error("the restored store: {0}")]
     Restored(String),
@@ -125,6 +129,8 @@ impl Gateway {
         let shelf = settings.store.directory.join("rules");
         let (shelf, schedule) =
             rules::at_start(&*store, shelf, &loaded).map_err(|error| StartError::Rules(error.to_string()))?;
+        let keys = Keys::of_store(&settings.store.directory).record(&*store, &loaded, now());
+        keys.map_err(|error| StartError::Keys(error.to_string()))?;
         let digest = schedule.rules(now()).digest();
         let (in_force, context) = InForce::of(loaded, schedule);
         let tls = Tls::new(context);

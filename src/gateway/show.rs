@@ -10,7 +10,7 @@ use tracing::warn;
 use super::admin::json_response;
 use super::payments::in_hand;
 use super::shared::Shared;
-use super::{rules, scrub, statistics};
+use super::{evidence, rules, scrub, statistics};
 use crate::case::shown_state;
 use crate::model::{
     Case, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, Realm, TimelineEntry,
@@ -40,6 +40,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["approvals", number] => approvals(shared, number, &mut query),
         ["messages"] => messages(shared, &mut query),
         ["messages", sender, id] => message(shared, sender, id),
+        ["messages", party, id, "evidence"] => evidence::answer(shared, party, id),
         ["deliveries"] => deliveries(shared, &mut query),
         ["deliveries", id] => delivery(shared, id),
         ["conversations"] => conversations(shared, &mut query),
@@ -55,7 +56,9 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         Ok(response) => return response,
         Err(why @ Unanswered::Wrong(_)) => (StatusCode::BAD_REQUEST, why.to_string()),
         Err(why @ Unanswered::Nothing) => (StatusCode::NOT_FOUND, why.to_string()),
-        Err(why @ Unanswered::Unreadable(_)) => (StatusCode::INTERNAL_SERVER_ERROR, why.to_string()),
+        Err(why @ (Unanswered::Unreadable(_) | Unanswered::Failed(_))) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, why.to_string())
+        }
     };
     json_response(status, &json!({ "error": told }))
 }
@@ -74,6 +77,9 @@ pub(super) enum Unanswered {
     /// A record cannot be read.
     #[error(transparent)]
     Unreadable(StoreError),
+    /// It cannot be told for another reason.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl From<StoreError> for Unanswered {

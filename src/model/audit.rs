@@ -82,6 +82,91 @@ impl Tree {
     }
 }
 
+/// A tree that grows past an entry and keeps what shows that the entry is in it (RFC 6962, 2.1.1).
+///
+/// It begins at the tree of any head before the entry, so that what is read is what lies between two heads, however
+/// long the record is.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    tree: Tree,
+    number: u64,
+    /// The peak that the entry is below, once it has come.
+    below: Option<usize>,
+    path: Vec<Digest>,
+}
+
+impl Witness {
+    /// Of the entry with this number, which comes after those of the tree; `None` when it is one of them.
+    #[must_use]
+    pub fn of(number: u64, tree: Tree) -> Option<Self> {
+        (number > tree.size).then_some(Self { tree, number, below: None, path: Vec::new() })
+    }
+
+    /// The tree so far.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Adds the entry that has this hash in the chain.
+    pub fn push(&mut self, hash: Digest) {
+        let mut node = leaf(hash);
+        let mut is_above = self.tree.size + 1 == self.number;
+        for _ in 0..self.tree.size.trailing_ones() {
+            let left = self.tree.peaks.pop().expect("a tree has a peak for each bit of its size");
+            if is_above {
+                self.path.push(left);
+            } else if self.below == Some(self.tree.peaks.len()) {
+                self.path.push(node);
+                is_above = true;
+            }
+            node = inner(left, node);
+        }
+        if is_above {
+            self.below = Some(self.tree.peaks.len());
+        }
+        self.tree.peaks.push(node);
+        self.tree.size += 1;
+    }
+
+    /// The path from the entry to the root, nearest first; `None` before the entry has come.
+    #[must_use]
+    pub fn path(&self) -> Option<Vec<Digest>> {
+        let (left, rest) = self.tree.peaks.split_at_checked(self.below?)?;
+        let right = rest.get(1..)?.iter().rev().copied().reduce(|right, left| inner(left, right));
+        Some(self.path.iter().copied().chain(right).chain(left.iter().rev().copied()).collect())
+    }
+}
+
+/// The root of a tree of `size` entries in which entry `number` has this hash in the chain, by the path that shows it;
+/// `None` when no path of that length can (RFC 9162, 2.1.3.2).
+#[must_use]
+pub fn root_by_path(number: u64, size: u64, hash: Digest, path: &[Digest]) -> Option<Digest> {
+    let mut place = number.checked_sub(1)?;
+    let mut last = size.checked_sub(1)?;
+    if place > last {
+        return None;
+    }
+    let mut node = leaf(hash);
+    for sibling in path {
+        if last == 0 {
+            return None;
+        }
+        if place % 2 == 1 || place == last {
+            node = inner(*sibling, node);
+            while place % 2 == 0 && place != 0 {
+                place >>= 1;
+                last >>= 1;
+            }
+        } else {
+            node = inner(node, *sibling);
+        }
+        place >>= 1;
+        last >>= 1;
+    }
+    (last == 0).then_some(node)
+}
+
 fn leaf(hash: Digest) -> Digest {
     let mut hasher = openssl::sha::Sha256::new();
     hasher.update(&[0]);
@@ -204,6 +289,83 @@ mod tests {
             assert_eq!(Tree::of(2 * size + 1, tree.peaks().to_vec()), None, "one peak is missing");
             hashes.push(Digest::of(&size.to_be_bytes()));
             tree.push(hashes[hashes.len() - 1]);
+        }
+    }
+
+    /// The path as RFC 6962, 2.1.1 defines it.
+    fn defined_path(place: usize, hashes: &[Digest]) -> Vec<Digest> {
+        if hashes.len() < 2 {
+            return Vec::new();
+        }
+        let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
+        let (mut path, sibling) = match place.checked_sub(left.len()) {
+            None => (defined_path(place, left), defined(right)),
+            Some(place) => (defined_path(place, right), defined(left)),
+        };
+        path.push(sibling);
+        path
+    }
+
+    #[test]
+    fn every_entry_of_every_tree_is_shown_by_the_path_of_the_definition_from_wherever_it_grew() {
+        let hashes: Vec<_> = (0..67_u64).map(|number| Digest::of(&number.to_be_bytes())).collect();
+        for size in 1..=hashes.len() {
+            let root = defined(&hashes[..size]);
+            for number in 1..=size {
+                let path = defined_path(number - 1, &hashes[..size]);
+                // From nothing, from a head in between, from right before it.
+                for from in [0, number / 3, number - 1] {
+                    let mut tree = Tree::default();
+                    hashes[..from].iter().for_each(|hash| tree.push(*hash));
+                    let mut witness = Witness::of(number as u64, tree).expect("it comes later");
+                    assert_eq!(witness.path(), None, "before it came");
+                    hashes[from..size].iter().for_each(|hash| witness.push(*hash));
+                    assert_eq!(witness.path().as_ref(), Some(&path), "{number} of {size} from {from} (P18)");
+                    assert_eq!(witness.tree().root(), root);
+                }
+                let by = |number: usize, size: usize, path: &[Digest]| {
+                    root_by_path(number as u64, size as u64, hashes[number - 1], path)
+                };
+                assert_eq!(by(number, size, &path), Some(root), "{number} of {size} (P18)");
+                for other in (1..=hashes.len()).filter(|other| *other != size) {
+                    let shown = by(number, other, &path);
+                    assert_ne!(
+                        shown,
+                        Some(defined(&hashes[..other])),
+                        "{number} of {other} by a path of {size}"
+                    );
+                }
+            }
+        }
+        assert_eq!(root_by_path(0, 1, hashes[0], &[]), None);
+        assert_eq!(root_by_path(2, 1, hashes[0], &[]), None);
+        assert_eq!(root_by_path(1, 0, hashes[0], &[]), None);
+        assert!(Witness::of(3, Tree::of(3, vec![hashes[0], hashes[1]]).expect("a tree")).is_none());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_path_that_was_tampered_with_shows_anything(
+            size in 2_usize..400, at in 0_usize..400, change in 0_usize..6, where_to in 0_usize..16
+        ) {
+            let hashes: Vec<_> = (0..size as u64).map(|number| Digest::of(&number.to_be_bytes())).collect();
+            let (place, root) = (at % size, defined(&hashes));
+            let mut path = defined_path(place, &hashes);
+            let (mut number, mut hash) = (place as u64 + 1, hashes[place]);
+            let step = where_to % path.len();
+            match change {
+                0 => path[step].0[where_to] ^= 1,
+                1 => drop(path.remove(step)),
+                2 => path.insert(step, root),
+                3 if path.len() > 1 => {
+                    let next = (step + 1) % path.len();
+                    path.swap(step, next);
+                }
+                4 => number = (number % size as u64) + 1,
+                _ => hash.0[where_to] ^= 1,
+            }
+            proptest::prop_assert_ne!(root_by_path(number, size as u64, hash, &path), Some(root), "P18");
         }
     }
 }

@@ -263,6 +263,38 @@ pub struct TimelineEntry {
     /// Something that an operator should look at.
     #[serde(default)]
     pub alarm: bool,
+    /// Octets that were kept with it.
+    #[serde(default, skip_serializing_if = "Attested::is_empty")]
+    pub octets: Attested,
+}
+
+/// Octets that an entry of the audit record vouches for, by their SHA-256: whoever has them can show that they are those
+/// that were kept in its commit (P18).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attested {
+    /// The HTTP entity that was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Digest>,
+    /// The HTTP entity that it was answered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Digest>,
+    /// The HTTP entity that every attempt of a delivery sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Digest>,
+    /// The HTTP entity that ended the delivery: an Acknowledgment, or errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Digest>,
+    /// The list of keys that are trusted from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Digest>,
+}
+
+impl Attested {
+    /// Whether it vouches for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A line of `gwanmun case list`.

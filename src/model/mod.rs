@@ -15,6 +15,7 @@ mod decimal;
 mod declaration;
 mod delivery;
 mod error_list;
+mod evidence;
 mod fee;
 mod header;
 mod ids;
@@ -37,10 +38,12 @@ pub use application::{
     ReceivedPart, ReceivedResult, Timing,
 };
 pub use approval::{Approval, ApprovalKey, ApprovedItem, Drawn, Held, Holder, Quantity, Spent, Unverified};
-pub use audit::{AuditHead, ChainEntry, ExportLine, KeptHead, SignedHead, Tree, TreeHead};
+pub use audit::{
+    AuditHead, ChainEntry, ExportLine, KeptHead, SignedHead, Tree, TreeHead, Witness, root_by_path,
+};
 pub use case::{
-    Amended, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace, TimelineEntry,
-    Withdrawal,
+    Amended, Attested, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace,
+    TimelineEntry, Withdrawal,
 };
 pub use codes::{AgencyCode, CountryCode, CurrencyCode, DocumentCode, HsCode, LawCode, RuleId, UsageCode};
 pub use deadline::{Allowance, Duty, LateAction, Term, Watch};
@@ -54,6 +57,10 @@ pub use delivery::{
     AttemptOutcome, Delivery, DeliveryPurpose, DeliveryState, Part, PartSource, Sealed, StoredMessage,
 };
 pub use error_list::{EbxmlError, ErrorCode, ErrorList, Finding, Severity};
+pub use evidence::{
+    AuditPath, EvidenceManifest, EvidenceMember, EvidenceSignature, EvidenceSubject, KeyList, KeyUse,
+    ProvenEntry,
+};
 pub use fee::{
     Bank, BankAccount, Charge, ChargeOutcome, Fee, FeeNotice, FeeState, Money, Payment, PaymentConfirmation,
     PaymentOrder, PaymentOutcome, PaymentState, PaymentTerms, payment_key,

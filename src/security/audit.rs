@@ -64,19 +64,27 @@ impl AuditKeys {
     }
 
     /// Whether one of these keys signed this head, when its certificate was valid.
-    fn check(&self, signed: &SignedHead) -> Result<(), String> {
-        let Some(HeadKey { key, not_before, not_after }) = self.0.get(&signed.key) else {
-            return Err(format!(
-                "it is signed with {}, which is none of the keys that are trusted",
-                signed.key
-            ));
+    pub(super) fn check(&self, signed: &SignedHead) -> Result<(), String> {
+        let SignedHead { head, key, signature } = signed;
+        self.verifies(key, head.at, head.text().as_bytes(), signature)
+    }
+
+    /// Whether the key of this fingerprint signed these octets at a time when its certificate was valid; why not.
+    pub(super) fn verifies(
+        &self,
+        key: &Fingerprint,
+        at: Timestamp,
+        octets: &[u8],
+        signature: &str,
+    ) -> Result<(), String> {
+        let Some(HeadKey { key, not_before, not_after }) = self.0.get(key) else {
+            return Err(format!("it is signed with {key}, which is none of the keys that are trusted"));
         };
-        let at = signed.head.at;
         if at < *not_before || at > *not_after {
             return Err(format!("it was signed at {at}, when the certificate of its key was not valid"));
         }
-        let value = STANDARD.decode(&signed.signature).unwrap_or_default();
-        if key.verifies(key.usual(), signed.head.text().as_bytes(), &value) {
+        let value = STANDARD.decode(signature).unwrap_or_default();
+        if key.verifies(key.usual(), octets, &value) {
             Ok(())
         } else {
             Err("its signature is not of its key and what it says".to_owned())

@@ -12,6 +12,7 @@
 mod actor_filter;
 mod audit;
 mod error;
+mod evidence;
 mod inspect;
 mod keystore;
 mod open;
@@ -27,6 +28,7 @@ mod xmlsec;
 
 pub use audit::{AuditFault, AuditKeys, AuditVerifier, Proven, sign_head};
 pub use error::{KeyError, PayloadError, SealError, SignatureFault};
+pub use evidence::{EvidenceFault, ProvenEvidence, names, sign_manifest, verify_evidence};
 pub use inspect::{
     Capture, InspectedCertificate, InspectedPart, InspectedReference, InspectedSignature, Inspection,
     LeftOut, ReferenceVerdict, inspect,

@@ -5,7 +5,7 @@
 //! text, which is the JSON that is stored ([`AuditHead::then`]). Does not sign: the heads that are kept beside the
 //! entries are made elsewhere, off the way of a commit.
 
-use crate::model::{ChainEntry, TimelineEntry};
+use crate::model::{ChainEntry, MessageId, TimelineEntry};
 
 use super::record::FORM;
 use super::{AuditEntry, AuditHead, AuditVerdict, Damage, StoreError};
@@ -47,6 +47,11 @@ impl Link {
         let hash = self.hash.parse().map_err(|error| damaged(format!("its hash: {error}")))?;
         let entry = serde_json::from_str(&self.text).map_err(|error| damaged(error.to_string()))?;
         Ok(AuditEntry { sequence: self.sequence, entry, hash })
+    }
+
+    /// Whether it is about a message.
+    pub(super) fn names(&self, message_id: &MessageId) -> bool {
+        self.decode().is_ok_and(|entry| entry.entry.message_id.as_ref() == Some(message_id))
     }
 
     /// As it is kept, whether damaged or not: whoever asks computes the hash anew.

@@ -89,6 +89,8 @@ pub struct DeliveryWrite {
     pub based_on: Option<u64>,
     /// Its octets, once: what is sealed never changes.
     pub sealed: Option<Sealed>,
+    /// What ended it, as it came, without references; the newest one is kept.
+    pub receipt: Option<Sealed>,
 }
 
 impl Batch {
@@ -96,7 +98,8 @@ impl Batch {
     pub(super) fn octets(&self) -> usize {
         let message = self.message.iter();
         let received = message.map(|m| m.body.len() + m.response.as_ref().map_or(0, |r| r.body.len()));
-        let sealed = self.deliveries.iter().filter_map(|d| d.sealed.as_ref()).map(|s| s.body.len());
+        let sealed =
+            self.deliveries.iter().flat_map(|d| d.sealed.iter().chain(&d.receipt)).map(|s| s.body.len());
         received.chain(sealed).sum()
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Change {
     Case { id: String, record: Encoded, correlations: Vec<[String; 3]> },
     /// A delivery, and its octets when this commit seals it.
     Delivery { id: String, record: Encoded, sealed: Option<PreparedSealed> },
+    /// What ended a delivery.
+    Receipt { id: String, receipt: PreparedSealed },
     /// An approval, by what its record is called.
     Approval { key: String, record: Encoded },
     /// What a received message has become.
@@ -68,10 +70,11 @@ impl Change {
                 })
                 .collect(),
         });
-        let deliveries = batch.deliveries.into_iter().map(|delivery| Self::Delivery {
-            id: delivery.write.delivery.id.to_string(),
-            record: delivery.encoded,
-            sealed: delivery.sealed,
+        let deliveries = batch.deliveries.into_iter().flat_map(|delivery| {
+            let id = delivery.write.delivery.id.to_string();
+            let receipt = delivery.receipt.map(|receipt| Self::Receipt { id: id.clone(), receipt });
+            let delivery = Self::Delivery { id, record: delivery.encoded, sealed: delivery.sealed };
+            [Some(delivery), receipt].into_iter().flatten()
         });
         let approvals = batch.approvals.into_iter().map(|approval| Self::Approval {
             key: approval.write.approval.key.to_string(),
@@ -101,6 +104,9 @@ impl Change {
             }
             Self::Delivery { id, record, sealed } => {
                 content.texts(&["delivery", id]).record(record).sealed(sealed.as_ref());
+            }
+            Self::Receipt { id, receipt } => {
+                content.texts(&["receipt", id]).sealed(Some(receipt));
             }
             Self::Approval { key, record } => {
                 content.texts(&["approval", key]).record(record);
@@ -137,6 +143,7 @@ impl Change {
             "delivery" => {
                 Self::Delivery { id: fields.text()?, record: fields.record()?, sealed: fields.sealed()? }
             }
+            "receipt" => Self::Receipt { id: fields.text()?, receipt: fields.sealed()?? },
             "approval" => Self::Approval { key: fields.text()?, record: fields.record()? },
             "changed" => Self::Changed { key: [fields.text()?, fields.text()?], record: fields.record()? },
             "sequence" => Self::Sequence { key: fields.text()?, record: fields.record()? },

@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
     Approval, Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey,
-    PartyKey, Realm, Sequence, StoredMessage, Timestamp,
+    PartyKey, Realm, Sealed, Sequence, StoredMessage, Timestamp,
 };
 
 use super::account::Accounting;
 use super::audit::{Link, Walk};
 use super::journal::{self, Change};
 use super::lookup::{self, Rows, or_damaged};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, about};
 use super::tables::{Tables, shown_approval, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Committed, Conservation,
@@ -303,6 +303,42 @@ impl Store for MemoryStore {
         Ok(links.cloned().map(Link::into_kept).collect())
     }
 
+    fn entries_about(
+        &self,
+        case: Option<&CaseId>,
+        message_id: &MessageId,
+    ) -> Result<Vec<ChainEntry>, StoreError> {
+        let inner = self.lock();
+        let of = |link: &&Link| {
+            let decoded = link.decode();
+            link.names(message_id)
+                && decoded.is_ok_and(|entry| entry.entry.case.as_ref().is_none_or(|of| Some(of) == case))
+        };
+        Ok(inner.rows.audit.iter().filter(of).cloned().map(Link::into_kept).collect())
+    }
+
+    fn last_of_event(&self, event: &str, up_to: u64) -> Result<Option<ChainEntry>, StoreError> {
+        let inner = self.lock();
+        let of = |link: &&Link| {
+            link.sequence <= up_to
+                && link.decode().is_ok_and(|entry| about(&entry.entry).as_deref() == Some(event))
+        };
+        Ok(inner.rows.audit.iter().rev().find(of).cloned().map(Link::into_kept))
+    }
+
+    fn receipt(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {
+        let inner = self.lock();
+        let receipt = inner.rows.deliveries.get(id.as_str()).and_then(|row| row.receipt.as_ref());
+        let what = || format!("receipt of delivery {id}");
+        receipt.map(|receipt| unsealed(what, id.as_str(), receipt)).transpose()
+    }
+
+    fn head_before(&self, entries: u64) -> Result<Option<KeptHead>, StoreError> {
+        let inner = self.lock();
+        let heads = inner.rows.heads.range(..entries).rev();
+        Ok(heads.filter_map(|(entries, record)| record.decode(&entries.to_string()).ok()).next())
+    }
+
     fn audit_height(&self) -> Result<u64, StoreError> {
         Ok(self.lock().rows.head().sequence)
     }
@@ -421,6 +457,10 @@ impl Store for MemoryStore {
                     found.damaged.push(Damage { what: what(), detail: "they are missing".to_owned() });
                 }
                 None => {}
+            }
+            if let Some(receipt) = &row.receipt {
+                let what = || format!("receipt of delivery {id}");
+                or_damaged(unsealed(what, id, receipt).map(drop), &mut found)?;
             }
         }
         for link in &rows.audit {

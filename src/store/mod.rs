@@ -47,8 +47,8 @@ use std::collections::BTreeMap;
 pub use crate::model::AuditHead;
 
 use crate::model::{
-    Case, CaseId, CaseSummary, ChainEntry, Delivery, KeptHead, MessageKey, PartyKey, Realm, Sequence,
-    StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey, PartyKey,
+    Realm, Sealed, Sequence, StoredMessage, Timestamp,
 };
 
 /// A home for the gateway's records. One behaviour, whatever is behind it.
@@ -181,6 +181,34 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError>;
+
+    /// Entries of this case or of none that name a message, as they are kept, in order. What cannot be read names nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn entries_about(
+        &self,
+        case: Option<&CaseId>,
+        message_id: &MessageId,
+    ) -> Result<Vec<ChainEntry>, StoreError>;
+
+    /// The last entry with this event, of no case and no message, among those up to this number.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn last_of_event(&self, event: &str, up_to: u64) -> Result<Option<ChainEntry>, StoreError>;
+
+    /// What ended a delivery, as it came.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the receipt is damaged.
+    fn receipt(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError>;
+
+    /// The signed head that speaks for the most entries, of those that speak for fewer than `entries` and can be read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn head_before(&self, entries: u64) -> Result<Option<KeptHead>, StoreError>;
 
     /// The number of the last entry of the audit record; 0 when there is none.
     ///

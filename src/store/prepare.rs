@@ -55,6 +55,7 @@ pub(super) struct PreparedDelivery {
     pub(super) write: DeliveryWrite,
     pub(super) encoded: Encoded,
     pub(super) sealed: Option<PreparedSealed>,
+    pub(super) receipt: Option<PreparedSealed>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +72,8 @@ pub(super) struct PreparedHead {
 
 pub(super) struct PreparedEntry {
     pub(super) case: Option<CaseId>,
+    /// What an entry of no case is found by: the message that it names, else its event.
+    pub(super) about: Option<String>,
     pub(super) text: String,
 }
 
@@ -94,8 +97,8 @@ impl Prepared {
     pub(super) fn large(&self) -> impl Iterator<Item = &Blob> {
         let message = self.message.iter();
         let received = message.flat_map(|m| [Some(&m.body), m.response.as_ref().map(|r| &r.blob)]);
-        let sealed = self.deliveries.iter().map(|d| d.sealed.as_ref().map(|s| &s.blob));
-        received.chain(sealed).flatten().filter(|blob| blob.is_large())
+        let sealed = self.deliveries.iter().flat_map(|d| d.sealed.iter().chain(&d.receipt)).map(|s| &s.blob);
+        received.flatten().chain(sealed).filter(|blob| blob.is_large())
     }
 
     /// Whether it takes in something new from outside, which a low disk does not allow (P11). Signals are about
@@ -155,6 +158,7 @@ impl PreparedDelivery {
         Self {
             encoded: Encoded::of(&write.delivery, key, version),
             sealed: write.sealed.as_ref().map(|sealed| PreparedSealed::of(sealed, key)),
+            receipt: write.receipt.as_ref().map(|receipt| PreparedSealed::of(receipt, key)),
             write,
         }
     }
@@ -175,6 +179,12 @@ impl PreparedHead {
 
 impl PreparedEntry {
     fn of(entry: TimelineEntry) -> Self {
-        Self { text: entry_text(&entry), case: entry.case }
+        Self { text: entry_text(&entry), about: about(&entry), case: entry.case }
     }
+}
+
+/// What an entry of no case is found by.
+pub(super) fn about(entry: &TimelineEntry) -> Option<String> {
+    let named = || entry.message_id.as_ref().map_or_else(|| entry.event.to_string(), ToString::to_string);
+    entry.case.is_none().then(named)
 }

@@ -58,6 +58,7 @@ pub(super) struct DeliveryRow {
     pub(super) number: u64,
     pub(super) record: Encoded,
     pub(super) sealed: Option<PreparedSealed>,
+    pub(super) receipt: Option<PreparedSealed>,
 }
 
 /// What earlier deliveries of a batch make, as later ones of it find it.
@@ -164,6 +165,11 @@ impl Tables {
                     self.apply_case(id, record)?;
                 }
                 Change::Delivery { id, record, sealed } => self.apply_delivery(id, record, sealed)?,
+                Change::Receipt { id, receipt } => {
+                    if let Some(row) = self.deliveries.get_mut(&id) {
+                        row.receipt = Some(receipt);
+                    }
+                }
                 Change::Approval { key, record } => self.apply_approval(&key, record)?,
                 Change::Sequence { key, record } => self.apply_sequence(&key, record)?,
                 Change::Entry { text } => {
@@ -262,8 +268,9 @@ impl Tables {
             due.insert((value.due, number, value.id.clone()));
         }
         self.sent.insert((value.destination, value.message_id), value.id);
-        let sealed = sealed.or_else(|| row.and_then(|row| row.sealed));
-        self.deliveries.insert(id, DeliveryRow { number, record, sealed });
+        let (before, receipt) = row.map_or((None, None), |row| (row.sealed, row.receipt));
+        let sealed = sealed.or(before);
+        self.deliveries.insert(id, DeliveryRow { number, record, sealed, receipt });
         Ok(())
     }
 

@@ -125,6 +125,10 @@ event_codes! {
     OrderSettled = "order.settled",
         cause "`gwanmun conversation release` or `refuse`",
         remedy "none; who and why stands in the line";
+    /// Other keys or revocation lists count from now on.
+    KeysInForce = "keys.in-force",
+        cause "a start or reload found other certificates or revocation lists than before",
+        remedy "none; the line names the list, which is kept in the directory `keys` of the store";
     /// A new case was opened.
     CaseOpened = "case.opened",
         cause "a lodging was accepted and its applications were planned",

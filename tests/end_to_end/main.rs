@@ -11,6 +11,7 @@ mod configuration;
 mod connection;
 mod correspondent;
 mod eighteenth;
+mod evidence;
 mod failed_store;
 mod fees;
 mod foretold;

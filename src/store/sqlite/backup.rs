@@ -201,7 +201,9 @@ pub(super) fn back_up(
     }
     Mark::make_at(&copy.mark(), head)?;
     drop(copy.lock()?);
-    copy_files(&layout.directory.join(RULES), &copy.directory.join(RULES))?;
+    for beside in [RULES, KEYS] {
+        copy_files(&layout.directory.join(beside), &copy.directory.join(beside))?;
+    }
     sync_directory(&copy.directory).map_err(failed("syncing", &copy.directory))?;
 
     let AuditHead { sequence: audit_entries, hash: audit_hash } = head;
@@ -323,6 +325,8 @@ const MANIFEST: &str = "manifest.json";
 const STORE: &str = "store";
 /// Where the gateway keeps the rule sets that its cases were planned with.
 const RULES: &str = "rules";
+/// Where it keeps the keys that counted.
+const KEYS: &str = "keys";
 /// Pages copied in a step.
 const PAGES: i32 = 16;
 /// Octets of a file in memory while it is hashed.

@@ -102,8 +102,8 @@ fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Resu
         let case = entry.case.as_ref().map(CaseId::as_str);
         run_with(
             connection,
-            "INSERT INTO audit (number, case_id, form, checksum, record, hash) VALUES (?, ?, ?, ?, ?, ?)",
-            params![sequence.cast_signed(), case, form, checksum, text, hash],
+            "INSERT INTO audit (number, case_id, form, checksum, record, hash, about) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            params![sequence.cast_signed(), case, form, checksum, text, hash, entry.about],
         )?;
     }
     if let Some(signed) = &batch.head {
@@ -294,12 +294,15 @@ fn write_delivery(connection: &Connection, delivery: &PreparedDelivery) -> Resul
     let Some(number) = number else {
         return Err(Refusal::Batch(CommitError::Conflict(delivery_conflict(connection, delivery)?)));
     };
-    match &delivery.sealed {
-        Some(sealed) if write_sealed(connection, "sealed", number, sealed)? == 0 => {
-            Err(Refusal::Batch(CommitError::Conflict(Conflict::Sealed { id: value.id.clone() })))
-        }
-        _ => Ok(()),
+    if let Some(sealed) = &delivery.sealed
+        && write_sealed(connection, "sealed", number, sealed)? == 0
+    {
+        return Err(Refusal::Batch(CommitError::Conflict(Conflict::Sealed { id: value.id.clone() })));
     }
+    if let Some(receipt) = &delivery.receipt {
+        write_sealed(connection, "receipt", number, receipt)?;
+    }
+    Ok(())
 }
 
 /// Why a delivery could not be written.
@@ -318,7 +321,7 @@ fn delivery_conflict(connection: &Connection, delivery: &PreparedDelivery) -> Re
     Ok(Conflict::MessageId { owner })
 }
 
-/// Writes octets that were sealed; 0 when there are some already.
+/// Writes octets that were sealed; 0 when there are some already. A receipt takes the place of an earlier one.
 fn write_sealed(
     connection: &Connection,
     table: &'static str,
@@ -329,6 +332,10 @@ fn write_sealed(
         "response" => {
             "INSERT INTO response (owner, version, form, checksum, record, digest, octets) \
              VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO NOTHING"
+        }
+        "receipt" => {
+            "INSERT OR REPLACE INTO receipt (owner, version, form, checksum, record, digest, octets) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)"
         }
         _ => {
             "INSERT INTO sealed (owner, version, form, checksum, record, digest, octets) \

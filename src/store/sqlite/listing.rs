@@ -6,8 +6,8 @@ use rusqlite::types::Value;
 use rusqlite::{Params, Row, params, params_from_iter};
 
 use crate::model::{
-    ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, PartyKey, Realm,
-    Sequence, StoredMessage, Timestamp,
+    ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, MessageId,
+    PartyKey, Realm, Sequence, StoredMessage, Timestamp,
 };
 
 use super::super::audit::Link;
@@ -277,6 +277,47 @@ pub(super) fn links(reading: &Reading<'_>, first: u64, limit: usize) -> Result<V
     let sql =
         "SELECT number, form, checksum, record, hash FROM audit WHERE number >= ? ORDER BY number LIMIT ?";
     reading.all(sql, params![first.cast_signed(), limit_of(limit)], read_link)
+}
+
+/// Entries of this case or of none that name a message. One that is damaged names nothing.
+pub(super) fn links_about(
+    reading: &Reading<'_>,
+    case: Option<&CaseId>,
+    message_id: &MessageId,
+) -> Result<Vec<Link>, StoreError> {
+    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE case_id = ?1 \
+               UNION ALL SELECT number, form, checksum, record, hash FROM audit WHERE about = ?2 ORDER BY number";
+    let values = params![case.map(CaseId::as_str), message_id.as_str()];
+    let mut links = reading.all(sql, values, read_link)?;
+    links.retain(|link| link.names(message_id));
+    Ok(links)
+}
+
+/// The last entry of this event that is of no case and names no message, up to this number.
+pub(super) fn last_of_event(
+    reading: &Reading<'_>,
+    event: &str,
+    up_to: u64,
+) -> Result<Option<Link>, StoreError> {
+    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE about = ? AND number <= ? \
+               ORDER BY number DESC LIMIT 1";
+    reading.one(sql, params![event, up_to.cast_signed()], read_link)
+}
+
+/// The head that speaks for the most entries below this number. One that is damaged is passed over: an earlier one
+/// does as well.
+pub(super) fn head_before(reading: &Reading<'_>, entries: u64) -> Result<Option<KeptHead>, StoreError> {
+    let sql = "SELECT version, form, checksum, record, entries FROM head WHERE entries < ? \
+               ORDER BY entries DESC LIMIT 1";
+    let mut below = entries;
+    loop {
+        let found = reading.one(sql, [below.cast_signed()], read_head)?;
+        let Some((record, entries)) = found else { return Ok(None) };
+        match record.decode(&entries) {
+            Err(StoreError::Damaged(_)) => below = entries.parse().unwrap_or_default(),
+            head => return head.map(Some),
+        }
+    }
 }
 
 pub(super) fn audit_height(reading: &Reading<'_>) -> Result<u64, StoreError> {

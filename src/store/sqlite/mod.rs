@@ -32,8 +32,8 @@ use rusqlite::config::DbConfig;
 use serde::Deserialize;
 
 use crate::model::{
-    Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageKey, PartyKey, Realm,
-    Sequence, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey, PartyKey,
+    Realm, Sealed, Sequence, StoredMessage, Timestamp,
 };
 
 use super::audit::Link;
@@ -168,7 +168,8 @@ impl SqliteStore {
         readers.read(|reading| {
             let sql = "SELECT 1 FROM body WHERE digest = ?1 AND octets IS NULL \
                        UNION ALL SELECT 1 FROM response WHERE digest = ?1 AND octets IS NULL \
-                       UNION ALL SELECT 1 FROM sealed WHERE digest = ?1 AND octets IS NULL";
+                       UNION ALL SELECT 1 FROM sealed WHERE digest = ?1 AND octets IS NULL \
+                       UNION ALL SELECT 1 FROM receipt WHERE digest = ?1 AND octets IS NULL";
             layout.bodies().sweep(|digest| Ok(reading.one(sql, [digest], |_| ())?.is_some()))
         })?;
         let shared = Arc::new(Shared::default());
@@ -359,6 +360,29 @@ impl Store for SqliteStore {
     fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
         let links = self.readers.read(|reading| listing::links(reading, first, limit))?;
         Ok(links.into_iter().map(Link::into_kept).collect())
+    }
+
+    fn entries_about(
+        &self,
+        case: Option<&CaseId>,
+        message_id: &MessageId,
+    ) -> Result<Vec<ChainEntry>, StoreError> {
+        let links = self.readers.read(|reading| listing::links_about(reading, case, message_id))?;
+        Ok(links.into_iter().map(Link::into_kept).collect())
+    }
+
+    fn last_of_event(&self, event: &str, up_to: u64) -> Result<Option<ChainEntry>, StoreError> {
+        let link = self.readers.read(|reading| listing::last_of_event(reading, event, up_to))?;
+        Ok(link.map(Link::into_kept))
+    }
+
+    fn receipt(&self, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {
+        let receipt = self.readers.read(|reading| readers::receipt(reading, id));
+        self.notice(receipt, None)
+    }
+
+    fn head_before(&self, entries: u64) -> Result<Option<KeptHead>, StoreError> {
+        self.readers.read(|reading| listing::head_before(reading, entries))
     }
 
     fn audit_height(&self) -> Result<u64, StoreError> {

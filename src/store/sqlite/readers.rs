@@ -143,7 +143,14 @@ impl Reading<'_> {
     pub(super) fn payload_files(&self) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT digest FROM body WHERE octets IS NULL UNION SELECT digest FROM response WHERE octets IS NULL \
                    UNION SELECT digest FROM sealed WHERE octets IS NULL";
-        self.all(sql, [], |row| read_text(row, 0))
+        let mut named = self.all(sql, [], |row| read_text(row, 0))?;
+        // A store of an earlier format has no such table.
+        if self.one("SELECT 1 FROM sqlite_master WHERE name = 'receipt'", [], |_| ())?.is_some() {
+            named.extend(
+                self.all("SELECT digest FROM receipt WHERE octets IS NULL", [], |row| read_text(row, 0))?,
+            );
+        }
+        Ok(named)
     }
 
     pub(super) fn unseal(&self, what: &str, key: &str, row: &(Encoded, Kept)) -> Result<Sealed, StoreError> {
@@ -290,6 +297,14 @@ impl Rows for Reading<'_> {
         let found = self.one(sql, params![id.as_str()], |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
         found.map(|row| self.unseal(&format!("octets of delivery {id}"), id.as_str(), &row)).transpose()
     }
+}
+
+/// What ended a delivery, as it came.
+pub(super) fn receipt(reading: &Reading<'_>, id: &DeliveryId) -> Result<Option<Sealed>, StoreError> {
+    let sql = "SELECT r.version, r.form, r.checksum, r.record, r.digest, r.octets \
+               FROM delivery d JOIN receipt r ON r.owner = d.number WHERE d.id = ?";
+    let found = reading.one(sql, params![id.as_str()], |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
+    found.map(|row| reading.unseal(&format!("receipt of delivery {id}"), id.as_str(), &row)).transpose()
 }
 
 /// The URI of a database that nobody changes (https://sqlite.org/uri.html): every octet that may mean something in it

@@ -5,6 +5,7 @@
 //!           bodies/ab/…  octets over 256 KB by their SHA-256
 //!           mark         the last audit entry that was committed, outside the write-ahead log
 //!           restored     the manifest of the backup that it comes from, until what was open then is held
+//!           rules, keys  what the gateway decided and verified with, kept by it
 //!           lock         held by the process that has the store open
 //! ```
 //!
@@ -24,7 +25,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -137,6 +138,8 @@ impl Layout {
         connection.execute_batch(APPROVAL).map_err(&doing)?;
         connection.execute_batch(HEAD).map_err(&doing)?;
         connection.execute_batch(SEQUENCE).map_err(&doing)?;
+        connection.execute_batch(RECEIPT).map_err(&doing)?;
+        connection.execute_batch(ABOUT).map_err(&doing)?;
         connection.close().map_err(|(_, error)| doing(error))
     }
 
@@ -188,8 +191,9 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 
 /// What each format is turned into the next one by. No case of format 1 has a watch over its deadlines: `due` is
 /// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee. No head of the
-/// audit record was signed before format 5: the first one that is speaks for everything before it. No message had an order before format 6.
-const UPGRADES: [(u32, &str); 6] = [
+/// audit record was signed before format 5: the first one that is speaks for everything before it. No message had an
+/// order before format 6. Before format 7 no receipt was kept, and an entry of no case was found by its number alone.
+const UPGRADES: [(u32, &str); 9] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -209,6 +213,13 @@ const UPGRADES: [(u32, &str); 6] = [
     (3, APPROVAL),
     (4, HEAD),
     (5, SEQUENCE),
+    (6, RECEIPT),
+    (6, ABOUT),
+    (
+        6,
+        "UPDATE audit SET about = coalesce(json_extract(record, '$.message_id'), json_extract(record, '$.event')) \
+         WHERE case_id IS NULL AND json_valid(record);",
+    ),
 ];
 
 const APPROVAL: &str = "
@@ -255,6 +266,26 @@ CREATE TABLE head (
     checksum INTEGER NOT NULL,
     record TEXT NOT NULL
 ) STRICT;
+";
+
+/// What ended a delivery, as it came.
+const RECEIPT: &str = "
+CREATE TABLE receipt (
+    owner INTEGER PRIMARY KEY REFERENCES delivery,
+    version INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    octets BLOB
+) STRICT;
+CREATE INDEX receipt_file ON receipt (digest) WHERE octets IS NULL;
+";
+
+/// What an entry of no case is found by: the message that it names, else its event.
+const ABOUT: &str = "
+ALTER TABLE audit ADD COLUMN about TEXT;
+CREATE INDEX audit_about ON audit (about, number) WHERE about IS NOT NULL;
 ";
 
 /// `Gwan`, in the header of the database file.

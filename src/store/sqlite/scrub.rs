@@ -159,11 +159,12 @@ pub(super) fn scrub(readers: &Readers, looks: Looks<'_>) -> Result<Vec<Damage>, 
 /// Reads every record and every body.
 pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
     let mut found = Found(Vec::new());
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 9] = [
         ("messages", scrub_messages),
         ("cases", scrub_cases),
         ("correlations", scrub_correlations),
         ("deliveries", scrub_deliveries),
+        ("receipts", scrub_receipts),
         ("approvals", scrub_approvals),
         ("sequences", scrub_sequences),
         ("audit record", scrub_links),
@@ -344,6 +345,18 @@ fn scrub_sequences(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Store
     looks.each("sequences", sql, read, |_, (record, keys)| {
         let key = [0, 1, 2].map(|at| text_of(&keys[at])).join(" ");
         found.record(&record, &key, &keys, |record: &Sequence| columns::sequence(record)).map(drop)
+    })
+}
+
+fn scrub_receipts(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
+    if looks.format < 7 {
+        return Ok(());
+    }
+    let sql = "SELECT r.owner, r.version, r.form, r.checksum, r.record, r.digest, r.octets, d.id \
+               FROM receipt r LEFT JOIN delivery d ON d.number = r.owner WHERE r.owner > ? ORDER BY r.owner LIMIT ?";
+    let read = |row: &Row<'_>| ((read_encoded(row, 1), Kept::read(row, 5)), read_text(row, 7));
+    looks.each("receipts", sql, read, |reading, (receipt, id)| {
+        found.take(reading.unseal(&format!("receipt of delivery {id}"), &id, &receipt)).map(drop)
     })
 }
 

@@ -122,10 +122,12 @@ impl Model {
             value.state = DeliveryState::ALL[plan.state];
             value.due = at(plan.due);
             value.sealed = plan.seals || known.is_some_and(|(.., sealed)| *sealed);
+            let value_is_over = value.state == DeliveryState::Delivered;
             DeliveryWrite {
                 delivery: value,
                 based_on: Self::basis(plan.basis, known.map(|(version, ..)| *version)),
                 sealed: plan.seals.then(|| sealed(format!("octets {}", plan.number))),
+                receipt: value_is_over.then(|| sealed(format!("receipt {}", plan.number))),
             }
         };
         Batch {

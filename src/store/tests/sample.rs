@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{
-    Approval, ApprovalKey, ApprovedItem, Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery,
+    Approval, ApprovalKey, ApprovedItem, Attested, Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery,
     DeliveryId, DeliveryPurpose, DeliveryState, Digest, DigestMethod, DigestReference, Direction, Drawn,
     Early, Fate, Holder, MessageData, MessageHeader, MessageId, MessageKey, Outcome, Part, PartSource,
     PartyId, PartyKey, PartyRef, Quantity, Realm, Sealed, Sequence, SequenceKey, Service, StoredMessage,
@@ -226,5 +226,6 @@ pub(in crate::store) fn entry(event: &str) -> TimelineEntry {
         delivery: None,
         text: "something happened".to_owned(),
         alarm: false,
+        octets: Attested::default(),
     }
 }

@@ -39,6 +39,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     everything_is_accounted_for(store);
     the_audit_record_is_one_chain(store);
     signed_heads_are_kept_as_they_were_signed(store);
+    receipts_and_entries_are_found(store);
     assert_eq!(store.scrub().expect("readable"), [], "nothing is damaged (P12)");
     assert_eq!(store.health().failed, None);
 }
@@ -50,7 +51,7 @@ pub(in crate::store) fn makes(delivery: crate::model::Delivery) -> Batch {
         party: Some(delivery.destination.clone()),
         ..entry("delivery.created")
     };
-    let write = DeliveryWrite { delivery, based_on: None, sealed: None };
+    let write = DeliveryWrite { delivery, based_on: None, sealed: None, receipt: None };
     Batch { deliveries: vec![write], audit: vec![named], ..Batch::default() }
 }
 
@@ -88,8 +89,12 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
     let mut batch = opens(100, vec![CorrelationKey::Declaration("declaration-100".into())]);
     batch.message = Some(new_message("broker", 100, "body 100"));
     let octets = sealed("octets 100");
-    batch.deliveries =
-        vec![DeliveryWrite { delivery: first.clone(), based_on: None, sealed: Some(octets.clone()) }];
+    batch.deliveries = vec![DeliveryWrite {
+        delivery: first.clone(),
+        based_on: None,
+        sealed: Some(octets.clone()),
+        receipt: None,
+    }];
     assert_eq!(commit(store, batch), Ok(()));
 
     let sent = DeliveryLocator::Sent { destination: party("loaded"), message_id: message_id("out-100") };
@@ -213,7 +218,7 @@ fn a_delivery_is_written_only_over_the_version_that_was_read(store: &dyn Store) 
         if number == 502 {
             changed.message_id = message_id("out-500");
         }
-        let write = DeliveryWrite { delivery: changed, based_on, sealed: octets.map(sealed) };
+        let write = DeliveryWrite { delivery: changed, based_on, sealed: octets.map(sealed), receipt: None };
         commit(store, Batch { deliveries: vec![write], ..Batch::default() })
     };
     let conflict = |conflict| Err(CommitError::Conflict(conflict));
@@ -230,7 +235,7 @@ fn a_delivery_is_written_only_over_the_version_that_was_read(store: &dyn Store) 
 
     let mut moved = delivery(501, "versions");
     moved.message_id = message_id("out-500");
-    let write = DeliveryWrite { delivery: moved, based_on: Some(1), sealed: None };
+    let write = DeliveryWrite { delivery: moved, based_on: Some(1), sealed: None, receipt: None };
     assert_eq!(commit(store, Batch { deliveries: vec![write], ..Batch::default() }), taken());
 
     let view = store.load(&Needs { sealed: true, ..by_id(500) }).expect("readable");
@@ -244,7 +249,12 @@ fn a_batch_that_conflicts_anywhere_leaves_nothing(store: &dyn Store) {
     let mut batch = opens(600, vec![CorrelationKey::Declaration("600".into())]);
     batch.message = Some(new_message("broker", 600, "body"));
     batch.deliveries = [601, 600]
-        .map(|number| DeliveryWrite { delivery: delivery(number, "whole"), based_on: None, sealed: None })
+        .map(|number| DeliveryWrite {
+            delivery: delivery(number, "whole"),
+            based_on: None,
+            sealed: None,
+            receipt: None,
+        })
         .into();
     let conflict = Conflict::Delivery { id: delivery_id(600), found: Some(1) };
     assert_eq!(commit(store, batch), Err(CommitError::Conflict(conflict)));
@@ -282,7 +292,7 @@ fn what_is_due_comes_in_order_and_leaves_when_it_ends(store: &dyn Store) {
     for (number, state, seconds) in states {
         let mut changed = delivery(number, "due");
         (changed.state, changed.due, changed.attempts) = (state, at(seconds), 1);
-        let write = DeliveryWrite { delivery: changed, based_on: Some(1), sealed: None };
+        let write = DeliveryWrite { delivery: changed, based_on: Some(1), sealed: None, receipt: None };
         assert_eq!(commit(store, Batch { deliveries: vec![write], ..Batch::default() }), Ok(()));
     }
     assert_eq!(due(at(99), 10), [700, 701].map(delivery_id));
@@ -778,4 +788,52 @@ pub(in crate::store) fn everything(store: &dyn Store, destinations: &[PartyKey])
     format!(
         "{sequences:#?}{cases:#?}{messages:#?}{deliveries:#?}{entries:#?}{due:#?}{next:#?}{queues:#?}{law:#?}{views:#?}"
     )
+}
+
+/// What ended a delivery is kept as it came, the newest of several; and entries are found by the message that they name.
+fn receipts_and_entries_are_found(store: &dyn Store) {
+    let ended = delivery(900, "receipts");
+    let write = |based_on, receipt: Option<&str>| DeliveryWrite {
+        delivery: ended.clone(),
+        based_on: Some(based_on),
+        sealed: None,
+        receipt: receipt.map(|receipt| sealed(receipt.to_owned())),
+    };
+    assert_eq!(commit(store, makes(ended.clone())), Ok(()));
+    assert_eq!(store.receipt(&ended.id).expect("readable"), None);
+    for (version, receipt) in [(1, "one"), (2, "two")] {
+        let batch = Batch { deliveries: vec![write(version, Some(receipt))], ..Batch::default() };
+        assert_eq!(commit(store, batch), Ok(()));
+        assert_eq!(store.receipt(&ended.id).expect("readable"), Some(sealed(receipt.to_owned())), "P18");
+    }
+    assert_eq!(commit(store, Batch { deliveries: vec![write(3, None)], ..Batch::default() }), Ok(()));
+    assert_eq!(store.receipt(&ended.id).expect("readable"), Some(sealed("two")), "it stays");
+
+    let before = store.audit_height().expect("readable");
+    let about = |case: Option<u32>, message: &str| {
+        let (case, message_id) = (case.map(case_id), Some(message_id(message)));
+        TimelineEntry { case, message_id, ..entry("message.accepted") }
+    };
+    let audit = vec![
+        about(Some(901), "about-a"),
+        about(None, "about-a"),
+        about(Some(902), "about-a"),
+        about(None, "about-b"),
+        entry("keys.in-force"),
+        entry("keys.in-force"),
+    ];
+    assert_eq!(commit(store, Batch { audit, ..Batch::default() }), Ok(()));
+    let numbers = |case: Option<u32>, message: &str| {
+        let found = store.entries_about(case.map(case_id).as_ref(), &message_id(message)).expect("readable");
+        found.into_iter().map(|entry| entry.number - before).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(Some(901), "about-a"), [1, 2]);
+    assert_eq!(numbers(None, "about-a"), [2]);
+    assert_eq!(numbers(Some(901), "about-b"), [4]);
+    assert_eq!(numbers(None, "about-c"), [0; 0]);
+    let last = |up_to| {
+        let found = store.last_of_event("keys.in-force", before + up_to).expect("readable");
+        found.map(|entry| entry.number - before)
+    };
+    assert_eq!([last(4), last(5), last(6), last(99)], [None, Some(5), Some(6), Some(6)]);
 }

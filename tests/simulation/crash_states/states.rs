@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gwanmun::model::{Digest, TimelineEntry};
+use gwanmun::model::{Attested, Digest, TimelineEntry};
 use gwanmun::store::{AuditVerdict, Batch, SqliteStore, Store as _};
 
 use super::disk::{Disk, File, Image, Node};
@@ -261,6 +261,7 @@ impl State {
             delivery: None,
             text: "it goes on".to_owned(),
             alarm: false,
+            octets: Attested::default(),
         };
         let more = Batch { audit: vec![entry], ..Batch::default() };
         commit(&store, more).map_err(|error| format!("it takes nothing more: {error}"))?;
