@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::model::{
-    Approval, ApprovalKey, ApprovedItem, Attested, Case, CaseId, CaseState, ContentId, ConversationId, CpaId, Delivery,
-    DeliveryId, DeliveryPurpose, DeliveryState, Digest, DigestMethod, DigestReference, Direction, Drawn,
-    Early, Fate, Holder, MessageData, MessageHeader, MessageId, MessageKey, Outcome, Part, PartSource,
+    Approval, ApprovalKey, ApprovedItem, Attested, Case, CaseId, CaseState, ContentId, ConversationId, CpaId,
+    Delivery, DeliveryId, DeliveryPurpose, DeliveryState, Digest, DigestMethod, DigestReference, Direction,
+    Drawn, Early, Fate, Holder, MessageData, MessageHeader, MessageId, MessageKey, Outcome, Part, PartSource,
     PartyId, PartyKey, PartyRef, Quantity, Realm, Sealed, Sequence, SequenceKey, Service, StoredMessage,
     TimelineEntry, Timestamp, Transform,
 };
