@@ -18,7 +18,7 @@ fn verified(world: &World, store: &Path) -> (Value, Option<i32>) {
     (told.unwrap_or_else(|error| panic!("{error}: {out:?}")), out.status.code())
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("makes it");
     for entry in fs::read_dir(from).expect("is a directory") {
         let path = entry.expect("is readable").path();

@@ -23,6 +23,7 @@ mod mailbox;
 mod ordered;
 mod process;
 mod quarantined;
+mod real_faults;
 mod refused;
 mod rehearsal;
 mod repeated;

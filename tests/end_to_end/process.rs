@@ -59,6 +59,18 @@ impl Process {
         status.code().unwrap_or_else(|| panic!("{status}:\n{}", self.said()))
     }
 
+    /// Whether it has a file open whose path ends so.
+    pub(crate) fn has_open(&self, end: &str) -> bool {
+        let Ok(open) = fs::read_dir(format!("/proc/{}/fd", self.id())) else { return false };
+        let mut paths = open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+        paths.any(|path| path.to_str().is_some_and(|path| path.ends_with(end)))
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("is our child").is_some()
+    }
+
     /// SIGKILL, without a word before it. Returns when the process is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("is ours to end");

@@ -130,7 +130,7 @@ impl Layout {
         let doing = engine_error("making the database");
         let connection = Connection::open(self.database()).map_err(&doing)?;
         connection.pragma_update(None, "page_size", 8192).map_err(&doing)?;
-        connection.pragma_update(None, "journal_mode", "wal").map_err(&doing)?;
+        keep_log(&connection).map_err(&doing)?;
         connection.pragma_update(None, "synchronous", "full").map_err(&doing)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(&doing)?;
         connection.pragma_update(None, "user_version", FORMAT).map_err(&doing)?;
@@ -173,6 +173,15 @@ impl Layout {
             found => Err(not_a_store(&format!("gwanmun.db has format {found}, which never was"))),
         }
     }
+}
+
+/// Sets that commits go into a log. The statement gives its row before it writes anything, and tells only after it that a
+/// sync failed: so it is read to its end (P10).
+fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = wal")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Brings a store of an earlier format to the newest one, whole or not at all; says which format it had.

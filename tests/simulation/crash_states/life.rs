@@ -56,7 +56,7 @@ pub(super) fn play(place: &Path, expected: &Path) {
 }
 
 /// Every batch of a calm run, in order.
-fn batches() -> Vec<Batch> {
+pub(super) fn batches() -> Vec<Batch> {
     let mut world = World::new(Scenario { attachment_bytes: SCAN_BYTES, ..Scenario::calm(1) });
     world.gateway.committed = Some(Vec::new());
     world.run();

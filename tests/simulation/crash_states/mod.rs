@@ -21,6 +21,7 @@
 //! SQLite: `docs/decisions.md`. Purging is no part of the life yet: nothing is purged.
 
 mod disk;
+mod flips;
 mod life;
 mod log;
 mod plants;

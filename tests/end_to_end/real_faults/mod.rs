@@ -1,0 +1,16 @@
+//! Real faults on the real program, one after the other: killed under load, each sync failed, the disk full at each step,
+//! stopped and let go on, a slow disk. After each of them: nothing that was acknowledged is lost, nothing is handed on twice,
+//! no octets are wrong, nothing panicked (P1 to P4, P10, P11, P14, S24).
+//!
+//! The plain run takes a few of each; `make soak` takes them all and says how far it is.
+
+mod frozen;
+mod full;
+mod kills;
+mod load;
+mod syncs;
+
+/// How many there are to be: of a variable, or as many as a plain run takes.
+fn count(variable: &str, plain: u64) -> u64 {
+    std::env::var(variable).map_or(plain, |text| text.parse().expect("a number"))
+}

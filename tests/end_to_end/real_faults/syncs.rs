@@ -1,0 +1,86 @@
+//! Each of the first syncs of a gateway fails, each in a life of its own (P10): those of a start and of what follows.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::count;
+use super::load::{Load, all_is_proved, nothing_is_lost};
+use crate::correspondent::Correspondent;
+use crate::process::Process;
+use crate::world::World;
+
+/// The exit code for a store that failed or cannot be opened.
+const STORE_FAILED: i32 = 3;
+/// Syncs that fail in a plain run, from the first to the last one.
+const SYNCS: u64 = 5;
+const LAST: u64 = 200;
+/// Who lodge at once.
+const SENDERS: usize = 2;
+/// What strace saw.
+const TRACE: &str = "syncs.trace";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost() {
+    let world = Arc::new(World::new());
+    for partner in ["broker", "customs", "kfda", "kpta", "npqs"] {
+        let file = format!("partners/{partner}.toml");
+        world.edit(&file, "retries = 60\nretry_interval = \"2s\"", "retries = 1\nretry_interval = \"20m\"");
+    }
+    let broker = Arc::new(Correspondent::new(&world, "broker"));
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let syncs = count("SYNCS", SYNCS);
+    let mut in_starts = 0;
+    for place in 0..syncs {
+        let number = 1 + place * (LAST - 1) / (syncs - 1).max(1);
+        drop(fs::remove_dir_all(&store));
+        fs::write(world.path("gateway.log"), "").expect("is ours");
+        fs::write(world.path(TRACE), "").expect("is ours");
+        let mut gateway = failing(&world, number);
+        let load = Load::begin(&world, &broker, SENDERS);
+        load.allow(LAST as u32);
+        assert_eq!(gateway.ended().await, STORE_FAILED, "sync {number}: {}", gateway.said());
+        let posted = load.end().await;
+        let said = gateway.said();
+        assert!(!said.contains("panicked at"), "S24: {said}");
+        let is_in_start = !said.contains("gateway.started");
+        in_starts += u64::from(is_in_start);
+        let traced = world.read(TRACE);
+        let from_failed = traced.lines().skip_while(|line| !line.contains("(INJECTED)"));
+        // A store that is not made to its end counts for nothing, and is made anew: its files may be closed as they are.
+        let counts = |line: &&str| line.contains("sync(") && !line.contains("store.making");
+        let since: Vec<_> = from_failed.skip(1).filter(counts).collect();
+        assert!(traced.contains("(INJECTED)"), "sync {number} fails: {traced}");
+        assert!(since.is_empty(), "P10: after sync {number} has failed there is none: {since:#?}");
+        if is_in_start {
+            assert!(said.contains("error: the store: "), "it says why: {said}");
+            assert!(posted.iter().all(|one| one.acknowledgment.is_none()), "nobody is answered");
+        }
+        let mut gateway = world.serve().await;
+        nothing_is_lost(&broker, &posted).await;
+        gateway.kill();
+        all_is_proved(&world, &store);
+        if (place + 1) % 10 == 0 {
+            println!("{} of {syncs} syncs", place + 1);
+        }
+    }
+    println!("{syncs} failed syncs, {in_starts} of them in a start; nothing lost");
+}
+
+/// A gateway of which the sync with this number fails, counted in each of its threads.
+fn failing(world: &World, number: u64) -> Process {
+    let trace = world.path(TRACE);
+    let settings = world.settings().to_str().expect("is text");
+    let inject = format!("inject=fsync,fdatasync:error=EIO:when={number}");
+    let strace = [
+        "-f",
+        "--seccomp-bpf",
+        "-y",
+        "-o",
+        trace.to_str().expect("is text"),
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+    ];
+    let program = [&*inject, crate::process::PROGRAM, "serve", "--config", settings];
+    Process::start_other("strace", world.path("gateway.log"), strace.into_iter().chain(program))
+}
