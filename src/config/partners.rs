@@ -16,8 +16,8 @@ use super::reader::{Section, TomlFile};
 use super::settings::{BOX_NUMBER_TYPE, Identity, SERVICE_TYPE, SigningFiles, plain, signing_files};
 use crate::model::{
     ActionBinding, AgencyCode, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole,
-    PartnerProfile, Party, PartyId, PartyKey, PartyKind, Plays, Presence, Registry, Reliability, Role,
-    SignatureTerms, SyncReplyMode, Timestamp, ValueError,
+    Override, PartnerProfile, Party, PartyId, PartyKey, PartyKind, Plays, Presence, Registry, Reliability,
+    Role, SignatureTerms, SyncReplyMode, Timestamp, ValueError,
 };
 
 /// Partner files in a directory.
@@ -345,7 +345,10 @@ impl<'a> Reading<'a> {
         let start = section.optional("start", instant, faults);
         let end = section.optional("end", instant, faults);
         let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
-        let reliability = reliability(&mut section, faults);
+        let sync_reply_mode = sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly);
+        let message_order = section.flag("message_order", false, faults);
+        let usual = Reliability { message_order, ..USUAL };
+        let reliability = reliability(&mut section, &usual, faults);
         check_order(&section, &reliability, sync_reply_mode, hosted, faults);
         let (signature, profile) = signature(&mut section, faults);
         let window = section.number("window", 8, 1, faults);
@@ -355,6 +358,7 @@ impl<'a> Reading<'a> {
         if actions.is_empty() {
             section.add("nothing may be sent or received".to_owned(), "add send or receive actions", faults);
         }
+        let others = section.tables("override", faults);
         let own_role = own_role.or_else(|| self.own.role.clone());
         if own_role.is_none() {
             section.add("our role is not known".to_owned(), "add own_role, or [gateway] role", faults);
@@ -370,7 +374,7 @@ impl<'a> Reading<'a> {
         if let Some(what) = self.claimed.agreements.claim("cpa_id", cpa_id.clone(), &by) {
             faults.add(path, place, what, "a CPAId names one agreement".to_owned());
         }
-        self.agreements.push(Agreement {
+        let mut agreement = Agreement {
             cpa_id,
             partner: party.key.clone(),
             partner_ids: party.ids.clone(),
@@ -383,12 +387,15 @@ impl<'a> Reading<'a> {
             hosted,
             practice,
             actions,
-            sync_reply_mode: sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly),
+            sync_reply_mode,
             reliability,
             signature,
             profile,
             window,
-        });
+            overrides: Vec::new(),
+        };
+        agreement.overrides = overrides(others, &agreement, party.kind, faults);
+        self.agreements.push(agreement);
     }
 }
 
@@ -399,6 +406,68 @@ impl<K: Ord> Claims<K> {
         self.0.entry(key).or_insert_with(|| by.to_owned());
         taken
     }
+}
+
+/// What holds for some Actions of an agreement in place of what it says.
+fn overrides(
+    sections: Vec<Section<'_>>,
+    agreement: &Agreement,
+    kind: PartyKind,
+    faults: &mut Faults,
+) -> Vec<Override> {
+    let mut overrides: Vec<Override> = Vec::new();
+    for mut section in sections {
+        if kind == PartyKind::SingleWindow {
+            section.add(
+                "a practice partner has one set of terms".to_owned(),
+                "write an [[agreement]] of its own",
+                faults,
+            );
+        }
+        let mut actions = section.list("send", |text| binding(Direction::Send, text), faults);
+        let sends = !actions.is_empty();
+        actions.extend(section.list("receive", |text| binding(Direction::Receive, text), faults));
+        let actions: Vec<_> = actions.into_iter().map(|b| (b.direction, b.service, b.action)).collect();
+        if actions.is_empty() {
+            section.add("it is for no Action".to_owned(), "add send or receive actions", faults);
+        }
+        for (direction, service, action) in &actions {
+            let told = format!("{service} {action}");
+            if !agreement.allows(*direction, service, action) {
+                section.add(
+                    format!("{told} is not under send or receive of the agreement"),
+                    "add it there",
+                    faults,
+                );
+            }
+            let is_this =
+                |(d, s, a): &(Direction, Arc<str>, Arc<str>)| (d, s, a) == (direction, service, action);
+            if overrides.iter().any(|other| other.actions.iter().any(is_this)) {
+                section.add(format!("{told} has other terms twice"), "take one away", faults);
+            }
+        }
+        let url = section.optional("endpoint", endpoint, faults);
+        if section.has("endpoint") && (agreement.endpoint.is_none() || !sends) {
+            section.add(
+                "an endpoint, and nothing that is posted there".to_owned(),
+                "take it away, or name what is sent",
+                faults,
+            );
+        }
+        let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
+        let sync_reply_mode = sync_reply_mode.unwrap_or(agreement.sync_reply_mode);
+        let reliability = reliability(&mut section, &agreement.reliability, faults);
+        check_order(&section, &reliability, sync_reply_mode, false, faults);
+        section.finish(faults);
+        let terms = Agreement {
+            endpoint: url.or_else(|| agreement.endpoint.clone()),
+            sync_reply_mode,
+            reliability,
+            ..agreement.clone()
+        };
+        overrides.push(Override { actions, agreement: terms });
+    }
+    overrides
 }
 
 /// A party that plays something takes part in nothing else; and no other agency or customs takes part in practice.
@@ -423,7 +492,7 @@ fn check_practice(section: &Section<'_>, party: &Party, practice: bool, faults: 
 fn check_order(
     section: &Section<'_>,
     reliability: &Reliability,
-    sync_reply_mode: Option<SyncReplyMode>,
+    sync_reply_mode: SyncReplyMode,
     hosted: bool,
     faults: &mut Faults,
 ) {
@@ -437,7 +506,7 @@ fn check_order(
         ),
         (*ack_requested != Presence::Always, "without ack_requested", "write ack_requested = \"always\""),
         (
-            sync_reply_mode != Some(SyncReplyMode::None) && !hosted,
+            sync_reply_mode != SyncReplyMode::None && !hosted,
             "with SyncReply",
             "write sync_reply_mode = \"none\"",
         ),
@@ -449,6 +518,17 @@ fn check_order(
 
 /// How long a message of ours may be delivered where nothing says otherwise.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(86_400);
+/// Reliable messaging where nothing says otherwise; PersistDuration is twice the TimeToLive.
+const USUAL: Reliability = Reliability {
+    duplicate_elimination: Presence::Always,
+    ack_requested: Presence::Always,
+    ack_signed: true,
+    message_order: false,
+    retries: Reliability::RETRIES,
+    retry_interval: Reliability::RETRY_INTERVAL,
+    persist_duration: Duration::ZERO,
+    time_to_live: TIME_TO_LIVE,
+};
 /// What customs plays.
 const CUSTOMS: &str = "customs";
 /// Every agency that nobody else plays.
@@ -494,15 +574,17 @@ fn signature(section: &mut Section<'_>, faults: &mut Faults) -> (SignatureTerms,
     (terms, named.profile.clone())
 }
 
-fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
+/// Reliable messaging, where nothing else is said as `usual` has it.
+fn reliability(section: &mut Section<'_>, usual: &Reliability, faults: &mut Faults) -> Reliability {
     let duplicate_elimination = section.optional("duplicate_elimination", presence, faults);
     let ack_requested = section.optional("ack_requested", presence, faults);
-    let ack_signed = section.flag("ack_signed", true, faults);
-    let message_order = section.flag("message_order", false, faults);
-    let retries = section.number("retries", Reliability::RETRIES, 0, faults);
-    let retry_interval = section.duration("retry_interval", Reliability::RETRY_INTERVAL, faults);
-    let time_to_live = section.duration("time_to_live", TIME_TO_LIVE, faults);
-    let persist_duration = section.duration("persist_duration", time_to_live.saturating_mul(2), faults);
+    let ack_signed = section.flag("ack_signed", usual.ack_signed, faults);
+    let retries = section.number("retries", usual.retries, 0, faults);
+    let retry_interval = section.duration("retry_interval", usual.retry_interval, faults);
+    let time_to_live = section.duration("time_to_live", usual.time_to_live, faults);
+    // Twice the TimeToLive, or as long as what has the usual terms.
+    let persist_duration = usual.persist_duration.max(time_to_live.saturating_mul(2));
+    let persist_duration = section.duration("persist_duration", persist_duration, faults);
     // What is sent last must still be taken, and what is taken last must still be known (ebMS 2.0, 6.4.5, 6.4.6).
     if time_to_live <= Reliability::transmissions_take(retries, retry_interval) {
         let message = "time_to_live is not longer than all transmissions take".to_owned();
@@ -513,10 +595,10 @@ fn reliability(section: &mut Section<'_>, faults: &mut Faults) -> Reliability {
         section.add(message, "raise it, or lower time_to_live", faults);
     }
     Reliability {
-        duplicate_elimination: duplicate_elimination.unwrap_or(Presence::Always),
-        ack_requested: ack_requested.unwrap_or(Presence::Always),
+        duplicate_elimination: duplicate_elimination.unwrap_or(usual.duplicate_elimination),
+        ack_requested: ack_requested.unwrap_or(usual.ack_requested),
         ack_signed,
-        message_order,
+        message_order: usual.message_order,
         retries,
         retry_interval,
         persist_duration,

@@ -12,7 +12,7 @@ use openssl::x509::{X509, X509Name};
 use super::*;
 use crate::model::{
     Canonicalization, CpaId, Deviation, DigestMethod, Direction, PartnerProfile, PartyKey, PartyKind,
-    SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode,
+    Reliability, SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode,
 };
 
 const SETTINGS: &str = r#"
@@ -432,6 +432,50 @@ fn what_is_sent_last_is_still_taken_and_what_is_taken_last_still_known() {
     check("time_to_live = \"61s\"\npersist_duration = \"61s\"\n", &[forgets]);
     check("time_to_live = \"61s\"\npersist_duration = \"1s\"\n", &[forgets]);
     check("time_to_live = \"60s\"\npersist_duration = \"60s\"\n", &[short, forgets]);
+}
+
+#[test]
+fn some_actions_of_an_agreement_have_terms_of_their_own() {
+    let directory = world();
+    let kfda = directory.path().join("partners/kfda.toml");
+    let terms = "[[agreement.override]]\nsend = [\"RequirementVerification GOVCBRX01\"]\n\
+                 endpoint = \"https://127.0.0.1:18444/ebms\"\nretries = 2\nack_signed = false\n";
+    fs::write(&kfda, format!("{KFDA}{terms}")).expect("writes");
+    let loaded = load(&directory.path().join("gwanmun.toml")).expect("is in order");
+    let agreement = loaded.partners.registry.agreements().next().expect("there is one");
+    let application = agreement.on(Direction::Send, "RequirementVerification", "GOVCBRX01");
+    assert_eq!(application.endpoint.as_deref(), Some("https://127.0.0.1:18444/ebms"));
+    let Reliability { retries, retry_interval, ack_signed, .. } = application.reliability;
+    assert_eq!(
+        (retries, retry_interval.as_secs(), ack_signed),
+        (2, 10, false),
+        "what it does not say is as usual"
+    );
+    assert_eq!(application.sync_reply_mode, SyncReplyMode::None);
+    for other in [
+        agreement.on(Direction::Receive, "urn:swgw:service:requirement", "GOVCBRX51"),
+        agreement.on(Direction::Send, "urn:oasis:names:tc:ebxml-msg:service", "Acknowledgment"),
+    ] {
+        assert_eq!(other, agreement);
+    }
+
+    fn check(terms: &str, expected: &[&str]) {
+        let world = world();
+        let text = format!("{KFDA}[[agreement.override]]\n{terms}");
+        fs::write(world.path().join("partners/kfda.toml"), text).expect("writes");
+        let told = told(&world);
+        let matches = told.iter().zip(expected).all(|(told, expected)| told.contains(expected));
+        assert!(told.len() == expected.len() && matches, "{terms}: {told:#?}");
+    }
+    let send = "send = [\"RequirementVerification GOVCBRX01\"]\n";
+    check("retries = 2\n", &["it is for no Action"]);
+    check("send = [\"Payment GOVCBRXF3\"]\n", &["Payment GOVCBRXF3 is not under send or receive"]);
+    check(&format!("{send}[[agreement.override]]\n{send}"), &["has other terms twice"]);
+    check(&format!("{send}time_to_live = \"1m\"\n"), &["time_to_live is not longer"]);
+    check(&format!("{send}endpoint = \"http://127.0.0.1/ebms\"\n"), &["endpoint"]);
+    check(&format!("{send}own_algorithm = \"rsa-sha256\"\n"), &["unknown key own_algorithm"]);
+    let receive = "receive = [\"urn:swgw:service:requirement GOVCBRX51\"]\n";
+    check(&format!("{receive}endpoint = \"https://127.0.0.1:1/ebms\"\n"), &["nothing that is posted there"]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Step {
         if delivery.again >= AGAIN_MAX {
             return Err(format!("it was sent anew {AGAIN_MAX} times, which is the most"));
         }
-        let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+        let agreement = desk.context.registry.agreement_of(delivery);
         let Some(agreement) = agreement.filter(|agreement| agreement.in_force(desk.now)) else {
             return Err(format!("agreement {} is not in force", delivery.cpa_id));
         };

@@ -42,7 +42,9 @@ pub(super) type Decided = Result<Step, Decline>;
 
 pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
     let (verified, key) = (&arrival.verified, arrival.key());
-    let Some(agreement) = desk.context.registry.agreement(verified.cpa_id()) else {
+    let header = &verified.message().header;
+    let (service, action) = (&header.service.value, &header.action);
+    let Some(agreement) = desk.context.registry.agreement_to_receive(&header.cpa_id, service, action) else {
         return Step::unavailable(desk, arrival, "its agreement was withdrawn while it was under way");
     };
     let inbound = Inbound { desk, arrival, agreement, key: &key, kept: None };

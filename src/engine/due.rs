@@ -64,7 +64,7 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
 fn agreement_for<'a>(desk: Desk<'a>, delivery: &Delivery) -> Option<&'a Agreement> {
     let registry = desk.context.registry;
     let fits = |a: &&Agreement| a.partner == delivery.destination && a.in_force(desk.now);
-    registry.agreement(&delivery.cpa_id).filter(fits).or_else(|| {
+    registry.agreement_of(delivery).filter(fits).or_else(|| {
         let (realm, to) = (delivery.realm, &delivery.destination);
         let (service, action) = (&delivery.service.value, &delivery.action);
         let newest = registry.agreement_to_send(realm, to, service, action, desk.now);
@@ -123,7 +123,7 @@ pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) 
     let delivery = &stored.value;
     match outcome {
         AttemptOutcome::Taken => {
-            let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+            let agreement = desk.context.registry.agreement_of(delivery);
             if delivery.state != DeliveryState::AwaitingAcknowledgment || awaits_receipt(delivery, agreement)
             {
                 return Step::default();
@@ -157,7 +157,8 @@ impl Step {
         let text =
             format!("transmission {} of at most {}", delivery.attempts, agreement.reliability.retries + 1);
         self.audit.push(entry(now, EventCode::DeliveryAttempted, text).of_delivery(delivery));
-        self.transmit.insert(delivery.id.clone(), awaits_receipt(delivery, Some(agreement)));
+        let awaits_receipt = awaits_receipt(delivery, Some(agreement));
+        self.transmit.insert(delivery.id.clone(), (awaits_receipt, agreement.endpoint.clone()));
     }
 
     pub(super) fn change(&mut self, delivery: Delivery, stored: &Versioned<Delivery>) {
@@ -177,7 +178,7 @@ fn is_due(desk: Desk<'_>, delivery: &Delivery) -> bool {
 /// A delivery that is due further ahead than any schedule of ours was planned before the clock was set back: its time
 /// has come (P9). What waits in a mailbox is due at its end.
 fn is_stalled(desk: Desk<'_>, delivery: &Delivery) -> bool {
-    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+    let agreement = desk.context.registry.agreement_of(delivery);
     let wait = agreement.map(|agreement| longest_wait(agreement.reliability.retry_interval));
     !delivery.mailbox && wait.is_some_and(|wait| delivery.due > desk.now.plus(wait))
 }

@@ -32,7 +32,7 @@ pub(super) fn fetched(desk: Desk<'_>, by: &PartyKey) -> Step {
             .push(entry(desk.now, EventCode::DeliveryFetched, "fetched once more").of_delivery(delivery));
         return step;
     }
-    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+    let agreement = desk.context.registry.agreement_of(delivery);
     let Some(agreement) =
         agreement.filter(|agreement| agreement.partner == *by && agreement.in_force(desk.now))
     else {
@@ -117,7 +117,7 @@ fn by_itself(desk: Desk<'_>, stored: &Versioned<Delivery>) -> Step {
 /// Whether only a signed Acknowledgment completes the delivery.
 #[must_use]
 pub fn owes_signed_receipt(delivery: &Delivery, registry: &Registry) -> bool {
-    let agreement = registry.agreement(&delivery.cpa_id);
+    let agreement = registry.agreement_of(delivery);
     agreement.is_none_or(|agreement| agreement.reliability.ack_signed) && awaits_receipt(delivery, agreement)
 }
 

@@ -85,7 +85,8 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
     let rule = context.envelope(&arrival.verified);
     let message = arrival.verified.message();
     let header = &message.header;
-    let agreement = context.registry.agreement(arrival.verified.cpa_id());
+    let (service, action) = (&header.service.value, &header.action);
+    let agreement = context.registry.agreement_to_receive(&header.cpa_id, service, action);
     let by_itself = agreement.is_some_and(|agreement| agreement.sync_reply_mode == SyncReplyMode::None);
     let asked = rule.filter(|rule| rule.pipeline == Pipeline::Query).and_then(|_| asked(arrival));
     Needs {

@@ -45,6 +45,7 @@ impl Step {
         };
         let named = owed.cpa_id.and_then(|id| registry.agreement(id)).filter(fits);
         let named = named.filter(|agreement| agreement.in_force(desk.now));
+        let named = named.map(|agreement| agreement.on(Direction::Send, owed.service, owed.action));
         let newest = || registry.agreement_to_send(realm, owed.to, owed.service, owed.action, desk.now);
         let agreement = named.or_else(newest);
         let delivery = delivery(desk, owed, agreement);

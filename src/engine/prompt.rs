@@ -61,7 +61,7 @@ impl Step {
         context: &Context<'_>,
         unbegun: DeliveryDraft,
     ) -> DeliveryDraft {
-        let agreement = context.registry.agreement(&unbegun.delivery.cpa_id);
+        let agreement = context.registry.agreement_of(&unbegun.delivery);
         let Some(agreement) = agreement.filter(|agreement| agreement.in_force(now)) else {
             return unbegun;
         };

@@ -132,7 +132,8 @@ pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
         (RefusalAnswer::Http(status), _) => step.reply_if(refused.waiting, Reply::Status(*status)),
         (RefusalAnswer::Fault(fault), _) => step.reply_if(refused.waiting, Reply::Fault(fault.clone())),
         (RefusalAnswer::Errors(errors), Some(header)) => {
-            let agreement = desk.context.registry.agreement(&header.cpa_id);
+            let (service, action) = (&header.service.value, &header.action);
+            let agreement = desk.context.registry.agreement_to_receive(&header.cpa_id, service, action);
             let known = refusal.party.as_ref().and_then(|party| {
                 agreement.filter(|agreement| agreement.partner == *party).map(|agreement| (agreement, party))
             });

@@ -85,7 +85,7 @@ fn acknowledged(
     if delivery.state == DeliveryState::Delivered {
         return noted(desk, arrival, "an acknowledgment once more");
     }
-    let agreement = desk.context.registry.agreement(&delivery.cpa_id);
+    let agreement = desk.context.registry.agreement_of(delivery);
     let agreement = agreement.filter(|agreement| agreement.cpa_id == *verified.cpa_id());
     let sent = sealed.map(|sealed| sealed.references.as_slice());
     let (Some(agreement), Some(sent)) = (agreement, sent) else {

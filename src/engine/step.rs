@@ -6,6 +6,7 @@
 //! the waiting connection, and travel as a delivery of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,8 +14,8 @@ use super::attest;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    Acknowledgment, ApprovalKey, CaseId, Charge, CpaId, Delivery, DeliveryId, Message, MessageId, PartyKey,
-    Realm, Sealed, SequenceKey, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
+    Acknowledgment, ApprovalKey, CaseId, Charge, Delivery, DeliveryId, Message, MessageId, PartyKey, Realm,
+    Sealed, SequenceKey, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{
@@ -38,8 +39,8 @@ pub struct Step {
     pub(super) sequences: BTreeMap<SequenceKey, SequenceWrite>,
     /// What ended a delivery that is in the step, as it came.
     pub(super) receipts: BTreeMap<DeliveryId, Sealed>,
-    /// The deliveries that are transmitted now, and whether each waits for a receipt.
-    pub(super) transmit: BTreeMap<DeliveryId, bool>,
+    /// The deliveries that are transmitted now: whether each waits for a receipt, and the URL that it goes to.
+    pub(super) transmit: BTreeMap<DeliveryId, (bool, Option<Arc<str>>)>,
     /// Recorded.
     pub(super) audit: Vec<TimelineEntry>,
     /// Only logged: nothing changed.
@@ -178,8 +179,8 @@ pub enum Action {
         attempt: u32,
         /// To whom.
         destination: PartyKey,
-        /// Under which agreement.
-        cpa_id: CpaId,
+        /// The URL that the agreement gives for it, if it gives one.
+        endpoint: Option<Arc<str>>,
         /// It completes by a receipt, not by being taken.
         awaits_receipt: bool,
         /// Its octets.
@@ -262,13 +263,13 @@ impl Step {
                 let octets = sealed.clone().expect("what is collected for the first time is made now");
                 actions.push(Action::Reply(Reply::Message(octets)));
             }
-            if let Some(&awaits_receipt) = self.transmit.get(&delivery.id) {
+            if let Some((awaits_receipt, endpoint)) = self.transmit.get(&delivery.id) {
                 actions.push(Action::Transmit {
                     delivery: delivery.id.clone(),
                     attempt: delivery.attempts,
                     destination: delivery.destination.clone(),
-                    cpa_id: delivery.cpa_id.clone(),
-                    awaits_receipt,
+                    endpoint: endpoint.clone(),
+                    awaits_receipt: *awaits_receipt,
                     sealed: stored.or_else(|| sealed.clone()).expect("what is transmitted has octets"),
                 });
             }

@@ -84,6 +84,7 @@ pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
 struct Visit<'a> {
     shared: &'a Arc<Shared>,
     party: &'a Party,
+    /// As it holds for what is sent next.
     agreement: &'a Agreement,
     until: Instant,
     steps: Vec<Taken>,
@@ -103,7 +104,20 @@ impl Visit<'_> {
             return Ok(());
         }
         self.ping().await?;
+        // Actions with terms of their own may go elsewhere.
+        let mut reached = vec![&agreement.endpoint];
+        for other in agreement.terms() {
+            if let (false, Some(url)) = (reached.contains(&&other.endpoint), &other.endpoint) {
+                reached.push(&other.endpoint);
+                self.took("endpoint", format!("{url}, for some Actions"));
+                self.agreement = other;
+                self.ping().await?;
+            }
+        }
+        let (service, action) = TEST;
+        self.agreement = agreement.on(Direction::Send, service, action);
         let tested = self.send_test().await?;
+        self.agreement = agreement;
         self.ask_status(tested).await
     }
 
@@ -227,7 +241,7 @@ impl Visit<'_> {
     }
 
     async fn post(&mut self, sealed: &Sealed, shows: Option<&'static str>) -> Result<(), Failed> {
-        let posting = post(self.shared, &self.party.key, &self.agreement.cpa_id, sealed);
+        let posting = post(self.shared, &self.party.key, self.agreement.endpoint.as_deref(), sealed);
         let response = match timeout_at(self.until, posting).await {
             Err(_) => return Err(("answer", nothing_in_time())),
             Ok(Ok(response)) => response,

@@ -183,9 +183,9 @@ fn perform(shared: &Shared, actions: Vec<Action>, held: &mut Held) -> Released {
     for action in actions {
         match action {
             Action::Reply(reply) => released.reply = Some(reply),
-            Action::Transmit { delivery, attempt, destination, cpa_id, awaits_receipt, sealed } => {
+            Action::Transmit { delivery, attempt, destination, endpoint, awaits_receipt, sealed } => {
                 let transmission =
-                    Transmission { delivery, attempt, destination, cpa_id, awaits_receipt, sealed };
+                    Transmission { delivery, attempt, destination, endpoint, awaits_receipt, sealed };
                 released.transmission = held.hand_over(transmission).or(released.transmission);
             }
             Action::Wake(destination) => shared.wake(&destination),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::engine::Places;
-use crate::model::{CpaId, DeliveryId, PartyKey, Sealed};
+use crate::model::{DeliveryId, PartyKey, Sealed};
 use crate::msh::Window;
 
 /// A delivery whose attempt is committed: it is to be transmitted now.
@@ -20,7 +20,7 @@ pub(super) struct Transmission {
     pub(super) delivery: DeliveryId,
     pub(super) attempt: u32,
     pub(super) destination: PartyKey,
-    pub(super) cpa_id: CpaId,
+    pub(super) endpoint: Option<Arc<str>>,
     pub(super) awaits_receipt: bool,
     pub(super) sealed: Sealed,
 }

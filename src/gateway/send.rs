@@ -19,7 +19,7 @@ use super::receive::{Received, tell_deviations};
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
-use crate::model::{AttemptOutcome, CpaId, DeliveryId, Digest, PartyKey, Sealed};
+use crate::model::{AttemptOutcome, DeliveryId, Digest, Party, PartyKey, Registry, Sealed};
 use crate::msh::{ResponseContent, judge_response};
 use crate::security::Origin;
 use crate::store::StoreError;
@@ -229,8 +229,8 @@ fn undecided(error: &DriveError) -> Left {
 
 /// Posts the octets as they are stored, and has a message in the response decided like any other.
 async fn post_stored(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
-    let Transmission { destination, cpa_id, sealed, .. } = transmission;
-    match post(shared, destination, cpa_id, sealed).await {
+    let Transmission { destination, endpoint, sealed, .. } = transmission;
+    match post(shared, destination, endpoint.as_deref(), sealed).await {
         Ok(response) => read_response(shared, response).await,
         Err(NotPosted::Unregistered(why)) => AttemptOutcome::Again { reason: why.to_owned(), alarm: true },
         Err(NotPosted::Failed(error)) => no_response(&error),
@@ -245,21 +245,15 @@ pub(super) enum NotPosted {
     Failed(PostError),
 }
 
-/// Posts octets to a party, under the agreement whose endpoint they go to, and to nobody who cannot show a certificate
-/// of that party.
+/// Posts octets to a party at an endpoint of its agreement, and to nobody who cannot show a certificate of that party.
 pub(super) async fn post(
     shared: &Shared,
     destination: &PartyKey,
-    cpa_id: &CpaId,
+    endpoint: Option<&str>,
     sealed: &Sealed,
 ) -> Result<PostResponse, NotPosted> {
-    let (endpoint, parties) = {
-        let in_force = shared.in_force.load();
-        let registry = &in_force.trust.registry;
-        let endpoint = registry.agreement(cpa_id).and_then(|agreement| agreement.endpoint.clone());
-        let parties = registry.party(destination).map(crate::model::Party::tls_digests).unwrap_or_default();
-        (endpoint, parties)
-    };
+    let party = |registry: &Registry| registry.party(destination).map(Party::tls_digests);
+    let parties = party(&shared.in_force.load().trust.registry).unwrap_or_default();
     let Some(Ok(endpoint)) = endpoint.map(|url| url.parse::<Endpoint>()) else {
         return Err(NotPosted::Unregistered("there is no endpoint to send to"));
     };

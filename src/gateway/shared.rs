@@ -21,7 +21,7 @@ use crate::case::longest_payment_wait;
 use crate::codec::catalogue::Catalogue;
 use crate::config::{Loaded, PaymentSettings, Settings};
 use crate::engine::{Context, Own, Places};
-use crate::model::{PartyKey, PaymentTerms, Realm, Timestamp};
+use crate::model::{Agreement, PartyKey, PaymentTerms, Realm, Timestamp};
 use crate::msh::longest_wait;
 use crate::routing::RuleSet;
 use crate::security::{OpenLimits, SigningKeys, Trust};
@@ -147,7 +147,8 @@ impl Shared {
     pub(super) fn longest_wait(&self, destination: &PartyKey) -> Duration {
         let in_force = self.in_force.load();
         let agreements = in_force.trust.registry.agreements().filter(|a| a.partner == *destination);
-        let waits = agreements.map(|agreement| longest_wait(agreement.reliability.retry_interval));
+        let terms = agreements.flat_map(Agreement::terms);
+        let waits = terms.map(|terms| longest_wait(terms.reliability.retry_interval));
         // Without an agreement nothing is attempted, and nothing is in a hurry.
         waits.max().unwrap_or(Duration::MAX)
     }

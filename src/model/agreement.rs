@@ -44,9 +44,36 @@ pub struct Agreement {
     pub profile: PartnerProfile,
     /// How many messages may be in flight to the partner at once.
     pub window: u32,
+    /// What holds for some Actions in place of the above (CPPA: delivery channels of their own).
+    pub overrides: Vec<Override>,
+}
+
+/// Other terms for some Actions of an agreement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Direction, Service and Action of each.
+    pub actions: Vec<(Direction, Arc<str>, Arc<str>)>,
+    /// The agreement as it holds for them; only `endpoint`, `sync_reply_mode` and `reliability` differ from the rest,
+    /// and it has no overrides of its own.
+    pub agreement: Agreement,
 }
 
 impl Agreement {
+    /// The agreement as it holds for this Service and Action in this direction. Signals have the terms of the agreement
+    /// itself.
+    #[must_use]
+    pub fn on(&self, direction: Direction, service: &str, action: &str) -> &Self {
+        let names = |other: &&Override| {
+            other.actions.iter().any(|(d, s, a)| *d == direction && **s == *service && **a == *action)
+        };
+        self.overrides.iter().find(names).map_or(self, |other| &other.agreement)
+    }
+
+    /// The agreement itself, then as it holds for the Actions that have other terms.
+    pub fn terms(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.overrides.iter().map(|other| &other.agreement))
+    }
+
     /// Whether the agreement lets this Service and Action go in this direction.
     #[must_use]
     pub fn allows(&self, direction: Direction, service: &str, action: &str) -> bool {
@@ -71,11 +98,12 @@ impl Agreement {
     #[must_use]
     pub fn mirrored(&self) -> Self {
         let mirrored = |binding: &ActionBinding| ActionBinding {
-            direction: match binding.direction {
-                Direction::Send => Direction::Receive,
-                Direction::Receive => Direction::Send,
-            },
+            direction: binding.direction.opposite(),
             ..binding.clone()
+        };
+        let other = |other: &Override| Override {
+            actions: other.actions.iter().map(|(d, s, a)| (d.opposite(), s.clone(), a.clone())).collect(),
+            agreement: other.agreement.mirrored(),
         };
         Self {
             partner_ids: self.own_ids.clone(),
@@ -83,6 +111,7 @@ impl Agreement {
             own_ids: self.partner_ids.clone(),
             own_role: self.partner_role.clone(),
             actions: self.actions.iter().map(mirrored).collect(),
+            overrides: self.overrides.iter().map(other).collect(),
             ..self.clone()
         }
     }
@@ -117,6 +146,13 @@ impl Direction {
         match self {
             Self::Send => "send",
             Self::Receive => "receive",
+        }
+    }
+
+    const fn opposite(self) -> Self {
+        match self {
+            Self::Send => Self::Receive,
+            Self::Receive => Self::Send,
         }
     }
 }

@@ -32,7 +32,7 @@ mod status;
 mod time;
 
 pub use act::{Act, OfficerAct};
-pub use agreement::{ActionBinding, Agreement, Direction, Presence, Reliability, SyncReplyMode};
+pub use agreement::{ActionBinding, Agreement, Direction, Override, Presence, Reliability, SyncReplyMode};
 pub use application::{
     Application, ApplicationState, Cancellation, ItemOutcome, NoticeKind, Outcome, ReceivedNotice,
     ReceivedPart, ReceivedResult, Timing,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::text_value;
-use super::{AgencyCode, Agreement, CpaId, Digest, Realm, Timestamp};
+use super::{AgencyCode, Agreement, CpaId, Delivery, Digest, Direction, Realm, Timestamp};
 
 text_value! {
     /// Role: the authorised role of a party in an exchange (ebMS 2.0, 3.1.1.2), such as `Declarant`.
@@ -205,6 +205,19 @@ impl Registry {
         self.agreements.get(cpa_id)
     }
 
+    /// The agreement of a delivery, as it holds for what is sent.
+    #[must_use]
+    pub fn agreement_of(&self, delivery: &Delivery) -> Option<&Agreement> {
+        let (service, action) = (&delivery.service.value, &delivery.action);
+        self.agreement(&delivery.cpa_id).map(|agreement| agreement.on(Direction::Send, service, action))
+    }
+
+    /// The agreement with this CPAId, as it holds for what its partner sends.
+    #[must_use]
+    pub fn agreement_to_receive(&self, cpa_id: &CpaId, service: &str, action: &str) -> Option<&Agreement> {
+        self.agreement(cpa_id).map(|agreement| agreement.on(Direction::Receive, service, action))
+    }
+
     /// The agreement under which we send this Service and Action to a party in a realm, if there is one: one that is in
     /// force, and of several the newest, so that a renewed one takes over when it begins. Where none is in force, the
     /// newest that is not: what goes under it waits for an operator.
@@ -220,13 +233,14 @@ impl Registry {
         let allowing = |agreement: &&Agreement| {
             agreement.partner == *to
                 && self.serves(agreement, realm)
-                && agreement.allows(super::Direction::Send, service, action)
+                && agreement.allows(Direction::Send, service, action)
         };
         // Who has an agreement for practice hears of practice under it.
-        self.agreements.values().filter(allowing).max_by_key(|agreement| {
+        let newest = self.agreements.values().filter(allowing).max_by_key(|agreement| {
             let of_realm = agreement.practice == realm.is_practice();
             (agreement.in_force(now), of_realm, agreement.start, std::cmp::Reverse(&agreement.cpa_id))
-        })
+        });
+        newest.map(|agreement| agreement.on(Direction::Send, service, action))
     }
 
     /// Whether messages of a realm may go under an agreement. Agencies and customs are separate parties in practice; a

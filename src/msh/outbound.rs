@@ -143,6 +143,7 @@ mod tests {
             signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
             profile: PartnerProfile::strict(),
             window: 8,
+            overrides: Vec::new(),
         }
     }
 

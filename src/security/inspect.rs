@@ -287,6 +287,7 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
         signature: capture.terms.clone(),
         profile: capture.profile.clone(),
         window: 1,
+        overrides: Vec::new(),
     }
 }
 

@@ -161,6 +161,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
         profile: PartnerProfile::strict(),
         window: 8,
+        overrides: Vec::new(),
     }
 }
 

@@ -246,6 +246,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
         profile: PartnerProfile::strict(),
         window: terms.window,
+        overrides: Vec::new(),
     }
 }
 

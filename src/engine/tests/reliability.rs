@@ -110,3 +110,78 @@ fn what_is_sent_asks_for_what_the_agreement_has_and_ends_by_it_p4() {
         check(duplicate_elimination, Never, DeliveryState::Delivered);
     }
 }
+
+/// Gives one Action of a partner's agreement terms of its own.
+fn override_terms(
+    world: &mut World,
+    partner: &str,
+    direction: Direction,
+    (service, action): (&str, &str),
+    change: impl Fn(&mut Agreement),
+) {
+    world.agree(partner, |agreement| {
+        let mut terms = agreement.clone();
+        change(&mut terms);
+        let actions = vec![(direction, service.into(), action.into())];
+        agreement.overrides = vec![Override { actions, agreement: terms }];
+    });
+}
+
+/// A channel of its own for an Action (CPPA 2.0, DeliveryChannel): P4.
+#[test]
+fn an_action_with_terms_of_its_own_is_sent_and_judged_by_them() {
+    let agency = AGENCIES[0].1;
+    let mut world = World::new();
+    override_terms(&mut world, agency, Direction::Send, ("RequirementVerification", "GOVCBRX01"), |terms| {
+        terms.endpoint = Some("https://second.example/ebms".into());
+        terms.reliability.ack_signed = false;
+        terms.reliability.retries = 0;
+    });
+    world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+    let owed = |world: &World, to: &str| {
+        let due = world.store.due(&party(to), world.now, 1).expect("the store reads");
+        Event::Due(due[0].id.clone())
+    };
+    let sent = |world: &World, event: &Event| {
+        let transmitted = world.actions(event).into_iter().find_map(|action| match action {
+            Action::Transmit { endpoint, sealed, .. } => {
+                Some((endpoint, read(&sealed).ack_requested[0].signed))
+            }
+            _ => None,
+        });
+        transmitted.expect("it is sent")
+    };
+    let application = owed(&world, agency);
+    assert_eq!(sent(&world, &application), (Some("https://second.example/ebms".into()), false));
+    let usual = world.registry.agreement(&cpa(CUSTOMS)).expect("there is one").endpoint.clone();
+    assert_eq!(sent(&world, &owed(&world, CUSTOMS)), (usual, true), "nobody else is concerned");
+    world.pass(70);
+    world.drive(&application);
+    let Event::Due(id) = application else { unreachable!() };
+    assert_eq!(world.delivery(&id).state, DeliveryState::Expired, "no transmission was left");
+    world.check_laws();
+}
+
+#[test]
+fn an_action_with_terms_of_its_own_is_answered_by_them() {
+    let mut world = World::new();
+    override_terms(&mut world, BROKER, Direction::Receive, ("ImportClearance", "GOVCBR929"), |terms| {
+        terms.sync_reply_mode = SyncReplyMode::None;
+    });
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    let refused = world.post(&posted);
+    assert!(matches!(refused, Some(Reply::Empty)), "{refused:?}");
+    assert!(
+        world.owed().contains(&(BROKER.to_owned(), "MessageError".to_owned())),
+        "SyncReply is not agreed for it"
+    );
+    let mut world = World::new();
+    override_terms(&mut world, BROKER, Direction::Receive, ("ImportClearance", "GOVCBR929"), |terms| {
+        terms.sync_reply_mode = SyncReplyMode::None;
+    });
+    let posted =
+        lodging(&world, BROKER, "lodging", DECLARATION, &[0]).with(|message| message.sync_reply = false);
+    assert_eq!(world.post(&posted), Some(Reply::Empty));
+    assert!(world.owed().contains(&(BROKER.to_owned(), "Acknowledgment".to_owned())), "it travels by itself");
+    world.check_laws();
+}

@@ -635,6 +635,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         signature: SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256),
         profile: PartnerProfile::strict(),
         window: 8,
+        overrides: Vec::new(),
     }
 }
 
