@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::model::{CpaId, PartyId, Presence, Role, Service, Timestamp};
 
 pub use read::read_cpa;
-pub use write::{CpaTerms, PartyTerms, write_cpa};
+pub use write::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, write_cpa};
 
 /// Namespace of CPPA 2.0; every element and attribute of its own is in it.
 const TP: &str = "http://www.oasis-open.org/committees/ebxml-cppa/schema/cpp-cpa-2_0.xsd";

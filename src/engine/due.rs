@@ -60,7 +60,7 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
 }
 
 /// The agreement that a delivery goes under now: its own, or, as long as nobody has seen it, the one that has taken its
-/// place. What is sealed names its own for ever.
+/// place. What is sealed names its own for ever, and what has a number in a conversation has it under its own.
 fn agreement_for<'a>(desk: Desk<'a>, delivery: &Delivery) -> Option<&'a Agreement> {
     let registry = desk.context.registry;
     let fits = |a: &&Agreement| a.partner == delivery.destination && a.in_force(desk.now);
@@ -68,7 +68,7 @@ fn agreement_for<'a>(desk: Desk<'a>, delivery: &Delivery) -> Option<&'a Agreemen
         let (realm, to) = (delivery.realm, &delivery.destination);
         let (service, action) = (&delivery.service.value, &delivery.action);
         let newest = registry.agreement_to_send(realm, to, service, action, desk.now);
-        newest.filter(|_| !delivery.sealed).filter(fits)
+        newest.filter(|_| !delivery.sealed && delivery.order.is_none()).filter(fits)
     })
 }
 

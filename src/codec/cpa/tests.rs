@@ -13,7 +13,6 @@ fn party(name: &str, role: &str, sends: &[&str]) -> PartyTerms {
         name: name.into(),
         ids: vec![PartyId { value: name.into(), kind: Some("urn:swgw:party".into()) }],
         role: Role::new(role).expect("a Role"),
-        endpoint: Some(format!("https://{name}.example/ebms").into()),
         tls_certificate: Some(format!("TLS of {name}").into_bytes()),
         signing_certificate: format!("key of {name}").into_bytes(),
         digest: DigestMethod::Sha256,
@@ -27,14 +26,18 @@ fn terms() -> CpaTerms {
         id: CpaId::new("swgw-broker-1").expect("a CPAId"),
         start: "2009-01-01T00:00:00Z".parse().expect("an instant"),
         end: "2012-01-01T00:00:00Z".parse().expect("an instant"),
-        sync_reply_mode: SyncReplyMode::MshSignalsOnly,
-        ack_requested: Presence::Always,
-        ack_signed: true,
-        duplicate_elimination: Presence::Always,
-        message_order: false,
-        retries: 3,
-        retry_interval: Duration::from_millis(1_500),
-        persist_duration: Duration::from_secs(86_400),
+        usual: ChannelTerms {
+            endpoints: ["gateway", "broker"].map(|name| Some(format!("https://{name}.example/ebms").into())),
+            sync_reply_mode: SyncReplyMode::MshSignalsOnly,
+            ack_requested: Presence::Always,
+            ack_signed: true,
+            duplicate_elimination: Presence::Always,
+            message_order: false,
+            retries: 3,
+            retry_interval: Duration::from_millis(1_500),
+            persist_duration: Duration::from_secs(86_400),
+        },
+        overrides: Vec::new(),
         parties: [
             party("gateway", "SingleWindow", &["GOVCBR023", "GOVCBRXS2"]),
             party("broker", "Declarant", &["GOVCBR929"]),
@@ -71,7 +74,7 @@ fn what_is_written_reads_back() {
         assert_eq!(&*channel.sync_reply_mode, "mshSignalsOnly");
         assert_eq!(
             channel.transport.endpoints,
-            [(written.endpoint.clone().expect("a URL"), "allPurpose".into())]
+            [(format!("https://{}.example/ebms", written.name).into(), "allPurpose".into())]
         );
         let tls = channel.transport.client_certificate.as_deref().and_then(|id| read.certificate(id));
         assert_eq!(tls, written.tls_certificate.as_deref());

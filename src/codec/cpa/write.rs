@@ -1,4 +1,4 @@
-//! A CPA written: two parties, one channel each, every Action over it.
+//! A CPA written: two parties, with a channel each for everything, and others for Actions with terms of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +22,19 @@ pub struct CpaTerms {
     pub start: Timestamp,
     /// In force until just before this instant.
     pub end: Timestamp,
+    /// What holds for everything else, signals too.
+    pub usual: ChannelTerms,
+    /// What holds for some Actions.
+    pub overrides: Vec<ChannelOverride>,
+    /// Both parties.
+    pub parties: [PartyTerms; 2],
+}
+
+/// What a channel of either party says.
+#[derive(Clone, Debug)]
+pub struct ChannelTerms {
+    /// The URL that each party is posted to; none when it has no server.
+    pub endpoints: [Option<Arc<str>>; 2],
     /// What travels back on the same connection.
     pub sync_reply_mode: SyncReplyMode,
     /// AckRequested.
@@ -38,8 +51,30 @@ pub struct CpaTerms {
     pub retry_interval: Duration,
     /// PersistDuration.
     pub persist_duration: Duration,
-    /// Both parties.
-    pub parties: [PartyTerms; 2],
+}
+
+/// Actions that have a channel of their own.
+#[derive(Clone, Debug)]
+pub struct ChannelOverride {
+    /// Each with the place of the party that sends it, and its Service.
+    pub actions: Vec<(usize, Arc<str>, Arc<str>)>,
+    /// What holds for them.
+    pub terms: ChannelTerms,
+}
+
+impl CpaTerms {
+    /// The place of the channel that an Action goes over.
+    fn channel_of(&self, sender: usize, service: &str, action: &str) -> usize {
+        let names = |other: &ChannelOverride| {
+            other.actions.iter().any(|(s, v, a)| *s == sender && **v == *service && **a == *action)
+        };
+        self.overrides.iter().position(names).map_or(0, |place| place + 1)
+    }
+
+    /// Every channel, the usual one first.
+    fn channels(&self) -> impl Iterator<Item = (usize, &ChannelTerms)> {
+        std::iter::once(&self.usual).chain(self.overrides.iter().map(|other| &other.terms)).enumerate()
+    }
 }
 
 /// One party of it.
@@ -51,8 +86,6 @@ pub struct PartyTerms {
     pub ids: Vec<PartyId>,
     /// The Role that it acts in.
     pub role: Role,
-    /// The URL that it is posted to; none when it has no server.
-    pub endpoint: Option<Arc<str>>,
     /// DER of the certificate of its connections.
     pub tls_certificate: Option<Vec<u8>>,
     /// DER of the certificate it signs with.
@@ -99,7 +132,7 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
     for PartyId { value, kind } in &this.ids {
         typed(out, "tp:PartyId", value, kind.as_deref());
     }
-    let href = this.endpoint.as_deref().unwrap_or("urn:swgw:party");
+    let href = terms.usual.endpoints[place].as_deref().unwrap_or("urn:swgw:party");
     empty(out, "tp:PartyRef", &[("xlink:type", "simple"), ("xlink:href", href)]);
     for (service, actions) in by_service(this, other) {
         out.open("tp:CollaborationRole");
@@ -123,7 +156,10 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
             };
             out.open(can).open("tp:ThisPartyActionBinding").attribute("tp:id", &binding(place, sends));
             out.attribute("tp:action", action).attribute("tp:packageId", "package");
-            let receipt = if terms.ack_signed { "true" } else { "false" };
+            let sender = if sends { place } else { 1 - place };
+            let channel = terms.channel_of(sender, &service.value, action);
+            let over = channel.checked_sub(1).map_or(&terms.usual, |other| &terms.overrides[other].terms);
+            let receipt = if over.ack_signed { "true" } else { "false" };
             let characteristics = [
                 ("tp:isNonRepudiationRequired", "true"),
                 ("tp:isNonRepudiationReceiptRequired", receipt),
@@ -132,7 +168,7 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
                 ("tp:isTamperProof", "transient-and-persistent"),
             ];
             empty(out, "tp:BusinessTransactionCharacteristics", &characteristics);
-            out.leaf("tp:ChannelId", &id("channel")).close("tp:ThisPartyActionBinding");
+            out.leaf("tp:ChannelId", &numbered(&id("channel"), channel)).close("tp:ThisPartyActionBinding");
             out.leaf("tp:OtherPartyActionBinding", &binding(1 - place, !sends)).close(can).text("\n");
         }
         out.close("tp:ServiceBinding").close("tp:CollaborationRole").text("\n");
@@ -141,21 +177,42 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
     if let Some(der) = &this.tls_certificate {
         certificate(out, &id("tls"), der);
     }
+    for (number, channel) in terms.channels() {
+        delivery_channel(out, channel, &|what| numbered(&id(what), number));
+    }
+    for (number, channel) in terms.channels() {
+        let (own, endpoint) = (|what: &str| numbered(&id(what), number), &channel.endpoints[place]);
+        transport(
+            out,
+            this.tls_certificate.is_some().then(|| id("tls")),
+            endpoint.as_deref(),
+            &own("transport"),
+        );
+    }
+    for (number, channel) in terms.channels() {
+        exchange(out, channel, [this, other], &id("signing"), &numbered(&id("exchange"), number));
+    }
+    out.close("tp:PartyInfo").text("\n");
+}
+
+/// The name of something that each channel has; the usual one needs no number.
+fn numbered(name: &str, channel: usize) -> String {
+    if channel == 0 { name.to_owned() } else { format!("{name}-{channel}") }
+}
+
+fn delivery_channel(out: &mut XmlWriter, channel: &ChannelTerms, id: &impl Fn(&str) -> String) {
     out.open("tp:DeliveryChannel").attribute("tp:channelId", &id("channel"));
     out.attribute("tp:transportId", &id("transport")).attribute("tp:docExchangeId", &id("exchange"));
-    let ack_signature = if terms.ack_signed { "always" } else { "never" };
+    let ack_signature = if channel.ack_signed { "always" } else { "never" };
     let characteristics = [
-        ("tp:syncReplyMode", sync_reply_mode(terms.sync_reply_mode)),
-        ("tp:ackRequested", presence(terms.ack_requested)),
+        ("tp:syncReplyMode", sync_reply_mode(channel.sync_reply_mode)),
+        ("tp:ackRequested", presence(channel.ack_requested)),
         ("tp:ackSignatureRequested", ack_signature),
-        ("tp:duplicateElimination", presence(terms.duplicate_elimination)),
+        ("tp:duplicateElimination", presence(channel.duplicate_elimination)),
         ("tp:actor", "urn:oasis:names:tc:ebxml-msg:actor:toPartyMSH"),
     ];
     empty(out, "tp:MessagingCharacteristics", &characteristics);
     out.close("tp:DeliveryChannel").text("\n");
-    transport(out, this, &id);
-    exchange(out, terms, this, other, &id);
-    out.close("tp:PartyInfo").text("\n");
 }
 
 /// Whether a party sends it, its place among all that its sender sends, and the Action.
@@ -173,27 +230,25 @@ fn by_service<'a>(this: &'a PartyTerms, other: &'a PartyTerms) -> Vec<(&'a Servi
     found.into_values().collect()
 }
 
-fn transport(out: &mut XmlWriter, this: &PartyTerms, id: &impl Fn(&str) -> String) {
-    out.open("tp:Transport").attribute("tp:transportId", &id("transport"));
+fn transport(out: &mut XmlWriter, tls: Option<String>, endpoint: Option<&str>, id: &str) {
+    let secured = |out: &mut XmlWriter, side: &str| {
+        let Some(tls) = &tls else { return };
+        let security = format!("tp:Transport{side}Security");
+        out.open(&security);
+        versioned(out, "tp:TransportSecurityProtocol", "TLS", "1.2");
+        empty(out, &format!("tp:{side}CertificateRef"), &[("tp:certId", tls)]);
+        out.close(&security);
+    };
+    out.open("tp:Transport").attribute("tp:transportId", id);
     out.open("tp:TransportSender");
     versioned(out, "tp:TransportProtocol", "HTTP", "1.1");
-    if this.tls_certificate.is_some() {
-        out.open("tp:TransportClientSecurity");
-        versioned(out, "tp:TransportSecurityProtocol", "TLS", "1.2");
-        empty(out, "tp:ClientCertificateRef", &[("tp:certId", &id("tls"))]);
-        out.close("tp:TransportClientSecurity");
-    }
+    secured(out, "Client");
     out.close("tp:TransportSender");
-    if let Some(endpoint) = &this.endpoint {
+    if let Some(endpoint) = endpoint {
         out.open("tp:TransportReceiver");
         versioned(out, "tp:TransportProtocol", "HTTP", "1.1");
         empty(out, "tp:Endpoint", &[("tp:uri", endpoint), ("tp:type", "allPurpose")]);
-        if this.tls_certificate.is_some() {
-            out.open("tp:TransportServerSecurity");
-            versioned(out, "tp:TransportSecurityProtocol", "TLS", "1.2");
-            empty(out, "tp:ServerCertificateRef", &[("tp:certId", &id("tls"))]);
-            out.close("tp:TransportServerSecurity");
-        }
+        secured(out, "Server");
         out.close("tp:TransportReceiver");
     }
     out.close("tp:Transport").text("\n");
@@ -201,20 +256,20 @@ fn transport(out: &mut XmlWriter, this: &PartyTerms, id: &impl Fn(&str) -> Strin
 
 fn exchange(
     out: &mut XmlWriter,
-    terms: &CpaTerms,
-    this: &PartyTerms,
-    other: &PartyTerms,
-    id: &impl Fn(&str) -> String,
+    channel: &ChannelTerms,
+    [this, other]: [&PartyTerms; 2],
+    signing: &str,
+    id: &str,
 ) {
-    out.open("tp:DocExchange").attribute("tp:docExchangeId", &id("exchange"));
+    out.open("tp:DocExchange").attribute("tp:docExchangeId", id);
     for (kind, signer) in [("Sender", this), ("Receiver", other)] {
         let binding = format!("tp:ebXML{kind}Binding");
         out.open(&binding).attribute("tp:version", "2.0");
-        out.open("tp:ReliableMessaging").leaf("tp:Retries", &terms.retries.to_string());
-        out.leaf("tp:RetryInterval", &duration(terms.retry_interval));
-        let order = if terms.message_order { "Guaranteed" } else { "NotGuaranteed" };
+        out.open("tp:ReliableMessaging").leaf("tp:Retries", &channel.retries.to_string());
+        out.leaf("tp:RetryInterval", &duration(channel.retry_interval));
+        let order = if channel.message_order { "Guaranteed" } else { "NotGuaranteed" };
         out.leaf("tp:MessageOrderSemantics", order).close("tp:ReliableMessaging");
-        out.leaf("tp:PersistDuration", &duration(terms.persist_duration));
+        out.leaf("tp:PersistDuration", &duration(channel.persist_duration));
         let non_repudiation = format!("tp:{kind}NonRepudiation");
         out.open(&non_repudiation).leaf("tp:NonRepudiationProtocol", DS);
         out.leaf("tp:HashFunction", signer.digest.uri());
@@ -222,7 +277,7 @@ fn exchange(
             out.leaf("tp:SignatureAlgorithm", algorithm.uri());
         }
         if kind == "Sender" {
-            empty(out, "tp:SigningCertificateRef", &[("tp:certId", &id("signing"))]);
+            empty(out, "tp:SigningCertificateRef", &[("tp:certId", signing)]);
         }
         out.close(&non_repudiation).close(&binding);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use openssl::x509::X509;
 
-use crate::codec::cpa::{CpaTerms, PartyTerms, write_cpa};
+use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, write_cpa};
 use crate::config::Loaded;
 use crate::model::{
     Agreement, DigestMethod, Direction, PartyId, Role, Service, SignatureAlgorithm, SignatureTerms, Timestamp,
@@ -49,7 +49,6 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
     };
     let gateway = PartyTerms {
         tls_certificate: Some(own_tls_certificate(&loaded.settings.tls.certificate)?),
-        endpoint: Some(endpoint.into()),
         ..side(
             own_name,
             (&agreement.own_ids, &agreement.own_role),
@@ -61,7 +60,6 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
     let signing = of_partner(&loaded.partners.signing_certificates).ok_or_else(|| none(&name, "signing"))?;
     let partner = PartyTerms {
         tls_certificate: of_partner(&loaded.partners.tls_certificates),
-        endpoint: agreement.endpoint.clone(),
         ..side(
             name,
             (&agreement.partner_ids, &agreement.partner_role),
@@ -71,19 +69,28 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
         )
     };
     let instant = |text: &str| text.parse::<Timestamp>().expect("a constant is an instant");
-    let reliability = &agreement.reliability;
+    let channel = |terms: &Agreement| ChannelTerms {
+        endpoints: [Some(endpoint.into()), terms.endpoint.clone()],
+        sync_reply_mode: terms.sync_reply_mode,
+        ack_requested: terms.reliability.ack_requested,
+        ack_signed: terms.reliability.ack_signed,
+        duplicate_elimination: terms.reliability.duplicate_elimination,
+        message_order: terms.reliability.message_order,
+        retries: terms.reliability.retries,
+        retry_interval: terms.reliability.retry_interval,
+        persist_duration: terms.reliability.persist_duration,
+    };
+    let sender = |direction| usize::from(direction == Direction::Receive);
+    let overrides = agreement.overrides.iter().map(|other| ChannelOverride {
+        actions: other.actions.iter().map(|(d, s, a)| (sender(*d), s.clone(), a.clone())).collect(),
+        terms: channel(&other.agreement),
+    });
     Ok(write_cpa(&CpaTerms {
         id: agreement.cpa_id.clone(),
         start: agreement.start.unwrap_or_else(|| instant("2000-01-01T00:00:00Z")),
         end: agreement.end.unwrap_or_else(|| instant("9999-01-01T00:00:00Z")),
-        sync_reply_mode: agreement.sync_reply_mode,
-        ack_requested: reliability.ack_requested,
-        ack_signed: reliability.ack_signed,
-        duplicate_elimination: reliability.duplicate_elimination,
-        message_order: reliability.message_order,
-        retries: reliability.retries,
-        retry_interval: reliability.retry_interval,
-        persist_duration: reliability.persist_duration,
+        usual: channel(agreement),
+        overrides: overrides.collect(),
         parties: [gateway, partner],
     }))
 }
@@ -99,7 +106,6 @@ fn side(
         name,
         ids: ids.to_vec(),
         role: role.clone(),
-        endpoint: None,
         tls_certificate: None,
         signing_certificate,
         digest,

@@ -77,8 +77,13 @@ struct Import {
     findings: Vec<Finding>,
 }
 
+/// Keys of a partner file and their values, in its order.
+type Terms = Vec<(&'static str, String)>;
+
 /// An Action as both sides have it.
 struct Met<'a> {
+    /// We send it.
+    sent: bool,
     role: &'a CollaborationRole,
     binding: &'a CpaBinding,
     /// The channel of the side that receives it.
@@ -117,22 +122,22 @@ impl Import {
                 return None;
             }
         };
-        let sent = self.met(us, partner);
-        let received = self.met(partner, us);
+        let sent = self.met(us, partner, true);
+        let received = self.met(partner, us, false);
         let every: Vec<&Met<'_>> = sent.iter().chain(&received).collect();
         let own_role = self.one_role(us);
         let partner_role = self.one_role(partner);
         let first = every.first()?;
-        self.same_terms(&every);
         for met in &every {
             self.can_be_kept(met);
         }
         let ordered = self.ordered(&every);
+        let persist = persist_duration(&sent, &received);
+        let usual = self.terms(first, persist);
         let endpoint = self.endpoint(partner, &sent);
         let certificates = self.certificates(partner, &sent, &received);
         let (accepted_digests, accepted) = self.algorithms(received.iter().filter_map(|met| met.sender));
         let (own_digests, own_algorithms) = self.algorithms(sent.iter().filter_map(|met| met.sender));
-        let reliability = self.reliability(us, &sent, &received);
         let (key, kind) = self.box_number(partner)?;
 
         let mut agreement = String::from("[[agreement]]\n");
@@ -140,22 +145,17 @@ impl Import {
         key_of("cpa_id", &quoted(cpa.id.as_str()));
         key_of("own_role", &quoted(&own_role?));
         key_of("partner_role", &quoted(&partner_role?));
-        match endpoint? {
-            Some(endpoint) => key_of("endpoint", &quoted(&endpoint)),
+        match &endpoint {
+            Some(endpoint) => key_of("endpoint", &quoted(endpoint)),
             None => key_of("mailbox", "true"),
         }
         key_of("start", &quoted(cpa.start.to_string()));
         key_of("end", &quoted(cpa.end.to_string()));
-        key_of("sync_reply_mode", &quoted(&first.channel.sync_reply_mode));
-        key_of("duplicate_elimination", &quoted(presence(first.channel.duplicate_elimination)));
-        key_of("ack_requested", &quoted(presence(first.channel.ack_requested)));
-        let ack_signed = first.channel.ack_signature_requested != Presence::Never;
-        key_of("ack_signed", if ack_signed { "true" } else { "false" });
+        for (name, value) in &usual {
+            key_of(name, value);
+        }
         if ordered {
             key_of("message_order", "true");
-        }
-        for (name, value) in reliability {
-            key_of(name, &value);
         }
         if let Some(algorithm) = own_algorithms.first() {
             key_of("own_algorithm", &quoted(algorithm.as_str()));
@@ -177,12 +177,23 @@ impl Import {
                 actions.into_iter().map(|action| format!("\n  {},", quoted(&action))).collect();
             key_of(name, &format!("[{}\n]", actions.concat()));
         }
+        for (terms, actions) in self.overrides(&usual, endpoint.as_ref(), (&sent, &received), persist) {
+            agreement.push_str("\n[[agreement.override]]\n");
+            for (name, actions) in ["send", "receive"].iter().zip(actions).filter(|(_, all)| !all.is_empty())
+            {
+                let actions: Vec<_> = actions.iter().map(quoted).collect();
+                writeln!(agreement, "{name} = [{}]", actions.join(", ")).expect(ENDLESS);
+            }
+            for (name, value) in terms {
+                writeln!(agreement, "{name} = {value}").expect(ENDLESS);
+            }
+        }
         let (certificates, head) = head(partner, &key, &kind, options, &certificates);
         Some(Imported { party: key, head, agreement, certificates })
     }
 
     /// What one party sends and the other receives.
-    fn met<'a>(&mut self, from: &'a CpaParty, to: &'a CpaParty) -> Vec<Met<'a>> {
+    fn met<'a>(&mut self, from: &'a CpaParty, to: &'a CpaParty, sent: bool) -> Vec<Met<'a>> {
         let mut met = Vec::new();
         for role in &from.roles {
             for binding in role.bindings.iter().filter(|binding| binding.sends) {
@@ -216,7 +227,7 @@ impl Import {
                     let message = "nothing says how it is signed (SenderNonRepudiation): what is not signed steers nothing here";
                     self.add(&binding.place, "signature", message.to_owned());
                 }
-                met.push(Met { role, binding, channel, sender });
+                met.push(Met { sent, role, binding, channel, sender });
             }
         }
         met
@@ -232,28 +243,46 @@ impl Import {
         Some(first.role.as_str().into())
     }
 
-    /// Messages of all Actions are treated alike here.
-    fn same_terms(&mut self, every: &[&Met<'_>]) {
-        let terms = |channel: &DeliveryChannel| {
-            [
-                ("syncReplyMode", channel.sync_reply_mode.to_string()),
-                ("ackRequested", presence(channel.ack_requested).to_owned()),
-                ("ackSignatureRequested", presence(channel.ack_signature_requested).to_owned()),
-                ("duplicateElimination", presence(channel.duplicate_elimination).to_owned()),
-            ]
-        };
-        let Some((first, rest)) = every.split_first() else { return };
-        for met in rest {
-            for ((name, expected), (_, found)) in terms(first.channel).iter().zip(terms(met.channel)) {
-                if *expected != found {
-                    let message = format!(
-                        "{name} is {found} for {}, and {expected} for {}: an agreement has one here",
-                        met.binding.action, first.binding.action
-                    );
-                    self.add(&met.channel.place, "channel", message);
-                }
+    /// What holds for an Action, as keys of a partner file. What is received is sent again by the other side: how often
+    /// and how long is not ours to keep.
+    fn terms(&mut self, met: &Met<'_>, persist: Option<Duration>) -> Terms {
+        let channel = met.channel;
+        let ack_signed = channel.ack_signature_requested != Presence::Never;
+        let mut terms = vec![
+            ("sync_reply_mode", quoted(&channel.sync_reply_mode)),
+            ("duplicate_elimination", quoted(presence(channel.duplicate_elimination))),
+            ("ack_requested", quoted(presence(channel.ack_requested))),
+            ("ack_signed", ack_signed.to_string()),
+        ];
+        if met.sent {
+            terms.extend(self.reliability(met, persist));
+        }
+        terms
+    }
+
+    /// What differs from the usual terms, with the Actions that are sent and received under it.
+    fn overrides(
+        &mut self,
+        usual: &Terms,
+        endpoint: Option<&Arc<str>>,
+        (sent, received): (&[Met<'_>], &[Met<'_>]),
+        persist: Option<Duration>,
+    ) -> BTreeMap<Terms, [BTreeSet<String>; 2]> {
+        let mut overrides: BTreeMap<Terms, [BTreeSet<String>; 2]> = BTreeMap::new();
+        for met in sent.iter().chain(received) {
+            let mut terms = self.terms(met, persist);
+            terms.retain(|term| !usual.contains(term));
+            let url = endpoint_of(met.channel);
+            if met.sent && url.as_ref() != endpoint {
+                let url = url.map(|url| ("endpoint", quoted(url)));
+                terms.splice(0..0, url);
+            }
+            if !terms.is_empty() {
+                let actions = overrides.entry(terms).or_default();
+                actions[usize::from(!met.sent)].insert(self.action(met));
             }
         }
+        overrides
     }
 
     /// Whether order is guaranteed: of everything or of nothing, and only of what is delivered once and only once.
@@ -326,28 +355,41 @@ impl Import {
         }
     }
 
-    /// The one URL that the partner is posted to; none when it has no server.
-    fn endpoint(&mut self, partner: &CpaParty, sent: &[Met<'_>]) -> Option<Option<Arc<str>>> {
-        let others = partner.overrides.iter().map(|(_, channel)| channel).chain([&partner.signal_channel]);
-        let signals = others.filter_map(|id| partner.channels.get(id));
-        let mut found: BTreeMap<Option<Arc<str>>, &Place> = BTreeMap::new();
-        for channel in sent.iter().map(|met| met.channel).chain(signals) {
-            found.entry(endpoint_of(channel)).or_insert(&channel.transport.place);
+    /// The URL that the partner is posted to, that of signals where its channels differ; none when it has no server.
+    fn endpoint(&mut self, partner: &CpaParty, sent: &[Met<'_>]) -> Option<Arc<str>> {
+        let signals = partner.channels.get(&partner.signal_channel);
+        let channels: Vec<_> = signals.into_iter().chain(sent.iter().map(|met| met.channel)).collect();
+        let mut urls = BTreeMap::new();
+        for channel in &channels {
+            urls.entry(endpoint_of(channel)).or_insert(&channel.transport.place);
         }
-        let mut urls = found.iter();
-        let (first, place) = urls.next()?;
-        for (other, place) in urls {
-            let written = |url: &Option<Arc<str>>| url.clone().unwrap_or_else(|| "none".into());
-            let message =
-                format!("Endpoint {} beside {}: an agreement has one here", written(other), written(first));
+        let mut wrong: Vec<(&Place, String)> = Vec::new();
+        for (url, place) in &urls {
+            match url {
+                Some(url) if url.parse::<Endpoint>().is_err() => {
+                    wrong.push((place, format!("{url} is no URL such as https://host:8443/ebms")));
+                }
+                None if urls.len() > 1 => {
+                    let message =
+                        "no Endpoint, beside channels that have one: a partner is posted to, or it collects";
+                    wrong.push((place, message.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        for (action, id) in &partner.overrides {
+            if let Some(channel) = partner.channels.get(id)
+                && endpoint_of(channel) != channels.first().and_then(|first| endpoint_of(first))
+            {
+                let message =
+                    format!("{action} goes to another Endpoint than other signals: they have one here");
+                wrong.push((&channel.transport.place, message));
+            }
+        }
+        for (place, message) in wrong {
             self.add(place, "endpoint", message);
         }
-        if let Some(url) = first
-            && url.parse::<Endpoint>().is_err()
-        {
-            self.add(place, "endpoint", format!("{url} is no URL such as https://host:8443/ebms"));
-        }
-        Some(first.clone())
+        channels.iter().find_map(|channel| endpoint_of(channel))
     }
 
     /// The partner's certificates, DER: those of its connections, then those it signs with.
@@ -421,31 +463,10 @@ impl Import {
         (digests, allowed)
     }
 
-    /// Retries and times of our own sending, and how long either side keeps what it has.
-    fn reliability(
-        &mut self,
-        us: &CpaParty,
-        sent: &[Met<'_>],
-        received: &[Met<'_>],
-    ) -> Vec<(&'static str, String)> {
-        let senders: Vec<_> = sent.iter().filter_map(|met| met.sender).collect();
-        let first = senders.first();
-        for other in &senders {
-            if first.is_some_and(|first| {
-                (first.retries, first.retry_interval) != (other.retries, other.retry_interval)
-            }) {
-                let message = format!(
-                    "{} retries differently in different channels: an agreement has one way here",
-                    us.name
-                );
-                self.add(&other.place, "retries", message);
-            }
-        }
-        let retries = first.and_then(|first| first.retries);
-        let interval = first.and_then(|first| first.retry_interval);
-        let kept = senders.iter().filter_map(|messaging| messaging.persist_duration);
-        let kept_by_us =
-            received.iter().filter_map(|met| met.channel.exchange.receiver.as_ref()?.persist_duration);
+    /// Retries and times of our own sending.
+    fn reliability(&mut self, met: &Met<'_>, persist: Option<Duration>) -> Terms {
+        let retries = met.sender.and_then(|sender| sender.retries);
+        let interval = met.sender.and_then(|sender| sender.retry_interval);
         let mut written = Vec::new();
         if let Some(retries) = retries {
             written.push(("retries", retries.to_string()));
@@ -453,7 +474,6 @@ impl Import {
         if let Some(interval) = interval {
             written.push(("retry_interval", quoted(format_duration(interval))));
         }
-        let persist = kept.chain(kept_by_us).max();
         let attempts = Reliability::transmissions_take(
             retries.unwrap_or(Reliability::RETRIES),
             interval.unwrap_or(Reliability::RETRY_INTERVAL),
@@ -465,7 +485,7 @@ impl Import {
                     format_duration(persist),
                     format_duration(attempts)
                 );
-                self.add(first.map_or(&us.place, |first| &first.place), "retries", message);
+                self.add(met.sender.map_or(&met.binding.place, |sender| &sender.place), "retries", message);
             }
             // A CPA has no TimeToLive. It ends after the last transmission and before the receiver forgets (6.4.5, 6.4.6).
             Some(persist) => {
@@ -508,6 +528,13 @@ impl Import {
         }
         format!("{} {}", service.value, met.binding.action)
     }
+}
+
+/// How long either side keeps what it has: the longest that is said.
+fn persist_duration(sent: &[Met<'_>], received: &[Met<'_>]) -> Option<Duration> {
+    let by_them = sent.iter().filter_map(|met| met.sender?.persist_duration);
+    let by_us = received.iter().filter_map(|met| met.channel.exchange.receiver.as_ref()?.persist_duration);
+    by_them.chain(by_us).max()
 }
 
 /// `[party]` and the certificates that it names.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{ImportOptions, Imported, import_cpa};
-use crate::codec::cpa::{CpaTerms, PartyTerms, read_cpa, write_cpa};
+use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, read_cpa, write_cpa};
 use crate::config::Identity;
 use crate::model::{
     CpaId, DigestMethod, PartyId, PartyKey, PartyKind, Presence, Role, Service, SignatureAlgorithm,
@@ -27,7 +27,6 @@ fn party(key: &str, role: &str, sends: &[&str]) -> PartyTerms {
         name: key.into(),
         ids: vec![PartyId { value: key.into(), kind: Some("urn:swgw:party".into()) }],
         role: Role::new(role).expect("a Role"),
-        endpoint: Some("https://host.example:8443/ebms".into()),
         tls_certificate: Some(der()),
         signing_certificate: der(),
         digest: DigestMethod::Sha256,
@@ -36,11 +35,10 @@ fn party(key: &str, role: &str, sends: &[&str]) -> PartyTerms {
     }
 }
 
-fn terms() -> CpaTerms {
-    CpaTerms {
-        id: CpaId::new("swgw-broker-1").expect("a CPAId"),
-        start: instant("2009-01-01T00:00:00Z"),
-        end: instant("2012-01-01T00:00:00Z"),
+fn usual() -> ChannelTerms {
+    let endpoint = || Some("https://host.example:8443/ebms".into());
+    ChannelTerms {
+        endpoints: [endpoint(), endpoint()],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
         ack_requested: Presence::Always,
         ack_signed: true,
@@ -49,6 +47,16 @@ fn terms() -> CpaTerms {
         retries: 3,
         retry_interval: Duration::from_secs(60),
         persist_duration: Duration::from_secs(86_400),
+    }
+}
+
+fn terms() -> CpaTerms {
+    CpaTerms {
+        id: CpaId::new("swgw-broker-1").expect("a CPAId"),
+        start: instant("2009-01-01T00:00:00Z"),
+        end: instant("2012-01-01T00:00:00Z"),
+        usual: usual(),
+        overrides: Vec::new(),
         parties: [
             party("SW000000000001", "SingleWindow", &["GOVCBR023", "GOVCBRXS2"]),
             party("BR123450000001", "Declarant", &["GOVCBR929"]),
@@ -160,8 +168,8 @@ fn every_term_that_cannot_be_kept_is_told() {
 //= ebms2 9 MUST: MessageOrderSemantics of a CPA is read and written, and is one for all of an agreement
 #[test]
 fn guaranteed_order_is_kept_of_everything_or_of_nothing() {
-    let ordered = CpaTerms { message_order: true, sync_reply_mode: SyncReplyMode::None, ..terms() };
-    let text = write_cpa(&ordered);
+    let usual = ChannelTerms { message_order: true, sync_reply_mode: SyncReplyMode::None, ..usual() };
+    let text = write_cpa(&CpaTerms { usual, ..terms() });
     let imported = import(&text).expect("can be kept");
     assert!(imported.agreement.contains("\nmessage_order = true\n"), "{}", imported.agreement);
     let (before, after) = text.split_once(">Guaranteed<").expect("is there");
@@ -169,13 +177,51 @@ fn guaranteed_order_is_kept_of_everything_or_of_nothing() {
     assert!(told.iter().any(|told| told.contains("beside NotGuaranteed")), "{told:#?}");
 }
 
-/// Two channels with other terms are two agreements here.
+/// A channel of its own for some Actions becomes an override, with what differs and nothing else.
 #[test]
-fn channels_of_one_agreement_are_alike() {
-    let text = write_cpa(&terms());
-    let (before, after) = text.split_once("ackSignatureRequested=\"always\"").expect("is there");
-    let told = import(&format!("{before}ackSignatureRequested=\"never\"{after}")).expect_err("they differ");
-    assert!(told.iter().any(|told| told.contains("ackSignatureRequested is")), "{told:#?}");
+fn a_channel_of_its_own_becomes_an_override() {
+    fn check(actions: &[(usize, &str)], terms: ChannelTerms, expected: &str) {
+        let actions =
+            actions.iter().map(|(sender, action)| (*sender, "ImportClearance".into(), (*action).into()));
+        let overrides = vec![ChannelOverride { actions: actions.collect(), terms }];
+        let imported = import(&write_cpa(&CpaTerms { overrides, ..self::terms() })).expect("can be kept");
+        let (_, written) = imported.agreement.split_once("]\n\n[[agreement.override]]\n").unwrap_or_default();
+        assert_eq!(written, expected, "{}", imported.agreement);
+    }
+    let second = || {
+        let [own, _] = usual().endpoints;
+        [own, Some("https://second.example/ebms".into())]
+    };
+    let report = [(0, "GOVCBRXS2")];
+    check(
+        &report,
+        ChannelTerms { endpoints: second(), ..usual() },
+        "send = [\"ImportClearance GOVCBRXS2\"]\nendpoint = \"https://second.example/ebms\"\n",
+    );
+    check(
+        &report,
+        ChannelTerms { ack_requested: Presence::Never, ack_signed: false, retries: 0, ..usual() },
+        "send = [\"ImportClearance GOVCBRXS2\"]\nack_requested = \"never\"\nack_signed = false\nretries = 0\n",
+    );
+    // What the partner sends: how often it does is its own matter.
+    check(
+        &[(1, "GOVCBR929")],
+        ChannelTerms { sync_reply_mode: SyncReplyMode::None, retries: 9, ..usual() },
+        "receive = [\"ImportClearance GOVCBR929\"]\nsync_reply_mode = \"none\"\n",
+    );
+    check(
+        &[(0, "GOVCBRXS2"), (1, "GOVCBR929")],
+        ChannelTerms { duplicate_elimination: Presence::PerMessage, ..usual() },
+        "send = [\"ImportClearance GOVCBRXS2\"]\nreceive = [\"ImportClearance GOVCBR929\"]\n\
+         duplicate_elimination = \"perMessage\"\n",
+    );
+    check(&report, usual(), "");
+
+    let terms = ChannelTerms { endpoints: [usual().endpoints[0].clone(), None], ..usual() };
+    let actions = vec![(0, "ImportClearance".into(), "GOVCBRXS2".into())];
+    let overrides = vec![ChannelOverride { actions, terms }];
+    let told = import(&write_cpa(&CpaTerms { overrides, ..self::terms() })).expect_err("it is neither");
+    assert!(told[0].contains("a partner is posted to, or it collects"), "{told:#?}");
 }
 
 /// A CPA has no TimeToLive: one is chosen that ends after the last transmission and before the receiver forgets.
@@ -183,7 +229,8 @@ fn channels_of_one_agreement_are_alike() {
 #[test]
 fn a_time_to_live_is_found_between_the_transmissions_and_persist_duration() {
     fn check(persist: u64, expected: Result<&str, &str>) {
-        let kept = CpaTerms { persist_duration: Duration::from_secs(persist), ..terms() };
+        let usual = ChannelTerms { persist_duration: Duration::from_secs(persist), ..usual() };
+        let kept = CpaTerms { usual, ..terms() };
         match (import(&write_cpa(&kept)), expected) {
             (Ok(imported), Ok(line)) => {
                 assert!(imported.agreement.contains(line), "{persist}: {}", imported.agreement);
