@@ -217,13 +217,15 @@ impl Opening<'_> {
                 let told = "the MessageHeader cannot be read";
                 Refusal::fault(RefusalCause::Envelope, FaultCode::Client, told, listed(&errors))
             }
-            EnvelopeError::Errors { header: Some(header), errors } => match self.check_from(&header) {
-                Ok(()) => {
-                    let text = listed(&errors);
-                    Refusal::errors(RefusalCause::Envelope, &header, errors, text)
+            EnvelopeError::Errors { header: Some(header), errors } => {
+                match self.check_untyped_from(&header) {
+                    Ok(()) => {
+                        let text = listed(&errors);
+                        Refusal::errors(RefusalCause::Envelope, &header, errors, text)
+                    }
+                    Err(refusal) => refusal,
                 }
-                Err(refusal) => refusal,
-            },
+            }
         }
     }
 
@@ -295,7 +297,18 @@ impl Opening<'_> {
 
     /// Every PartyId of From is one of the party that owns the connection (S4, digest 19.15).
     fn check_from(&self, header: &MessageHeader) -> Result<(), Refusal> {
-        match header.from.ids.iter().find(|id| !self.party.ids.contains(id)) {
+        self.check_from_is(header, |id| self.party.ids.contains(id))
+    }
+
+    /// The same for a header that is refused anyway: a PartyId whose type is missing where one must be is told as that
+    /// (ebMS 2.0, 3.1.1.1), and not as somebody else's.
+    fn check_untyped_from(&self, header: &MessageHeader) -> Result<(), Refusal> {
+        let same = |own: &PartyId, id: &PartyId| own == id || id.kind.is_none() && own.value == id.value;
+        self.check_from_is(header, |id| self.party.ids.iter().any(|own| same(own, id)))
+    }
+
+    fn check_from_is(&self, header: &MessageHeader, ours: impl Fn(&PartyId) -> bool) -> Result<(), Refusal> {
+        match header.from.ids.iter().find(|id| !ours(id)) {
             None => Ok(()),
             Some(other) => {
                 let text = format!("From is {other}, the connection is of {}", self.party.key);
