@@ -9,7 +9,7 @@ DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build demo demo-full serve test simulate soak planted conformance lint bench clean
+.PHONY: help deps test-deps build demo demo-full serve test simulate differential soak planted conformance lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: test-deps ## every test
 simulate: deps ## many more simulated runs and histories of cases (SEEDS=20000 HISTORIES=20000)
 	SIMULATION_SEEDS=$(or $(SEEDS),20000) $(CARGO) test --test simulation every_seed -- --nocapture
 	CASE_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --lib histories
+
+differential: deps ## both signature engines over many more generated envelopes (ENVELOPES=10000)
+	DIFFERENTIAL_ENVELOPES=$(or $(ENVELOPES),10000) $(CARGO) test --lib both_engines_say_the_same -- --nocapture
 
 soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=200 STEPS=401 STOPS=200 FLIP_STRIDE=64)
 	KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \

@@ -11,6 +11,8 @@
 
 mod actor_filter;
 mod audit;
+#[cfg(test)]
+mod differential;
 mod error;
 mod evidence;
 mod inspect;
