@@ -65,5 +65,25 @@ mod tests {
         check(500, ResponseContent::Fault("VersionMismatch", ""), "give up");
         check(302, ResponseContent::Empty, "again, alarm");
         check(404, ResponseContent::Other("a web page"), "again, alarm");
+        for status in [201, 203, 205, 206, 226] {
+            check(status, ResponseContent::Empty, "taken");
+            check(status, ResponseContent::Message, "taken");
+        }
+        // A message in an answer that is no success is decided by itself; the attempt is not taken for it.
+        for status in [408, 425, 429, 500, 501, 502, 503, 504, 599] {
+            for content in [ResponseContent::Empty, ResponseContent::Message, ResponseContent::Other("")] {
+                check(status, content, "again");
+            }
+        }
+        for status in [301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 411, 413, 415, 426, 431] {
+            check(status, ResponseContent::Empty, "again, alarm");
+            check(status, ResponseContent::Other("a web page"), "again, alarm");
+        }
+        // A fault is a fault under whatever status; one of another SOAP node is told as a fault of the server is.
+        for status in [200, 400, 500] {
+            check(status, ResponseContent::Fault("Client", ""), "give up");
+            check(status, ResponseContent::Fault("Server", ""), "again");
+            check(status, ResponseContent::Fault("Server.busy", ""), "again");
+        }
     }
 }

@@ -230,10 +230,6 @@ fn parties_agreements_and_actions_are_those_that_are_registered() {
         SecurityFailure,
         true,
     );
-    // A PartyId that lacks its type is told as that, but not to somebody else.
-    let untyped = |value: &str| PartyId { kind: None, ..party_id(value) };
-    check(&|m| m.header.from.ids = vec![untyped(TRADER)], RefusalCause::Envelope, Inconsistent, false);
-    check(&|m| m.header.from.ids = vec![untyped(OTHER)], Identity, SecurityFailure, true);
     let cpa = |id: &str| CpaId::new(id).expect("an id");
     check(&|m| m.header.cpa_id = cpa("unknown"), UnknownAgreement, ValueNotRecognized, false);
     check(&|m| m.header.cpa_id = cpa("other"), UnknownAgreement, ValueNotRecognized, true);

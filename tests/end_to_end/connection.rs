@@ -50,12 +50,31 @@ impl Connection {
         self.0.write_all(octets).await.is_ok()
     }
 
+    /// One answer with a Content-Length, on a connection that goes on.
+    pub(crate) async fn answer(&mut self) -> String {
+        let mut answer = Vec::new();
+        loop {
+            answer.push(self.0.read_u8().await.expect("an answer comes whole"));
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if body.len() == length.unwrap_or(0) {
+                return text;
+            }
+        }
+    }
+
     /// The status line of the answer; empty when the connection ends without one.
     pub(crate) async fn status(&mut self) -> String {
+        self.rest().await.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// All that comes until the connection ends.
+    pub(crate) async fn rest(&mut self) -> String {
         let mut answer = Vec::new();
         // One that is cut has its end in an error.
         drop(self.0.read_to_end(&mut answer).await);
-        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+        String::from_utf8_lossy(&answer).into_owned()
     }
 }
 

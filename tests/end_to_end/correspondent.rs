@@ -33,6 +33,19 @@ pub(crate) enum Told {
     Status(u16),
 }
 
+impl Told {
+    /// Descriptions are for people; codes and locations are what is promised.
+    pub(crate) fn without_words(self) -> Self {
+        match self {
+            Self::Errors { signed, errors } => {
+                let bare = |error| EbxmlError { description: String::new(), ..error };
+                Self::Errors { signed, errors: errors.into_iter().map(bare).collect() }
+            }
+            other => other,
+        }
+    }
+}
+
 impl Correspondent {
     /// A partner of the world as it is.
     pub(crate) fn new(world: &World, name: &str) -> Self {

@@ -7,6 +7,7 @@ use crate::codec::catalogue::Catalogue;
 use crate::codec::document::schema_findings;
 use crate::codec::envelope::{FaultCode, SoapFault};
 use crate::model::*;
+use crate::msh::{AgePolicy, check_arrival};
 use crate::security::{Refusal, RefusalAnswer, RefusalCause};
 
 /// Posts what must be refused; the code of its first error in the record. Nothing else may have changed.
@@ -118,6 +119,82 @@ fn what_the_agreement_and_the_clock_forbid() {
     );
     check(|m| m.ack_requested.clear(), "Inconsistent: the agreement demands AckRequested");
     check(|m| m.sync_reply = false, "Inconsistent: the agreement has syncReplyMode");
+}
+
+//= ebms2 4.3.1 MUST: SyncReply under syncReplyMode none is Inconsistent
+//= ebms2 6.4.1 MUST: what the CPA never has must not be there, what it always has must
+/// What the agreement says of a module, what the message has, and what is wrong with that.
+#[test]
+fn each_module_is_there_as_the_agreement_says() {
+    type Change<T> = fn(&mut T);
+    let world = World::new();
+    let lodging = lodging(&world, BROKER, "lodging", DECLARATION, &[]).message;
+    let agreed = world.registry.agreement(&lodging.header.cpa_id).expect("is there").clone();
+    let check = |agreement: Change<Agreement>, message: Change<Message>, expected: &[(ErrorCode, &str)]| {
+        let (mut agreed, mut lodging) = (agreed.clone(), lodging.clone());
+        agreement(&mut agreed);
+        message(&mut lodging);
+        let errors = check_arrival(&lodging, &agreed, world.now, AgePolicy::default());
+        let told: Vec<_> =
+            errors.iter().map(|error| (error.code.clone(), error.location.as_deref())).collect();
+        let expected: Vec<_> = expected.iter().map(|(code, at)| (code.clone(), Some(*at))).collect();
+        assert_eq!(told, expected, "{errors:?}");
+        assert!(
+            errors.iter().all(|error| error.severity == Severity::Error && !error.description.is_empty())
+        );
+    };
+    use ErrorCode::{Inconsistent, TimeToLiveExpired};
+    const HEADER: &str = "/soap:Envelope/soap:Header/eb:MessageHeader";
+    const ACK: &str = "/soap:Envelope/soap:Header/eb:AckRequested";
+    const SYNC: &str = "/soap:Envelope/soap:Header/eb:SyncReply";
+    const ELIMINATION: &str = "/soap:Envelope/soap:Header/eb:MessageHeader/eb:DuplicateElimination";
+    const TIME_TO_LIVE: &str = "/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:TimeToLive";
+    const TIMESTAMP: &str = "/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:Timestamp";
+    let as_it_is: Change<Agreement> = |_| {};
+    check(as_it_is, |_| {}, &[]);
+    check(as_it_is, |m| m.header.duplicate_elimination = false, &[(Inconsistent, HEADER)]);
+    check(|a| a.reliability.duplicate_elimination = Presence::Never, |_| {}, &[(Inconsistent, ELIMINATION)]);
+    for has in [(|m| m.header.duplicate_elimination = false) as Change<Message>, |_| {}] {
+        check(|a| a.reliability.duplicate_elimination = Presence::PerMessage, has, &[]);
+    }
+    check(as_it_is, |m| m.ack_requested.clear(), &[(Inconsistent, HEADER)]);
+    check(as_it_is, |m| m.ack_requested[0].signed = false, &[(Inconsistent, ACK)]);
+    check(|a| a.reliability.ack_signed = false, |_| {}, &[(Inconsistent, ACK)]);
+    check(|a| a.reliability.ack_requested = Presence::Never, |_| {}, &[(Inconsistent, ACK)]);
+    for has in [(|m| m.ack_requested.clear()) as Change<Message>, |_| {}] {
+        check(|a| a.reliability.ack_requested = Presence::PerMessage, has, &[]);
+    }
+    check(as_it_is, |m| m.sync_reply = false, &[(Inconsistent, HEADER)]);
+    check(|a| a.sync_reply_mode = SyncReplyMode::None, |_| {}, &[(Inconsistent, SYNC)]);
+    check(|a| a.sync_reply_mode = SyncReplyMode::None, |m| m.sync_reply = false, &[]);
+    check(as_it_is, |m| m.header.data.time_to_live = None, &[]);
+    check(
+        as_it_is,
+        |m| m.header.data.time_to_live = Some(Timestamp::EPOCH),
+        &[(TimeToLiveExpired, TIME_TO_LIVE)],
+    );
+    check(as_it_is, |m| m.header.data.timestamp = Timestamp::EPOCH, &[(TimeToLiveExpired, TIMESTAMP)]);
+    check(
+        as_it_is,
+        |m| m.header.data.timestamp = m.header.data.timestamp.plus(std::time::Duration::from_secs(86_400)),
+        &[(Inconsistent, TIMESTAMP)],
+    );
+    // Whatever is wrong is told at once.
+    check(
+        as_it_is,
+        |m| {
+            m.sync_reply = false;
+            m.ack_requested.clear();
+            m.header.duplicate_elimination = false;
+            m.header.data.time_to_live = Some(Timestamp::EPOCH);
+        },
+        &[
+            (TimeToLiveExpired, TIME_TO_LIVE),
+            (Inconsistent, HEADER),
+            (Inconsistent, HEADER),
+            (Inconsistent, HEADER),
+        ],
+    );
 }
 
 //= ebms2 6.5.6 MUST: another message under a known MessageId is no duplicate and is refused

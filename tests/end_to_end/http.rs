@@ -1,0 +1,110 @@
+//! The HTTP binding as octets (ebMS 2.0, B): requests as others write them, and what each is answered with.
+
+use crate::connection::Connection;
+use crate::golden::Stage;
+
+//= ebms2 B.2.2 MUST: SOAPAction is no control: "ebXML" with quotes or without, an empty one and none are taken
+//= ebms2 B.2.2 MUST: MIME-Version and Content-Transfer-Encoding as fields of HTTP are ignored
+//= ebms2 B.2.3 MAY: 404, 405 with Allow, 413 and 415 are answered for what HTTP alone can tell
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_answered_as_the_binding_says() {
+    let stage = Stage::new().await;
+    let ping = stage.ping();
+    let xml = "Content-Type: text/xml; charset=UTF-8\r\n";
+    let length = format!("Content-Length: {}\r\n", ping.len());
+    let half = ping.len() / 2;
+    let half = (half..).find(|at| ping.is_char_boundary(*at)).expect("there is an end");
+    let (first, second) = ping.split_at(half);
+    let chunks =
+        format!("{:x}\r\n{first}\r\n{:X};name=value\r\n{second}\r\n0\r\n\r\n", first.len(), second.len());
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let pong = ["HTTP/1.1 200 OK", "content-type: text/xml; charset=UTF-8", "<eb:Action>Pong</eb:Action>"];
+    let check = async |what: &str, line: &str, fields: &str, body: &str, expected: &[&str]| {
+        let mut connection = Connection::open(&stage.world).await;
+        let host = "Host: localhost\r\nConnection: close\r\n";
+        connection.send(format!("{line} HTTP/1.1\r\n{host}{fields}\r\n{body}").as_bytes()).await;
+        let answer = connection.rest().await;
+        assert!(answer.starts_with(expected[0]), "{what}: {answer}");
+        for expected in expected {
+            assert!(answer.contains(expected), "{what}: {expected:?} in {answer}");
+        }
+    };
+    let post = "POST /ebms";
+    check("a length", post, &format!("{xml}{length}SOAPAction: \"ebXML\"\r\n"), &ping, &pong).await;
+    check("SOAPAction without quotes", post, &format!("{xml}{length}SOAPAction: ebXML\r\n"), &ping, &pong)
+        .await;
+    check("an empty SOAPAction", post, &format!("{xml}{length}soapaction: \"\"\r\n"), &ping, &pong).await;
+    check("no SOAPAction", post, &format!("{xml}{length}"), &ping, &pong).await;
+    check("chunks", post, &format!("{xml}{chunked}"), &chunks, &pong).await;
+    let mime = "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <a@b>\r\n";
+    check("fields of MIME", post, &format!("{xml}{length}{mime}"), &ping, &pong).await;
+
+    let fault = [
+        "HTTP/1.1 500 Internal Server Error",
+        "content-type: text/xml; charset=UTF-8",
+        "<faultcode>soap:Client</faultcode>",
+    ];
+    check("no body", post, &format!("{xml}Content-Length: 0\r\n"), "", &fault).await;
+    check("no XML", post, &format!("{xml}Content-Length: 2\r\n"), "no", &fault).await;
+    for method in ["GET", "PUT", "DELETE", "OPTIONS", "ebXML"] {
+        let line = format!("{method} /ebms");
+        check("another method", &line, "", "", &["HTTP/1.1 405 Method Not Allowed", "allow: POST"]).await;
+    }
+    check(
+        "another path",
+        "POST /",
+        &format!("{xml}{length}"),
+        &ping,
+        &["HTTP/1.1 404 Not Found", "content-length: 0"],
+    )
+    .await;
+    for fields in [
+        "Content-Type: application/xml\r\n",
+        "Content-Type: application/soap+xml\r\n",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: multipart/form-data; boundary=b\r\n",
+        "Content-Type: text/xml\r\nContent-Type: text/xml\r\n",
+        "Content-Type: text/xml\r\nContent-Encoding: gzip\r\n",
+        "",
+    ] {
+        check(fields, post, &format!("{fields}{length}"), &ping, &["HTTP/1.1 415 Unsupported Media Type"])
+            .await;
+    }
+    check(
+        "far too much",
+        post,
+        &format!("{xml}Content-Length: 99999999999\r\n"),
+        "",
+        &["HTTP/1.1 413 Payload Too Large"],
+    )
+    .await;
+    check("two lengths", post, &format!("{xml}{length}{length}"), &ping, &["HTTP/1.1 400 Bad Request"]).await;
+    check(
+        "a length and chunks",
+        post,
+        &format!("{xml}{length}{chunked}"),
+        &chunks,
+        &["HTTP/1.1 400 Bad Request"],
+    )
+    .await;
+    check(
+        "a folded field",
+        post,
+        &format!("Content-Type: text/xml;\r\n charset=UTF-8\r\n{length}"),
+        &ping,
+        &["HTTP/1.1 400 Bad Request"],
+    )
+    .await;
+
+    // One connection, one request after the other; what asks first is told to go on.
+    let mut connection = Connection::open(&stage.world).await;
+    for _ in 0..3 {
+        let head = format!("{post} HTTP/1.1\r\nHost: localhost\r\n{xml}{length}\r\n");
+        connection.send(format!("{head}{ping}").as_bytes()).await;
+        let answer = connection.answer().await;
+        assert!(answer.starts_with(pong[0]) && answer.contains(pong[2]), "{answer}");
+    }
+    connection.begin(&stage.world, "text/xml", ping.len()).await;
+    connection.send(ping.as_bytes()).await;
+    assert!(connection.rest().await.contains(pong[2]));
+}
