@@ -319,6 +319,11 @@ impl<'a> Reading<'a> {
         let own_role = section.optional("own_role", |text| Role::new(text), faults);
         let collects = section.flag("mailbox", false, faults);
         let practice = section.flag("practice", false, faults);
+        let forwards = section.flag("forwards", false, faults);
+        if forwards && (hosted || collects) {
+            let message = "forwards, and the partner is not posted to".to_owned();
+            section.add(message, "take it away: only who has an endpoint has messages passed on", faults);
+        }
         if let Some(party) = party {
             check_practice(&section, party, practice, faults);
         }
@@ -385,6 +390,7 @@ impl<'a> Reading<'a> {
             end,
             endpoint,
             hosted,
+            forwards,
             practice,
             actions,
             sync_reply_mode,
@@ -666,8 +672,11 @@ fn presence(text: &str) -> Result<Presence, ValueError> {
 }
 
 fn sync_reply_mode(text: &str) -> Result<SyncReplyMode, ValueError> {
-    let words = [("mshSignalsOnly", SyncReplyMode::MshSignalsOnly), ("none", SyncReplyMode::None)];
-    word(text, "mshSignalsOnly or none", &words)
+    word(
+        text,
+        "none, mshSignalsOnly, signalsOnly, responseOnly or signalsAndResponse",
+        &SyncReplyMode::ALL.map(|mode| (mode.as_str(), mode)),
+    )
 }
 
 fn endpoint(text: &str) -> Result<Arc<str>, ValueError> {

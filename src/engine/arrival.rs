@@ -7,7 +7,7 @@ use super::owe::customs;
 use super::step::{DeliveryDraft, Draft, MessageDraft, MessageOctets, Octets, Reply, ReplyDraft, Step};
 use super::{
     amend, customs as customs_notice, enclose, fee, ids, lodge, notice, order, pay, practice, query, refuse,
-    result, signal, withdraw,
+    respond, result, signal, withdraw,
 };
 use crate::model::{
     Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
@@ -56,6 +56,7 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
             // What it acknowledges is said and signed, also when the rest of it is refused; but not before it is kept.
             if step.message.is_some() {
                 step.join(signal::acknowledged_beside(desk, arrival));
+                respond::on_the_connection(&inbound, &mut step);
             }
             step
         }
@@ -210,9 +211,10 @@ impl Step {
         let Inbound { desk, arrival, agreement, key, .. } = *inbound;
         let signing = signed.then_some(agreement.signature.own);
         match agreement.sync_reply_mode {
-            SyncReplyMode::MshSignalsOnly if arrival.waiting => self.reply = ReplyDraft::Answer,
-            SyncReplyMode::MshSignalsOnly => {}
-            SyncReplyMode::None => {
+            mode if mode != SyncReplyMode::None && arrival.waiting => self.reply = ReplyDraft::Answer,
+            SyncReplyMode::MshSignalsOnly | SyncReplyMode::SignalsOnly => {}
+            // A response that came on the connection of its request is answered by a POST.
+            SyncReplyMode::None | SyncReplyMode::ResponseOnly | SyncReplyMode::SignalsAndResponse => {
                 let id = ids::answer_to(key);
                 let delivery = signal_delivery(desk, id, agreement, key.sender.clone(), &answer);
                 self.add_delivery(desk, delivery, Octets::Answer);
@@ -245,7 +247,7 @@ fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
     let mut step = Step::default();
     let entry = entry(desk.now, EventCode::MessageDuplicate, "it came before and got its first answer again");
     let entry = entry.of_message(key);
-    let by_itself = agreement.sync_reply_mode == SyncReplyMode::None;
+    let by_itself = agreement.sync_reply_mode == SyncReplyMode::None || !arrival.waiting;
     if let Some(stored) = desk.view.delivery.as_ref().filter(|_| by_itself) {
         step.rearm(desk, agreement, stored);
         step.reply_if(arrival.waiting, Reply::Empty);

@@ -4,7 +4,7 @@ use super::event::{Arrival, Context, Event};
 use super::step::Step;
 use super::{
     again, announce, approval, arrival, deadline, due, mailbox, officer, order, pay, reconcile, refuse,
-    signal,
+    signal, transit,
 };
 use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
 use crate::store::{KnownMessage, View};
@@ -37,6 +37,7 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Unopenable { sequence, reason, .. } => order::unopenable(desk, sequence, reason),
         Event::OrderDue(sequence) => order::due(desk, sequence),
         Event::GapSettled { sequence, act } => order::settled(desk, sequence, act),
+        Event::InTransit(in_transit) => transit::passed_on(desk, in_transit),
         Event::Refused(refused) => refuse::refused(desk, refused),
         Event::Due(_) => due::due(desk),
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),

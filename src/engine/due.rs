@@ -185,7 +185,7 @@ fn is_stalled(desk: Desk<'_>, delivery: &Delivery) -> bool {
 
 /// Whether the delivery completes by a receipt, posted or collected: a signal gets none, nor does a message that asked for none.
 pub(super) fn awaits_receipt(delivery: &Delivery, agreement: Option<&Agreement>) -> bool {
-    delivery.purpose != DeliveryPurpose::Signal
+    !matches!(delivery.purpose, DeliveryPurpose::Signal | DeliveryPurpose::Transit { .. })
         && agreement.is_none_or(|agreement| agreement.reliability.ack_requested != Presence::Never)
 }
 

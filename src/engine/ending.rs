@@ -23,6 +23,9 @@ pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: Deli
         DeliveryEnd::Expired => EventCode::DeliveryExpired,
     };
     step.audit.push(entry(desk.now, event, &delivery.reason).of_delivery(&delivery).alarm_if(true));
+    if let DeliveryPurpose::Transit { from, acknowledged: true } = &delivery.purpose {
+        step.tell_sender(desk, from, &delivery);
+    }
     // What was sent anew after its end has been told of before.
     if let Some(stored) = desk.view.case.as_ref().filter(|_| delivery.again == 0) {
         let is_handed_on = matches!(
@@ -75,6 +78,37 @@ impl Step {
         let message = message_error(&original, &agreement.own(), message_id, vec![error], desk.now);
         let mut signal = signal_delivery(desk, id, agreement, submitter.clone(), &message);
         signal.case = Some(case.id.clone());
+        let signing = Some(agreement.signature.own);
+        self.add_delivery(desk, signal, Octets::Made(Box::new(Draft { message, signing })));
+    }
+}
+
+impl Step {
+    /// The same to the party whose message could not be passed on (ebMS 2.0, 10.1.5).
+    fn tell_sender(&mut self, desk: Desk<'_>, from: &PartyKey, delivery: &Delivery) {
+        let Some(agreement) = desk.context.registry.agreement_to_forward(from, desk.now) else { return };
+        let id = ids::failure_of(&delivery.id);
+        let text = format!("for {}: {}", delivery.destination, delivery.reason);
+        let error = EbxmlError::new(ErrorCode::DeliveryFailure, None, text);
+        let original = MessageHeader {
+            from: agreement.partner(),
+            to: agreement.own(),
+            cpa_id: agreement.cpa_id.clone(),
+            conversation_id: delivery.conversation_id.clone(),
+            service: delivery.service.clone(),
+            action: delivery.action.clone(),
+            data: MessageData {
+                message_id: delivery.message_id.clone(),
+                timestamp: delivery.created_at,
+                ref_to_message_id: None,
+                time_to_live: None,
+            },
+            duplicate_elimination: false,
+            descriptions: Vec::new(),
+        };
+        let message_id = desk.context.own.message_id(&id);
+        let message = message_error(&original, &agreement.own(), message_id, vec![error], desk.now);
+        let signal = signal_delivery(desk, id, agreement, from.clone(), &message);
         let signing = Some(agreement.signature.own);
         self.add_delivery(desk, signal, Octets::Made(Box::new(Draft { message, signing })));
     }

@@ -8,17 +8,20 @@ use super::documents::Documents;
 use super::ids;
 use crate::model::{
     ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Document, GapAct, MessageId,
-    MessageKey, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Role, SequenceKey, Timestamp,
+    MessageKey, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Role, Sealed, SequenceKey,
+    Timestamp,
 };
 use crate::msh::{AgePolicy, OrderPolicy};
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
-use crate::security::{Refusal, Verified};
+use crate::security::{Refusal, Transit, Verified};
 
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event {
     /// A verified message arrived: a user message or a signal.
     Arrived(Box<Arrival>),
+    /// A message arrived that is for another party.
+    InTransit(Box<InTransit>),
     /// Security turned a message away.
     Refused(Box<Refused>),
     /// A message that came before its turn is ready, and was opened again as it is stored.
@@ -184,6 +187,19 @@ impl Arrival {
             message_id: self.verified.message().header.data.message_id.clone(),
         }
     }
+}
+
+/// A message for another party, and how it came.
+#[derive(Debug)]
+pub struct InTransit {
+    /// The message.
+    pub transit: Transit,
+    /// Its octets, which are passed on.
+    pub octets: Sealed,
+    /// When it had been received.
+    pub received_at: Timestamp,
+    /// A requester waits for a synchronous answer.
+    pub waiting: bool,
 }
 
 /// A service notice of the operator (INF).

@@ -60,6 +60,16 @@ pub(super) fn validation_report(key: &MessageKey) -> DeliveryId {
     delivery(&["validation-report", key.sender.as_str(), key.message_id.as_str()])
 }
 
+/// A message of another party that is passed on.
+pub(super) fn passed_on(from: &PartyKey, to: &PartyKey, message_id: &MessageId) -> DeliveryId {
+    delivery(&["transit", from.as_str(), to.as_str(), message_id.as_str()])
+}
+
+/// The acknowledgment of a hop.
+pub(super) fn hop(of: &DeliveryId) -> DeliveryId {
+    delivery(&["hop", of.as_str()])
+}
+
 /// The notice that a delivery failed.
 pub(super) fn failure_of(id: &DeliveryId) -> DeliveryId {
     delivery(&["failure", id.as_str()])

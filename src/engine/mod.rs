@@ -44,10 +44,12 @@ mod query;
 mod reconcile;
 mod refuse;
 mod replace;
+mod respond;
 mod result;
 mod service;
 mod signal;
 mod step;
+mod transit;
 mod withdraw;
 
 #[cfg(test)]
@@ -56,7 +58,7 @@ mod tests;
 pub use decide::decide;
 pub use documents::{Documents, PartContent, read_documents};
 pub use due::parts_of;
-pub use event::{Announcement, Arrival, Context, Event, Own, Refused, Settle};
+pub use event::{Announcement, Arrival, Context, Event, InTransit, Own, Refused, Settle};
 pub use foretell::{Foretold, ForetoldApplication, ForetoldDelivery, foretell};
 pub use mailbox::owes_signed_receipt;
 pub use needs::needs;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::event::{Arrival, Context, Event, Refused};
-use super::{ids, order, refuse, service, signal};
+use super::{ids, order, refuse, service, signal, transit};
 use crate::model::{
     Asked, AttemptOutcome, Dimension, Document, MessageHeader, MessageKey, MessageKind, Month, PartyKind,
     Realm, SignalAction, Statistics, SyncReplyMode,
@@ -30,6 +30,7 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         Event::OrderDue(sequence) | Event::GapSettled { sequence, .. } => {
             Needs { sequences: [sequence.clone()].into(), ..Needs::default() }
         }
+        Event::InTransit(in_transit) => transit::needs(in_transit),
         Event::Refused(refused) => of_refused(refused),
         Event::Due(id) => Needs {
             delivery: Some(DeliveryLocator::Id(id.clone())),

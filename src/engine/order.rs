@@ -246,7 +246,8 @@ impl Step {
 fn numbered_in(delivery: &Delivery, context: &Context<'_>) -> Option<SequenceKey> {
     let agreement = context.registry.agreement(&delivery.cpa_id)?;
     let sent = !matches!(delivery.state, DeliveryState::Quarantined | DeliveryState::Delivered);
-    let ordered = agreement.reliability.message_order && delivery.purpose != DeliveryPurpose::Signal;
+    let ours = !matches!(delivery.purpose, DeliveryPurpose::Signal | DeliveryPurpose::Transit { .. });
+    let ordered = agreement.reliability.message_order && ours;
     (sent && ordered).then(|| SequenceKey {
         direction: Direction::Send,
         cpa_id: delivery.cpa_id.clone(),

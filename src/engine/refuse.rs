@@ -179,7 +179,7 @@ pub(super) struct Once<'a> {
 
 impl Step {
     /// A MessageError that no duplicate asks for again.
-    fn refuse_once(
+    pub(super) fn refuse_once(
         &mut self,
         desk: Desk<'_>,
         once: Once<'_>,

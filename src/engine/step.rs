@@ -91,6 +91,8 @@ pub(super) enum Octets {
     Kept,
     /// As they are stored; they are transmitted now.
     Stored(Sealed),
+    /// As they came from somebody else; stored.
+    Came(Sealed),
     /// To be made now and stored.
     Made(Box<Draft>),
     /// Those of the step's answer; stored.
@@ -256,6 +258,7 @@ impl Step {
             let (stored, sealed) = match octets {
                 Octets::Kept => (None, None),
                 Octets::Stored(sealed) => (Some(sealed), None),
+                Octets::Came(sealed) => (None, Some(sealed)),
                 Octets::Made(draft) => (None, Some(draft.seal(keys)?)),
                 Octets::Answer => (None, Some(the_answer())),
             };

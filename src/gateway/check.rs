@@ -306,7 +306,10 @@ fn terms(agreement: &Agreement) -> String {
     let until = agreement.end.map_or_else(|| "in force".to_owned(), |end| format!("in force until {end}"));
     let way = match agreement.sync_reply_mode {
         SyncReplyMode::None => "signals by themselves",
-        SyncReplyMode::MshSignalsOnly => "signals on the connection",
+        SyncReplyMode::MshSignalsOnly | SyncReplyMode::SignalsOnly => "signals on the connection",
+        SyncReplyMode::ResponseOnly | SyncReplyMode::SignalsAndResponse => {
+            "signals and responses on the connection"
+        }
     };
     let reliability = &agreement.reliability;
     let receipts = match (reliability.ack_requested, reliability.ack_signed) {

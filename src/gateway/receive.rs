@@ -13,9 +13,9 @@ use tracing::{Instrument as _, info_span, warn};
 use super::driver::{DriveError, compute, drive};
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
-use crate::engine::{Arrival, Event, Refused, Reply, read_documents};
-use crate::model::{Deviation, Digest, Timestamp};
-use crate::security::{Origin, Verified, Wire, open};
+use crate::engine::{Arrival, Event, InTransit, Refused, Reply, read_documents};
+use crate::model::{Deviation, Digest, Sealed, Timestamp};
+use crate::security::{Opened, Origin, Verified, Wire, open_or_forward};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -39,8 +39,12 @@ impl Received {
     pub(super) fn open(self, in_force: &InForce) -> Event {
         let Self { content_type, body, origin, received_at, waiting } = self;
         let wire = Wire { content_type: &content_type, body: &body, origin };
-        match open(&wire, &in_force.trust, received_at) {
-            Ok(verified) => {
+        match open_or_forward(&wire, &in_force.trust, received_at) {
+            Ok(Opened::Elsewhere(transit)) => {
+                let octets = Sealed { content_type, body, references: Vec::new() };
+                Event::InTransit(Box::new(InTransit { transit, octets, received_at, waiting }))
+            }
+            Ok(Opened::Here(verified)) => {
                 let documents = read_documents(&in_force.catalogue, &verified, received_at);
                 Event::Arrived(Box::new(Arrival {
                     verified,
@@ -158,6 +162,7 @@ pub(super) fn tell_deviations(shared: &Shared, verified: &Verified) {
 fn span_of(event: &Event) -> tracing::Span {
     let header = match event {
         Event::Arrived(arrival) => Some(&arrival.verified.message().header),
+        Event::InTransit(in_transit) => Some(&in_transit.transit.message().header),
         Event::Refused(refused) => refused.refusal.header.as_deref(),
         _ => None,
     };

@@ -30,6 +30,8 @@ pub struct Agreement {
     pub endpoint: Option<Arc<str>>,
     /// The partner has no system: what is owed to it is in its inbox here, where its officers work.
     pub hosted: bool,
+    /// Messages of the partner for others of whom the same is agreed, and of those for the partner, are passed on.
+    pub forwards: bool,
     /// Everything under it is a rehearsal ([`Realm::Practice`](super::Realm::Practice)).
     pub practice: bool,
     /// Which Service and Action may go in which direction.
@@ -178,6 +180,36 @@ pub enum SyncReplyMode {
     None,
     /// Acknowledgment or MessageError in the HTTP response.
     MshSignalsOnly,
+    /// Business signals, and signals of the MSH with them. No business of this gateway has signals of its own.
+    SignalsOnly,
+    /// The business response, with the Acknowledgment in it.
+    ResponseOnly,
+    /// Business signals and the response.
+    SignalsAndResponse,
+}
+
+impl SyncReplyMode {
+    /// Every mode.
+    pub const ALL: [Self; 5] =
+        [Self::None, Self::MshSignalsOnly, Self::SignalsOnly, Self::ResponseOnly, Self::SignalsAndResponse];
+
+    /// The word of CPPA.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::MshSignalsOnly => "mshSignalsOnly",
+            Self::SignalsOnly => "signalsOnly",
+            Self::ResponseOnly => "responseOnly",
+            Self::SignalsAndResponse => "signalsAndResponse",
+        }
+    }
+
+    /// Whether the business response comes back on the connection of its request, when it is there at once.
+    #[must_use]
+    pub const fn returns_response(self) -> bool {
+        matches!(self, Self::ResponseOnly | Self::SignalsAndResponse)
+    }
 }
 
 /// `always`, `never`, `perMessage` of CPPA MessagingCharacteristics.

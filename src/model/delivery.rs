@@ -97,6 +97,13 @@ pub enum DeliveryPurpose {
     ValidationReport,
     /// What the bank said of a payment order (XF3).
     PaymentConfirmation,
+    /// A message of one party for another, passed on as it came: we are only on its way.
+    Transit {
+        /// Who sent it.
+        from: PartyKey,
+        /// Its sender asked for an acknowledgment, and hears when it cannot be passed on.
+        acknowledged: bool,
+    },
     /// A signal that travels by itself (asynchronous Acknowledgment or MessageError).
     Signal,
 }

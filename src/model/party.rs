@@ -243,6 +243,14 @@ impl Registry {
         newest.map(|agreement| agreement.on(Direction::Send, service, action))
     }
 
+    /// The agreement under which messages of a party for others, or of others for it, are passed on.
+    #[must_use]
+    pub fn agreement_to_forward(&self, party: &PartyKey, now: Timestamp) -> Option<&Agreement> {
+        let forwards =
+            |a: &&Agreement| a.partner == *party && a.forwards && a.endpoint.is_some() && a.in_force(now);
+        self.agreements.values().filter(forwards).max_by_key(|a| (a.start, std::cmp::Reverse(&a.cpa_id)))
+    }
+
     /// Whether messages of a realm may go under an agreement. Agencies and customs are separate parties in practice; a
     /// declarant may lodge a rehearsal under the agreement that he has (FunctionCode 53), and hears of it there.
     #[must_use]

@@ -129,12 +129,12 @@ fn check_modules(message: &Message, agreement: &Agreement, errors: &mut Vec<Ebxm
         (SyncReplyMode::None, true) => {
             inconsistent("eb:SyncReply", "the agreement has syncReplyMode none");
         }
-        (SyncReplyMode::MshSignalsOnly, false) => {
-            inconsistent(
-                "eb:MessageHeader",
-                "the agreement has syncReplyMode mshSignalsOnly: SyncReply is missing",
-            );
+        // A response that came back on the connection asks for no other one.
+        (mode, false) if mode.returns_response() && message.header.data.ref_to_message_id.is_some() => {}
+        (SyncReplyMode::None, false) | (_, true) => {}
+        (mode, false) => {
+            let text = format!("the agreement has syncReplyMode {}: SyncReply is missing", mode.as_str());
+            inconsistent("eb:MessageHeader", &text);
         }
-        _ => {}
     }
 }

@@ -127,6 +127,7 @@ mod tests {
             end: None,
             endpoint: Some("https://partner.example/ebms".into()),
             hosted: false,
+            forwards: false,
             practice: false,
             actions: Vec::new(),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,

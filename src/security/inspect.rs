@@ -266,6 +266,7 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
         end: None,
         endpoint: None,
         hosted: false,
+        forwards: false,
         practice: false,
         actions: vec![ActionBinding {
             direction: Direction::Receive,

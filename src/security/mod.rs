@@ -36,7 +36,7 @@ pub use inspect::{
     LeftOut, ReferenceVerdict, inspect,
 };
 pub use keystore::{KeyRing, RegisteredCertificate, Signer, SigningKey, SigningKeys};
-pub use open::{OpenLimits, Origin, Trust, Verified, Wire, open};
+pub use open::{OpenLimits, Opened, Origin, Transit, Trust, Verified, Wire, open, open_or_forward};
 pub use refusal::{Refusal, RefusalAnswer, RefusalCause};
 pub use seal::{payload_of, seal};
 pub use signature::Engine;

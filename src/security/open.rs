@@ -140,11 +140,85 @@ impl Verified {
     }
 }
 
+/// A message of a registered party for another one, to be passed on as it came. What its sender signed was verified: no
+/// one speaks through us in another's name. Only [`open_or_forward()`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transit {
+    message: Message,
+    from: PartyKey,
+    to: PartyKey,
+    asked_of_next_msh: Option<AckRequested>,
+}
+
+impl Transit {
+    /// The message, without its payloads, which are nobody's business on the way.
+    #[must_use]
+    pub const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The registered party that sent it.
+    #[must_use]
+    pub const fn from(&self) -> &PartyKey {
+        &self.from
+    }
+
+    /// The registered party that it is for.
+    #[must_use]
+    pub const fn to(&self) -> &PartyKey {
+        &self.to
+    }
+
+    /// What is asked of the next MSH, which is us.
+    #[must_use]
+    pub const fn asked_of_next_msh(&self) -> Option<AckRequested> {
+        self.asked_of_next_msh
+    }
+
+    /// A message that nobody verified, for tests of what comes after.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "the floors above test with it")]
+    pub(crate) const fn for_tests(
+        message: Message,
+        from: PartyKey,
+        to: PartyKey,
+        asked_of_next_msh: Option<AckRequested>,
+    ) -> Self {
+        Self { message, from, to, asked_of_next_msh }
+    }
+}
+
+/// For whom a message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// For us.
+    Here(Verified),
+    /// For another party, and ours to pass on.
+    Elsewhere(Transit),
+}
+
+/// As [`open()`], for a gateway that also passes on what is for others.
+///
+/// # Errors
+/// [`Refusal`]: nothing of the message may be used but what stands there.
+pub fn open_or_forward(wire: &Wire<'_>, trust: &Trust, now: Timestamp) -> Result<Opened, Refusal> {
+    opened(wire, trust, now, true)
+}
+
 /// Lets a message in, or says why not.
 ///
 /// # Errors
 /// [`Refusal`]: nothing of the message may be used but what stands there.
 pub fn open(wire: &Wire<'_>, trust: &Trust, now: Timestamp) -> Result<Verified, Refusal> {
+    match opened(wire, trust, now, false)? {
+        Opened::Here(verified) => Ok(verified),
+        Opened::Elsewhere(transit) => {
+            unreachable!("nothing is passed on here, and this is for {}", transit.to)
+        }
+    }
+}
+
+fn opened(wire: &Wire<'_>, trust: &Trust, now: Timestamp, forwards: bool) -> Result<Opened, Refusal> {
     let registry = &trust.registry;
     let party = match &wire.origin {
         Origin::Connection(Some(certificate)) => registry
@@ -159,7 +233,7 @@ pub fn open(wire: &Wire<'_>, trust: &Trust, now: Timestamp) -> Result<Verified, 
         Ok(party) => party,
         Err(text) => return Err(unknown_peer(text)),
     };
-    Opening { trust, party, now }
+    Opening { trust, party, now, forwards }
         .open(wire)
         .map_err(|refusal| Refusal { party: Some(party.key.clone()), ..refusal })
 }
@@ -175,10 +249,12 @@ struct Opening<'a> {
     trust: &'a Trust,
     party: &'a Party,
     now: Timestamp,
+    /// What is for others may be passed on.
+    forwards: bool,
 }
 
 impl Opening<'_> {
-    fn open(&self, wire: &Wire<'_>) -> Result<Verified, Refusal> {
+    fn open(&self, wire: &Wire<'_>) -> Result<Opened, Refusal> {
         let limits = &self.trust.limits;
         let package = unpack(wire.content_type, wire.body, &limits.mime).map_err(|error| {
             let told = "the entity is no MIME package that is accepted here";
@@ -188,6 +264,15 @@ impl Opening<'_> {
         let envelope = decode_envelope(&root.body, root.charset.as_deref(), &limits.xml)
             .map_err(|error| self.not_decoded(error))?;
         let mut deviations = BTreeSet::new();
+        if let Some((agreement, to)) = self.to_forward(&envelope.message) {
+            self.check_from(&envelope.message.header)?;
+            let parts = parts_of(package.parts, &envelope.message.header)?;
+            self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
+            let message = envelope.message;
+            let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::NextMsh).copied();
+            let (from, to) = (self.party.key.clone(), to.key.clone());
+            return Ok(Opened::Elsewhere(Transit { message, from, to, asked_of_next_msh: asked }));
+        }
         let agreement = self.check_parties(&envelope.message, &mut deviations)?;
         let parts = parts_of(package.parts, &envelope.message.header)?;
         let covered = self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
@@ -203,7 +288,24 @@ impl Opening<'_> {
             None => Vec::new(),
         };
         message.payloads = named.into_iter().map(|(_, payload)| payload).collect();
-        Ok(Verified { message, party: self.party.key.clone(), signed, asked_of_next_msh, deviations })
+        let party = self.party.key.clone();
+        Ok(Opened::Here(Verified { message, party, signed, asked_of_next_msh, deviations }))
+    }
+
+    /// Our agreement with who sends what is for another registered party, and that party, when both have messages passed
+    /// on. What is for us is not, and nobody gets his own back; a message whose From is not who connects has come
+    /// through somebody else, and goes no further: so it can run in no circle (S21).
+    fn to_forward(&self, message: &Message) -> Option<(&Agreement, &Party)> {
+        let (registry, to) = (&self.trust.registry, &message.header.to);
+        if !self.forwards || to.ids.iter().any(|id| self.trust.own_ids.contains(id)) {
+            return None;
+        }
+        let mut parties = to.ids.iter().map(|id| registry.party_by_id(id));
+        let to = parties.next()??;
+        let is_one = parties.all(|other| other.is_some_and(|other| other.key == to.key));
+        let onward = registry.agreement_to_forward(&to.key, self.now)?;
+        let agreement = registry.agreement_to_forward(&self.party.key, self.now)?;
+        (is_one && to.key != self.party.key && onward.partner == to.key).then_some((agreement, to))
     }
 
     /// What is answered to octets that are no envelope within the profile.

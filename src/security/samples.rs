@@ -145,6 +145,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         end: Some(instant("2025-01-01T00:00:00Z")),
         endpoint: Some("https://localhost/ebms".into()),
         hosted: false,
+        forwards: false,
         practice: false,
         actions: vec![binding(Direction::Receive)],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,

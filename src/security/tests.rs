@@ -867,3 +867,54 @@ fn keys_of_both_kinds_are_tried() {
         }
     }
 }
+
+//= ebms2 10 MUST: what is for another registered party is passed on where both agree, and only as its sender signed it
+#[test]
+fn what_is_for_another_party_is_passed_on_where_both_agree_s21() {
+    let pair = Pair::new(SignatureAlgorithm::EcdsaSha256);
+    let open_with = |forwards: &[&str], from: &str, sealed: &Sealed| {
+        let trust = agreed(&pair, |agreement| {
+            agreement.forwards = forwards.contains(&agreement.partner.as_str());
+        });
+        let wire = Wire {
+            content_type: &sealed.content_type,
+            body: &sealed.body,
+            origin: Origin::Connection(Some(tls(from))),
+        };
+        (open_or_forward(&wire, &trust, instant(NOW)), open(&wire, &trust, instant(NOW)))
+    };
+    let mut onward = message(&PARTS);
+    onward.header.to.ids = vec![party_id(OTHER)];
+    onward.header.cpa_id = CpaId::new("between the two").expect("an id");
+    let sealed = sealed_by(&pair.trader, &onward);
+    let both = [TRADER, OTHER];
+    match open_with(&both, TRADER, &sealed) {
+        (Ok(Opened::Elsewhere(transit)), Err(_)) => {
+            assert_eq!((transit.from().as_str(), transit.to().as_str()), (TRADER, OTHER));
+            assert_eq!(transit.message().header, onward.header);
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = |forwards: &[&str], from: &str, sealed: &Sealed| match open_with(forwards, from, sealed).0 {
+        Err(refusal) => refusal.cause,
+        Ok(opened) => panic!("{opened:?}"),
+    };
+    assert_eq!(refused(&[TRADER], TRADER, &sealed), RefusalCause::UnknownAgreement, "not agreed with both");
+    assert_eq!(refused(&[OTHER], TRADER, &sealed), RefusalCause::UnknownAgreement);
+    assert_eq!(refused(&both, OTHER, &sealed), RefusalCause::Identity, "S4: From is who connects");
+    let mut from_elsewhere = onward.clone();
+    from_elsewhere.header.from.ids = vec![party_id("somebody")];
+    let from_elsewhere = sealed_by(&pair.trader, &from_elsewhere);
+    assert_eq!(refused(&both, TRADER, &from_elsewhere), RefusalCause::Identity, "S21: no second hop");
+    let mut to_nobody = onward.clone();
+    to_nobody.header.to.ids = vec![party_id("nobody")];
+    let to_nobody = sealed_by(&pair.trader, &to_nobody);
+    assert_eq!(refused(&both, TRADER, &to_nobody), RefusalCause::UnknownAgreement);
+    let forged = sealed_by(&Identity::new("forger", SignatureAlgorithm::EcdsaSha256), &onward);
+    assert_eq!(refused(&both, TRADER, &forged), RefusalCause::UnknownSigner, "P7");
+    // What is for us stays here, whatever is agreed.
+    assert!(matches!(
+        open_with(&both, TRADER, &sealed_by(&pair.trader, &message(&PARTS))).0,
+        Ok(Opened::Here(_))
+    ));
+}

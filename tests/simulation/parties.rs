@@ -230,6 +230,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         end: None,
         endpoint: Some(format!("https://{}.example/ebms", with.name()).into()),
         hosted: false,
+        forwards: false,
         practice: false,
         actions: with.bindings().into_iter().map(binding).collect(),
         sync_reply_mode: terms.sync_reply_mode,

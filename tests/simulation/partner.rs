@@ -214,7 +214,10 @@ impl Partner {
 
     fn answer(&self, answer: Sealed, news: Option<Message>) -> Taken {
         match self.agreement.sync_reply_mode {
-            SyncReplyMode::MshSignalsOnly => Taken {
+            SyncReplyMode::MshSignalsOnly
+            | SyncReplyMode::SignalsOnly
+            | SyncReplyMode::ResponseOnly
+            | SyncReplyMode::SignalsAndResponse => Taken {
                 response: Some(Response::message(answer)),
                 news,
                 signal: None,

@@ -205,7 +205,7 @@ fn delivery_channel(out: &mut XmlWriter, channel: &ChannelTerms, id: &impl Fn(&s
     out.attribute("tp:transportId", &id("transport")).attribute("tp:docExchangeId", &id("exchange"));
     let ack_signature = if channel.ack_signed { "always" } else { "never" };
     let characteristics = [
-        ("tp:syncReplyMode", sync_reply_mode(channel.sync_reply_mode)),
+        ("tp:syncReplyMode", channel.sync_reply_mode.as_str()),
         ("tp:ackRequested", presence(channel.ack_requested)),
         ("tp:ackSignatureRequested", ack_signature),
         ("tp:duplicateElimination", presence(channel.duplicate_elimination)),
@@ -323,13 +323,6 @@ const fn presence(presence: Presence) -> &'static str {
         Presence::Always => "always",
         Presence::Never => "never",
         Presence::PerMessage => "perMessage",
-    }
-}
-
-const fn sync_reply_mode(mode: SyncReplyMode) -> &'static str {
-    match mode {
-        SyncReplyMode::None => "none",
-        SyncReplyMode::MshSignalsOnly => "mshSignalsOnly",
     }
 }
 

@@ -313,13 +313,6 @@ impl Import {
     /// What of an Action's terms this gateway has no means for.
     fn can_be_kept(&mut self, met: &Met<'_>) {
         let channel = met.channel;
-        if !["none", "mshSignalsOnly"].contains(&&*channel.sync_reply_mode) {
-            let message = format!(
-                "syncReplyMode {} is not offered here; mshSignalsOnly and none are",
-                channel.sync_reply_mode
-            );
-            self.add(&channel.place, "sync-reply-mode", message);
-        }
         if met.binding.signed == Some(false) {
             let message = "isNonRepudiationRequired is false: what is not signed steers nothing here";
             self.add(&met.binding.place, "signature", message.to_owned());

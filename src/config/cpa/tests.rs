@@ -149,7 +149,6 @@ fn every_term_that_cannot_be_kept_is_told() {
     check("value=\"agreed\"", "value=\"proposed\"", "status", "only proposed");
     check("2012-01-01T00:00:00Z", "2010-06-01T00:00:00Z", "dates", "it has ended");
     check(">SW000000000001<", ">SW000000000009<", "party", "neither party has our PartyId");
-    check("mshSignalsOnly", "signalsAndResponse", "sync-reply-mode", "is not offered here");
     check(
         "isNonRepudiationRequired=\"true\"",
         "isNonRepudiationRequired=\"false\"",
@@ -163,6 +162,17 @@ fn every_term_that_cannot_be_kept_is_told() {
     check(">HTTP<", ">SMTP<", "transport", "over HTTPS");
     check("https://host", "http://host", "endpoint", "is no URL such as");
     check("tp:type=\"urn:swgw:service\"", "tp:type=\"string\"", "service", "has the type string");
+}
+
+//= ebms2 4.3.1 MUST: every syncReplyMode of a CPA is read and written
+#[test]
+fn every_sync_reply_mode_is_kept() {
+    for mode in SyncReplyMode::ALL {
+        let usual = ChannelTerms { sync_reply_mode: mode, ..usual() };
+        let imported = import(&write_cpa(&CpaTerms { usual, ..terms() })).expect("can be kept");
+        let line = format!("\nsync_reply_mode = \"{}\"\n", mode.as_str());
+        assert!(imported.agreement.contains(&line), "{}", imported.agreement);
+    }
 }
 
 //= ebms2 9 MUST: MessageOrderSemantics of a CPA is read and written, and is one for all of an agreement

@@ -22,6 +22,8 @@ mod prompt;
 mod queries;
 mod refusals;
 mod reliability;
+mod respond;
 mod rules;
 mod services;
+mod transit;
 mod world;

@@ -619,6 +619,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         end: None,
         endpoint: Some("https://partner.example/ebms".into()),
         hosted: false,
+        forwards: false,
         practice: false,
         actions: bind(Direction::Send).chain(bind(Direction::Receive)).collect(),
         sync_reply_mode,

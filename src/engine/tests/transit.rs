@@ -1,0 +1,157 @@
+//! What is for another party is passed on as it came (ebMS 2.0, 10; digest, 15).
+
+use super::super::*;
+use super::cases::lodging;
+use super::world::*;
+use crate::codec::envelope::decode_envelope;
+use crate::codec::mime::{MimeLimits, unpack};
+use crate::codec::xml::XmlLimits;
+use crate::model::*;
+use crate::security::Transit;
+
+/// A world in which messages between the asynchronous broker and KFDA are passed on.
+fn forwarding() -> World {
+    let mut world = World::new();
+    for party in [ASYNC_BROKER, AGENCIES[0].1] {
+        world.agree(party, |agreement| agreement.forwards = true);
+    }
+    world
+}
+
+/// A message of the broker for KFDA, under an agreement that is none of ours.
+fn message(world: &World, change: impl FnOnce(&mut Message)) -> Posted {
+    lodging(world, ASYNC_BROKER, "transit", DECLARATION, &[]).with(|message| {
+        message.header.cpa_id = CpaId::new("broker-and-kfda").expect("plain");
+        change(message);
+    })
+}
+
+fn in_transit(world: &World, posted: &Posted, asked: Option<bool>) -> Event {
+    let Arrival { content_type, body, received_at, waiting, .. } = posted.arrival(world.now);
+    let asked = asked.map(|signed| AckRequested { actor: Actor::NextMsh, signed });
+    let (from, to) = (posted.sender.clone(), party(AGENCIES[0].1));
+    Event::InTransit(Box::new(InTransit {
+        transit: Transit::for_tests(posted.message.clone(), from, to, asked),
+        octets: Sealed { content_type, body, references: Vec::new() },
+        received_at,
+        waiting,
+    }))
+}
+
+fn read(sealed: &Sealed) -> Message {
+    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
+    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
+}
+
+//= ebms2 10 MUST: an intermediary changes no octet of what it passes on, and opens no case
+//= ebms2 10.1.3 MUST: an intermediary eliminates no duplicates: what comes again is passed on again
+//= ebms2 10.1.4 MUST: a hop is acknowledged once the message is stored, by an Acknowledgment of actor nextMSH
+#[test]
+fn what_is_for_another_party_goes_on_octet_for_octet_p6() {
+    let mut world = forwarding();
+    let posted = message(&world, |_| {});
+    let event = in_transit(&world, &posted, Some(false));
+    assert_eq!(world.drive(&event), Some(Reply::Empty));
+    assert_eq!((world.cases(), world.stored_messages()), (0, 0));
+    world.deliver();
+    let body = posted.arrival(world.now).body;
+    let onward = |world: &World| {
+        let sent = world.sent.iter().filter(|sent| sent.destination.as_str() == AGENCIES[0].1);
+        sent.map(|sent| (sent.sealed.body == body, sent.awaits_receipt)).collect::<Vec<_>>()
+    };
+    assert_eq!(onward(&world), [(true, false)], "the hop ends when it is taken");
+    let back = world.sent.iter().find(|sent| sent.destination.as_str() == ASYNC_BROKER).expect("the hop");
+    let given = read(&back.sealed);
+    let [hop] = &given.acknowledgments[..] else { panic!("one Acknowledgment: {given:?}") };
+    assert_eq!((hop.actor, hop.from.is_empty()), (Actor::NextMsh, false));
+    assert_eq!(hop.ref_to_message_id, posted.message.header.data.message_id);
+
+    world.pass(61);
+    assert_eq!(world.drive(&event), Some(Reply::Empty));
+    world.deliver();
+    assert_eq!(onward(&world), [(true, false), (true, false)]);
+    assert_eq!(world.count(AGENCIES[0].1, "GOVCBR929"), 1, "as one delivery");
+    world.check_laws();
+}
+
+//= ebms2 10.1.5 MUST: the From Party of what cannot be passed on and asked for an acknowledgment hears DeliveryFailure
+#[test]
+fn a_sender_hears_that_his_message_could_not_be_passed_on_p9() {
+    fn check(asks: bool) {
+        let mut world = forwarding();
+        world.unreachable.push(party(AGENCIES[0].1));
+        let posted = message(&world, |message| {
+            if !asks {
+                message.ack_requested.clear();
+            }
+        });
+        let event = in_transit(&world, &posted, None);
+        world.drive(&event);
+        for _ in 0..6 {
+            world.deliver();
+            world.pass(70);
+        }
+        let mut found = world.deliveries();
+        found.retain(|delivery| matches!(delivery.purpose, DeliveryPurpose::Transit { .. }));
+        assert_eq!(found[0].state, DeliveryState::Expired, "{}", found[0].reason);
+        let told: Vec<_> =
+            world.sent.iter().filter(|sent| sent.destination.as_str() == ASYNC_BROKER).collect();
+        assert_eq!(told.len(), usize::from(asks));
+        if let Some(told) = told.first() {
+            let error = read(&told.sealed).error_list.expect("is an error").errors.remove(0);
+            assert_eq!(error.code, ErrorCode::DeliveryFailure);
+        }
+        world.check_laws();
+    }
+    check(true);
+    check(false);
+}
+
+//= ebms2 4.3 MAY: an intermediary that keeps no connection open refuses SyncReply as not supported
+#[test]
+fn what_cannot_be_passed_on_is_refused_or_put_off() {
+    fn check(change: impl FnOnce(&mut World) -> Posted, expected: Option<ErrorCode>) {
+        let mut world = forwarding();
+        let posted = change(&mut world);
+        let event = in_transit(&world, &posted, None);
+        let reply = world.drive(&event);
+        let Some(code) = expected else {
+            assert_eq!(reply, Some(Reply::Status(503)));
+            return;
+        };
+        assert_eq!(world.drive(&event), Some(Reply::Empty), "again");
+        assert_eq!(world.count(ASYNC_BROKER, "MessageError"), 1);
+        world.deliver();
+        let error = read(&world.sent[0].sealed).error_list.expect("is an error").errors.remove(0);
+        assert_eq!(error.code, code);
+        assert_eq!(world.count(AGENCIES[0].1, "GOVCBR929"), 0, "P8: nothing of it goes on");
+    }
+    check(|world| message(world, |message| message.sync_reply = true), Some(ErrorCode::NotSupported));
+    check(
+        |world| {
+            let past = world.now.minus(std::time::Duration::from_secs(1));
+            message(world, |message| message.header.data.time_to_live = Some(past))
+        },
+        Some(ErrorCode::TimeToLiveExpired),
+    );
+    check(
+        |world| {
+            world.agree(AGENCIES[0].1, |agreement| agreement.forwards = false);
+            message(world, |_| {})
+        },
+        None,
+    );
+}
+
+/// Another message under a MessageId that was passed on.
+#[test]
+fn one_message_id_is_one_message_on_the_way_too_p3() {
+    let mut world = forwarding();
+    let (one, other) =
+        (message(&world, |_| {}), message(&world, |message| message.header.action = "X".into()));
+    let events = [&one, &other].map(|posted| in_transit(&world, posted, None));
+    world.drive(&events[0]);
+    world.drive(&events[1]);
+    assert_eq!(world.count(ASYNC_BROKER, "MessageError"), 1);
+    assert_eq!(world.owed().iter().filter(|(to, _)| to == AGENCIES[0].1).count(), 1);
+}
