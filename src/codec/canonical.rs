@@ -110,9 +110,10 @@ fn push_own_attributes(out: &mut Vec<u8>, element: Element<'_>) {
 }
 
 /// An apex has no parent in the output: it declares every namespace in scope, and takes the `xml:` attributes
-/// of its ancestors that no nearer element overrides (C14N 1.0, 2.4); in 1.1 not their `xml:id` (C14N 1.1, 2.4).
+/// of its ancestors that no nearer element overrides (C14N 1.0, 2.4); in 1.1 only their `xml:lang` and `xml:space`
+/// (C14N 1.1, 2.4).
 fn push_apex_attributes(out: &mut Vec<u8>, form: Canonicalization, apex: Element<'_>) {
-    let stays = |local: &str| form == Canonicalization::Xml11 && local == "id";
+    let stays = |local: &str| form == Canonicalization::Xml11 && !matches!(local, "lang" | "space");
     let mut declarations: Vec<(&str, &str)> = Vec::new();
     let mut inherited: Vec<(&str, &str)> = Vec::new();
     for element in std::iter::successors(Some(apex), |element| element.parent()) {
@@ -309,8 +310,12 @@ mod tests {
             ],
         );
         check(
-            "<a xml:lang='en' xml:id='i'><apex/></a>",
-            ["<apex xml:id=\"i\" xml:lang=\"en\"></apex>", "<apex xml:lang=\"en\"></apex>", "<apex></apex>"],
+            "<a xml:lang='en' xml:id='i' xml:other='o' xml:space='preserve'><apex/></a>",
+            [
+                "<apex xml:id=\"i\" xml:lang=\"en\" xml:other=\"o\" xml:space=\"preserve\"></apex>",
+                "<apex xml:lang=\"en\" xml:space=\"preserve\"></apex>",
+                "<apex></apex>",
+            ],
         );
         // The exclusive form takes a default namespace back only where one was written.
         check(

@@ -14,7 +14,6 @@ mod scan;
 mod transfer;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,7 +54,7 @@ impl Default for MimeLimits {
 pub struct MimePart {
     /// Content-ID, without angle brackets.
     pub content_id: Option<ContentId>,
-    /// Content-Location.
+    /// Content-Location, where no other part has the same.
     pub content_location: Option<Arc<str>>,
     /// Content-Type without parameters, lower case.
     pub media_type: Arc<str>,
@@ -228,6 +227,7 @@ fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Res
         }
         parts.push(part);
     }
+    forget_shared_locations(&mut parts);
     let root = match outer.parameter("start") {
         None => 0,
         Some(start) => parts
@@ -240,6 +240,19 @@ fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Res
         return Err(MimeError::RootType(excerpt(&root.media_type)));
     }
     Ok(Package { root, parts })
+}
+
+/// A Content-Location that several parts have, the SOAP part among them, names none of them (S11).
+fn forget_shared_locations(parts: &mut [MimePart]) {
+    let (mut seen, mut shared) = (BTreeSet::new(), BTreeSet::new());
+    for location in parts.iter().filter_map(|part| part.content_location.clone()) {
+        if !seen.insert(location.clone()) {
+            shared.insert(location);
+        }
+    }
+    for part in parts {
+        part.content_location.take_if(|location| shared.contains(location));
+    }
 }
 
 fn read_part(number: usize, raw: &RawPart, body: &Bytes) -> Result<MimePart, MimeError> {
@@ -294,20 +307,6 @@ pub fn content_id_of_uri(uri: &str) -> Option<ContentId> {
         });
     }
     ContentId::new(String::from_utf8(octets).ok()?).ok()
-}
-
-/// The `cid:` URI that names this Content-ID: what a URI cannot hold is percent-encoded.
-#[must_use]
-pub fn uri_of_content_id(content_id: &ContentId) -> String {
-    let mut uri = String::from("cid:");
-    for octet in content_id.as_str().bytes() {
-        if octet.is_ascii_alphanumeric() || b"-._~@!$&'()*+,;=:/?".contains(&octet) {
-            uri.push(char::from(octet));
-        } else {
-            write!(uri, "%{octet:02X}").expect("a String takes any text");
-        }
-    }
-    uri
 }
 
 /// As much of a foreign text as an error repeats.

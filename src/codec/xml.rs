@@ -127,6 +127,8 @@ pub struct XmlTree {
     attributes: Vec<AttributeNode>,
     declarations: Vec<Declaration>,
     encoding: Encoding,
+    /// A comment stood anywhere, also around the root.
+    commented: bool,
 }
 
 /// Names a node of one tree.
@@ -224,6 +226,12 @@ impl XmlTree {
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
         self.encoding
+    }
+
+    /// Whether a comment stood anywhere in the document, also around its root.
+    #[must_use]
+    pub const fn has_comment(&self) -> bool {
+        self.commented
     }
 
     fn str(&self, span: Span) -> &str {

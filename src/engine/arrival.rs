@@ -50,7 +50,7 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
     let inbound = Inbound { desk, arrival, agreement, key: &key, kept: None };
     let message = verified.message();
     let known = desk.view.message.as_ref();
-    match standing_of(known.map(|known| &known.record), &message.content_digest()) {
+    match standing_of(known.map(|known| &known.record), &message.content_digest(verified.is_signed())) {
         Standing::New => {
             let mut step = order::arrived(&inbound);
             // What it acknowledges is said and signed, also when the rest of it is refused; but not before it is kept.
@@ -117,12 +117,18 @@ fn needs_customs(rule: &EnvelopeRule) -> bool {
 /// The start of a step that accepts the message: its record and its acknowledgment.
 pub(super) fn accept(inbound: &Inbound<'_>, case: Option<&CaseId>) -> Step {
     let mut step = Step::default();
-    let header = &inbound.arrival.verified.message().header;
+    let verified = &inbound.arrival.verified;
+    let header = &verified.message().header;
     let what = format!("{} {}", header.service.value, header.action);
-    let (event, text) = match inbound.kept {
+    let (event, mut text) = match inbound.kept {
         None => (EventCode::MessageAccepted, format!("{what} is ours")),
         Some(_) => (EventCode::MessageHandedOn, format!("{what} was held and has its turn")),
     };
+    let deviations: Vec<_> = verified.deviations().iter().map(|deviation| deviation.as_str()).collect();
+    if !deviations.is_empty() {
+        text.push_str(", outside the strict profile: ");
+        text.push_str(&deviations.join(", "));
+    }
     let entry = entry(inbound.desk.now, event, text).of_message(inbound.key);
     step.audit.push(case.map_or(entry.clone(), |case| entry.of_case(case)));
     step.message = Some(kept(inbound, case, true, ""));
@@ -157,7 +163,7 @@ pub(super) fn kept(
         realm: inbound.desk.realm(),
         header: message.header.clone(),
         received_at: arrival.received_at,
-        content_digest: message.content_digest(),
+        content_digest: message.content_digest(arrival.verified.is_signed()),
         accepted,
         quarantined: false,
         held: false,

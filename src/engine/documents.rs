@@ -66,7 +66,7 @@ fn read_part(
     at: Timestamp,
 ) -> PartContent {
     let of_role = payload.role.as_deref().and_then(document_code_of_role);
-    let of_root = || document_code_of_root(catalogue, &payload.body).filter(|_| is_xml(&payload.media_type));
+    let of_root = || document_code_of_root(catalogue, &payload.body).filter(|_| payload.is_xml());
     let Some(code) = of_role.or_else(of_root).or(named) else { return PartContent::Attachment };
     if catalogue.of_code(code.as_str()).is_none() {
         return PartContent::Unknown(code);
@@ -78,10 +78,6 @@ fn read_part(
             PartContent::Faulty { code, number, findings }
         }
     }
-}
-
-fn is_xml(media_type: &str) -> bool {
-    matches!(media_type, "application/xml" | "text/xml") || media_type.ends_with("+xml")
 }
 
 impl Documents {
@@ -130,5 +126,5 @@ impl Documents {
 
 /// A payload as the location of an error.
 pub(super) fn at(payload: &Payload) -> Option<String> {
-    Some(format!("cid:{}", payload.content_id))
+    Some(payload.content_id.uri())
 }

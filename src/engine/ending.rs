@@ -129,7 +129,10 @@ fn cause<'a>(delivery: &'a Delivery, submitter: &PartyKey) -> Option<&'a Message
 
 /// The document that was not delivered.
 fn location(delivery: &Delivery) -> Option<String> {
-    delivery.parts.first().map(|part| format!("cid:{}", part.content_id))
+    delivery.parts.first().map(|part| match &part.source {
+        PartSource::Received { content_id, .. } => content_id.uri(),
+        _ => part.content_id.uri(),
+    })
 }
 
 /// The header of the submitter's message, as far as an answer to it needs it.

@@ -91,6 +91,12 @@ pub(super) fn content_id_of(id: &DeliveryId, place: usize, domain: &str) -> Cont
         .expect("a derived id and a host name are plain text")
 }
 
+/// The Content-ID that a part of a message is sent on with, when what it was known as is none.
+pub(super) fn content_id_for(key: &MessageKey, known_as: &ContentId) -> ContentId {
+    let id = derive_id(&["part", key.sender.as_str(), key.message_id.as_str(), known_as.as_str()]);
+    ContentId::new(format!("{id}@part")).expect("derived ids are plain text")
+}
+
 fn delivery(parts: &[&str]) -> DeliveryId {
     DeliveryId::new(derive_id(parts)).expect("derived ids are plain text")
 }

@@ -109,7 +109,7 @@ fn of_user_message(arrival: &Arrival, context: &Context<'_>) -> Needs {
             _ => None,
         },
         delivery: Some(DeliveryLocator::Id(ids::answer_to(&key))),
-        refusal: by_itself.then(|| refuse::id_by_content(&key.sender, message)),
+        refusal: by_itself.then(|| refuse::id_by_content(&arrival.verified)),
         acknowledged: signal::piggybacked(message).map(|acknowledgment| DeliveryLocator::Sent {
             destination: key.sender.clone(),
             message_id: acknowledgment.ref_to_message_id.clone(),
@@ -257,7 +257,7 @@ fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
             })
         }
         SignalAction::Ping | SignalAction::StatusRequest => {
-            Some(DeliveryLocator::Id(refuse::id_by_content(party, message)))
+            Some(DeliveryLocator::Id(refuse::id_by_content(&arrival.verified)))
         }
         SignalAction::Pong | SignalAction::StatusResponse => None,
     };

@@ -193,10 +193,13 @@ fn no_agreement() -> CpaId {
     CpaId::new("none").expect("the text is plain")
 }
 
-/// A payload of a received message as a part of a delivery.
+/// A payload of a received message as a part of a delivery, under the name that it came with, which documents may
+/// name it by; a Content-Location or careless Content-ID that is no name in a field of ours is replaced there.
 pub(super) fn received(key: &MessageKey, payload: &Payload) -> Part {
+    let known_as = &payload.content_id;
+    let sendable = known_as.stands_in_brackets();
     Part {
-        content_id: payload.content_id.clone(),
+        content_id: if sendable { known_as.clone() } else { ids::content_id_for(key, known_as) },
         media_type: payload.media_type.clone(),
         role: payload.role.clone(),
         source: PartSource::Received {

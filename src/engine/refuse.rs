@@ -16,7 +16,7 @@ use crate::model::{
     MessageHeader, Part, PartSource, PartyKey, SyncReplyMode, role_of_document_code,
 };
 use crate::msh::message_error;
-use crate::security::RefusalAnswer;
+use crate::security::{RefusalAnswer, Verified};
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
@@ -111,7 +111,7 @@ pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
     step.audit.push(entry(desk.now, EventCode::MessageConflict, text).of_message(key).alarm_if(true));
     let once = Once {
         known: Some((agreement, &key.sender)),
-        id: id_by_content(&key.sender, message),
+        id: id_by_content(&arrival.verified),
         before: desk.view.refusal.as_ref(),
         waiting: arrival.waiting,
     };
@@ -161,8 +161,10 @@ pub(super) fn id_of(refused: &Refused) -> Option<DeliveryId> {
 
 /// The id of the answer to a message that is not kept under its key, of what it says: the same message again gets the
 /// same answer, another one its own.
-pub(super) fn id_by_content(party: &PartyKey, message: &Message) -> DeliveryId {
-    ids::refusal_of(party, &message.header.data.message_id, &message.content_digest().to_string())
+pub(super) fn id_by_content(verified: &Verified) -> DeliveryId {
+    let message = verified.message();
+    let content = message.content_digest(verified.is_signed());
+    ids::refusal_of(verified.party(), &message.header.data.message_id, &content.to_string())
 }
 
 /// An answer that no duplicate asks for again: whom it is for, and what went before.

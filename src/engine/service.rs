@@ -28,7 +28,7 @@ pub(super) fn asked_about(arrival: &Arrival) -> Option<MessageKey> {
 pub(super) fn asked(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, action: SignalAction) -> Step {
     let verified = &arrival.verified;
     let (header, own) = (&verified.message().header, agreement.own());
-    let message_id = desk.context.own.message_id(&id_by_content(verified.party(), verified.message()));
+    let message_id = desk.context.own.message_id(&id_by_content(verified));
     let (answer, text) = match (action, asked_about(arrival)) {
         (SignalAction::StatusRequest, Some(key)) => {
             let known = desk.view.message.as_ref().map(|known| &known.record);
@@ -50,12 +50,12 @@ fn answer_with(
     answer: Message,
     text: String,
 ) -> Step {
-    let (message, party) = (arrival.verified.message(), arrival.verified.party());
+    let party = arrival.verified.party();
     let mut step = Step::default();
     step.noted.push(entry(desk.now, EventCode::SignalAnswered, text).of_message(&arrival.key()));
     let once = Once {
         known: Some((agreement, party)),
-        id: id_by_content(party, message),
+        id: id_by_content(&arrival.verified),
         before: desk.view.delivery.as_ref(),
         waiting: arrival.waiting,
     };

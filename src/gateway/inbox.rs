@@ -224,12 +224,14 @@ fn write(shared: &Shared, in_force: &InForce, act: OfficerAct) -> Result<Written
         Ok(message) => message,
         Err(told) => return Ok(Written::Told(told)),
     };
+    let agreement = context.registry.agreement(&message.header.cpa_id);
     let keys = in_force.hosted.get(&act.by.agency);
-    let Some(key) = keys.and_then(|keys| keys.keys().next()) else {
-        let text = format!("there is no key of {} any more", act.by.agency);
+    let signer = keys.zip(agreement).and_then(|(keys, agreement)| keys.strict_signer(&agreement.signature));
+    let Some(signer) = signer else {
+        let text = format!("there is no key of {} any more that its agreement accepts", act.by.agency);
         return Ok(Written::Told(Told::new(How::Refused, text)));
     };
-    let sealed = seal(&message, Some(key.strict()))?;
+    let sealed = seal(&message, Some(signer))?;
     let received = Received {
         content_type: sealed.content_type,
         body: sealed.body,

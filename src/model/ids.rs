@@ -1,6 +1,6 @@
 //! Identifiers: MessageId, ConversationId, CPAId and our own. Compared byte for byte (P3).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -132,6 +132,29 @@ text_value! {
 text_value! {
     /// Our name for a delivery: one message owed to one destination.
     DeliveryId, "a delivery id"
+}
+
+impl ContentId {
+    /// The `cid:` URI that names it (RFC 2392): what a URI cannot hold is percent-encoded.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        let mut uri = String::from("cid:");
+        for octet in self.as_str().bytes() {
+            if octet.is_ascii_alphanumeric() || b"-._~@!$&'()*+,;=:/?".contains(&octet) {
+                uri.push(char::from(octet));
+            } else {
+                write!(uri, "%{octet:02X}").expect("a String takes any text");
+            }
+        }
+        uri
+    }
+
+    /// Whether it can stand between the angle brackets of a Content-ID field and be read back. It need not be an
+    /// addr-spec (RFC 2045, 7): careless names without `@` are common, and documents name their attachments by them.
+    #[must_use]
+    pub fn stands_in_brackets(&self) -> bool {
+        self.as_str().bytes().all(|octet| octet.is_ascii_graphic() && !b"<>()\"\\,;".contains(&octet))
+    }
 }
 
 /// The duplicate key (P3): the authenticated sending party and its MessageId.

@@ -37,10 +37,10 @@ pub struct Message {
 }
 
 impl Message {
-    /// What a repeat of this message shares with it and nothing else does: a digest over what its signature
-    /// covers, or, for an unsigned message, over its payload digests and the header fields.
+    /// What a repeat of this message shares with it and nothing else does (P3): a digest over what its signature
+    /// covers, and over the payloads as they are where that covers less: their canonical form, or nothing of them.
     #[must_use]
-    pub fn content_digest(&self) -> Digest {
+    pub fn content_digest(&self, signed: bool) -> Digest {
         let mut hasher = openssl::sha::Sha256::new();
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_be_bytes());
@@ -53,7 +53,15 @@ impl Message {
         if self.references.is_empty() {
             part(format!("{:?}{:?}{:?}", self.header, self.error_list, self.acknowledgments).as_bytes());
             part(format!("{:?}{:?}", self.status, self.order).as_bytes());
-            self.payloads.iter().for_each(|payload| part(&payload.digest.0));
+        }
+        let of_octets =
+            |reference: &DigestReference| reference.uri.is_empty() || reference.transforms.is_empty();
+        if !signed || !self.references.iter().all(of_octets) {
+            for payload in &self.payloads {
+                part(payload.content_id.as_str().as_bytes());
+                part(payload.media_type.as_bytes());
+                part(&payload.digest.0);
+            }
         }
         Digest(hasher.finish())
     }
@@ -81,4 +89,12 @@ pub struct Payload {
     pub body: Bytes,
     /// SHA-256 of `body`.
     pub digest: Digest,
+}
+
+impl Payload {
+    /// Whether its media type is one of XML (RFC 7303).
+    #[must_use]
+    pub fn is_xml(&self) -> bool {
+        matches!(&*self.media_type, "application/xml" | "text/xml") || self.media_type.ends_with("+xml")
+    }
 }

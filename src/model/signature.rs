@@ -107,7 +107,7 @@ pub enum Deviation {
     UnreferencedParts,
     /// A part that Manifest or signature names by its Content-Location, and not by its Content-ID.
     ContentLocation,
-    /// SHA-1, until the day that the agreement names.
+    /// SHA-1, until the day that the agreement names: no profile allows it.
     Sha1,
 }
 
@@ -180,9 +180,9 @@ pub enum SignatureAlgorithm {
     RsaPssSha384,
     /// The same with SHA-512.
     RsaPssSha512,
-    /// ECDSA over P-256 or P-384 with SHA-256.
+    /// ECDSA over P-256 with SHA-256.
     EcdsaSha256,
-    /// The same with SHA-384.
+    /// ECDSA over P-256 or P-384 with SHA-384.
     EcdsaSha384,
     /// The same with SHA-512.
     EcdsaSha512,

@@ -32,7 +32,7 @@ pub struct Posting {
 #[must_use]
 pub fn compose(agreement: &Agreement, posting: Posting, payloads: Vec<Payload>) -> Message {
     let reference = |payload: &Payload| Reference {
-        href: format!("cid:{}", payload.content_id).into(),
+        href: payload.content_id.uri().into(),
         role: payload.role.clone(),
         schemas: Vec::new(),
         description: None,

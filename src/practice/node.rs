@@ -279,7 +279,7 @@ impl Desk {
         let message = verified.message();
         let agreement = self.partner.agreement(verified.cpa_id())?;
         let id = &message.header.data.message_id;
-        let content = message.content_digest();
+        let content = message.content_digest(verified.is_signed());
         let known = {
             let mut all = lock(&self.known);
             let known = all.get(id).copied();

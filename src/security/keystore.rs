@@ -28,7 +28,9 @@ use openssl::x509::{X509, X509KeyUsage};
 
 use super::error::{KeyError, SealError};
 use crate::ffi::PublicKey as XmlSecKey;
-use crate::model::{Digest, Fingerprint, PartyKey, SignatureAlgorithm, SigningTerms, Timestamp};
+use crate::model::{
+    Digest, Fingerprint, PartyKey, SignatureAlgorithm, SignatureTerms, SigningTerms, Timestamp,
+};
 
 /// The certificates that partners may sign with. Read-only: a reload makes another one.
 #[derive(Debug, Default)]
@@ -91,6 +93,15 @@ impl KeyRing {
         party: &PartyKey,
     ) -> impl Iterator<Item = (&Fingerprint, &RegisteredCertificate)> {
         self.certificates.iter().filter(move |(_, certificate)| certificate.party == *party)
+    }
+
+    /// Whether a certificate of this party can have made a signature that these terms accept.
+    #[must_use]
+    pub fn fits(&self, party: &PartyKey, terms: &SignatureTerms) -> bool {
+        let sha1 = terms.sha1_until.map(|_| SignatureAlgorithm::RsaSha1);
+        let mut accepted = terms.accepted.iter().copied().chain(sha1);
+        accepted
+            .any(|algorithm| self.certificates_of(party).any(|certificate| certificate.key.fits(algorithm)))
     }
 
     /// Every certificate with its owner and the last instant it is valid, for alarms before it ends.
@@ -265,7 +276,9 @@ impl KeyKind {
             | A::RsaPssSha384
             | A::RsaPssSha512
             | A::RsaSha1 => matches!(self, Self::Rsa),
-            A::EcdsaSha256 | A::EcdsaSha384 | A::EcdsaSha512 => matches!(self, Self::Ec(_)),
+            // A digest is never weaker than the curve.
+            A::EcdsaSha256 => matches!(self, Self::Ec(P256_BYTES)),
+            A::EcdsaSha384 | A::EcdsaSha512 => matches!(self, Self::Ec(_)),
             A::Ed25519 => matches!(self, Self::Ed25519),
         }
     }
@@ -286,7 +299,7 @@ impl KeyKind {
 pub struct SigningKeys(Vec<SigningKey>);
 
 impl SigningKeys {
-    /// These keys; the first one of an algorithm signs.
+    /// These keys; of those that fit an algorithm, the first one whose usual it is signs, else the first one.
     #[must_use]
     pub const fn new(keys: Vec<SigningKey>) -> Self {
         Self(keys)
@@ -307,7 +320,14 @@ impl SigningKeys {
     /// The key for this algorithm.
     #[must_use]
     pub fn key(&self, algorithm: SignatureAlgorithm) -> Option<&SigningKey> {
-        self.0.iter().find(|key| key.kind.fits(algorithm))
+        let usual = self.0.iter().find(|key| key.algorithm() == algorithm);
+        usual.or_else(|| self.0.iter().find(|key| key.kind.fits(algorithm)))
+    }
+
+    /// Who signs what is accepted on these terms, on the strict terms of the first key that can.
+    #[must_use]
+    pub fn strict_signer(&self, accepting: &SignatureTerms) -> Option<Signer<'_>> {
+        self.0.iter().find(|key| accepting.accepts_terms(key.strict_terms())).map(SigningKey::strict)
     }
 
     /// Who signs on these terms.
@@ -543,6 +563,62 @@ mod tests {
             assert!(!registered.valid_at(instant("2044-01-01T00:00:01Z")));
             assert_eq!(openssl::error::ErrorStack::get().errors().len(), 0, "nothing is left in the queue");
         }
+    }
+
+    //= ebms2 4.1.3 MUST: a digest is no weaker than the curve that signs it (S4)
+    #[test]
+    fn p384_does_not_sign_sha256() {
+        use SignatureAlgorithm as A;
+        for (curve, expected) in [(A::EcdsaSha256, [true, true, true]), (A::EcdsaSha384, [false, true, true])]
+        {
+            let identity = Identity::new("KFDA", curve);
+            let ring = KeyRing::new([(party("KFDA"), identity.der())]).expect("a ring");
+            let registered = ring.certificates_of(&party("KFDA")).next().expect("is registered");
+            let signer = identity.signing_key();
+            for (algorithm, expected) in
+                [A::EcdsaSha256, A::EcdsaSha384, A::EcdsaSha512].into_iter().zip(expected)
+            {
+                let value = signer.sign(algorithm, b"octets").expect("signs");
+                let verifies = registered.key.verifies(algorithm, b"octets", &value);
+                assert_eq!(verifies, expected, "{curve:?} {algorithm:?}");
+                let keys = SigningKeys::new(vec![identity.signing_key()]);
+                assert_eq!(keys.key(algorithm).is_some(), expected, "{curve:?} {algorithm:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_that_signs_is_the_one_that_fits_best() {
+        use SignatureAlgorithm as A;
+        let [rsa, p256, p384] =
+            [A::RsaSha256, A::EcdsaSha256, A::EcdsaSha384].map(|a| Identity::new("us", a));
+        let keys = |identities: &[&Identity]| {
+            SigningKeys::new(identities.iter().map(|identity| identity.signing_key()).collect())
+        };
+        let check = |identities: &[&Identity], algorithm: A, expected: &Identity| {
+            let found = keys(identities).key(algorithm).map(SigningKey::fingerprint);
+            assert_eq!(found, Some(expected.signing_key().fingerprint()), "{algorithm:?}");
+        };
+        check(&[&p256, &p384], A::EcdsaSha384, &p384);
+        check(&[&p384, &p256], A::EcdsaSha256, &p256);
+        check(&[&rsa, &p384, &p256], A::EcdsaSha512, &p384);
+        check(&[&p256], A::EcdsaSha384, &p256);
+        check(&[&p256, &rsa], A::RsaPssSha512, &rsa);
+
+        let accepting = |algorithm: A| SignatureTerms {
+            accepted: vec![algorithm],
+            ..SignatureTerms::strict(A::RsaSha256)
+        };
+        let both = keys(&[&rsa, &p256]);
+        for (algorithm, expected) in [(A::RsaSha256, &rsa), (A::EcdsaSha256, &p256)] {
+            let signer = both.strict_signer(&accepting(algorithm)).expect("one of them");
+            let expected = expected.signing_key();
+            assert_eq!(
+                (signer.key.fingerprint(), signer.terms),
+                (expected.fingerprint(), expected.strict_terms())
+            );
+        }
+        assert!(both.strict_signer(&accepting(A::EcdsaSha384)).is_none());
     }
 
     //= ebms2 4.1.3 MUST: keys that are too small or of another kind are not registered

@@ -18,12 +18,12 @@ use super::profile::{Signature, Target};
 use super::refusal::{Refusal, RefusalAnswer, RefusalCause};
 use super::signature::{Engine, Part, Signed, references_of_unsigned};
 use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope};
-use crate::codec::mime::{MimeLimits, MimePart, PartName, unpack, uri_of_content_id};
+use crate::codec::mime::{MimeLimits, MimePart, PartName, unpack};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
-    AckRequested, Actor, Agreement, CpaId, Deviation, DigestReference, Direction, EbxmlError, ErrorCode,
-    Fingerprint, Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry, Role,
-    SignalAction, Timestamp,
+    AckRequested, Actor, Agreement, ContentId, CpaId, Deviation, DigestReference, Direction, EbxmlError,
+    ErrorCode, Fingerprint, Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry,
+    Role, SignalAction, Timestamp,
 };
 
 /// Whom and what we trust. Read-only: a reload makes another one.
@@ -274,7 +274,7 @@ impl Opening<'_> {
             return Ok(Opened::Elsewhere(Transit { message, from, to, asked_of_next_msh: asked }));
         }
         let agreement = self.check_parties(&envelope.message, &mut deviations)?;
-        let parts = parts_of(package.parts, &envelope.message.header)?;
+        let parts = parts_of(package.parts, &envelope, agreement, &mut deviations)?;
         let covered = self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
         let mut message = envelope.message;
         let named = payloads(&message, parts, &covered, agreement, &mut deviations)?;
@@ -282,9 +282,7 @@ impl Opening<'_> {
         let signed = covered.is_some();
         message.references = match covered {
             Some(covered) => covered.references,
-            None if message.ack_requested.iter().any(|asked| asked.signed) => {
-                references_of_unsigned(envelope.tree.root(), &named)
-            }
+            None if message.kind == MessageKind::User => references_of_unsigned(envelope.tree.root(), &named),
             None => Vec::new(),
         };
         message.payloads = named.into_iter().map(|(_, payload)| payload).collect();
@@ -504,15 +502,35 @@ impl Covered {
     }
 }
 
-/// The parts beside the envelope, each of which can be named, and by a name of its own.
-fn parts_of(parts: Vec<MimePart>, header: &MessageHeader) -> Result<Vec<Part>, Refusal> {
-    let mut known = BTreeSet::new();
-    let part = |part: MimePart| match Part::of(part) {
-        Some(part) if known.insert(part.known_as.clone()) => Ok(part),
-        Some(_) => Err(mime_problem(header, None, "the Content-Location of a part is another's Content-ID")),
-        None => Err(mime_problem(header, None, "a part without Content-ID and Content-Location")),
-    };
-    parts.into_iter().map(part).collect()
+/// The parts beside the envelope, each of which can be named, and by a name of its own. One without a name is dropped
+/// where parts that the Manifest does not name are.
+fn parts_of(
+    parts: Vec<MimePart>,
+    envelope: &Envelope,
+    agreement: &Agreement,
+    deviations: &mut BTreeSet<Deviation>,
+) -> Result<Vec<Part>, Refusal> {
+    let header = &envelope.message.header;
+    let is_unsigned = envelope.signature.is_none() && envelope.message.kind == MessageKind::User;
+    let may_be_dropped = is_unsigned && agreement.profile.allows(Deviation::UnreferencedParts);
+    let (mut known, mut named) = (BTreeSet::new(), Vec::new());
+    for part in parts {
+        match Part::of(part) {
+            Some(part) if known.insert(part.known_as.clone()) => named.push(part),
+            Some(_) => {
+                let told = "the Content-Location of a part is another's Content-ID";
+                return Err(mime_problem(header, None, told));
+            }
+            None if may_be_dropped => {
+                deviations.insert(Deviation::UnreferencedParts);
+            }
+            None => {
+                let told = "a part without a Content-ID or Content-Location of its own";
+                return Err(mime_problem(header, None, told));
+            }
+        }
+    }
+    Ok(named)
 }
 
 /// The payloads in the order of the Manifest: every entry has its part, every part its entry and its signature
@@ -535,9 +553,6 @@ fn payloads(
         if matches!(name, PartName::Location(_)) {
             if !agreement.profile.allows(Deviation::ContentLocation) {
                 return Err(mime_problem(header, Some(href), "the reference is to no part of the message"));
-            }
-            if parts.iter().filter(|part| part.is(&name)).count() > 1 {
-                return Err(mime_problem(header, Some(href), "the Content-Location is that of two parts"));
             }
             deviations.insert(Deviation::ContentLocation);
         }
@@ -570,7 +585,7 @@ fn payloads(
             Ok(payloads)
         }
         Some((part, _)) => {
-            let at = part.content_id.as_ref().map_or_else(|| part.known_as.to_string(), uri_of_content_id);
+            let at = part.content_id.as_ref().map_or_else(|| part.known_as.to_string(), ContentId::uri);
             Err(mime_problem(header, Some(&at), "the Manifest does not name this part"))
         }
     }

@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::actor_filter::ActorFilter;
 use super::error::SignatureFault;
+use super::signature::payload_form;
 use crate::codec::canonical::has_outer_base;
 use crate::codec::mime::PartName;
 use crate::codec::xml::{Children, Element};
@@ -138,7 +139,11 @@ impl<'a> Signature<'a> {
                 return Err(not_agreed("DigestMethod", reference.method.uri()));
             }
             sha1 |= reference.method == DigestMethod::Sha1;
-            forms.extend(reference.transforms.iter().filter_map(|t| Canonicalization::of_transform(*t)));
+            match target {
+                // Without one, Canonical XML 1.0 is what the envelope is digested in.
+                Target::Envelope => forms.push(payload_form(reference).unwrap_or(Canonicalization::Xml10)),
+                Target::Part(_) => forms.extend(payload_form(reference)),
+            }
             if matches!(target, Target::Part(PartName::Location(_))) {
                 let what = format!(
                     "a reference to {:?}, which is no part of the message by Content-ID",

@@ -20,7 +20,7 @@ use super::xmlsec;
 use crate::codec::canonical::canonicalize;
 use crate::codec::envelope::encode_reference;
 use crate::codec::mime::{MimePart, PartName};
-use crate::codec::xml::{Element, XmlLimits, XmlTree, XmlWriter};
+use crate::codec::xml::{Element, Encoding, XmlLimits, XmlTree, XmlWriter};
 use crate::ffi::XML_PART_BYTES_MAX;
 use crate::model::{Canonicalization, ContentId, Digest, DigestMethod, DigestReference, Payload, Transform};
 
@@ -91,7 +91,7 @@ impl Signed<'_> {
         engine: Engine,
         certificate: &RegisteredCertificate,
     ) -> Result<(), SignatureFault> {
-        self.check_locations()?;
+        self.check_names()?;
         // A key of another kind made no signature of this algorithm, whoever is asked.
         if !certificate.key.fits(self.signature.algorithm) {
             return Err(SignatureFault::Value);
@@ -102,26 +102,51 @@ impl Signed<'_> {
             Engine::Own => own(),
             // libxml2 parsed for itself: only when our tree has the digest that it verified, it is the same content.
             Engine::Xmlsec => second().and_then(|()| self.check_digests()),
-            Engine::Both => match (own(), second()) {
-                (Ok(()), Ok(())) => Ok(()),
-                (_, Err(fault @ (SignatureFault::Engine(_) | SignatureFault::Limit(_)))) => Err(fault),
-                // Ours is the narrower profile: a payload with a processing instruction, for one.
-                (Err(fault), Err(_)) | (Err(fault @ SignatureFault::Profile(_)), Ok(())) => Err(fault),
-                (own, second) => {
-                    Err(SignatureFault::Disagreement { own: verdict(&own), xmlsec: verdict(&second) })
-                }
+            Engine::Both => match own() {
+                // Who cannot sign does not get as far as libxml2, and neither does what our narrower profile refuses: a
+                // payload with a processing instruction, for one.
+                Err(fault @ (SignatureFault::Value | SignatureFault::Profile(_))) => Err(fault),
+                own => match (own, second()) {
+                    (Ok(()), Ok(())) => Ok(()),
+                    (_, Err(fault @ (SignatureFault::Engine(_) | SignatureFault::Limit(_)))) => Err(fault),
+                    (Err(fault), Err(_)) => Err(fault),
+                    (own, second) => {
+                        Err(SignatureFault::Disagreement { own: verdict(&own), xmlsec: verdict(&second) })
+                    }
+                },
             },
         }
     }
 
-    /// A location names a part of this message, and nothing else ever (S5).
-    fn check_locations(&self) -> Result<(), SignatureFault> {
+    /// A location names a part of this message, and nothing else ever (S5); no part is named twice, also not by two
+    /// names (S11).
+    fn check_names(&self) -> Result<(), SignatureFault> {
+        let mut named = vec![false; self.parts.len()];
         for target in &self.signature.targets {
-            if let Target::Part(name @ PartName::Location(location)) = target
-                && self.parts.iter().filter(|part| part.is(name)).count() != 1
+            let Target::Part(name) = target else { continue };
+            match (self.parts.iter().position(|part| part.is(name)), name) {
+                (Some(at), _) if std::mem::replace(&mut named[at], true) => {
+                    return Err(SignatureFault::Profile("two References to one part".to_owned()));
+                }
+                (None, PartName::Location(location)) => {
+                    let what = format!("a reference to {location:?}, which is not one part of the message");
+                    return Err(SignatureFault::Profile(what));
+                }
+                // A Content-ID that is missing is told when the digests are compared.
+                (Some(_), _) | (None, PartName::ContentId(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Every part that is signed in canonical form is XML within our bounds, before libxml2 sees it (S6, S8).
+    pub(super) fn check_transformed(&self) -> Result<(), SignatureFault> {
+        for (target, reference) in self.signature.targets.iter().zip(&self.signature.references) {
+            if let Target::Part(name) = target
+                && payload_form(reference).is_some()
+                && let Some(part) = self.parts.iter().find(|part| part.is(name))
             {
-                let what = format!("a reference to {location:?}, which is not one part of the message");
-                return Err(SignatureFault::Profile(what));
+                payload_tree(&part.body)?;
             }
         }
         Ok(())
@@ -182,8 +207,8 @@ pub(super) fn envelope_octets<'a>(
     (octets, left_out.into_inner())
 }
 
-/// What a receipt for a message without signature repeats: the references that one of ours would have, computed
-/// over the message as it came (ebMS 2.0, 6.3.2.5; digest, 8.4).
+/// What a message without signature is known by, and what a signed receipt for it repeats: the references that one of
+/// ours would have, computed over the message as it came (ebMS 2.0, 6.3.2.5; digest, 8.4; P3).
 pub(super) fn references_of_unsigned(
     root: Element<'_>,
     payloads: &[(Arc<str>, Payload)],
@@ -213,10 +238,19 @@ pub(super) fn payload_form(reference: &DigestReference) -> Option<Canonicalizati
 
 /// The canonical form of an XML payload, which some sign in the place of its octets.
 pub(super) fn canonical_payload(form: Canonicalization, body: &Bytes) -> Result<Vec<u8>, SignatureFault> {
+    Ok(canonicalize(form, payload_tree(body)?.root(), &|_| false))
+}
+
+/// An XML payload that is signed in canonical form. That form leaves out comments and says nothing of the encoding,
+/// while the octets are handed on as they came: what two readers could take for two documents is refused (P6, P7).
+fn payload_tree(body: &Bytes) -> Result<XmlTree, SignatureFault> {
     let limits = XmlLimits { bytes_max: XML_PART_BYTES_MAX, ..XmlLimits::DOCUMENT };
+    let outside = |what: String| Err(SignatureFault::Profile(format!("a payload with a transform: {what}")));
     match XmlTree::parse(body.clone(), &limits) {
-        Ok(tree) => Ok(canonicalize(form, tree.root(), &|_| false)),
-        Err(error) => Err(SignatureFault::Profile(format!("a payload with a transform: {error}"))),
+        Err(error) => outside(error.to_string()),
+        Ok(tree) if tree.has_comment() => outside("a comment, which is not signed".to_owned()),
+        Ok(tree) if tree.encoding() == Encoding::Utf16 => outside("UTF-16, expected UTF-8".to_owned()),
+        Ok(tree) => Ok(tree),
     }
 }
 
@@ -252,8 +286,10 @@ pub(super) fn payload_reference(
 ) -> Result<DigestReference, SealError> {
     let terms = signer.terms;
     let failed = |fault: SignatureFault| SealError::Sign(fault.to_string());
-    if terms.payload_transforms && payload.media_type.ends_with("xml") {
-        let octets = canonical_payload(terms.canonicalization, &payload.body).map_err(failed)?;
+    // What has no canonical form within our bounds was accepted all the same: it is signed by its octets.
+    let canonical = (terms.payload_transforms && payload.is_xml())
+        .then(|| canonical_payload(terms.canonicalization, &payload.body).ok());
+    if let Some(octets) = canonical.flatten() {
         let value = digest_of(terms.digest, &octets).map_err(failed)?;
         let transforms = vec![terms.canonicalization.transform()];
         return Ok(DigestReference { uri, transforms, method: terms.digest, value });
@@ -446,7 +482,7 @@ mod tests {
         let octets = envelope_octets(tree.root(), &signature).0;
         let actors = signature.filter.map(ActorFilter::actors).unwrap_or_default();
         let form = signature.references.first().and_then(payload_form);
-        if form == Some(Canonicalization::Xml10) {
+        if form.is_none_or(|form| form == Canonicalization::Xml10) {
             let selection = Selection::Unsigned(&actors);
             let theirs = XmlSec::init().and_then(|engine| engine.canonicalize(envelope, selection));
             assert_eq!(theirs.expect("canonical"), octets, "the engines hash the same octets");
@@ -465,6 +501,112 @@ mod tests {
             signature.check_agreed(&strict, &PartnerProfile::strict(), Timestamp::from_millis(0))?;
         assert!(deviations.is_empty());
         Ok(())
+    }
+
+    //= ebms2 4.1.3 MUST: every canonical form and digest that a signature needs is agreed, the implied one too (S4)
+    #[test]
+    fn each_form_and_digest_of_a_signature_is_agreed() {
+        use Canonicalization::{Exclusive, Xml10, Xml11};
+        let outcome = |envelope: &[u8], canonicalizations: &[Canonicalization]| {
+            let tree =
+                XmlTree::parse(Bytes::copy_from_slice(envelope), &XmlLimits::ENVELOPE).expect("well-formed");
+            let header = tree.root().child(SOAP, "Header").expect("a header");
+            let signature = Signature::read(header.child(DSIG, "Signature").expect("a signature"))?;
+            let terms = SignatureTerms {
+                canonicalizations: canonicalizations.to_vec(),
+                ..SignatureTerms::strict(SignatureAlgorithm::RsaSha256)
+            };
+            signature.check_agreed(&terms, &PartnerProfile::strict(), Timestamp::from_millis(0)).map(|_| ())
+        };
+        let method =
+            |form: Canonicalization| format!("<ds:CanonicalizationMethod Algorithm=\"{}\"/>", form.uri());
+        let transform = |form: Canonicalization| format!("<ds:Transform Algorithm=\"{}\"/>", form.uri());
+        let text = String::from_utf8_lossy(USER);
+        assert!(text.contains(&method(Xml10)) && text.contains(&transform(Xml10)));
+        for signed_info in Canonicalization::ALL {
+            for envelope in [Some(Xml10), Some(Xml11), Some(Exclusive), None] {
+                let edited = text.replacen(&method(Xml10), &method(signed_info), 1);
+                let edited =
+                    edited.replacen(&transform(Xml10), &envelope.map(transform).unwrap_or_default(), 1);
+                let needed = [signed_info, envelope.unwrap_or(Xml10)];
+                assert_eq!(outcome(edited.as_bytes(), &needed), Ok(()), "{signed_info:?} {envelope:?}");
+                for missing in needed {
+                    let others: Vec<_> =
+                        Canonicalization::ALL.into_iter().filter(|form| *form != missing).collect();
+                    let refused = outcome(edited.as_bytes(), &others).expect_err("is not agreed").to_string();
+                    let expected = format!("{} is not agreed", missing.uri());
+                    assert!(refused.contains(&expected), "{signed_info:?} {envelope:?}: {refused}");
+                }
+            }
+        }
+        // The digest of one reference alone.
+        let reference = "<ds:Reference URI=\"cid:phyto-1@trader-0417.example\">";
+        let (before, after) = text.split_once(reference).expect("the reference");
+        let after = after.replacen(DigestMethod::Sha256.uri(), DigestMethod::Sha512.uri(), 1).replacen(
+            DIGESTS[2],
+            &STANDARD.encode([0; 64]),
+            1,
+        );
+        let refused =
+            outcome([before, reference, &after].concat().as_bytes(), &[Xml10]).expect_err("is not agreed");
+        assert!(refused.to_string().contains("DigestMethod"), "{refused}");
+        // Canonical XML 1.1 would join an xml:base around it, which is not done here.
+        let based = text.replacen("<soap:Header", "<soap:Header xml:base=\"http://example/\"", 1);
+        assert_eq!(outcome(based.as_bytes(), &[Xml10]), Ok(()));
+        let based = based.replacen(&method(Xml10), &method(Xml11), 1);
+        let refused = outcome(based.as_bytes(), &[Xml10, Xml11]).expect_err("is not done");
+        assert!(refused.to_string().contains("xml:base"), "{refused}");
+    }
+
+    /// What was accepted is deliverable (P2): what has no canonical form within our bounds is signed by its octets.
+    #[test]
+    fn payloads_are_signed_in_canonical_form_where_they_have_one() {
+        let key = Identity::new("US", SignatureAlgorithm::EcdsaSha256).signing_key();
+        let terms = SigningTerms { payload_transforms: true, ..key.strict_terms() };
+        let signer = Signer { key: &key, terms };
+        let check = |media_type: &str, body: &[u8], canonical: Option<&[u8]>| {
+            let payload = Payload {
+                content_id: ContentId::new("a@b").expect("a Content-ID"),
+                media_type: media_type.into(),
+                role: None,
+                body: Bytes::copy_from_slice(body),
+                digest: Digest::of(body),
+            };
+            let reference = payload_reference("cid:a@b".into(), &payload, &signer).expect("a reference");
+            let excerpt = String::from_utf8_lossy(&body[..body.len().min(40)]);
+            assert_eq!(
+                reference.transforms.len(),
+                usize::from(canonical.is_some()),
+                "{media_type} {excerpt}"
+            );
+            assert_eq!(reference.value, Digest::of(canonical.unwrap_or(body)).0, "{media_type} {excerpt}");
+        };
+        let canonical = Some(b"<a></a>".as_slice());
+        for media_type in ["text/xml", "application/xml", "application/soap+xml"] {
+            check(media_type, b"<a/>", canonical);
+        }
+        for media_type in ["application/pdf", "application/notxml", "text/plain", ""] {
+            check(media_type, b"<a/>", None);
+        }
+        let long = [b"<a>".as_slice(), &[b' '; XML_PART_BYTES_MAX], b"</a>"].concat();
+        let wide: String = (0..129).map(|n| format!(" a{n}=''")).collect();
+        let wide = format!("<a{wide}/>");
+        let utf_16: Vec<u8> =
+            std::iter::once(0xFEFF).chain("<a/>".encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        for body in [
+            b"<a><?x?></a>".as_slice(),
+            b"<!DOCTYPE a><a/>",
+            b"<a><!-- x --></a>",
+            b"<!-- x --><a/>",
+            b"<a/><!---->",
+            b"no XML",
+            b"",
+            &long,
+            wide.as_bytes(),
+            &utf_16,
+        ] {
+            check("application/xml", body, None);
+        }
     }
 
     /// What libxmlsec1 1.2.37 does not know, or is not asked about.

@@ -843,9 +843,236 @@ fn an_unsigned_message_is_digested_for_its_receipt() {
     let verified = opened(&trust, &seal(&sent, None).expect("seals"), NOW).expect("opens");
     assert_eq!(verified.message().references, sealed_by(&pair.trader, &sent).references);
     assert!(!verified.is_signed());
+    // Without a receipt they still say what a repeat of it is.
     sent.ack_requested.clear();
     let verified = opened(&trust, &seal(&sent, None).expect("seals"), NOW).expect("opens");
-    assert_eq!(verified.message().references, []);
+    assert_eq!(verified.message().references, sealed_by(&pair.trader, &sent).references);
+}
+
+/// Nobody signed an unsigned message: everything of it that steers is compared (P3).
+#[test]
+fn a_repeat_of_an_unsigned_message_is_the_same_in_everything_that_steers() {
+    let pair = pair();
+    let trust = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let content = |sealed: &Sealed| {
+        let verified = opened(&trust, sealed, NOW).unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert!(!verified.is_signed());
+        verified.message().content_digest(false)
+    };
+    for ask in [true, false] {
+        let mut sent = message(&PARTS);
+        if !ask {
+            sent.ack_requested.clear();
+        }
+        let sealed = seal(&sent, None).expect("seals");
+        let known = content(&sealed);
+        assert_eq!(content(&sealed), known, "a repeat");
+        // The package may be packed anew: parts in another order, with another boundary.
+        let (content_type, body) =
+            pack(text_of(&sealed), &[sent.payloads[1].clone(), sent.payloads[0].clone()], "another seed");
+        assert_eq!(content(&Sealed { content_type, body, references: Vec::new() }), known, "packed anew");
+        let other = |from: &str, to: &str| {
+            assert_ne!(content(&edited(&sealed, from, to)), known, "{from} -> {to}");
+        };
+        other("urn:swgw:doc:GOVCBR929", "urn:swgw:doc:GOVCBR930");
+        other("<Declaration/>", "<Declaration />");
+        other("\r\nContent-Type: application/xml", "\r\nContent-Type: application/pdf");
+        other("24ZZ000417A1", "24ZZ000417A2");
+        let change = |change: &dyn Fn(&mut Message)| {
+            let mut other = sent.clone();
+            change(&mut other);
+            assert_ne!(content(&seal(&other, None).expect("seals")), known, "{other:?}");
+        };
+        change(&|message| {
+            message.payloads[0].content_id = ContentId::new("other@trader.example").expect("an id");
+            message.manifest.as_mut().expect("a manifest").references[0].href =
+                "cid:other@trader.example".into();
+        });
+        change(&|message| message.header.data.time_to_live = None);
+        change(&|message| message.header.duplicate_elimination = false);
+        change(&|message| {
+            message.payloads.swap(0, 1);
+            message.manifest.as_mut().expect("a manifest").references.swap(0, 1);
+        });
+        let asked = AckRequested { actor: Actor::ToPartyMsh, signed: !ask };
+        change(&|message| message.ack_requested = vec![asked]);
+    }
+}
+
+/// The canonical form covers less than the octets that are handed on: a repeat has the same octets (P3, P6, P7).
+#[test]
+fn what_is_signed_in_canonical_form_is_compared_by_its_octets_too() {
+    let pair = pair();
+    let trust = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let trust = Trust { engine: Engine::Own, ..trust };
+    let key = pair.trader.signing_key();
+    let terms = SigningTerms { payload_transforms: true, ..key.strict_terms() };
+    let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+    let rewritten = edited(&sealed, "<Declaration/>", "<Declaration></Declaration>");
+    let [first, second] = [&sealed, &rewritten].map(|sealed| opened(&trust, sealed, NOW).expect("opens"));
+    assert_eq!(first.message().references, second.message().references, "the signature is of both");
+    assert_ne!(first.message().content_digest(true), second.message().content_digest(true));
+    assert_eq!(
+        first.message().content_digest(true),
+        opened(&trust, &sealed, NOW).expect("opens").message().content_digest(true)
+    );
+
+    // What the signature does not cover and a reader could see is refused.
+    let check = |text: &str| {
+        let hidden = edited(&sealed, "<Declaration/>", text);
+        for engine in ENGINES {
+            let trust = Trust { engine, ..lenient_to_both(&pair) };
+            let refused = refusal(opened(&trust, &hidden, NOW), text);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{engine:?} {text}: {}", refused.text);
+        }
+    };
+    check("<Declaration><!-- of another --></Declaration>");
+    check("<!-- of another --><Declaration/>");
+    check("<Declaration/><!-- of another -->");
+    check("<Declaration><?php x?></Declaration>");
+}
+
+/// A trust that takes payload transforms and nothing else that libxmlsec1 does not know.
+fn lenient_to_both(pair: &Pair) -> Trust {
+    agreed(pair, |agreement| agreement.profile.deviations = [Deviation::PayloadTransforms].into())
+}
+
+/// What libxml2 has no bound for is refused before it parses, and who cannot sign gets nothing parsed (S6, S8).
+#[test]
+fn payloads_reach_the_second_engine_within_our_bounds() {
+    let pair = Pair::new(SignatureAlgorithm::RsaSha256);
+    let key = pair.trader.signing_key();
+    let terms = SigningTerms { payload_transforms: true, ..key.strict_terms() };
+    let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+    let attributes: String = (0..129).map(|n| format!(" a{n}=\"\"")).collect();
+    let wide = edited(&sealed, "<Declaration/>", &format!("<Declaration{attributes}/>"));
+    let garbage = |sealed: &Sealed| {
+        let text = text_of(sealed);
+        let (_, rest) = text.split_once("<ds:SignatureValue>").expect("a value");
+        let (value, _) = rest.split_once("</ds:SignatureValue>").expect("its end");
+        edited(sealed, value, "AAAA")
+    };
+    let cause = |sealed: &Sealed, engine: Engine| {
+        let refused = refusal(opened(&Trust { engine, ..lenient_to_both(&pair) }, sealed, NOW), "garbage");
+        (refused.cause, refused.text)
+    };
+    for sealed in [wide.clone(), garbage(&wide)] {
+        let (found, text) = cause(&sealed, Engine::Xmlsec);
+        assert_eq!(found, RefusalCause::SignatureProfile, "{text}");
+        assert!(text.contains("128 attributes"), "{text}");
+    }
+    for engine in [Engine::Own, Engine::Both] {
+        assert_eq!(cause(&garbage(&wide), engine).0, RefusalCause::Signature, "{engine:?}");
+    }
+    // Also where the second engine would say that it does not know the algorithm.
+    let terms = SigningTerms { algorithm: SignatureAlgorithm::RsaPssSha256, ..key.strict_terms() };
+    let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+    let trust = agreed(&pair, |agreement| agreement.signature.accepted = vec![terms.algorithm]);
+    let trust = Trust { engine: Engine::Both, ..trust };
+    assert_eq!(refusal(opened(&trust, &garbage(&sealed), NOW), "garbage").cause, RefusalCause::Signature);
+    assert_eq!(refusal(opened(&trust, &sealed, NOW), "not known").cause, RefusalCause::Engine);
+}
+
+//= ebms2 4.1.3 MUST: the strict agreement takes P-256 with SHA-256, and no other curve
+#[test]
+fn the_strict_agreement_takes_one_curve() {
+    let pair = Pair::new(SignatureAlgorithm::EcdsaSha384);
+    let key = pair.trader.signing_key();
+    let terms = SigningTerms::strict(SignatureAlgorithm::EcdsaSha256);
+    let sealed = seal(&message(&PARTS), Some(Signer { key: &key, terms })).expect("seals");
+    for engine in ENGINES {
+        let refused = refusal(opened(&Trust { engine, ..pair.trust.clone() }, &sealed, NOW), "P-384");
+        assert_eq!(refused.cause, RefusalCause::Signature, "{engine:?} {}", refused.text);
+    }
+}
+
+//= ebms2 4.1.3 MUST: a part is named once, by one name, in Manifest and signature (S11)
+#[test]
+fn names_that_several_parts_have_name_none() {
+    let pair = pair();
+    let lenient = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let trust = Trust { engine: Engine::Own, ..lenient };
+    let check = |sealed: &Sealed, expected: Result<(), (ErrorCode, Option<&str>)>| {
+        let outcome = opened(&trust, sealed, NOW);
+        let outcome = outcome.as_ref().map(|_| ()).map_err(|refused| {
+            let (code, at) = told(refused);
+            (code, at.map(str::to_owned))
+        });
+        assert_eq!(outcome, expected.map_err(|(code, at)| (code, at.map(str::to_owned))));
+    };
+    let signature = Err((ErrorCode::SecurityFailure, Some("/soap:Envelope/soap:Header/ds:Signature")));
+    let one = located(&pair.trader, "decl-1.xml", "decl-1.xml");
+    check(&one, Ok(()));
+    // The root has the name too, or another part: then it is the name of none.
+    let start = "Content-Type: text/xml; charset=UTF-8\r\n";
+    let root_too =
+        |sealed: &Sealed| edited(sealed, start, &format!("{start}Content-Location: decl-1.xml\r\n"));
+    let another_too = |sealed: &Sealed| {
+        let boundary =
+            sealed.content_type.split("boundary=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let boundary = boundary.expect("a boundary");
+        let part = "Content-ID: <b@x>\r\nContent-Location: decl-1.xml\r\n\r\nx";
+        let more = format!("\r\n--{boundary}\r\n{part}\r\n--{boundary}--");
+        edited(sealed, &format!("\r\n--{boundary}--"), &more)
+    };
+    check(&root_too(&one), Err((ErrorCode::MimeProblem, None)));
+    check(&another_too(&one), Err((ErrorCode::MimeProblem, None)));
+
+    // One part under both of its names, signed twice.
+    let sent = message(&PARTS[..1]);
+    let key = pair.trader.signing_key();
+    let signer = key.strict();
+    let envelope = encode_envelope(&sent).text;
+    let signed = |uris: &[&str], manifest: &str| {
+        let text = envelope.replace("cid:decl-1@trader.example", manifest);
+        let at = text.find("</soap:Header>").expect("the header ends");
+        let of_uri =
+            |uri: &&str| payload_reference((*uri).into(), &sent.payloads[0], &signer).expect("a reference");
+        let (text, references) = sign(&text, at, uris.iter().map(of_uri).collect(), &signer).expect("signs");
+        let (content_type, body) = pack(text, &sent.payloads, "seed");
+        let sealed = Sealed { content_type, body, references };
+        let id = "Content-ID: <decl-1@trader.example>\r\n";
+        edited(&sealed, id, &format!("{id}Content-Location: decl-1.xml\r\n"))
+    };
+    let cid = "cid:decl-1@trader.example";
+    check(&signed(&["decl-1.xml"], cid), Ok(()));
+    for shared in [root_too(&signed(&["decl-1.xml"], cid)), another_too(&signed(&["decl-1.xml"], cid))] {
+        check(&shared, signature.clone());
+    }
+    check(&root_too(&signed(&[cid], "decl-1.xml")), Err((ErrorCode::MimeProblem, Some("decl-1.xml"))));
+    check(&signed(&[cid, "decl-1.xml"], cid), signature);
+    check(&signed(&[cid], "decl-1.xml"), Ok(()));
+    // The strict agreement knows no Content-Location in the Manifest either.
+    let strict = Trust { engine: Engine::Own, ..pair.trust.clone() };
+    let refused = refusal(opened(&strict, &signed(&[cid], "decl-1.xml"), NOW), "by location");
+    assert_eq!(told(&refused), (ErrorCode::MimeProblem, Some("decl-1.xml")), "{}", refused.text);
+    assert!(opened(&strict, &signed(&[cid], cid), NOW).is_ok());
+}
+
+//= ebms2 3.2.2 MAY: a part that the Manifest does not name is dropped from an unsigned message, one without a name too
+#[test]
+fn a_part_without_a_name_is_dropped_where_others_are() {
+    let pair = pair();
+    let sent = message(&PARTS[..1]);
+    let (content_type, body) = pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed");
+    let more = Sealed { content_type, body, references: Vec::new() };
+    let nameless = edited(&more, "Content-ID: <phyto-1@trader.example>\r\n", "");
+    let with = |deviations: &[Deviation]| {
+        agreed(&pair, |agreement| agreement.profile.deviations = deviations.iter().copied().collect())
+    };
+    let dropping = [Deviation::UnsignedMessages, Deviation::UnreferencedParts];
+    let verified = opened(&with(&dropping), &nameless, NOW).unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(verified.message().payloads.len(), 1);
+    assert!(verified.deviations().contains(&Deviation::UnreferencedParts));
+    let refused = refusal(opened(&with(&dropping[..1]), &nameless, NOW), "a part without a name");
+    assert_eq!(told(&refused), (ErrorCode::MimeProblem, None));
+    // Beside a signature every part has a name.
+    let (content_type, body) =
+        pack(text_of(&sealed_by(&pair.trader, &sent)), &message(&PARTS).payloads, "seed");
+    let signed = Sealed { content_type, body, references: Vec::new() };
+    let signed = edited(&signed, "Content-ID: <phyto-1@trader.example>\r\n", "");
+    let refused = refusal(opened(&with(&dropping), &signed, NOW), "a part without a name");
+    assert_eq!(told(&refused), (ErrorCode::MimeProblem, None));
 }
 
 /// Without KeyInfo every key of the party is tried, also those that cannot have made such a signature.

@@ -4,7 +4,7 @@
 //! reference. Does not read anything for anybody: the tree stays ours.
 //!
 //! Does not know RSA-PSS and Ed25519, which libxmlsec1 1.2.37 lacks, and is not asked about SHA-1 or about parts by
-//! their Content-Location: settings that need both are refused when they are read ([`own_engine_only`]), and a
+//! their Content-Location: settings that need either are refused when they are read ([`own_engine_only`]), and a
 //! message that needs what it does not know is refused as past its bounds.
 
 use super::error::SignatureFault;
@@ -20,6 +20,7 @@ pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -
     if let Some(what) = unknown(signed.signature) {
         return Err(SignatureFault::Limit(what.to_owned()));
     }
+    signed.check_transformed()?;
     let with_id = signed.parts.iter().filter_map(|part| Some((part.content_id.as_ref()?, &part.body)));
     let parts: Vec<Part<'_>> = with_id.map(|(id, body)| (id.as_str(), body.as_ref())).collect();
     let verified = XmlSec::init()

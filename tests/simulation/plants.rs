@@ -103,7 +103,7 @@ impl Plant {
         match self {
             Self::DuplicateDigest => {
                 if let Some(known) = &mut view.message {
-                    known.record.content_digest = message.content_digest();
+                    known.record.content_digest = message.content_digest(arrival.verified.is_signed());
                 }
             }
             Self::StoredAcknowledgment => {

@@ -9,7 +9,7 @@ use super::super::ask::plain;
 use super::capture::Captured;
 use super::{Form, InspectedDocument};
 use crate::model::{
-    DocumentCode, EbxmlError, Finding, Message, MessageHeader, MessageKind, PartyRef, Reference,
+    ContentId, DocumentCode, EbxmlError, Finding, Message, MessageHeader, MessageKind, PartyRef, Reference,
 };
 use crate::security::{
     InspectedPart, InspectedSignature, Inspection, ReferenceVerdict, Refusal, RefusalAnswer, RefusalCause,
@@ -119,7 +119,7 @@ impl InspectReport {
             if let SchemaVerdict::Faulty { findings, .. } = verdict {
                 reasons.extend(findings.iter().map(|finding| Reason {
                     code: "OtherXml".to_owned(),
-                    location: part.content_id.as_ref().map(|id| format!("cid:{id}")),
+                    location: part.content_id.as_ref().map(ContentId::uri),
                     text: finding.to_string(),
                     rule: "a document keeps its schema and code lists",
                     section: "schemas/",

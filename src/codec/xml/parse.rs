@@ -28,6 +28,7 @@ pub(super) fn parse(bytes: &[u8], limits: &XmlLimits) -> Result<XmlTree, XmlErro
             attributes: Vec::new(),
             declarations: Vec::new(),
             encoding,
+            commented: false,
         },
         open: Vec::new(),
         scope: Vec::new(),
@@ -130,6 +131,7 @@ impl Builder<'_> {
     }
 
     fn comment(&mut self) {
+        self.tree.commented = true;
         if let Some((id, _)) = self.open.last()
             && let Content::Element(element) = &mut self.tree.nodes[*id as usize].content
         {

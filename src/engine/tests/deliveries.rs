@@ -323,6 +323,47 @@ fn each_addressee_gets_its_document_with_the_attachments_that_are_its_own() {
     assert_eq!(carried(AGENCIES[1].1, "GOVCBRX02"), ["2.lodging@BR123450000001", "both"]);
 }
 
+//= ebms2 3.2 MUST: each payload is named by the Manifest of the message that it is sent on with
+/// Payloads may come under a Content-Location, or a Content-ID that is careless: what was accepted is deliverable (P2).
+#[test]
+fn a_payload_of_any_name_is_sent_on() {
+    let mut world = World::new();
+    let names = ["decl%201.xml", "http://broker.example/a(1).xml", "<x> \"y\"", "label", "a#b?c&d"];
+    let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+    let mut parts = posted.documents.parts().to_vec();
+    parts.extend(names.map(|_| PartContent::Attachment));
+    let mut posted = posted.with(|message| {
+        for name in names {
+            let body = bytes::Bytes::from(name.to_owned());
+            let (digest, content_id) = (Digest::of(&body), ContentId::new(name).expect("a name"));
+            let media_type = "application/pdf".into();
+            let reference = Reference {
+                href: content_id.uri().into(),
+                role: None,
+                schemas: Vec::new(),
+                description: None,
+            };
+            message.manifest.get_or_insert_default().references.push(reference);
+            message.payloads.push(Payload { content_id, media_type, role: None, body, digest });
+        }
+    });
+    // As it came: the names stand where a partner may put them.
+    posted.name_by_location(&names);
+    world.post(&posted.read_as(parts));
+    world.deliver();
+    let to_customs = delivery(&world, CUSTOMS, "GOVCBR929");
+    assert_eq!(to_customs.state, DeliveryState::Delivered, "{}", to_customs.reason);
+    let sent = world.sent.iter().find(|sent| sent.delivery == to_customs.id).expect("it was sent");
+    let package =
+        crate::codec::mime::unpack(&sent.sealed.content_type, &sent.sealed.body, &Default::default());
+    let bodies: Vec<_> = package.expect("a package").parts.into_iter().map(|part| part.body).collect();
+    assert_eq!(bodies[1..], names, "P6");
+    let kept: Vec<_> = to_customs.parts.iter().map(|part| part.content_id.as_str()).collect();
+    assert_eq!((kept[1], kept[4], kept[5]), (names[0], names[3], names[4]));
+    assert!(kept[2].ends_with("@part") && kept[3].ends_with("@part") && kept[2] != kept[3], "{kept:?}");
+    world.check_laws();
+}
+
 #[test]
 fn a_clock_that_is_set_back_stalls_nothing_p9() {
     let mut world = World::new();

@@ -450,6 +450,17 @@ impl Posted {
         Self::of(self.sender.clone(), message, self.documents.clone())
     }
 
+    /// Names the parts of these names by Content-Location, which takes what a Content-ID field does not.
+    pub(super) fn name_by_location(&mut self, names: &[&str]) {
+        let mut body = self.body.to_vec();
+        for name in names {
+            let (from, to) = (format!("Content-ID: <{name}>"), format!("Content-Location: {name}"));
+            let at = memchr::memmem::find(&body, from.as_bytes()).expect("the part has this name");
+            body.splice(at..at + from.len(), to.into_bytes());
+        }
+        self.body = body.into();
+    }
+
     /// The same message with other documents than were read from it.
     pub(super) fn read_as(&self, parts: Vec<PartContent>) -> Self {
         Self { documents: Documents::of(parts), ..self.clone() }
