@@ -46,6 +46,10 @@ impl Faults {
         self.0.push(ConfigFault { file: file.to_owned(), line: place.0, column: place.1, message, remedy });
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::catalogue::Catalogue;
-use crate::model::PartyKey;
+use crate::model::{Agreement, Deviation, PartyKey};
 use crate::routing::RuleSet;
 use crate::security::{Engine, KeyRing, SigningKeys, own_engine_only};
 use crate::transport::TlsContext;
@@ -110,6 +110,9 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     if let Some(signing) = &signing {
         check_algorithms(&settings, &partners, signing, faults);
     }
+    if let Some(keys) = &keys {
+        check_certificates(&settings, &partners, keys, faults);
+    }
     check_engine(&settings, &partners, faults);
     check_api(path, &settings, &partners, faults);
     let hosted = hosted_keys(&settings, &partners, faults);
@@ -189,6 +192,22 @@ fn check_algorithms(settings: &Settings, partners: &Partners, signing: &SigningK
     }
 }
 
+/// A partner that must sign has a certificate whose key can, by an algorithm that its agreement accepts.
+fn check_certificates(settings: &Settings, partners: &Partners, keys: &KeyRing, faults: &mut Faults) {
+    let signed =
+        |agreement: &&Agreement| !agreement.hosted && !agreement.profile.allows(Deviation::UnsignedMessages);
+    for agreement in partners.registry.agreements().filter(signed) {
+        if !keys.fits(&agreement.partner, &agreement.signature) {
+            let message = format!(
+                "agreement {} accepts no algorithm that a certificate of {} can sign by",
+                agreement.cpa_id, agreement.partner
+            );
+            let remedy = "add its algorithm to accepted_algorithms".to_owned();
+            faults.add(&settings.partners, (1, 1), message, remedy);
+        }
+    }
+}
+
 /// What an agreement lets a partner do, the engine must be able to verify: libxmlsec1 knows less than our own.
 fn check_engine(settings: &Settings, partners: &Partners, faults: &mut Faults) {
     if settings.engine == Engine::Own {
@@ -230,7 +249,7 @@ fn hosted_keys(
                     partners.registry.agreements().filter(|agreement| agreement.partner == *party);
                 for agreement in agreements {
                     // An inbox signs on the strict terms of its key.
-                    if !keys.keys().any(|key| agreement.signature.accepts_terms(key.strict_terms())) {
+                    if keys.strict_signer(&agreement.signature).is_none() {
                         let message =
                             format!("agreement {} does not accept what {party} signs with", agreement.cpa_id);
                         let remedy = "add its algorithm to accepted_algorithms, sha256 to accepted_digests \

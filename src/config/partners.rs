@@ -564,20 +564,29 @@ fn signature(section: &mut Section<'_>, faults: &mut Faults) -> (SignatureTerms,
     own.canonicalization =
         section.optional("own_canonicalization", canonicalization, faults).unwrap_or(own.canonicalization);
     own.payload_transforms = section.flag("own_payload_transforms", false, faults);
-    let accepted = section.list("accepted_algorithms", algorithm, faults);
-    if !accepted.is_empty() {
-        terms.accepted = accepted;
-    }
-    let digests = section.list("accepted_digests", digest, faults);
-    if !digests.is_empty() {
-        terms.digests = digests;
-    }
-    let forms = section.list("accepted_canonicalizations", canonicalization, faults);
-    if !forms.is_empty() {
-        terms.canonicalizations = forms;
-    }
+    accepted(section, "accepted_algorithms", algorithm, &mut terms.accepted, faults);
+    accepted(section, "accepted_digests", digest, &mut terms.digests, faults);
+    accepted(section, "accepted_canonicalizations", canonicalization, &mut terms.canonicalizations, faults);
     terms.sha1_until = section.optional("sha1_until", instant, faults);
     (terms, named.profile.clone())
+}
+
+/// What a list accepts in the place of the profile's, where it stands there; nothing at all is no list.
+fn accepted<T>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    read: impl Fn(&str) -> Result<T, ValueError>,
+    of_profile: &mut Vec<T>,
+    faults: &mut Faults,
+) {
+    if !section.has(key) {
+        return;
+    }
+    let (before, named) = (faults.len(), section.list(key, read, faults));
+    if named.is_empty() && faults.len() == before {
+        section.add(format!("{key} names nothing"), "name what is accepted, or leave it away", faults);
+    }
+    *of_profile = named;
 }
 
 /// Reliable messaging, where nothing else is said as `usual` has it.

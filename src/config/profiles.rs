@@ -103,6 +103,28 @@ mod tests {
             assert!(PROFILE_NAMES.contains(name.as_str()), "{name}");
             assert!(!named.profile.allows(Deviation::Sha1), "{name}: SHA-1 has a day, and no profile");
         }
+        // The page says the same.
+        let page = include_str!("../../docs/operations.md");
+        let all = &profile("standard").expect("is there").terms;
+        assert_eq!(all.accepted, SignatureAlgorithm::agreeable().collect::<Vec<_>>());
+        assert_eq!(all.digests, DigestMethod::agreeable().collect::<Vec<_>>());
+        assert_eq!(all.canonicalizations, Canonicalization::ALL);
+        for (name, named) in profiles() {
+            let words = |words: Vec<&str>| {
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+            };
+            let deviations = words(named.profile.deviations.iter().map(|d| d.as_str()).collect());
+            let terms = &named.terms;
+            let of_terms = [
+                words(terms.accepted.iter().map(|a| a.as_str()).collect()),
+                words(terms.digests.iter().map(|d| d.as_str()).collect()),
+                words(terms.canonicalizations.iter().map(|c| c.as_str()).collect()),
+            ];
+            let of_terms = if name == "standard" { "all but SHA-1".to_owned() } else { of_terms.join("; ") };
+            let deviations = if deviations.is_empty() { "none" } else { &deviations };
+            let row = format!("| `{name}` | {deviations} | {of_terms} |");
+            assert!(page.lines().any(|line| line == row), "docs/operations.md has no {row}");
+        }
         assert!(profile("lenient").is_err());
         assert!(algorithm("rsa-sha1").is_err() && digest("sha1").is_err());
     }

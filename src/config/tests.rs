@@ -194,11 +194,11 @@ fn an_agreement_adds_to_its_profile_and_the_strict_one_is_what_it_has_without() 
     let strict = SignatureTerms::strict(SignatureAlgorithm::EcdsaSha256);
     assert_eq!(signature(""), (strict.clone(), PartnerProfile::strict()));
     let (terms, profile) = signature(
-        "profile = \"phinms\"\nown_digest = \"sha512\"\nown_canonicalization = \"exclusive\"\n\
+        "profile = \"nhs-spine\"\nown_digest = \"sha512\"\nown_canonicalization = \"exclusive\"\n\
          own_payload_transforms = true\naccepted_algorithms = [\"ed25519\"]\naccepted_digests = [\"sha384\"]\n\
          accepted_canonicalizations = [\"c14n11\"]\nsha1_until = \"2027-01-01T00:00:00Z\"\n",
     );
-    assert_eq!(&*profile.name, "phinms");
+    assert_eq!(&*profile.name, "nhs-spine");
     assert!(profile.allows(Deviation::MissingRole) && !profile.allows(Deviation::NoActorFilter));
     let expected = SignatureTerms {
         own: SigningTerms {
@@ -215,6 +215,34 @@ fn an_agreement_adds_to_its_profile_and_the_strict_one_is_what_it_has_without() 
     assert_eq!(terms, expected);
 }
 
+/// What no certificate of a partner can sign by, and a list of nothing, are mistakes and not silence.
+#[test]
+fn an_agreement_accepts_what_its_partner_can_sign_with() {
+    let partner = |lines: &str| {
+        let world = world();
+        let path = world.path().join("partners/kfda.toml");
+        let text = fs::read_to_string(&path).expect("is there");
+        fs::write(&path, format!("{text}{lines}\n")).expect("writes");
+        told(&world)
+    };
+    let nothing = |partner: &str| format!("accepts no algorithm that a certificate of {partner} can sign by");
+    for (lines, expected) in [
+        ("accepted_algorithms = [\"ed25519\"]", Some(nothing("AG000000000001"))),
+        ("accepted_algorithms = [\"rsa-sha256\"]", Some(nothing("AG000000000001"))),
+        ("profile = \"phinms\"", None),
+        ("accepted_algorithms = [\"ecdsa-sha512\"]", None),
+        ("accepted_algorithms = []", Some("accepted_algorithms names nothing".to_owned())),
+        ("accepted_digests = []", Some("accepted_digests names nothing".to_owned())),
+        ("accepted_canonicalizations = []", Some("accepted_canonicalizations names nothing".to_owned())),
+    ] {
+        let told = partner(lines);
+        assert_eq!(told.is_empty(), expected.is_none(), "{lines}: {told:?}");
+        if let Some(expected) = expected {
+            assert!(told.iter().any(|fault| fault.contains(&expected)), "{lines}: {told:?}");
+        }
+    }
+}
+
 /// What libxmlsec1 cannot verify is not agreed where the settings ask it.
 #[test]
 fn an_agreement_needs_an_engine_that_verifies_all_of_it() {
@@ -226,7 +254,7 @@ fn an_agreement_needs_an_engine_that_verifies_all_of_it() {
     };
     for (engine, lines, expected) in [
         ("xmlsec", "accepted_algorithms = [\"ecdsa-sha256\", \"rsa-pss-sha256\"]", vec!["rsa-pss-sha256"]),
-        ("both", "accepted_algorithms = [\"ed25519\"]", vec!["ed25519"]),
+        ("both", "accepted_algorithms = [\"ecdsa-sha256\", \"ed25519\"]", vec!["ed25519"]),
         ("both", "sha1_until = \"2027-01-01T00:00:00Z\"", vec!["sha1_until"]),
         (
             "both",

@@ -14,7 +14,7 @@ use super::driver::{DriveError, compute, drive};
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, InTransit, Refused, Reply, read_documents};
-use crate::model::{Deviation, Digest, Sealed, Timestamp};
+use crate::model::{Deviation, Digest, MessageHeader, Sealed, Timestamp};
 use crate::security::{Opened, Origin, Verified, Wire, open_or_forward};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
@@ -123,7 +123,7 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
     };
     let span = span_of(&event);
     if let Event::Arrived(arrival) = &event {
-        span.in_scope(|| tell_deviations(shared, &arrival.verified));
+        tell_deviations(shared, &arrival.verified);
     }
     match drive(shared, event).instrument(span).await {
         Ok(released) => {
@@ -140,8 +140,10 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
     }
 }
 
-/// Logs and counts what the profile of a partner was needed for.
+/// Logs and counts what the profile of a partner was needed for, in the message's span.
 pub(super) fn tell_deviations(shared: &Shared, verified: &Verified) {
+    let span = span_of_header(&verified.message().header);
+    let _entered = span.enter();
     for deviation in verified.deviations() {
         let event =
             if *deviation == Deviation::Sha1 { EventCode::MessageSha1 } else { EventCode::MessageDeviates };
@@ -167,14 +169,18 @@ fn span_of(event: &Event) -> tracing::Span {
         _ => None,
     };
     match header {
-        Some(header) => info_span!(
-            "message",
-            message_id = header.data.message_id.as_str(),
-            conversation_id = header.conversation_id.as_str(),
-            cpa_id = header.cpa_id.as_str(),
-        ),
+        Some(header) => span_of_header(header),
         None => tracing::Span::none(),
     }
+}
+
+fn span_of_header(header: &MessageHeader) -> tracing::Span {
+    info_span!(
+        "message",
+        message_id = header.data.message_id.as_str(),
+        conversation_id = header.conversation_id.as_str(),
+        cpa_id = header.cpa_id.as_str(),
+    )
 }
 
 pub(super) fn answer(shared: &Shared, reply: Reply) -> Response {

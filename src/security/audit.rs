@@ -378,7 +378,8 @@ mod tests {
 
     #[test]
     fn what_was_not_touched_is_proven() {
-        for algorithm in [SignatureAlgorithm::RsaSha256, SignatureAlgorithm::EcdsaSha256] {
+        use SignatureAlgorithm as A;
+        for algorithm in [A::RsaSha256, A::EcdsaSha256, A::EcdsaSha384, A::Ed25519] {
             let record = Record::of(algorithm, &TEXTS);
             let proven = verify(&record.keys(), &record.lines, record.heads()).expect("whole");
             assert_eq!((proven.entries, proven.signed, proven.heads), (7, 6, 4), "P18");
