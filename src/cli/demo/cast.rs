@@ -173,7 +173,8 @@ impl Terms<'_> {
 
     fn to_toml(&self, practice: bool, suffix: &str) -> String {
         let algorithm = match self.options.algorithm {
-            KeyAlgorithm::P256 | KeyAlgorithm::P384 => "ecdsa-sha256",
+            KeyAlgorithm::P256 => "ecdsa-sha256",
+            KeyAlgorithm::P384 => "ecdsa-sha384",
             _ => "rsa-sha256",
         };
         let mut text = format!(
@@ -188,6 +189,10 @@ impl Terms<'_> {
             self.options.window,
             practice = if practice { "practice = true\n" } else { "" },
         );
+        if self.options.algorithm == KeyAlgorithm::P384 {
+            // The strict profile takes no P-384.
+            writeln!(text, "accepted_algorithms = [\"{algorithm}\"]").expect("a String takes everything");
+        }
         for (key, actions) in [("send", self.send), ("receive", self.receive)] {
             write!(text, "{key} = [").expect("a String takes everything");
             for action in actions {
