@@ -162,9 +162,13 @@ pub(super) fn id_of(refused: &Refused) -> Option<DeliveryId> {
 /// The id of the answer to a message that is not kept under its key, of what it says: the same message again gets the
 /// same answer, another one its own.
 pub(super) fn id_by_content(verified: &Verified) -> DeliveryId {
-    let message = verified.message();
-    let content = message.content_digest(verified.is_signed());
-    ids::refusal_of(verified.party(), &message.header.data.message_id, &content.to_string())
+    let content = verified.message().content_digest(verified.is_signed());
+    id_of_content(verified.party(), verified.message(), content)
+}
+
+/// The same for a message of this party whose content has this digest.
+pub(super) fn id_of_content(party: &PartyKey, message: &Message, content: Digest) -> DeliveryId {
+    ids::refusal_of(party, &message.header.data.message_id, &content.to_string())
 }
 
 /// An answer that no duplicate asks for again: whom it is for, and what went before.

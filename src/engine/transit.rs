@@ -12,10 +12,10 @@ use super::decide::Desk;
 use super::event::InTransit;
 use super::ids;
 use super::owe::name_of;
-use super::refuse::{Once, id_by_content};
+use super::refuse::{Once, id_of_content};
 use super::step::{Draft, Octets, Reply, ReplyDraft, Step};
 use crate::model::{
-    Actor, Agreement, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode,
+    Actor, Agreement, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, Digest, EbxmlError, ErrorCode,
     MessageKey, MessageKind, Realm, SyncReplyMode,
 };
 use crate::msh::{acknowledge_as_next_msh, set_out};
@@ -24,11 +24,10 @@ use crate::telemetry::EventCode;
 
 /// The delivery that passed it on before, with its octets; and what it was answered with.
 pub(super) fn needs(in_transit: &InTransit) -> Needs {
-    let transit = &in_transit.transit;
     Needs {
         delivery: Some(DeliveryLocator::Id(id_of(in_transit))),
         sealed: true,
-        refusal: Some(id_by_content(transit.from(), transit.message())),
+        refusal: Some(refusal_id(in_transit)),
         wanted: Some(DeliveryLocator::Id(ids::hop(&id_of(in_transit)))),
         ..Needs::default()
     }
@@ -103,7 +102,7 @@ fn refused(desk: Desk<'_>, in_transit: &InTransit, back: &Agreement, error: Ebxm
     }
     let once = Once {
         known: Some((back, transit.from())),
-        id: id_by_content(transit.from(), message),
+        id: refusal_id(in_transit),
         before: desk.view.refusal.as_ref(),
         waiting: *waiting,
     };
@@ -147,6 +146,12 @@ fn delivery(desk: Desk<'_>, in_transit: &InTransit, onward: &Agreement) -> Deliv
 fn id_of(in_transit: &InTransit) -> DeliveryId {
     let transit = &in_transit.transit;
     ids::passed_on(transit.from(), transit.to(), &transit.message().header.data.message_id)
+}
+
+/// Of the error that it is answered with: another message under its MessageId gets one of its own.
+fn refusal_id(in_transit: &InTransit) -> DeliveryId {
+    let InTransit { transit, octets, .. } = in_transit;
+    id_of_content(transit.from(), transit.message(), Digest::of(&octets.body))
 }
 
 fn key_of(in_transit: &InTransit) -> MessageKey {

@@ -23,7 +23,7 @@ use super::profile::{DSIG, SOAP, Signature};
 use super::samples::{Identity, party};
 use super::signature::{Engine, Part, Signed, digest_of, envelope_octets, sign};
 use super::xmlsec;
-use crate::codec::mime::{MimePart, uri_of_content_id};
+use crate::codec::mime::MimePart;
 use crate::codec::xml::{XmlLimits, XmlTree};
 use crate::ffi::{PrivateKey, Selection, XmlSec};
 use crate::model::{
@@ -215,7 +215,7 @@ fn mime_part(id: &str, body: &[u8]) -> MimePart {
 }
 
 fn reference(terms: &SigningTerms, id: &str, body: &[u8]) -> DigestReference {
-    let uri = uri_of_content_id(&ContentId::new(id).expect("a Content-ID")).into();
+    let uri = ContentId::new(id).expect("a Content-ID").uri().into();
     let method = terms.digest;
     DigestReference { uri, transforms: Vec::new(), method, value: digest_of(method, body).expect("a digest") }
 }

@@ -266,7 +266,7 @@ impl Opening<'_> {
         let mut deviations = BTreeSet::new();
         if let Some((agreement, to)) = self.to_forward(&envelope.message) {
             self.check_from(&envelope.message.header)?;
-            let parts = parts_of(package.parts, &envelope.message.header)?;
+            let parts = parts_of(package.parts, &envelope, agreement, &mut deviations)?;
             self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
             let message = envelope.message;
             let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::NextMsh).copied();
