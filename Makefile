@@ -9,7 +9,8 @@ DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build demo demo-full serve test simulate differential soak planted conformance lint bench clean
+.PHONY: help deps test-deps build demo demo-full serve test simulate differential soak planted conformance lint bench \
+	bench-restart clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,8 +47,8 @@ serve: build ## gateway and practice partners, left running
 test: test-deps ## every test
 	$(CARGO) test --all-targets
 
-simulate: deps ## many more simulated runs and histories of cases (SEEDS=20000 HISTORIES=20000)
-	SIMULATION_SEEDS=$(or $(SEEDS),20000) $(CARGO) test --test simulation every_seed -- --nocapture
+simulate: deps ## many more simulated runs and histories of cases, from where it was broken off (SEEDS=20000 HISTORIES=20000)
+	SIMULATION_SEEDS=$(or $(SEEDS),20000) SIMULATION_PLACE=$(CURDIR)/target/simulation.seed $(CARGO) test --test simulation every_seed -- --nocapture
 	CASE_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --lib histories
 
 differential: deps ## both signature engines over many more generated envelopes (ENVELOPES=10000)
@@ -57,6 +58,9 @@ soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=
 	KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \
 	STOP_SECONDS=$(or $(STOP_SECONDS),30) $(CARGO) test --test end_to_end real_faults -- --nocapture --test-threads=1
 	FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
+
+bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED=)
+	PENDING=$(or $(PENDING),1000000) FINISHED=$(or $(FINISHED),10000000) SMALL=10000 $(CARGO) test --release --test end_to_end restart:: -- --nocapture
 
 planted: test-deps ## faults that are planted on purpose: which check finds each, and after how many states or seeds
 	$(CARGO) test --test simulation a_planted -- --nocapture --test-threads=1

@@ -32,6 +32,7 @@ mod real_faults;
 mod refused;
 mod rehearsal;
 mod repeated;
+mod restart;
 mod rests;
 mod services;
 mod stopped;

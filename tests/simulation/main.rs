@@ -25,13 +25,16 @@ mod partner;
 mod plants;
 mod roles;
 mod rules;
+mod shrink;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use gwanmun::model::{CaseState, DeliveryState};
 use gwanmun::store::{CaseFilter, DeliveryFilter, Store as _};
@@ -122,11 +125,68 @@ fn replay(scenario: Scenario) {
 #[test]
 fn every_seed_keeps_the_promises() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        return replay(Scenario::seeded(seed));
+        let left_out = std::env::var("SIMULATION_WITHOUT").unwrap_or_default();
+        return replay(shrink::without(seed, &left_out));
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let failed = run_all((1..=seeds).map(Scenario::seeded).collect(), failure);
-    assert!(failed.is_empty(), "{}", all_told(failed));
+    let place = std::env::var("SIMULATION_PLACE").ok();
+    let kept = place.as_ref().and_then(|place| fs::read_to_string(place).ok());
+    let begin = kept.map_or(0, |kept| kept.trim().parse().expect("the last seed that passed"));
+    let (mut last, watch, simulated) = (begin, Watch::begin(), AtomicU64::new(0));
+    while last < seeds {
+        let to = seeds.min(last + SEEDS);
+        let failed = run_all((last + 1..=to).map(Scenario::seeded).collect(), |world| {
+            simulated.fetch_add(world.lasted().as_secs(), Ordering::Relaxed);
+            failure(world)
+        });
+        if !failed.is_empty() {
+            let story = short_story(failed.iter().map(|((seed, _), ..)| *seed).min().expect("one failed"));
+            panic!("{}\n{story}", all_told(failed));
+        }
+        last = to;
+        place.as_ref().inspect(|place| fs::write(place, last.to_string()).expect("can be written"));
+        let (rate, ratio) = watch.rates(last - begin, simulated.load(Ordering::Relaxed));
+        println!("{last} of {seeds} seeds: {rate:.0} in a second, {ratio:.0} s of theirs in one of ours");
+    }
+    place.inspect(|place| drop(fs::remove_file(place)));
+}
+
+/// A run of a seed that fails, with as little in it as it needs to fail.
+fn short_story(seed: u64) -> String {
+    let (left_out, faults) = shrink::shrunk(seed, |scenario| !run(scenario).findings.is_empty());
+    let world = run(shrink::without(seed, &left_out));
+    let end = world.trace[world.trace.len().saturating_sub(40)..].join("\n");
+    format!(
+        "the same, made short: SIMULATION_SEED={seed} SIMULATION_WITHOUT={left_out} \
+         cargo test --test simulation every_seed -- --nocapture\n{faults:?}\n{end}\n{:#?}",
+        world.findings
+    )
+}
+
+/// How fast seeds are run.
+struct Watch(Instant);
+
+impl Watch {
+    #[expect(clippy::disallowed_methods, reason = "this is about real time")]
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seeds in a second, and seconds that they lasted in one.
+    fn rates(&self, seeds: u64, simulated: u64) -> (f64, f64) {
+        let seconds = self.0.elapsed().as_secs_f64();
+        (seeds as f64 / seconds, simulated as f64 / seconds)
+    }
+}
+
+#[test]
+fn a_run_that_fails_is_made_short() {
+    let planted = |scenario| Scenario { plant: Some(Plant::RetriedSync), ..scenario };
+    let fails = |scenario| !run(planted(scenario)).findings.is_empty();
+    let (left_out, faults) = shrink::shrunk(1, fails);
+    assert!(fails(shrink::without(1, &left_out)), "it fails without {left_out} too");
+    assert!(faults.failed_sync > 0, "there is no failed sync to try again without one");
+    assert!(left_out.split(',').count() > 5, "most of what goes wrong has nothing to do with it: {left_out}");
 }
 
 #[test]

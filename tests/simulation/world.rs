@@ -222,6 +222,12 @@ impl World {
         world
     }
 
+    /// How long it lasted until now.
+    pub(crate) fn lasted(&self) -> Duration {
+        let begin: Timestamp = BEGIN.parse().expect("an instant");
+        self.now.since(begin)
+    }
+
     /// Lets everything happen, until nothing is left.
     pub(crate) fn run(&mut self) {
         // What was set by one wrong clock may be waited for by another.
