@@ -197,7 +197,7 @@ fn check_certificates(settings: &Settings, partners: &Partners, keys: &KeyRing, 
     let signed =
         |agreement: &&Agreement| !agreement.hosted && !agreement.profile.allows(Deviation::UnsignedMessages);
     for agreement in partners.registry.agreements().filter(signed) {
-        if !keys.fits(&agreement.partner, &agreement.signature) {
+        if keys.none_fits(&agreement.partner, &agreement.signature) {
             let message = format!(
                 "agreement {} accepts no algorithm that a certificate of {} can sign by",
                 agreement.cpa_id, agreement.partner

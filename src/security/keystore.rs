@@ -95,13 +95,14 @@ impl KeyRing {
         self.certificates.iter().filter(move |(_, certificate)| certificate.party == *party)
     }
 
-    /// Whether a certificate of this party can have made a signature that these terms accept.
+    /// Whether this party has certificates, and none of them can have made a signature that these terms accept.
     #[must_use]
-    pub fn fits(&self, party: &PartyKey, terms: &SignatureTerms) -> bool {
+    pub fn none_fits(&self, party: &PartyKey, terms: &SignatureTerms) -> bool {
         let sha1 = terms.sha1_until.map(|_| SignatureAlgorithm::RsaSha1);
-        let mut accepted = terms.accepted.iter().copied().chain(sha1);
-        accepted
-            .any(|algorithm| self.certificates_of(party).any(|certificate| certificate.key.fits(algorithm)))
+        let accepted: Vec<_> = terms.accepted.iter().copied().chain(sha1).collect();
+        let fits = |certificate: &RegisteredCertificate| accepted.iter().any(|a| certificate.key.fits(*a));
+        let mut certificates = self.certificates_of(party).peekable();
+        certificates.peek().is_some() && !certificates.any(fits)
     }
 
     /// Every certificate with its owner and the last instant it is valid, for alarms before it ends.
