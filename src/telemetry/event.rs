@@ -431,7 +431,9 @@ mod tests {
         for event in EventCode::ALL {
             let code = event.code();
             let shaped = code.split_once('.').is_some_and(|(area, what)| {
-                [area, what].iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+                [area, what].iter().all(|word| {
+                    word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                })
             });
             assert!(shaped, "{code}");
             assert!(!event.cause().is_empty() && !event.remedy().is_empty(), "{code}");

@@ -792,7 +792,7 @@ pub(in crate::store) fn everything(store: &dyn Store, destinations: &[PartyKey])
 
 /// What ended a delivery is kept as it came, the newest of several; and entries are found by the message that they name.
 fn receipts_and_entries_are_found(store: &dyn Store) {
-    let ended = delivery(900, "receipts");
+    let ended = delivery(930, "receipts");
     let write = |based_on, receipt: Option<&str>| DeliveryWrite {
         delivery: ended.clone(),
         based_on: Some(based_on),

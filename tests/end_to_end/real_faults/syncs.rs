@@ -47,7 +47,10 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
         let traced = world.read(TRACE);
         let from_failed = traced.lines().skip_while(|line| !line.contains("(INJECTED)"));
         // A store that is not made to its end counts for nothing, and is made anew: its files may be closed as they are.
-        let counts = |line: &&str| line.contains("sync(") && !line.contains("store.making");
+        // When the rule sets beside it cannot be synced in a start, the store is closed in order, and its mark with it.
+        let counts = |line: &&str| {
+            line.contains("sync(") && !line.contains("store.making") && !line.contains("/store/mark>")
+        };
         let since: Vec<_> = from_failed.skip(1).filter(counts).collect();
         assert!(traced.contains("(INJECTED)"), "sync {number} fails: {traced}");
         assert!(since.is_empty(), "P10: after sync {number} has failed there is none: {since:#?}");
