@@ -12,7 +12,7 @@ use crate::case::DeliveryEnd;
 use crate::codec::document::{CancellationTerms, write_cancellation};
 use crate::model::{
     Agreement, AttemptOutcome, ContentId, Delivery, DeliveryPurpose, DeliveryState, Digest, MessageKey, Part,
-    PartSource, Payload, Presence, Timestamp,
+    PartSource, Payload, Presence, TimelineEntry, Timestamp,
 };
 use crate::msh::{
     Ending, Posting, begin_attempt, compose, end_without_receipt, longest_wait, note_failed_attempt,
@@ -26,20 +26,12 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     let Some(stored) = desk.view.delivery.as_ref().filter(|stored| is_due(desk, &stored.value)) else {
         return Step::default();
     };
-    let Some(agreement) = agreement_for(desk, &stored.value) else {
+    let Some(Under { delivery, agreement, renewed }) = under(desk, &stored.value) else {
         return quarantined(desk, stored, format!("agreement {} is not in force", stored.value.cpa_id));
     };
-    let mut delivery = stored.value.clone();
-    let mut renewed = None;
-    if delivery.cpa_id != agreement.cpa_id {
-        let text = format!("it goes under {}: {} is over", agreement.cpa_id, delivery.cpa_id);
-        renewed = Some(entry(desk.now, EventCode::DeliveryRenewed, text).of_delivery(&delivery));
-        delivery.cpa_id = agreement.cpa_id.clone();
-        delivery.service = service_to_send(agreement, &delivery.service.value, &delivery.action);
-    }
     let delivery = match begin_attempt(delivery, agreement, desk.now) {
         Ending::Attempt(delivery) => delivery,
-        Ending::Kept(delivery) => return kept(desk, delivery, stored),
+        Ending::Kept(delivery) => return kept(desk, delivery, stored, renewed),
         Ending::Expired(delivery) => {
             return ending::ended(desk, delivery, stored.version, DeliveryEnd::Expired);
         }
@@ -59,17 +51,34 @@ pub(super) fn due(desk: Desk<'_>) -> Step {
     step
 }
 
+/// A delivery as it goes now.
+pub(super) struct Under<'a> {
+    pub(super) delivery: Delivery,
+    /// Under which agreement.
+    pub(super) agreement: &'a Agreement,
+    /// What is recorded when that is another one than it was made for.
+    pub(super) renewed: Option<TimelineEntry>,
+}
+
 /// The agreement that a delivery goes under now: its own, or, as long as nobody has seen it, the one that has taken its
 /// place. What is sealed names its own for ever, and what has a number in a conversation has it under its own.
-fn agreement_for<'a>(desk: Desk<'a>, delivery: &Delivery) -> Option<&'a Agreement> {
+pub(super) fn under<'a>(desk: Desk<'a>, delivery: &Delivery) -> Option<Under<'a>> {
     let registry = desk.context.registry;
     let fits = |a: &&Agreement| a.partner == delivery.destination && a.in_force(desk.now);
-    registry.agreement_of(delivery).filter(fits).or_else(|| {
-        let (realm, to) = (delivery.realm, &delivery.destination);
-        let (service, action) = (&delivery.service.value, &delivery.action);
-        let newest = registry.agreement_to_send(realm, to, service, action, desk.now);
-        newest.filter(|_| !delivery.sealed && delivery.order.is_none()).filter(fits)
-    })
+    if let Some(agreement) = registry.agreement_of(delivery).filter(fits) {
+        return Some(Under { delivery: delivery.clone(), agreement, renewed: None });
+    }
+    if delivery.sealed || delivery.order.is_some() {
+        return None;
+    }
+    let (service, action) = (&delivery.service.value, &delivery.action);
+    let newest = registry.agreement_to_send(delivery.realm, &delivery.destination, service, action, desk.now);
+    let agreement = newest.filter(fits)?;
+    let text = format!("it goes under {}: {} is over", agreement.cpa_id, delivery.cpa_id);
+    let renewed = entry(desk.now, EventCode::DeliveryRenewed, text).of_delivery(delivery);
+    let service = service_to_send(agreement, service, action);
+    let delivery = Delivery { cpa_id: agreement.cpa_id.clone(), service, ..delivery.clone() };
+    Some(Under { delivery, agreement, renewed: Some(renewed) })
 }
 
 /// What a delivery carries, given the view that was loaded for it with its parts.
@@ -88,11 +97,17 @@ pub(super) fn made(desk: Desk<'_>, delivery: &Delivery, agreement: &Agreement) -
 }
 
 /// A delivery whose partner has taken its server down goes into the mailbox; one that is there stays.
-fn kept(desk: Desk<'_>, delivery: Delivery, stored: &Versioned<Delivery>) -> Step {
+fn kept(
+    desk: Desk<'_>,
+    delivery: Delivery,
+    stored: &Versioned<Delivery>,
+    renewed: Option<TimelineEntry>,
+) -> Step {
     let mut step = Step::default();
     if stored.value.mailbox {
         return step;
     }
+    step.audit.extend(renewed);
     let text = "its destination collects from now on";
     step.audit.push(entry(desk.now, EventCode::DeliveryKept, text).of_delivery(&delivery));
     step.change(delivery, stored);

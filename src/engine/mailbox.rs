@@ -8,7 +8,7 @@
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
-use super::due::{awaits_receipt, made, quarantined};
+use super::due::{Under, awaits_receipt, made, quarantined, under};
 use super::event::Arrival;
 use super::signal;
 use super::step::{DeliveryDraft, How, Reply, ReplyDraft, Step, Told};
@@ -32,22 +32,20 @@ pub(super) fn fetched(desk: Desk<'_>, by: &PartyKey) -> Step {
             .push(entry(desk.now, EventCode::DeliveryFetched, "fetched once more").of_delivery(delivery));
         return step;
     }
-    let agreement = desk.context.registry.agreement_of(delivery);
-    let Some(agreement) =
-        agreement.filter(|agreement| agreement.partner == *by && agreement.in_force(desk.now))
-    else {
+    let Some(Under { delivery, agreement, renewed }) = under(desk, delivery) else {
         return given_up(desk, stored, format!("agreement {} is not in force", delivery.cpa_id));
     };
     if delivery.sealed {
         return given_up(desk, stored, "its octets are missing".to_owned());
     }
-    match made(desk, delivery, agreement) {
+    match made(desk, &delivery, agreement) {
         Ok(octets) => {
             let mut step = Step { reply: ReplyDraft::Delivery(delivery.id.clone()), ..Step::default() };
             let text = format!("{} was fetched from the mailbox", delivery.action);
-            step.audit.push(entry(desk.now, EventCode::DeliveryFetched, text).of_delivery(delivery));
+            step.audit.extend(renewed);
+            step.audit.push(entry(desk.now, EventCode::DeliveryFetched, text).of_delivery(&delivery));
             let based_on = Some(stored.version);
-            step.deliveries.push(DeliveryDraft { delivery: delivery.clone(), based_on, octets });
+            step.deliveries.push(DeliveryDraft { delivery, based_on, octets });
             step
         }
         Err(reason) => given_up(desk, stored, reason),

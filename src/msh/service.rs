@@ -93,8 +93,8 @@ pub fn status_response(
 /// that nobody ever sent. Who cannot show that the question is its own is `UnAuthorized`, whatever it asks about.
 ///
 /// `Processed` means accepted into its pipeline. A message that was refused or quarantined is stored and was handed to
-/// nobody: `Received`. `Forwarded` is never said here: what we pass on are messages of our own, as we are To Party and
-/// no intermediary (digest, 15).
+/// nobody: `Received`. `Forwarded` is never said here: a message in transit leaves its delivery and no record of who sent
+/// it, so that who asks about it hears `NotRecognized` (digest, 15).
 #[must_use]
 pub fn status_of(about: &MessageId, known: Option<&StoredMessage>, entitled: bool) -> StatusResponse {
     let status = match known.filter(|_| entitled) {

@@ -391,7 +391,7 @@ fn a_clock_that_is_set_back_stalls_nothing_p9() {
 }
 
 /// A second agreement with an agency: the first, from `start` on under another CPAId.
-fn renew(world: &mut World, agency: &str, first_ends: u64, second_starts: u64) {
+pub(super) fn renew(world: &mut World, agency: &str, first_ends: u64, second_starts: u64) {
     let after = |seconds: u64| Some(world.now.plus(Duration::from_secs(seconds)));
     let (end, start) = (after(first_ends), after(second_starts));
     let first = world.registry.agreement(&cpa(agency)).expect("there is one").clone();

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::cases::lodging;
+use super::deliveries::renew;
 use super::world::*;
 use crate::model::*;
 use crate::store::{AuditEntry, Store as _};
@@ -182,4 +183,29 @@ fn what_can_never_be_sealed_is_given_up_when_it_is_fetched() {
     let later = fetch(&mut world, &id, AGENCIES[0].1);
     assert!(matches!(later, Reply::Told(Told { how: How::Gone, .. })), "{later:?}");
     world.check_laws();
+}
+
+/// Renewal without downtime, for who collects: what nobody fetched goes over to the newer agreement, and what was fetched
+/// names the older one, which is over.
+#[test]
+fn what_waits_goes_over_to_a_renewed_agreement_when_it_is_fetched() {
+    let agency = AGENCIES[0].1;
+    for fetched_before in [false, true] {
+        let mut world = without_servers();
+        renew(&mut world, agency, 100, 50);
+        let id = waiting(&mut world).id;
+        if fetched_before {
+            assert!(matches!(fetch(&mut world, &id, agency), Reply::Message(_)));
+        }
+        world.pass(200);
+        let Reply::Message(octets) = fetch(&mut world, &id, agency) else { panic!("the octets come") };
+        let delivery = world.delivery(&id);
+        let named = format!(">{}</eb:CPAId>", delivery.cpa_id);
+        assert!(String::from_utf8_lossy(&octets.body).contains(&named), "{delivery:?}");
+        assert_eq!(delivery.cpa_id == cpa(agency), fetched_before, "{delivery:?}");
+        assert_eq!(delivery.state, DeliveryState::Pending);
+        let renewed = entries(&world).iter().filter(|e| *e.entry.event == *"delivery.renewed").count();
+        assert_eq!(renewed, usize::from(!fetched_before));
+        world.check_laws();
+    }
 }
