@@ -155,7 +155,7 @@ impl Visit<'_> {
             self.sealed("ping", signs, |id, conversation, now| ping(agreement, id, conversation, now));
         let (message_id, sealed) = question.await?;
         let began = Instant::now();
-        let heard = self.posted(message_id, &sealed, Some("answer"), "pong").await?;
+        let heard = self.posted(message_id, &sealed, true, "pong").await?;
         let expects = |says: &Says| matches!(says, Says::Pong);
         match judge(&heard, &self.party.key, signs, expects) {
             Ok(how) => self.took("pong", format!("{how}, after {} ms", began.elapsed().as_millis())),
@@ -180,12 +180,12 @@ impl Visit<'_> {
             self.sealed("test", true, |id, conversation, now| test_message(agreement, id, conversation, now));
         let (message_id, sealed) = message.await?;
         if agreement.reliability.ack_requested == Presence::Never {
-            self.post(&sealed, None).await?;
+            self.post(&sealed, false).await?;
             self.took("message", "it was taken; no acknowledgment is agreed".to_owned());
             return Ok(Some(message_id));
         }
         let began = Instant::now();
-        let heard = self.posted(message_id.clone(), &sealed, None, "message").await?;
+        let heard = self.posted(message_id.clone(), &sealed, false, "message").await?;
         let how =
             receipt(&heard, self.party, agreement, &sealed.references).map_err(|why| ("message", why))?;
         self.took("message", format!("{how}, after {} ms", began.elapsed().as_millis()));
@@ -202,7 +202,7 @@ impl Visit<'_> {
             status_request(agreement, id, conversation, about, now)
         });
         let (message_id, sealed) = question.await?;
-        let heard = self.posted(message_id, &sealed, None, "status").await?;
+        let heard = self.posted(message_id, &sealed, false, "status").await?;
         let expects = |says: &Says| matches!(says, Says::Status(_));
         match (judge(&heard, &self.party.key, signs, expects), &heard.says) {
             (Ok(how), Says::Status(told)) => {
@@ -223,16 +223,16 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Posts, and waits for what is said of it. Steps before `step` are told when `shows` names the HTTP answer's.
+    /// Posts, and waits for what is said of it; `step` is where that fails.
     async fn posted(
         &mut self,
         message_id: MessageId,
         sealed: &Sealed,
-        shows: Option<&'static str>,
+        is_first: bool,
         step: &'static str,
     ) -> Result<Heard, Failed> {
         let answer = self.shared.questions.ask(message_id);
-        self.post(sealed, shows).await?;
+        self.post(sealed, is_first).await?;
         // Under mshSignalsOnly it is there by now.
         match timeout_at(self.until, answer).await {
             Ok(Ok(heard)) => Ok(heard),
@@ -240,7 +240,8 @@ impl Visit<'_> {
         }
     }
 
-    async fn post(&mut self, sealed: &Sealed, shows: Option<&'static str>) -> Result<(), Failed> {
+    /// Posts. The steps of a connection are told of the first one that takes it.
+    async fn post(&mut self, sealed: &Sealed, is_first: bool) -> Result<(), Failed> {
         let posting = post(self.shared, &self.party.key, self.agreement.endpoint.as_deref(), sealed);
         let response = match timeout_at(self.until, posting).await {
             Err(_) => return Err(("answer", nothing_in_time())),
@@ -256,14 +257,14 @@ impl Visit<'_> {
             }
         };
         let status = response.status;
-        if shows.is_some() {
+        if is_first {
             self.took("connect", "it takes connections".to_owned());
             self.took("tls", "its certificate is trusted and registered, and it takes ours".to_owned());
         }
         match read_response(self.shared, response).await {
             AttemptOutcome::Taken => {
-                if let Some(step) = shows {
-                    self.took(step, format!("HTTP {status}"));
+                if is_first {
+                    self.took("answer", format!("HTTP {status}"));
                 }
                 Ok(())
             }
