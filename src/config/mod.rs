@@ -14,6 +14,7 @@ mod profiles;
 mod reader;
 mod rules;
 mod settings;
+mod terms;
 
 use std::collections::BTreeMap;
 use std::fmt;

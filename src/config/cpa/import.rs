@@ -12,8 +12,8 @@ use crate::codec::cpa::{
     Place,
 };
 use crate::config::Identity;
-use crate::config::partners::TIME_TO_LIVE;
 use crate::config::settings::{BOX_NUMBER_TYPE, SERVICE_TYPE};
+use crate::config::terms::TIME_TO_LIVE;
 use crate::model::{
     Digest, DigestMethod, Finding, Fingerprint, PartyId, PartyKey, PartyKind, Presence, Reliability,
     SignatureAlgorithm, Timestamp, format_duration,

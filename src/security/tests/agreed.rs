@@ -1,0 +1,601 @@
+//! What an agreement and its profile let through beside the strict terms, and that it lets through nothing else.
+
+use super::*;
+
+/// The same trust, with other terms in the agreement.
+fn agreed(pair: &Pair, change: impl Fn(&mut Agreement)) -> Trust {
+    let agreements = pair.trust.registry.agreements().cloned().map(|mut agreement| {
+        change(&mut agreement);
+        agreement
+    });
+    let registry = Registry::new(pair.trust.registry.parties().cloned(), agreements);
+    Trust { registry: Arc::new(registry), ..pair.trust.clone() }
+}
+
+fn opened(trust: &Trust, sealed: &Sealed, now: &str) -> Result<Verified, Refusal> {
+    let wire = Wire {
+        content_type: &sealed.content_type,
+        body: &sealed.body,
+        origin: Origin::Connection(Some(tls(TRADER))),
+    };
+    open(&wire, trust, instant(now))
+}
+
+const ENGINES: [Engine; 3] = [Engine::Own, Engine::Xmlsec, Engine::Both];
+
+//= ebms2 4.1.3 MUST: an algorithm that is not agreed is refused before it is computed, and good signatures with it (S4, S6)
+#[test]
+fn the_strict_agreement_refuses_good_signatures_on_other_terms() {
+    let rsa = Pair::new(SignatureAlgorithm::RsaSha256);
+    let ec = pair();
+    let strict = SigningTerms::strict(SignatureAlgorithm::RsaSha256);
+    let check = |pair: &Pair, terms: SigningTerms, expected: &str| {
+        let key = pair.trader.signing_key();
+        let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+        for engine in ENGINES {
+            let trust = Trust { engine, ..pair.trust.clone() };
+            let refused = refusal(opened(&trust, &sealed, NOW), expected);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{engine:?} {}", refused.text);
+            assert!(refused.text.contains(expected), "{engine:?} {expected}: {}", refused.text);
+            assert_eq!(told(&refused).0, ErrorCode::SecurityFailure);
+        }
+    };
+    for algorithm in SignatureAlgorithm::ALL {
+        use SignatureAlgorithm as A;
+        let pair = match algorithm {
+            A::RsaSha256 | A::EcdsaSha256 => continue,
+            A::EcdsaSha384 | A::EcdsaSha512 => &ec,
+            A::Ed25519 => &Pair::new(algorithm),
+            _ => &rsa,
+        };
+        check(pair, SigningTerms { algorithm, ..strict }, algorithm.uri());
+    }
+    for digest in [DigestMethod::Sha1, DigestMethod::Sha384, DigestMethod::Sha512] {
+        check(&rsa, SigningTerms { digest, ..strict }, digest.uri());
+    }
+    for canonicalization in [Canonicalization::Xml11, Canonicalization::Exclusive] {
+        check(&rsa, SigningTerms { canonicalization, ..strict }, canonicalization.uri());
+    }
+    check(&rsa, SigningTerms { payload_transforms: true, ..strict }, "a transform of a payload");
+}
+
+//= ebms2 4.1.3 MUST: a Reference names the message or one of its parts, and no HMAC or unknown algorithm is computed (S4, S5)
+#[test]
+fn the_strict_agreement_refuses_hostile_references_and_methods() {
+    let pair = pair();
+    let sealed = sealed_by(&pair.trader, &message(&PARTS));
+    let check = |from: &str, to: &str, expected: &str| {
+        let sealed = edited(&sealed, from, to);
+        for engine in ENGINES {
+            let refused = refusal(opened(&Trust { engine, ..pair.trust.clone() }, &sealed, NOW), to);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{engine:?} {to}: {}", refused.text);
+            assert!(refused.text.contains(expected), "{engine:?} {to}: {}", refused.text);
+        }
+    };
+    for uri in ["file:///etc/passwd", "http://127.0.0.1/", "decl.xml", "../decl.xml", "#hdr", "cid:"] {
+        check("URI=\"cid:decl-1@trader.example\"", &format!("URI=\"{uri}\""), "no part of the message");
+    }
+    for method in
+        ["2000/09/xmldsig#hmac-sha1", "2001/04/xmldsig-more#hmac-sha256", "2000/09/xmldsig#dsa-sha1"]
+    {
+        check("2001/04/xmldsig-more#ecdsa-sha256", method, "SignatureMethod");
+    }
+    check("2001/04/xmlenc#sha256", "2001/04/xmldsig-more#md5", "DigestMethod");
+}
+
+//= ebms2 4.1.3 MUST: what an agreement names beside the strict terms verifies, and tells what deviates
+#[test]
+fn what_is_agreed_opens() {
+    let algorithms = SignatureAlgorithm::agreeable();
+    for (algorithm, digest) in
+        algorithms.zip(DigestMethod::agreeable().collect::<Vec<_>>().into_iter().cycle())
+    {
+        let pair = Pair::new(algorithm);
+        let key = pair.trader.signing_key();
+        let trust = agreed(&pair, |agreement| {
+            agreement.signature.accepted = vec![algorithm];
+            agreement.signature.digests = vec![digest];
+            agreement.signature.canonicalizations = Canonicalization::ALL.to_vec();
+            agreement.profile.deviations.insert(Deviation::PayloadTransforms);
+        });
+        for canonicalization in Canonicalization::ALL {
+            for payload_transforms in [false, true] {
+                let terms = SigningTerms { algorithm, digest, canonicalization, payload_transforms };
+                let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+                let verified = opened(&Trust { engine: Engine::Own, ..trust.clone() }, &sealed, NOW)
+                    .unwrap_or_else(|refusal| panic!("{terms:?} {refusal}"));
+                let transformed = verified.deviations().contains(&Deviation::PayloadTransforms);
+                assert_eq!(
+                    (transformed, verified.deviations().len()),
+                    (payload_transforms, usize::from(payload_transforms))
+                );
+            }
+        }
+    }
+}
+
+//= ebms2 4.1.3 MUST: SHA-1 is accepted until the day that the agreement names, and told
+#[test]
+fn sha1_ends_on_its_day() {
+    let pair = Pair::new(SignatureAlgorithm::RsaSha256);
+    let key = pair.trader.signing_key();
+    let strict = SigningTerms::strict(SignatureAlgorithm::RsaSha256);
+    let trust = agreed(&pair, |agreement| agreement.signature.sha1_until = Some(instant(NOW)));
+    let own = Trust { engine: Engine::Own, ..trust.clone() };
+    let before = "2024-06-11T09:30:00Z";
+    assert_eq!(instant(NOW).as_millis() - instant(before).as_millis(), 1000);
+    for terms in [
+        SigningTerms { algorithm: SignatureAlgorithm::RsaSha1, ..strict },
+        SigningTerms { digest: DigestMethod::Sha1, ..strict },
+    ] {
+        let sealed = seal(&message(&PARTS), Some(Signer { key: &key, terms })).expect("seals");
+        let verified = opened(&own, &sealed, before).expect("one second before");
+        assert_eq!(verified.deviations().iter().collect::<Vec<_>>(), [&Deviation::Sha1]);
+        for past in [NOW, "2024-06-11T09:30:02Z"] {
+            let refused = refusal(opened(&own, &sealed, past), past);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{}", refused.text);
+        }
+        // libxmlsec1 is not asked about SHA-1: where it must agree, the day does not help.
+        for engine in [Engine::Xmlsec, Engine::Both] {
+            let refused = refusal(opened(&Trust { engine, ..trust.clone() }, &sealed, before), before);
+            assert_eq!(refused.cause, RefusalCause::Engine, "{}", refused.text);
+        }
+    }
+}
+
+//= ebms2 4.1.3 MAY: a partner profile lets a partner do what the strict one refuses, one deviation at a time, and told
+#[test]
+fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
+    let pair = pair();
+    let check = |sealed: &Sealed, needed: &[Deviation], signed: bool| {
+        let needed: std::collections::BTreeSet<_> = needed.iter().copied().collect();
+        let with = |deviations: std::collections::BTreeSet<Deviation>| {
+            let trust = agreed(&pair, |agreement| agreement.profile.deviations = deviations.clone());
+            opened(&Trust { engine: Engine::Own, ..trust }, sealed, NOW)
+        };
+        let verified = with(needed.clone()).unwrap_or_else(|refusal| panic!("{needed:?} {refusal}"));
+        assert_eq!((verified.deviations(), verified.is_signed()), (&needed, signed));
+        for one in &needed {
+            let others = Deviation::ALL.into_iter().filter(|other| other != one).collect();
+            refusal(with(others), one.as_str());
+        }
+    };
+    use Deviation::{
+        ContentLocation, MissingRole, NoActorFilter, PayloadTransforms, UnreferencedParts, UnsignedMessages,
+    };
+    let sent = message(&PARTS[..1]);
+    check(&seal(&sent, None).expect("seals"), &[UnsignedMessages], false);
+    let mut without_role = sent.clone();
+    without_role.header.from.role = None;
+    check(&sealed_by(&pair.trader, &without_role), &[MissingRole], true);
+    let (content_type, body) = pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed");
+    let more = Sealed { content_type, body, references: Vec::new() };
+    check(&more, &[UnsignedMessages, UnreferencedParts], false);
+    check(&located(&pair.trader, "decl-1.xml", "decl-1.xml"), &[ContentLocation], true);
+
+    // What our own signatures never are is signed by libxmlsec1.
+    let c14n = Canonicalization::Xml10.uri();
+    let (before, rest) = text_of(&sealed_by(&pair.trader, &sent))
+        .split_once("<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\">")
+        .map(|(before, rest)| (before.to_owned(), rest.to_owned()))
+        .expect("the filter");
+    let after = rest.split_once("</ds:Transform>").expect("its end").1;
+    check(
+        &signed_by_libxmlsec1(&pair.trader, &[before.as_str(), after].concat(), &sent),
+        &[NoActorFilter],
+        true,
+    );
+    let reference = "<ds:Reference URI=\"cid:decl-1@trader.example\">";
+    let transformed = text_of(&sealed_by(&pair.trader, &sent)).replace(
+        reference,
+        &format!("{reference}<ds:Transforms><ds:Transform Algorithm=\"{c14n}\"/></ds:Transforms>"),
+    );
+    check(&signed_by_libxmlsec1(&pair.trader, &transformed, &sent), &[PayloadTransforms], true);
+}
+
+/// The envelope of a sealed message.
+fn text_of(sealed: &Sealed) -> String {
+    let package = crate::codec::mime::unpack(&sealed.content_type, &sealed.body, &Default::default())
+        .expect("a package");
+    String::from_utf8(package.root.body.to_vec()).expect("UTF-8")
+}
+
+/// An envelope whose signature libxmlsec1 makes anew, packed with the payloads of the message.
+fn signed_by_libxmlsec1(identity: &Identity, text: &str, message: &Message) -> Sealed {
+    let mut template = text.to_owned();
+    for name in ["ds:DigestValue", "ds:SignatureValue"] {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let emptied = template.split_inclusive(&close).map(|piece| match piece.split_once(&open) {
+            Some((before, _)) => [before, &open, &close].concat(),
+            None => piece.to_owned(),
+        });
+        template = emptied.collect();
+    }
+    let key = identity.key.private_key_to_pkcs8().expect("PKCS #8");
+    let key = crate::ffi::PrivateKey::from_pkcs8_der(&key).expect("a private key");
+    let parts: Vec<_> = message.payloads.iter().map(|p| (p.content_id.as_str(), p.body.as_ref())).collect();
+    let engine = crate::ffi::XmlSec::init().expect("libxmlsec1 starts");
+    let signed = engine.sign(template.as_bytes(), &parts, &key).expect("signs");
+    let (content_type, body) = pack(signed, &message.payloads, "seed");
+    Sealed { content_type, body, references: Vec::new() }
+}
+
+/// A message with one part that has a Content-Location and no Content-ID; Manifest and signature name it by `uri`.
+fn located(identity: &Identity, location: &str, uri: &str) -> Sealed {
+    let sent = message(&PARTS[..1]);
+    let text = encode_envelope(&sent).text.replace("cid:decl-1@trader.example", uri);
+    let at = text.find("</soap:Header>").expect("the header ends");
+    let key = identity.signing_key();
+    let signer = key.strict();
+    let reference = payload_reference(uri.into(), &sent.payloads[0], &signer).expect("a reference");
+    let (text, references) = sign(&text, at, vec![reference], &signer).expect("signs");
+    let (content_type, body) = pack(text, &sent.payloads, "seed");
+    let sealed = Sealed { content_type, body, references };
+    edited(&sealed, "Content-ID: <decl-1@trader.example>", &format!("Content-Location: {location}"))
+}
+
+//= ebms2 3.2.2 MAY: a Reference to something outside the message
+//=   deviation: never fetched; MimeProblem (S5)
+#[test]
+fn a_name_is_one_part_of_the_message_or_nothing() {
+    let pair = pair();
+    let lenient = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let strict = agreed(&pair, |_| {});
+    let check = |trust: &Trust, sealed: &Sealed, code: ErrorCode, at: &str| {
+        let trust = Trust { engine: Engine::Own, ..trust.clone() };
+        let refused = refusal(opened(&trust, sealed, NOW), at);
+        assert_eq!(told(&refused), (code, Some(at)), "{}", refused.text);
+    };
+    let signature = "/soap:Envelope/soap:Header/ds:Signature";
+    use ErrorCode::{MimeProblem, SecurityFailure};
+    for uri in ["http://127.0.0.1/decl.xml", "file:///etc/passwd", "decl-2.xml", "../decl-1.xml"] {
+        let sealed = located(&pair.trader, "decl-1.xml", uri);
+        check(&strict, &sealed, SecurityFailure, signature);
+        check(&lenient, &sealed, SecurityFailure, signature);
+        // Where nothing is signed, only the Manifest names it.
+        let sent = message(&PARTS[..1]);
+        let text = encode_envelope(&sent).text.replace("cid:decl-1@trader.example", uri);
+        let (content_type, body) = pack(text, &sent.payloads, "seed");
+        check(&lenient, &Sealed { content_type, body, references: Vec::new() }, MimeProblem, uri);
+    }
+    // A cid: names a part by its Content-ID alone.
+    let id = "decl-1@trader.example";
+    let cid = format!("cid:{id}");
+    for engine in ENGINES {
+        for trust in [&strict, &lenient] {
+            let refused = refusal(
+                opened(&Trust { engine, ..trust.clone() }, &located(&pair.trader, id, &cid), NOW),
+                "a location by cid:",
+            );
+            assert_eq!(told(&refused), (MimeProblem, Some(&*cid)), "{engine:?} {}", refused.text);
+        }
+    }
+    // One location for two parts, or one that is a Content-ID.
+    let sent = message(&PARTS);
+    let text = encode_envelope(&sent).text.replace("cid:phyto-1@trader.example", "both.xml");
+    let (content_type, body) = pack(text, &sent.payloads, "seed");
+    let sealed = Sealed { content_type, body, references: Vec::new() };
+    let both = "\r\nContent-Location: both.xml";
+    let sealed = edited(&sealed, "<decl-1@trader.example>", &format!("<decl-1@trader.example>{both}"));
+    let sealed = edited(&sealed, "<phyto-1@trader.example>", &format!("<phyto-1@trader.example>{both}"));
+    check(&lenient, &sealed, MimeProblem, "both.xml");
+    let twice = edited(
+        &seal(&sent, None).expect("seals"),
+        "Content-ID: <phyto-1@trader.example>",
+        "Content-Location: decl-1@trader.example",
+    );
+    let refused = refusal(opened(&Trust { engine: Engine::Own, ..lenient.clone() }, &twice, NOW), "twice");
+    assert_eq!(told(&refused), (MimeProblem, None), "{}", refused.text);
+}
+
+//= ebms2 6.3.2.5 MUST: the receipt for a message without signature has the references that one would have
+#[test]
+fn an_unsigned_message_is_digested_for_its_receipt() {
+    let pair = pair();
+    let trust = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let mut sent = message(&PARTS);
+    let verified = opened(&trust, &seal(&sent, None).expect("seals"), NOW).expect("opens");
+    assert_eq!(verified.message().references, sealed_by(&pair.trader, &sent).references);
+    assert!(!verified.is_signed());
+    // Without a receipt they still say what a repeat of it is.
+    sent.ack_requested.clear();
+    let verified = opened(&trust, &seal(&sent, None).expect("seals"), NOW).expect("opens");
+    assert_eq!(verified.message().references, sealed_by(&pair.trader, &sent).references);
+}
+
+/// Nobody signed an unsigned message: everything of it that steers is compared (P3).
+#[test]
+fn a_repeat_of_an_unsigned_message_is_the_same_in_everything_that_steers() {
+    let pair = pair();
+    let trust = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let content = |sealed: &Sealed| {
+        let verified = opened(&trust, sealed, NOW).unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert!(!verified.is_signed());
+        verified.message().content_digest(false)
+    };
+    for ask in [true, false] {
+        let mut sent = message(&PARTS);
+        if !ask {
+            sent.ack_requested.clear();
+        }
+        let sealed = seal(&sent, None).expect("seals");
+        let known = content(&sealed);
+        assert_eq!(content(&sealed), known, "a repeat");
+        // The package may be packed anew: parts in another order, with another boundary.
+        let (content_type, body) =
+            pack(text_of(&sealed), &[sent.payloads[1].clone(), sent.payloads[0].clone()], "another seed");
+        assert_eq!(content(&Sealed { content_type, body, references: Vec::new() }), known, "packed anew");
+        let other = |from: &str, to: &str| {
+            assert_ne!(content(&edited(&sealed, from, to)), known, "{from} -> {to}");
+        };
+        other("urn:swgw:doc:GOVCBR929", "urn:swgw:doc:GOVCBR930");
+        other("<Declaration/>", "<Declaration />");
+        other("\r\nContent-Type: application/xml", "\r\nContent-Type: application/pdf");
+        other("24ZZ000417A1", "24ZZ000417A2");
+        let change = |change: &dyn Fn(&mut Message)| {
+            let mut other = sent.clone();
+            change(&mut other);
+            assert_ne!(content(&seal(&other, None).expect("seals")), known, "{other:?}");
+        };
+        change(&|message| {
+            message.payloads[0].content_id = ContentId::new("other@trader.example").expect("an id");
+            message.manifest.as_mut().expect("a manifest").references[0].href =
+                "cid:other@trader.example".into();
+        });
+        change(&|message| message.header.data.time_to_live = None);
+        change(&|message| message.header.duplicate_elimination = false);
+        change(&|message| {
+            message.payloads.swap(0, 1);
+            message.manifest.as_mut().expect("a manifest").references.swap(0, 1);
+        });
+        let asked = AckRequested { actor: Actor::ToPartyMsh, signed: !ask };
+        change(&|message| message.ack_requested = vec![asked]);
+    }
+}
+
+/// The canonical form covers less than the octets that are handed on: a repeat has the same octets (P3, P6, P7).
+#[test]
+fn what_is_signed_in_canonical_form_is_compared_by_its_octets_too() {
+    let pair = pair();
+    let trust = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let trust = Trust { engine: Engine::Own, ..trust };
+    let key = pair.trader.signing_key();
+    let terms = SigningTerms { payload_transforms: true, ..key.strict_terms() };
+    let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+    let rewritten = edited(&sealed, "<Declaration/>", "<Declaration></Declaration>");
+    let [first, second] = [&sealed, &rewritten].map(|sealed| opened(&trust, sealed, NOW).expect("opens"));
+    assert_eq!(first.message().references, second.message().references, "the signature is of both");
+    assert_ne!(first.message().content_digest(true), second.message().content_digest(true));
+    assert_eq!(
+        first.message().content_digest(true),
+        opened(&trust, &sealed, NOW).expect("opens").message().content_digest(true)
+    );
+
+    // What the signature does not cover and a reader could see is refused.
+    let check = |text: &str| {
+        let hidden = edited(&sealed, "<Declaration/>", text);
+        for engine in ENGINES {
+            let trust = Trust { engine, ..lenient_to_both(&pair) };
+            let refused = refusal(opened(&trust, &hidden, NOW), text);
+            assert_eq!(refused.cause, RefusalCause::SignatureProfile, "{engine:?} {text}: {}", refused.text);
+        }
+    };
+    check("<Declaration><!-- of another --></Declaration>");
+    check("<!-- of another --><Declaration/>");
+    check("<Declaration/><!-- of another -->");
+    check("<Declaration><?php x?></Declaration>");
+}
+
+/// A trust that takes payload transforms and nothing else that libxmlsec1 does not know.
+fn lenient_to_both(pair: &Pair) -> Trust {
+    agreed(pair, |agreement| agreement.profile.deviations = [Deviation::PayloadTransforms].into())
+}
+
+/// What libxml2 has no bound for is refused before it parses, and who cannot sign gets nothing parsed (S6, S8).
+#[test]
+fn payloads_reach_the_second_engine_within_our_bounds() {
+    let pair = Pair::new(SignatureAlgorithm::RsaSha256);
+    let key = pair.trader.signing_key();
+    let terms = SigningTerms { payload_transforms: true, ..key.strict_terms() };
+    let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+    let attributes: String = (0..129).map(|n| format!(" a{n}=\"\"")).collect();
+    let wide = edited(&sealed, "<Declaration/>", &format!("<Declaration{attributes}/>"));
+    let garbage = |sealed: &Sealed| {
+        let text = text_of(sealed);
+        let (_, rest) = text.split_once("<ds:SignatureValue>").expect("a value");
+        let (value, _) = rest.split_once("</ds:SignatureValue>").expect("its end");
+        edited(sealed, value, "AAAA")
+    };
+    let cause = |sealed: &Sealed, engine: Engine| {
+        let refused = refusal(opened(&Trust { engine, ..lenient_to_both(&pair) }, sealed, NOW), "garbage");
+        (refused.cause, refused.text)
+    };
+    for sealed in [wide.clone(), garbage(&wide)] {
+        let (found, text) = cause(&sealed, Engine::Xmlsec);
+        assert_eq!(found, RefusalCause::SignatureProfile, "{text}");
+        assert!(text.contains("128 attributes"), "{text}");
+    }
+    for engine in [Engine::Own, Engine::Both] {
+        assert_eq!(cause(&garbage(&wide), engine).0, RefusalCause::Signature, "{engine:?}");
+    }
+    // Also where the second engine would say that it does not know the algorithm.
+    let terms = SigningTerms { algorithm: SignatureAlgorithm::RsaPssSha256, ..key.strict_terms() };
+    let sealed = seal(&message(&PARTS[..1]), Some(Signer { key: &key, terms })).expect("seals");
+    let trust = agreed(&pair, |agreement| agreement.signature.accepted = vec![terms.algorithm]);
+    let trust = Trust { engine: Engine::Both, ..trust };
+    assert_eq!(refusal(opened(&trust, &garbage(&sealed), NOW), "garbage").cause, RefusalCause::Signature);
+    assert_eq!(refusal(opened(&trust, &sealed, NOW), "not known").cause, RefusalCause::Engine);
+}
+
+//= ebms2 4.1.3 MUST: the strict agreement takes P-256 with SHA-256, and no other curve
+#[test]
+fn the_strict_agreement_takes_one_curve() {
+    let pair = Pair::new(SignatureAlgorithm::EcdsaSha384);
+    let key = pair.trader.signing_key();
+    let terms = SigningTerms::strict(SignatureAlgorithm::EcdsaSha256);
+    let sealed = seal(&message(&PARTS), Some(Signer { key: &key, terms })).expect("seals");
+    for engine in ENGINES {
+        let refused = refusal(opened(&Trust { engine, ..pair.trust.clone() }, &sealed, NOW), "P-384");
+        assert_eq!(refused.cause, RefusalCause::Signature, "{engine:?} {}", refused.text);
+    }
+}
+
+//= ebms2 4.1.3 MUST: a part is named once, by one name, in Manifest and signature (S11)
+#[test]
+fn names_that_several_parts_have_name_none() {
+    let pair = pair();
+    let lenient = agreed(&pair, |agreement| agreement.profile.deviations = Deviation::ALL.into());
+    let trust = Trust { engine: Engine::Own, ..lenient };
+    let check = |sealed: &Sealed, expected: Result<(), (ErrorCode, Option<&str>)>| {
+        let outcome = opened(&trust, sealed, NOW);
+        let outcome = outcome.as_ref().map(|_| ()).map_err(|refused| {
+            let (code, at) = told(refused);
+            (code, at.map(str::to_owned))
+        });
+        assert_eq!(outcome, expected.map_err(|(code, at)| (code, at.map(str::to_owned))));
+    };
+    let signature = Err((ErrorCode::SecurityFailure, Some("/soap:Envelope/soap:Header/ds:Signature")));
+    let one = located(&pair.trader, "decl-1.xml", "decl-1.xml");
+    check(&one, Ok(()));
+    // The root has the name too, or another part: then it is the name of none.
+    let start = "Content-Type: text/xml; charset=UTF-8\r\n";
+    let root_too =
+        |sealed: &Sealed| edited(sealed, start, &format!("{start}Content-Location: decl-1.xml\r\n"));
+    let another_too = |sealed: &Sealed| {
+        let boundary =
+            sealed.content_type.split("boundary=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let boundary = boundary.expect("a boundary");
+        let part = "Content-ID: <b@x>\r\nContent-Location: decl-1.xml\r\n\r\nx";
+        let more = format!("\r\n--{boundary}\r\n{part}\r\n--{boundary}--");
+        edited(sealed, &format!("\r\n--{boundary}--"), &more)
+    };
+    check(&root_too(&one), Err((ErrorCode::MimeProblem, None)));
+    check(&another_too(&one), Err((ErrorCode::MimeProblem, None)));
+
+    // One part under both of its names, signed twice.
+    let sent = message(&PARTS[..1]);
+    let key = pair.trader.signing_key();
+    let signer = key.strict();
+    let envelope = encode_envelope(&sent).text;
+    let signed = |uris: &[&str], manifest: &str| {
+        let text = envelope.replace("cid:decl-1@trader.example", manifest);
+        let at = text.find("</soap:Header>").expect("the header ends");
+        let of_uri =
+            |uri: &&str| payload_reference((*uri).into(), &sent.payloads[0], &signer).expect("a reference");
+        let (text, references) = sign(&text, at, uris.iter().map(of_uri).collect(), &signer).expect("signs");
+        let (content_type, body) = pack(text, &sent.payloads, "seed");
+        let sealed = Sealed { content_type, body, references };
+        let id = "Content-ID: <decl-1@trader.example>\r\n";
+        edited(&sealed, id, &format!("{id}Content-Location: decl-1.xml\r\n"))
+    };
+    let cid = "cid:decl-1@trader.example";
+    check(&signed(&["decl-1.xml"], cid), Ok(()));
+    for shared in [root_too(&signed(&["decl-1.xml"], cid)), another_too(&signed(&["decl-1.xml"], cid))] {
+        check(&shared, signature.clone());
+    }
+    check(&root_too(&signed(&[cid], "decl-1.xml")), Err((ErrorCode::MimeProblem, Some("decl-1.xml"))));
+    check(&signed(&[cid, "decl-1.xml"], cid), signature);
+    check(&signed(&[cid], "decl-1.xml"), Ok(()));
+    // The strict agreement knows no Content-Location in the Manifest either.
+    let strict = Trust { engine: Engine::Own, ..pair.trust.clone() };
+    let refused = refusal(opened(&strict, &signed(&[cid], "decl-1.xml"), NOW), "by location");
+    assert_eq!(told(&refused), (ErrorCode::MimeProblem, Some("decl-1.xml")), "{}", refused.text);
+    assert!(opened(&strict, &signed(&[cid], cid), NOW).is_ok());
+}
+
+//= ebms2 3.2.2 MAY: a part that the Manifest does not name is dropped from an unsigned message, one without a name too
+#[test]
+fn a_part_without_a_name_is_dropped_where_others_are() {
+    let pair = pair();
+    let sent = message(&PARTS[..1]);
+    let (content_type, body) = pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed");
+    let more = Sealed { content_type, body, references: Vec::new() };
+    let nameless = edited(&more, "Content-ID: <phyto-1@trader.example>\r\n", "");
+    let with = |deviations: &[Deviation]| {
+        agreed(&pair, |agreement| agreement.profile.deviations = deviations.iter().copied().collect())
+    };
+    let dropping = [Deviation::UnsignedMessages, Deviation::UnreferencedParts];
+    let verified = opened(&with(&dropping), &nameless, NOW).unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(verified.message().payloads.len(), 1);
+    assert!(verified.deviations().contains(&Deviation::UnreferencedParts));
+    let refused = refusal(opened(&with(&dropping[..1]), &nameless, NOW), "a part without a name");
+    assert_eq!(told(&refused), (ErrorCode::MimeProblem, None));
+    // Beside a signature every part has a name.
+    let (content_type, body) =
+        pack(text_of(&sealed_by(&pair.trader, &sent)), &message(&PARTS).payloads, "seed");
+    let signed = Sealed { content_type, body, references: Vec::new() };
+    let signed = edited(&signed, "Content-ID: <phyto-1@trader.example>\r\n", "");
+    let refused = refusal(opened(&with(&dropping), &signed, NOW), "a part without a name");
+    assert_eq!(told(&refused), (ErrorCode::MimeProblem, None));
+}
+
+/// Without KeyInfo every key of the party is tried, also those that cannot have made such a signature.
+#[test]
+fn keys_of_both_kinds_are_tried() {
+    let pair = pair();
+    let rsa = Identity::new(TRADER, SignatureAlgorithm::RsaSha256);
+    let registered = [&pair.trader, &rsa].map(|identity| (party(TRADER).key, identity.der()));
+    let keys = Arc::new(KeyRing::new(registered).expect("a ring"));
+    for identity in [&pair.trader, &rsa] {
+        let sealed = sealed_by(identity, &message(&PARTS));
+        let text = text_of(&sealed);
+        let (_, rest) = text.split_once("<ds:KeyInfo>").expect("KeyInfo");
+        let key_info =
+            format!("<ds:KeyInfo>{}</ds:KeyInfo>", rest.split_once("</ds:KeyInfo>").expect("its end").0);
+        for engine in ENGINES {
+            let trust = Trust { engine, keys: keys.clone(), ..pair.trust.clone() };
+            opened(&trust, &edited(&sealed, &key_info, ""), NOW).unwrap_or_else(|r| panic!("{engine:?} {r}"));
+        }
+    }
+}
+
+//= ebms2 10 MUST: what is for another registered party is passed on where both agree, and only as its sender signed it
+#[test]
+fn what_is_for_another_party_is_passed_on_where_both_agree_s21() {
+    let pair = Pair::new(SignatureAlgorithm::EcdsaSha256);
+    let open_with = |forwards: &[&str], from: &str, sealed: &Sealed| {
+        let trust = agreed(&pair, |agreement| {
+            agreement.forwards = forwards.contains(&agreement.partner.as_str());
+        });
+        let wire = Wire {
+            content_type: &sealed.content_type,
+            body: &sealed.body,
+            origin: Origin::Connection(Some(tls(from))),
+        };
+        (open_or_forward(&wire, &trust, instant(NOW)), open(&wire, &trust, instant(NOW)))
+    };
+    let mut onward = message(&PARTS);
+    onward.header.to.ids = vec![party_id(OTHER)];
+    onward.header.cpa_id = CpaId::new("between the two").expect("an id");
+    let sealed = sealed_by(&pair.trader, &onward);
+    let both = [TRADER, OTHER];
+    match open_with(&both, TRADER, &sealed) {
+        (Ok(Opened::Elsewhere(transit)), Err(_)) => {
+            assert_eq!((transit.from().as_str(), transit.to().as_str()), (TRADER, OTHER));
+            assert_eq!(transit.message().header, onward.header);
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = |forwards: &[&str], from: &str, sealed: &Sealed| match open_with(forwards, from, sealed).0 {
+        Err(refusal) => refusal.cause,
+        Ok(opened) => panic!("{opened:?}"),
+    };
+    assert_eq!(refused(&[TRADER], TRADER, &sealed), RefusalCause::UnknownAgreement, "not agreed with both");
+    assert_eq!(refused(&[OTHER], TRADER, &sealed), RefusalCause::UnknownAgreement);
+    assert_eq!(refused(&both, OTHER, &sealed), RefusalCause::Identity, "S4: From is who connects");
+    let mut from_elsewhere = onward.clone();
+    from_elsewhere.header.from.ids = vec![party_id("somebody")];
+    let from_elsewhere = sealed_by(&pair.trader, &from_elsewhere);
+    assert_eq!(refused(&both, TRADER, &from_elsewhere), RefusalCause::Identity, "S21: no second hop");
+    let mut to_nobody = onward.clone();
+    to_nobody.header.to.ids = vec![party_id("nobody")];
+    let to_nobody = sealed_by(&pair.trader, &to_nobody);
+    assert_eq!(refused(&both, TRADER, &to_nobody), RefusalCause::UnknownAgreement);
+    let forged = sealed_by(&Identity::new("forger", SignatureAlgorithm::EcdsaSha256), &onward);
+    assert_eq!(refused(&both, TRADER, &forged), RefusalCause::UnknownSigner, "P7");
+    // What is for us stays here, whatever is agreed.
+    assert!(matches!(
+        open_with(&both, TRADER, &sealed_by(&pair.trader, &message(&PARTS))).0,
+        Ok(Opened::Here(_))
+    ));
+}
