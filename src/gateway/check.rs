@@ -210,7 +210,7 @@ impl Visit<'_> {
                 match (tested, told.status.has_time()) {
                     (Some(_), true) => self.took("status", format!("{status}, {how}")),
                     (Some(_), false) => {
-                        let why = format!("it says {status} of a message that it has acknowledged");
+                        let why = format!("it says {status} of a message that it has taken");
                         return Err(("status", why));
                     }
                     (None, _) => self.took("status", format!("{status} of a message never sent, {how}")),

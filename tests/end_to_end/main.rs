@@ -37,4 +37,5 @@ mod rests;
 mod services;
 mod stopped;
 mod survive;
+mod two_gateways;
 mod world;
