@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::run::{Gateway, StartError, Stopped};
 use crate::config::{self, SettingsRefused};
@@ -60,14 +60,13 @@ impl ServeArgs {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let stopped = runtime.block_on(async {
-            let gateway = Gateway::start(&self.config, loaded).await.map_err(|error| match error {
-                StartError::Store(error) => anyhow::Error::new(StoreFailed(error.to_string())),
-                StartError::Rules(why) | StartError::Keys(why) | StartError::Restored(why) => {
-                    anyhow::Error::new(StoreFailed(why))
-                }
-                StartError::Transport(error) => anyhow::Error::new(error),
-            })?;
-            until_stopped(gateway).await
+            // From here on a signal asks us to stop, and no longer ends us: whoever sees us ready may send one.
+            let mut signals = Signals::heard()?;
+            let gateway = tokio::select! {
+                started = Gateway::start(&self.config, loaded) => started.map_err(not_started)?,
+                () = signals.stop() => return Ok(Stopped::Cut),
+            };
+            until_stopped(gateway, &mut signals).await
         })?;
         // Blocking reads that are still under way have nobody to answer to.
         runtime.shutdown_background();
@@ -78,22 +77,53 @@ impl ServeArgs {
     }
 }
 
-async fn until_stopped(gateway: Gateway) -> Result<Stopped> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP")?;
+fn not_started(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Store(error) => anyhow::Error::new(StoreFailed(error.to_string())),
+        StartError::Rules(why) | StartError::Keys(why) | StartError::Restored(why) => {
+            anyhow::Error::new(StoreFailed(why))
+        }
+        StartError::Transport(error) => anyhow::Error::new(error),
+    }
+}
+
+/// What the system and its operators tell a process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn heard() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("SIGHUP")?,
+        })
+    }
+
+    /// Until somebody asks for a stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+async fn until_stopped(gateway: Gateway, signals: &mut Signals) -> Result<Stopped> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => gateway.reload().await,
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hang_up.recv() => gateway.reload().await,
             // Nobody hears anything more: there is nothing to drain for.
             why = gateway.failed() => return Ok(Stopped::Failed(why)),
         }
     }
     tokio::select! {
         stopped = gateway.stop() => Ok(stopped),
-        _ = terminate.recv() => Ok(Stopped::Cut),
-        _ = interrupt.recv() => Ok(Stopped::Cut),
+        () = signals.stop() => Ok(Stopped::Cut),
     }
 }

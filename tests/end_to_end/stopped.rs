@@ -12,7 +12,7 @@ use tokio::time::interval;
 
 use crate::connection::Connection;
 use crate::correspondent::{Correspondent, Told};
-use crate::process::until;
+use crate::process::{Process, until};
 use crate::world::World;
 
 /// Who post at once, each one declaration after the other.
@@ -72,6 +72,18 @@ async fn what_was_acknowledged_before_a_stop_is_there_after_it() {
     let taken = world.list("/messages").await;
     let ids: BTreeSet<_> = taken.iter().map(|message| message["key"]["message_id"].to_string()).collect();
     assert_eq!((taken.len(), ids.len()), (posted.len(), posted.len()), "P3: each is there once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_heard_from_the_first_word_on() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let world = World::new();
+        let settings = world.settings().to_str().expect("is text");
+        let mut gateway = Process::start(world.path("gateway.log"), ["serve", "--config", settings]);
+        gateway.says("rules.activated").await;
+        gateway.signal(signal);
+        assert_eq!(gateway.ended().await, 0, "before it is ready, or just then:\n{}", gateway.said());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
