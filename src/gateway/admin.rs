@@ -22,7 +22,7 @@ use super::scrub;
 use super::shared::{InForce, Shared, now};
 use super::show::{self, decoded};
 use crate::config::{self, ConfigFault, Settings};
-use crate::model::{DeliveryState, Timestamp};
+use crate::model::Timestamp;
 use crate::store::Stats;
 use crate::telemetry::{EventCode, METRICS_CONTENT_TYPE, StoreCounts};
 use crate::transport::{Method, Peer, Request, Response, ServerCounts, StatusCode};
@@ -143,8 +143,7 @@ fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
         .versions(env!("CARGO_PKG_VERSION"), &in_force.schedule.load().rules(now()).digest().to_string());
     if let Ok(queues) = shared.store.queues() {
         for (destination, queue) in queues {
-            let open = |state: &DeliveryState| !state.is_terminal();
-            let pending = queue.counts.iter().filter(|(state, _)| open(state)).map(|(_, count)| count).sum();
+            let pending = queue.open.values().sum();
             let oldest = queue.oldest.map(|oldest| now().since(oldest)).unwrap_or_default();
             let party = in_force.trust.registry.party(&destination);
             shared.metrics.pending(party.map_or("", |party| &party.name), pending, oldest);

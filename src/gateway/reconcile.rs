@@ -70,7 +70,7 @@ pub(super) fn held(store: &Arc<dyn Store>) -> Option<Value> {
     let queues = store.queues().ok()?;
     let held: BTreeMap<_, _> = queues
         .into_iter()
-        .filter_map(|(to, queue)| Some((to, *queue.counts.get(&DeliveryState::Held)?)))
+        .filter_map(|(to, queue)| Some((to, *queue.open.get(&DeliveryState::Held)?)))
         .collect();
     let count: u64 = held.values().sum();
     let detail = format!(

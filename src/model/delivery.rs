@@ -140,6 +140,9 @@ impl DeliveryState {
         Self::Quarantined,
     ];
 
+    /// Those in which something more happens.
+    pub const OPEN: [Self; 3] = [Self::Pending, Self::AwaitingAcknowledgment, Self::Held];
+
     /// Whether nothing more happens to it.
     #[must_use]
     pub const fn is_terminal(self) -> bool {

@@ -394,8 +394,8 @@ impl Store for MemoryStore {
         for (_, _, read) in inner.rows.each_delivery() {
             if let Ok(delivery) = read {
                 let queue = queues.entry(delivery.destination).or_default();
-                *queue.counts.entry(delivery.state).or_default() += 1;
                 if !delivery.state.is_terminal() {
+                    *queue.open.entry(delivery.state).or_default() += 1;
                     let oldest = queue.oldest.get_or_insert(delivery.created_at);
                     *oldest = delivery.created_at.min(*oldest);
                 }

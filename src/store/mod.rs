@@ -246,7 +246,7 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn deliveries(&self, filter: &DeliveryFilter, limit: usize) -> Result<Listing<Delivery>, StoreError>;
 
-    /// Deliveries of each destination, counted by state.
+    /// Every destination that something was ever owed to, with what of it is open, counted by state.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -179,12 +179,12 @@ pub struct DueSequence {
     pub due: Timestamp,
 }
 
-/// One destination's deliveries, counted from the key columns: quick, for metrics.
+/// One destination's open deliveries, counted from the key columns: the time is that of what is open, not of history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
-    /// Deliveries in each state that has any.
-    pub counts: BTreeMap<DeliveryState, u64>,
-    /// Creation time of the oldest one that is not terminal.
+    /// Deliveries in each open state that has any.
+    pub open: BTreeMap<DeliveryState, u64>,
+    /// Creation time of the oldest of them.
     pub oldest: Option<Timestamp>,
 }
 

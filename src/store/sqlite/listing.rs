@@ -343,22 +343,28 @@ fn read_head(row: &Row<'_>) -> (Encoded, String) {
     (read_encoded(row, 0), read_number(row, 4).map_or(0, i64::cast_unsigned).to_string())
 }
 
+/// Jumps from destination to destination and to what is open there: what is finished is not passed over.
 pub(super) fn queues(reading: &Reading<'_>) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {
-    let sql =
-        "SELECT destination, state, count(*), min(created_at) FROM delivery GROUP BY destination, state";
-    let read = |row: &Row<'_>| {
-        let destination = PartyKey::new(read_text(row, 0)).ok()?;
-        let state = state_of(&read_text(row, 1))?;
-        let count = u64::try_from(read_number(row, 2)?).ok()?;
-        Some((destination, state, count, Timestamp::from_millis(read_number(row, 3)?)))
-    };
-    let mut queues = BTreeMap::<PartyKey, Queue>::new();
-    for (destination, state, count, oldest) in reading.all(sql, [], read)?.into_iter().flatten() {
-        let queue = queues.entry(destination).or_default();
-        queue.counts.insert(state, count);
-        if !state.is_terminal() {
-            queue.oldest = Some(queue.oldest.map_or(oldest, |known| known.min(oldest)));
+    let destinations = "WITH RECURSIVE each_one(destination) AS (\
+         SELECT min(destination) FROM delivery UNION ALL \
+         SELECT (SELECT min(destination) FROM delivery WHERE destination > each_one.destination) \
+         FROM each_one WHERE each_one.destination IS NOT NULL) \
+         SELECT destination FROM each_one WHERE destination IS NOT NULL";
+    let of_state = "SELECT count(*), min(created_at) FROM delivery WHERE destination = ? AND state = ?";
+    let mut queues = BTreeMap::new();
+    let named = |row: &Row<'_>| PartyKey::new(read_text(row, 0)).ok();
+    for destination in reading.all(destinations, [], named)?.into_iter().flatten() {
+        let mut queue = Queue::default();
+        for state in DeliveryState::OPEN {
+            let values = params![destination.as_str(), state.as_str()];
+            let found = reading.one(of_state, values, |row| (read_number(row, 0), read_number(row, 1)))?;
+            if let Some((Some(count @ 1..), Some(oldest))) = found {
+                queue.open.insert(state, count.cast_unsigned());
+                let oldest = Timestamp::from_millis(oldest);
+                queue.oldest = Some(queue.oldest.map_or(oldest, |known| known.min(oldest)));
+            }
         }
+        queues.insert(destination, queue);
     }
     Ok(queues)
 }
