@@ -6,9 +6,11 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use openssl::rand::rand_bytes;
 use serde::{Deserialize, Serialize};
 
 use super::cast::{BANK, GATEWAY_PARTY, bank_settings, cast, gateway_settings};
@@ -235,12 +237,28 @@ fn worked_rules(directory: &Path) -> Result<PathBuf> {
     Ok(rules)
 }
 
-/// Ports of the loopback that nobody listens on. Somebody may take one before we do: then starting fails, and says so.
+/// Ports of the loopback that nobody listens on, drawn from [`PORTS`]. Somebody may take one before we do: then starting
+/// fails, and says so.
 fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+    let mut held = Vec::new();
+    for _ in 0..PORT_DRAWS_MAX {
+        if held.len() == count {
+            break;
+        }
+        let mut drawn = [0; 2];
+        rand_bytes(&mut drawn)?;
+        let port = PORTS.start() + u16::from_ne_bytes(drawn) % (PORTS.end() - PORTS.start() + 1);
+        // Held until all are found, so that none is found twice.
+        held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    }
+    ensure!(held.len() == count, "no {count} ports of {PORTS:?} are free on this machine");
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
+
+/// Below the ports that the system lends to outgoing connections: one of those could be lent between two starts.
+const PORTS: RangeInclusive<u16> = 10_240..=32_767;
+/// So often a port is drawn before it is said that there is none.
+const PORT_DRAWS_MAX: usize = 10_000;
 
 /// The filer code of the practice broker.
 const FILER: &str = "12345";
