@@ -150,13 +150,14 @@ fn application(partner: &Partner) -> Outgoing {
             digest: Digest::of(&body),
             body,
         }],
+        acknowledgments: Vec::new(),
     };
     partner.seal(letter, now()).expect("is sealed")
 }
 
 async fn deliver(partner: &Partner, outgoing: &Outgoing) -> Ending {
     let (_nobody, signals) = mpsc::channel(1);
-    partner.deliver(outgoing, signals, now).await.expect("is under an agreement").0
+    partner.deliver(outgoing, signals, false, now).await.expect("is under an agreement").how
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,6 +260,7 @@ async fn another_message_under_a_known_id_is_refused() {
         service: "RequirementVerification".into(),
         action: "GOVCBRX01".into(),
         payloads: Vec::new(),
+        acknowledgments: Vec::new(),
     };
     let body = Bytes::from_static(b"<Declaration/>");
     letter.payloads.push(Payload {

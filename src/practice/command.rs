@@ -52,6 +52,8 @@ const HELP: &str = r#"A SCRIPT is a list of moves, each with the delay after the
   APPROVE CONDITIONAL REJECT EXCLUDE     results; with @2+3 for these items only, the others being approved
   CANCEL REVOKE LAPSE
   FEE@30000                              a fee notice (XF1); the moves after it wait until the fee is paid (XF3)
+What is owed at once (0s) under an agreement with responseOnly or signalsAndResponse goes back on the connection of what
+it answers, with the receipt in it.
 An application brings its own script in a remark: <Content>SIM:D01,3s;APPROVE,10s</Content>.
   --script 'APPROVE,0s;ACCEPT,2s'        the result overtakes the notice
   --script 'REJECT@2,1s'                 all but item 2 are approved

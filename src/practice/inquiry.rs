@@ -6,20 +6,23 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::command::now;
-use super::journal::{Ending, Entry, Journal, Received};
-use super::partner::{Letter, Partner};
+use super::journal::{Ending, Entry, Journal, Octets, Received};
+use super::node::{read_first, received};
+use super::partner::{Letter, Outcome, Partner};
+use super::question::on_the_connection;
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{read_document, write_query};
 use crate::model::{
     Asked, ContentId, ConversationId, Digest, Document, DocumentCode, HsCode, MessageId, Month, Payload,
-    Query, QueryAnswer, StatusReport, SyncReplyMode, role_of_document_code,
+    Query, QueryAnswer, StatusReport, role_of_document_code,
 };
+use crate::security::Verified;
 
 const QUERY: &str = "GOVCBRXS1";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -85,26 +88,27 @@ pub(super) async fn inquire(
         service,
         action: QUERY.into(),
         payloads: vec![payload],
+        acknowledgments: Vec::new(),
     };
     let outgoing = partner.seal(letter, now())?;
     let agreement = partner.agreement(&outgoing.cpa_id)?;
-    ensure!(
-        agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
-        "agreement {} has its receipts posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
-        agreement.cpa_id
-    );
+    on_the_connection(agreement)?;
     let journal = Journal::path_in(&settings.directory);
     let (_, before) = Journal::entries_from(&journal, 0)?;
     let (_no_signals, signals) = mpsc::channel(1);
-    match partner.deliver(&outgoing, signals, now).await? {
-        (Ending::Acknowledged, _) => {}
-        (Ending::Refused, reason) => bail!("the gateway refuses:\n{reason}"),
-        (Ending::Expired, reason) => bail!("no receipt for {message_id}: {reason}"),
+    let Outcome { how, reason, response } = partner.deliver(&outgoing, signals, false, now).await?;
+    match how {
+        Ending::Acknowledged => {}
+        Ending::Refused => bail!("the gateway refuses:\n{reason}"),
+        Ending::Expired => bail!("no receipt for {message_id}: {reason}"),
     }
     if comes_by_itself {
         return Ok(writeln!(out, "it comes again to where it came before")?);
     }
-    let answer = answer_in(&journal, before, &message_id, patience).await?;
+    let answer = match response {
+        Some(response) => taken_in(partner, &response).await?,
+        None => answer_in(&journal, before, &message_id, patience).await?,
+    };
     if json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&answer)?)?);
     }
@@ -119,6 +123,17 @@ pub(super) async fn inquire(
         Ok(Document::QueryAnswer(answer)) => tell_answer(&answer, out),
         Ok(_) | Err(_) => Ok(writeln!(out, "{text}")?),
     }
+}
+
+/// A response that came back on the connection with the receipt in it, as a listener would note it; acknowledged.
+pub(super) async fn taken_in(partner: &Partner, response: &Verified) -> Result<Received> {
+    let message = response.message();
+    partner.acknowledge(response, now()).await?;
+    let document = read_first(&partner.settings().catalogue, message, now());
+    let content = message.content_digest(response.is_signed());
+    // No repeat is answered: it went to nobody who listens.
+    let answer = Octets { content_type: "".into(), body: Vec::new() };
+    Ok(received(message, document.as_ref(), content, answer, now()))
 }
 
 /// The answer to this very query, once the partner's listener has taken it in.

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use super::customs::CustomsMove;
 use super::journal::{Entry, Journal, Octets, Place, Received, Sent};
 use super::partner::Partner;
-use super::role::{self, Play};
+use super::role::{self, Owed, Play};
 use super::script::Script;
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::read_document;
@@ -178,7 +178,9 @@ impl Unfinished {
 
 impl Desk {
     /// Goes on after a restart: messages without an end are sent on, answers that were never made are made.
-    fn resume(self: &Arc<Self>, unfinished: Unfinished) {
+    fn resume(self: &Arc<Self>, mut unfinished: Unfinished) {
+        // A response whose request was not taken in before the end went nowhere.
+        unfinished.sent.retain(|_, sent| unfinished.known.contains_key(&sent.cause));
         for received in unfinished.received {
             let owed = self.owed_for(read_again(self.catalogue(), &received).as_ref(), &received);
             let missing = owed.into_iter().filter(|owed| {
@@ -311,11 +313,15 @@ impl Desk {
             lock(&self.known).remove(id);
         }
         let (response, taken) = taken?;
-        if let Some(Taken { received, place, document }) = taken {
+        if let Some(Taken { received, place, owed, response }) = taken {
             lock(&self.known).insert(id.clone(), Known::Taken(content, place));
             self.done.send_modify(|done| done.handed_on += 1);
-            for owed in self.owed_for(document.as_ref(), &received) {
+            let answered = response.as_ref().map(|(step, _)| *step);
+            for owed in owed.into_iter().filter(|owed| Some(owed.step) != answered) {
                 self.spawn_owed(owed, &received);
+            }
+            if let Some((_, sent)) = response {
+                self.spawn_begun(sent);
             }
         }
         Ok(response)
@@ -336,24 +342,29 @@ impl Desk {
         let signed = msh::wants_acknowledgment(message);
         let id = self.partner.id_from(&["acknowledgment", message.header.data.message_id.as_str()]);
         let receipt = msh::acknowledge(message, &agreement.own(), id, signed.unwrap_or_default(), now);
-        let answer = self.partner.seal_answer(&receipt, agreement)?;
+        let mut answer = self.partner.seal_answer(&receipt, agreement)?;
         let document = read_first(self.catalogue(), message, now);
-        let received = received(message, document.as_ref(), content, octets_of(&answer), now);
+        let mut received = received(message, document.as_ref(), content, octets_of(&answer), now);
+        let owed = self.owed_for(document.as_ref(), &received);
+        let response = self.response(&owed, agreement, &received, &receipt).filter(|_| signed.is_some());
+        if let Some((_, sent)) = &response {
+            received.answer = sent.sealed.clone();
+            answer = again(&sent.sealed);
+            // Before its request: what is sent on after a crash is what was taken in.
+            self.journal.append(&Entry::Sent(sent.clone())).await?;
+        }
         let place = self.journal.append(&Entry::Received(received.clone())).await?;
-        let response = match signed {
+        let answered = match signed {
             Some(_) => self.respond(agreement, answer),
             None => Response::empty(StatusCode::ACCEPTED),
         };
-        Ok((response, Some(Taken { received, place, document })))
+        Ok((answered, Some(Taken { received, place, owed, response })))
     }
 
     /// The stored answer, octet for octet.
     fn repeat(self: &Arc<Self>, agreement: &Agreement, place: Place) -> Result<Response> {
         match self.journal.read(place)? {
-            Entry::Received(Received { answer: Octets { content_type, body }, .. }) => {
-                let answer = Sealed { content_type, body: body.into(), references: Vec::new() };
-                Ok(self.respond(agreement, answer))
-            }
+            Entry::Received(Received { answer, .. }) => Ok(self.respond(agreement, again(&answer))),
             _ => anyhow::bail!("the journal has changed under us"),
         }
     }
@@ -419,7 +430,9 @@ impl Desk {
 struct Taken {
     received: Received,
     place: Place,
-    document: Option<Document>,
+    owed: Vec<Owed>,
+    /// What went back on its connection, by its place among what is owed.
+    response: Option<(usize, Sent)>,
 }
 
 /// The document of a message, its first payload, as far as it can be read.
@@ -437,7 +450,7 @@ fn read(catalogue: &Catalogue, action: &str, octets: &[u8], at: Timestamp) -> Op
 }
 
 /// The journal entry of a message.
-fn received(
+pub(super) fn received(
     message: &Message,
     read: Option<&Document>,
     content: Digest,
@@ -466,6 +479,12 @@ fn received(
         content,
         answer,
     }
+}
+
+/// Stored octets, to go out once more.
+fn again(octets: &Octets) -> Sealed {
+    let Octets { content_type, body } = octets;
+    Sealed { content_type: content_type.clone(), body: body.clone().into(), references: Vec::new() }
 }
 
 fn octets_of(sealed: &Sealed) -> Octets {

@@ -16,7 +16,7 @@ use crate::codec::envelope::decode_fault;
 use crate::config::PartySettings;
 use crate::model::{
     Acknowledgment, Agreement, AttemptOutcome, ConversationId, CpaId, EbxmlError, Fingerprint, Message,
-    MessageId, Payload, Sealed, Severity, Timestamp, derive_id,
+    MessageId, MessageKind, Payload, Sealed, Severity, Timestamp, derive_id,
 };
 use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{
@@ -48,6 +48,8 @@ pub struct Letter {
     pub action: Arc<str>,
     /// The document, then what goes with it.
     pub payloads: Vec<Payload>,
+    /// Receipts that ride on it, when it goes back on the connection of what it answers.
+    pub acknowledgments: Vec<Acknowledgment>,
 }
 
 /// A message ready to be sent, again and again the same.
@@ -61,12 +63,38 @@ pub struct Outgoing {
     pub sealed: Sealed,
 }
 
+/// How a message of ours ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How.
+    pub how: Ending,
+    /// Why, in words.
+    pub reason: String,
+    /// The business response that came back on the connection with the receipt in it.
+    pub response: Option<Box<Verified>>,
+}
+
 /// What one attempt came to.
 enum Attempt {
     /// It is over.
     Ended(Ending, String),
+    /// It is over, with a receipt that came on this response.
+    Answered(Box<Verified>),
     /// Not yet.
     Again(String),
+}
+
+impl Attempt {
+    /// The outcome; why there is none yet.
+    fn over(self) -> Result<Outcome, String> {
+        match self {
+            Self::Ended(how, reason) => Ok(Outcome { how, reason, response: None }),
+            Self::Answered(response) => {
+                Ok(Outcome { how: Ending::Acknowledged, reason: String::new(), response: Some(response) })
+            }
+            Self::Again(reason) => Err(reason),
+        }
+    }
 }
 
 impl Partner {
@@ -126,7 +154,15 @@ impl Partner {
     /// # Errors
     /// When no agreement lets it go, or it cannot be signed.
     pub fn seal(&self, letter: Letter, now: Timestamp) -> Result<Outgoing> {
-        let Letter { message_id, conversation_id, ref_to_message_id, service, action, payloads } = letter;
+        let Letter {
+            message_id,
+            conversation_id,
+            ref_to_message_id,
+            service,
+            action,
+            payloads,
+            acknowledgments,
+        } = letter;
         let agreement = self
             .settings
             .agreement_to_send(&service, &action, now)
@@ -141,7 +177,11 @@ impl Partner {
             time_to_live: now.plus(agreement.reliability.time_to_live),
             order: None,
         };
-        self.seal_message(&msh::compose(agreement, posting, payloads), agreement)
+        let mut message = msh::compose(agreement, posting, payloads);
+        // Nothing comes back on what is itself a response.
+        message.sync_reply &= acknowledgments.is_empty();
+        message.acknowledgments = acknowledgments;
+        self.seal_message(&message, agreement)
     }
 
     /// Seals a user message of this agreement.
@@ -179,7 +219,8 @@ impl Partner {
     }
 
     /// Sends until a verified receipt comes, the gateway refuses, or the retries are spent. `signals` brings a
-    /// signal about the message that came by itself.
+    /// signal about the message that came by itself. What is `begun` has gone back on a connection, which was its first
+    /// transmission.
     ///
     /// # Errors
     /// When the agreement is gone.
@@ -187,25 +228,48 @@ impl Partner {
         &self,
         outgoing: &Outgoing,
         mut signals: mpsc::Receiver<Verified>,
+        begun: bool,
         clock: fn() -> Timestamp,
-    ) -> Result<(Ending, String)> {
+    ) -> Result<Outcome> {
         let agreement = self.agreement(&outgoing.cpa_id)?;
         let mut last = String::new();
-        for _ in 0..=agreement.reliability.retries {
+        for transmission in 0..=agreement.reliability.retries {
             let next = Instant::now() + agreement.reliability.retry_interval;
-            match self.attempt(outgoing, agreement, clock).await {
-                Attempt::Ended(how, reason) => return Ok((how, reason)),
-                Attempt::Again(reason) => last = reason,
+            if !begun || transmission > 0 {
+                match self.attempt(outgoing, agreement, clock).await.over() {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(reason) => last = reason,
+                }
             }
             while let Ok(Some(signal)) = timeout_at(next, signals.recv()).await {
-                match self.judge(&signal, outgoing, agreement) {
-                    Attempt::Ended(how, reason) => return Ok((how, reason)),
-                    Attempt::Again(reason) => last = reason,
+                match self.judge(signal, outgoing, agreement).over() {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(reason) => last = reason,
                 }
             }
             sleep_until(next).await;
         }
-        Ok((Ending::Expired, format!("its retries are spent; last: {last}")))
+        let reason = format!("its retries are spent; last: {last}");
+        Ok(Outcome { how: Ending::Expired, reason, response: None })
+    }
+
+    /// Acknowledges a response that came back on the connection of its request: by a POST.
+    ///
+    /// # Errors
+    /// When it cannot be signed, or is not taken; the gateway sends the response again then.
+    pub async fn acknowledge(&self, response: &Verified, now: Timestamp) -> Result<()> {
+        let message = response.message();
+        let Some(signed) = msh::wants_acknowledgment(message) else { return Ok(()) };
+        let agreement = self.agreement(response.cpa_id())?;
+        let id = self.id_from(&["acknowledgment", message.header.data.message_id.as_str()]);
+        let receipt = msh::acknowledge(message, &agreement.own(), id, signed, now);
+        let answer = self.post(agreement, &self.seal_answer(&receipt, agreement)?).await?;
+        anyhow::ensure!(
+            answer.status.is_success(),
+            "the gateway answers a receipt with HTTP {}",
+            answer.status
+        );
+        Ok(())
     }
 
     /// Posts once to the gateway.
@@ -276,7 +340,7 @@ impl Partner {
         let peer = crate::model::Digest(response.peer_certificate_der_sha256);
         let content_type = response.content_type.unwrap_or_default();
         match self.open(&content_type, &response.body, Some(peer), clock()) {
-            Ok(verified) => self.judge(&verified, outgoing, agreement),
+            Ok(verified) => self.judge(verified, outgoing, agreement),
             Err(refusal) => {
                 let fault = decode_fault(&response.body);
                 let content = match &fault {
@@ -288,14 +352,15 @@ impl Partner {
         }
     }
 
-    /// What a verified signal says of a message of ours (P4).
-    fn judge(&self, signal: &Verified, outgoing: &Outgoing, agreement: &Agreement) -> Attempt {
-        let message = signal.message();
+    /// What a verified answer says of a message of ours (P4).
+    fn judge(&self, answer: Verified, outgoing: &Outgoing, agreement: &Agreement) -> Attempt {
+        let message = answer.message();
         let about_us =
             |acknowledgment: &&Acknowledgment| acknowledgment.ref_to_message_id == outgoing.message_id;
         if let Some(acknowledgment) = message.acknowledgments.iter().find(about_us) {
             let references = &outgoing.sealed.references;
-            return match msh::check_receipt(acknowledgment, signal.is_signed(), agreement, references) {
+            return match msh::check_receipt(acknowledgment, answer.is_signed(), agreement, references) {
+                Ok(()) if message.kind == MessageKind::User => Attempt::Answered(Box::new(answer)),
                 Ok(()) => Attempt::Ended(Ending::Acknowledged, String::new()),
                 Err(fault) => Attempt::Again(fault.to_string()),
             };

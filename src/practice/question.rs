@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::command::now;
 use super::journal::Ending;
-use super::partner::{Partner, told};
+use super::partner::{Outcome, Partner, told};
 use crate::model::{
     Agreement, ConversationId, Direction, Message, MessageId, MessageKind, SignalAction, StatusBody,
     StatusResponse, SyncReplyMode,
@@ -95,7 +95,7 @@ async fn test(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dy
     let outgoing = partner.seal_message(&message, agreement)?;
     let began = Instant::now();
     let (_no_signals, signals) = mpsc::channel(1);
-    let (how, reason) = partner.deliver(&outgoing, signals, now).await?;
+    let Outcome { how, reason, .. } = partner.deliver(&outgoing, signals, false, now).await?;
     match how {
         Ending::Acknowledged => {}
         Ending::Refused => bail!("the gateway refuses {message_id}:\n{reason}"),
@@ -155,10 +155,11 @@ async fn answer_to(
     Ok(answer)
 }
 
-fn on_the_connection(agreement: &Agreement) -> Result<()> {
+/// What a command waits for comes back on the connection: only a listener hears what is posted.
+pub(super) fn on_the_connection(agreement: &Agreement) -> Result<()> {
     ensure!(
-        agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
-        "agreement {} has its answers posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
+        agreement.sync_reply_mode != SyncReplyMode::None,
+        "agreement {} has its signals posted separately; `gwanmun send` needs another sync_reply_mode than none",
         agreement.cpa_id
     );
     Ok(())

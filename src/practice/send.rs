@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -16,14 +16,14 @@ use tokio::time::{Instant, sleep};
 
 use super::check::check;
 use super::command::{load, now};
-use super::inquiry::{goods, inquire, month};
+use super::inquiry::{goods, inquire, month, taken_in};
 use super::journal::{Ending, Entry, Journal, Received};
-use super::partner::{Letter, Partner};
-use super::question::Question;
+use super::partner::{Letter, Outcome, Partner};
+use super::question::{Question, on_the_connection};
 use crate::codec::catalogue::Catalogue;
 use crate::codec::xml::{XmlLimits, XmlTree};
 use crate::model::{
-    Asked, ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, SyncReplyMode, Timestamp,
+    Asked, ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, Timestamp,
     role_of_document_code,
 };
 
@@ -96,6 +96,9 @@ customs comes in time.
 
 --query, --requirements and --statistics send a query (GOVCBRXS1) and print the answer that comes to the partner's
 listener. Only a party of a case hears of it; an agency of its own applications alone.
+
+Receipts are read on the connection: sync_reply_mode is anything but none. Under responseOnly and signalsAndResponse the
+answer comes there too, with the receipt in it: it is printed, acknowledged, and nobody has to listen for it.
 
 The answer to --status is Processed (accepted), Received (kept, but refused or in quarantine), NotRecognized (never
 came from us, or is forgotten) or UnAuthorized.
@@ -190,22 +193,19 @@ impl SendArgs {
             service,
             action: action.clone(),
             payloads,
+            acknowledgments: Vec::new(),
         };
         let sent_at = now();
         let outgoing = partner.seal(letter, sent_at)?;
         let agreement = partner.agreement(&outgoing.cpa_id)?;
-        ensure!(
-            agreement.sync_reply_mode == SyncReplyMode::MshSignalsOnly,
-            "agreement {} has its receipts posted separately; `gwanmun send` needs syncReplyMode mshSignalsOnly",
-            agreement.cpa_id
-        );
+        on_the_connection(agreement)?;
         if self.check {
             return check(partner, &outgoing.sealed, self.json, out).await;
         }
         let journal = Journal::path_in(&settings.directory);
         let (_, before) = Journal::entries_from(&journal, 0)?;
         let (_no_signals, signals) = mpsc::channel(1);
-        let (how, reason) = partner.deliver(&outgoing, signals, now).await?;
+        let Outcome { how, reason, response } = partner.deliver(&outgoing, signals, false, now).await?;
         let receipt = Receipt {
             message_id: outgoing.message_id,
             conversation_id,
@@ -218,6 +218,9 @@ impl SendArgs {
             Ending::Acknowledged => receipt.tell(self.json, out)?,
             Ending::Refused => bail!("the gateway refuses {}:\n{reason}", receipt.message_id),
             Ending::Expired => bail!("no receipt for {}: {reason}", receipt.message_id),
+        }
+        if let Some(response) = response {
+            taken_in(partner, &response).await?.tell(self.json, out)?;
         }
         if self.wait { self.follow(&journal, before, &receipt, out).await } else { Ok(()) }
     }

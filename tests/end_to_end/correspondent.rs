@@ -9,7 +9,7 @@ use gwanmun::config::{PartySettings, load_party};
 use gwanmun::model::{ConversationId, Digest, EbxmlError, Message, Payload, Sealed, Timestamp};
 use gwanmun::msh::{self, Posting};
 use gwanmun::practice::Partner;
-use gwanmun::security::{SigningKey, seal};
+use gwanmun::security::{SigningKey, Verified, seal};
 use gwanmun::transport::PostResponse;
 
 use crate::world::World;
@@ -114,6 +114,25 @@ impl Correspondent {
     pub(crate) async fn ask(&self, sealed: &Sealed) -> Told {
         let answer = self.post(sealed).await;
         self.read(&answer, sealed)
+    }
+
+    /// A message in an answer, as far as it verifies.
+    pub(crate) fn open(&self, answer: &PostResponse) -> Verified {
+        let content_type = answer.content_type.as_deref().expect("has a Content-Type");
+        let peer = Some(Digest(answer.peer_certificate_der_sha256));
+        self.partner.open(content_type, &answer.body, peer, now()).expect("verifies")
+    }
+
+    /// Acknowledges by a POST what came on the connection.
+    pub(crate) async fn acknowledge(&self, response: &Verified) {
+        self.partner.acknowledge(response, now()).await.expect("is taken");
+    }
+
+    /// Whether these octets were acknowledged, signed and with every digest.
+    pub(crate) fn is_receipt(&self, verified: &Verified, sealed: &Sealed) -> bool {
+        let agreement = self.partner.agreement(verified.cpa_id()).expect("is ours");
+        let [given] = &verified.message().acknowledgments[..] else { return false };
+        msh::check_receipt(given, verified.is_signed(), agreement, &sealed.references).is_ok()
     }
 
     /// What an answer to these octets says.

@@ -37,5 +37,6 @@ mod rests;
 mod services;
 mod stopped;
 mod survive;
+mod sync_reply;
 mod two_gateways;
 mod world;

@@ -12,12 +12,13 @@ use super::{Desk, lock, octets_of, read_again};
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{Signatory, write_customs_notice, write_fee_notice, write_notice, write_result};
 use crate::model::{
-    ContentId, ConversationId, Digest, Document, DocumentCode, MessageId, Payload, PaymentConfirmation,
-    PaymentOutcome, Sealed, Timestamp, role_of_document_code,
+    Acknowledgment, Agreement, ContentId, ConversationId, Digest, Document, DocumentCode, Message, MessageId,
+    Payload, PaymentConfirmation, PaymentOutcome, Sealed, Timestamp, role_of_document_code,
 };
 use crate::practice::journal::{Ended, Ending, Entry, Journal, Received, Sent};
-use crate::practice::partner::{Letter, Outgoing};
+use crate::practice::partner::{Letter, Outcome, Outgoing};
 use crate::practice::role::{self, Owed};
+use crate::security::Verified;
 
 impl Desk {
     /// What our role owes for a message that was taken in.
@@ -66,7 +67,7 @@ impl Desk {
         self.spawn(async move {
             let elapsed = (desk.clock)().since(cause.came);
             sleep(owed.after.saturating_sub(elapsed)).await;
-            match desk.write(&owed, &cause) {
+            match desk.write(&owed, &cause, Vec::new()) {
                 Ok(sent) => desk.send(sent).await,
                 Err(error) => tracing::error!(cause = format!("{error:#}"), "an answer cannot be written"),
             }
@@ -87,8 +88,32 @@ impl Desk {
         agreed.unwrap_or(application).clone()
     }
 
-    /// Writes and seals an owed message.
-    fn write(&self, owed: &Owed, cause: &Cause) -> Result<Sent> {
+    /// What is owed at once and goes back on the connection of what it answers, with the receipt in it, where that is
+    /// agreed; its place among all that is owed, and the message.
+    pub(super) fn response(
+        &self,
+        owed: &[Owed],
+        agreement: &Agreement,
+        received: &Received,
+        receipt: &Message,
+    ) -> Option<(usize, Sent)> {
+        let owed = owed.iter().find(|owed| owed.after.is_zero())?;
+        if !agreement.sync_reply_mode.returns_response() || receipt.acknowledgments.is_empty() {
+            return None;
+        }
+        match self.write(owed, &Cause::of(received), receipt.acknowledgments.clone()) {
+            Ok(sent) if sent.cpa_id == agreement.cpa_id => Some((owed.step, sent)),
+            // It is posted, under the agreement that lets it go.
+            Ok(_) => None,
+            Err(error) => {
+                tracing::error!(cause = format!("{error:#}"), "an answer cannot be written");
+                None
+            }
+        }
+    }
+
+    /// Writes and seals an owed message; `acknowledgments` ride on it.
+    fn write(&self, owed: &Owed, cause: &Cause, acknowledgments: Vec<Acknowledgment>) -> Result<Sent> {
         let now = (self.clock)();
         let result_of = |application: &DocumentCode| self.result_of(application);
         let mut document = role::document_of(owed, &cause.message_id, cause.came, now, &result_of);
@@ -115,6 +140,7 @@ impl Desk {
             service: service.with_context(|| format!("no agreement lets us send {action}"))?,
             action: action.clone(),
             payloads: vec![payload],
+            acknowledgments,
         };
         let Outgoing { cpa_id, sealed, .. } = self.partner.seal(letter, now)?;
         Ok(Sent {
@@ -142,13 +168,31 @@ impl Desk {
     }
 
     pub(super) async fn deliver(&self, sent: Sent) {
-        let Sent { message_id, cpa_id, references, sealed, .. } = sent;
+        let waiting = self.listen_about(&sent);
+        self.deliver_to_end(sent, waiting, false).await;
+    }
+
+    /// Sends on what goes back on a connection: its receipt may come before the answer has left.
+    pub(super) fn spawn_begun(self: &Arc<Self>, sent: Sent) {
+        let (desk, waiting) = (Arc::clone(self), self.listen_about(&sent));
+        self.spawn(async move { desk.deliver_to_end(sent, waiting, true).await });
+    }
+
+    /// Signals about a message of ours go here from now on.
+    fn listen_about(&self, sent: &Sent) -> mpsc::Receiver<Verified> {
         let (signals, waiting) = mpsc::channel(SIGNALS_MAX);
-        lock(&self.open).insert(message_id.clone(), signals);
+        lock(&self.open).insert(sent.message_id.clone(), signals);
+        waiting
+    }
+
+    async fn deliver_to_end(&self, sent: Sent, waiting: mpsc::Receiver<Verified>, begun: bool) {
+        let Sent { message_id, cpa_id, references, sealed, .. } = sent;
         let sealed = Sealed { content_type: sealed.content_type, body: sealed.body.into(), references };
         let outgoing = Outgoing { message_id: message_id.clone(), cpa_id, sealed };
-        let ended = self.partner.deliver(&outgoing, waiting, self.clock).await;
+        let ended = self.partner.deliver(&outgoing, waiting, begun, self.clock).await;
         lock(&self.open).remove(&message_id);
+        // A business response in the answer is left: unacknowledged, it comes by a POST like everything else.
+        let ended = ended.map(|Outcome { how, reason, .. }| (how, reason));
         let (how, reason) = ended.unwrap_or_else(|error| (Ending::Expired, format!("{error:#}")));
         if how != Ending::Acknowledged {
             tracing::warn!(
