@@ -14,8 +14,8 @@ use crate::model::{
     PartyKey, Sealed, StoredMessage, SyncReplyMode,
 };
 use crate::msh::{
-    Standing, acknowledge, acknowledge_as_next_msh, check_arrival, check_next_msh, is_test, set_out,
-    standing_of, wants_acknowledgment,
+    Standing, acknowledge, acknowledge_hop, acknowledge_hop_beside, check_arrival, check_next_msh, is_test,
+    set_out, standing_of, wants_acknowledgment,
 };
 use crate::routing::{Addressee, EnvelopeRule, Pipeline};
 use crate::store::Versioned;
@@ -197,19 +197,37 @@ impl Step {
         let received_at = inbound.arrival.received_at;
         let asked = wants_acknowledgment(message);
         let given = asked.map(|signed| acknowledge(message, &own, message_id.clone(), signed, received_at));
-        let answer = match verified.asked_of_next_msh() {
-            Some(asked) => {
-                Some(acknowledge_as_next_msh(given, message, &own, message_id, asked, received_at))
+        let signed = asked == Some(true);
+        match (given, verified.asked_of_next_msh()) {
+            (None, None) => self.reply_if(inbound.arrival.waiting, Reply::Empty),
+            (Some(given), None) => self.answer_with(inbound, given, signed),
+            // Of the next MSH and the To Party, which are one here: in one message, unless what the next MSH gives is
+            // signed, which travels alone (10.1.4).
+            (Some(given), Some(hop)) if hop.signed => {
+                self.answer_with(inbound, given, signed);
+                self.acknowledge_hop_apart(inbound);
             }
-            None => given,
-        };
-        match answer {
-            Some(answer) => {
-                let signed = asked == Some(true) || answer.error_list.is_some();
+            (Some(given), Some(_)) => {
+                let answer = acknowledge_hop_beside(given, message, &own, received_at);
                 self.answer_with(inbound, answer, signed);
             }
-            None => self.reply_if(inbound.arrival.waiting, Reply::Empty),
+            (None, Some(hop)) => {
+                let answer = acknowledge_hop(message, &own, message_id, hop.signed, received_at);
+                self.answer_with(inbound, answer, hop.signed);
+            }
         }
+    }
+
+    /// The signed acknowledgment of a next MSH that is the To Party too: by a POST of its own.
+    fn acknowledge_hop_apart(&mut self, inbound: &Inbound<'_>) {
+        let Inbound { desk, arrival, agreement, key, .. } = *inbound;
+        let id = ids::hop(&ids::answer_to(key));
+        let message_id = desk.context.own.message_id(&id);
+        let message = arrival.verified.message();
+        let hop = acknowledge_hop(message, &agreement.own(), message_id, true, arrival.received_at);
+        let delivery = signal_delivery(desk, id, agreement, key.sender.clone(), &hop);
+        let draft = Draft { message: hop, signing: Some(agreement.signature.own) };
+        self.add_delivery(desk, delivery, Octets::Made(Box::new(draft)));
     }
 
     /// Answers with a signal: on the connection, or, under syncReplyMode none, as a delivery of its own.

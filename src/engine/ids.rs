@@ -60,9 +60,9 @@ pub(super) fn validation_report(key: &MessageKey) -> DeliveryId {
     delivery(&["validation-report", key.sender.as_str(), key.message_id.as_str()])
 }
 
-/// A message of another party that is passed on.
-pub(super) fn passed_on(from: &PartyKey, to: &PartyKey, message_id: &MessageId) -> DeliveryId {
-    delivery(&["transit", from.as_str(), to.as_str(), message_id.as_str()])
+/// A message of a party that is passed on, to whomever: who asks about it names no more than its MessageId.
+pub(super) fn passed_on(from: &PartyKey, message_id: &MessageId) -> DeliveryId {
+    delivery(&["transit", from.as_str(), message_id.as_str()])
 }
 
 /// The acknowledgment of a hop.

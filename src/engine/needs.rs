@@ -262,6 +262,9 @@ fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
         SignalAction::Pong | SignalAction::StatusResponse => None,
     };
     Needs {
+        // A message to us; or one for somebody else, which is a delivery.
+        wanted: service::asked_about(arrival)
+            .map(|about| DeliveryLocator::Id(ids::passed_on(&about.sender, &about.message_id))),
         message: service::asked_about(arrival),
         delivery,
         sealed: action == SignalAction::Acknowledgment,

@@ -12,7 +12,7 @@ use super::refuse::{Once, id_by_content};
 use super::signal::{NOTHING_OF_OURS, answered};
 use super::step::{Heard, Says, Step};
 use crate::model::{Agreement, Message, MessageKey, SignalAction, StatusBody};
-use crate::msh::{pong, status_of, status_response};
+use crate::msh::{pong, status_of, status_of_passed_on, status_response};
 use crate::telemetry::EventCode;
 
 /// The message that a StatusRequest asks about, under the key that the asking party would have sent it by.
@@ -34,7 +34,11 @@ pub(super) fn asked(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, ac
             let known = desk.view.message.as_ref().map(|known| &known.record);
             // Without a signature only the connection vouches for the question.
             let entitled = verified.is_signed() || !agreement.reliability.ack_signed;
-            let told = status_of(&key.message_id, known, entitled);
+            let passed_on = desk.view.wanted.as_ref().map(|stored| &stored.value);
+            let told = match passed_on.filter(|_| entitled && known.is_none()) {
+                Some(delivery) => status_of_passed_on(delivery),
+                None => status_of(&key.message_id, known, entitled),
+            };
             let text = format!("it asked about {} and heard {}", key.message_id, told.status.as_str());
             (status_response(header, &own, message_id, told, desk.now), text)
         }

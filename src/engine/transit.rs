@@ -18,7 +18,7 @@ use crate::model::{
     Actor, Agreement, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, Digest, EbxmlError, ErrorCode,
     MessageKey, MessageKind, Realm, SyncReplyMode,
 };
-use crate::msh::{acknowledge_as_next_msh, set_out};
+use crate::msh::{acknowledge_hop, set_out};
 use crate::store::{DeliveryLocator, Needs};
 use crate::telemetry::EventCode;
 
@@ -145,7 +145,7 @@ fn delivery(desk: Desk<'_>, in_transit: &InTransit, onward: &Agreement) -> Deliv
 
 fn id_of(in_transit: &InTransit) -> DeliveryId {
     let transit = &in_transit.transit;
-    ids::passed_on(transit.from(), transit.to(), &transit.message().header.data.message_id)
+    ids::passed_on(transit.from(), &transit.message().header.data.message_id)
 }
 
 /// Of the error that it is answered with: another message under its MessageId gets one of its own.
@@ -168,7 +168,7 @@ impl Step {
         let id = ids::hop(&id_of(in_transit));
         let message_id = desk.context.own.message_id(&id);
         let (message, own) = (transit.message(), back.own());
-        let answer = acknowledge_as_next_msh(None, message, &own, message_id, asked, *received_at);
+        let answer = acknowledge_hop(message, &own, message_id, asked.signed, *received_at);
         let signing = asked.signed.then_some(back.signature.own);
         if back.sync_reply_mode != SyncReplyMode::None {
             if *waiting {

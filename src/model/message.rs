@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AckRequested, Acknowledgment, ContentId, Digest, DigestReference, ErrorList, Manifest, MessageHeader,
-    MessageOrder, SignalAction, StatusBody,
+    AckRequested, Acknowledgment, Actor, ContentId, Digest, DigestReference, ErrorList, Manifest,
+    MessageHeader, MessageOrder, SignalAction, StatusBody,
 };
 
 /// An ebMS 2.0 message, decoded from the wire or about to be encoded.
@@ -37,6 +37,13 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it is the Acknowledgment of a hop, and nothing else (ebMS 2.0, 10.1.4).
+    #[must_use]
+    pub fn is_receipt_of_hop(&self) -> bool {
+        matches!(&self.acknowledgments[..], [only] if only.actor == Actor::NextMsh)
+            && self.kind == MessageKind::Signal(SignalAction::Acknowledgment)
+    }
+
     /// What a repeat of this message shares with it and nothing else does (P3): a digest over what its signature
     /// covers, and over the payloads as they are where that covers less: their canonical form, or nothing of them.
     #[must_use]

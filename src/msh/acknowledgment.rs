@@ -2,9 +2,8 @@
 //! 6.5.3, 4.2; P4).
 
 use crate::model::{
-    AckRequested, Acknowledgment, Actor, Agreement, DigestReference, EbxmlError, ErrorCode, ErrorList,
-    Message, MessageData, MessageHeader, MessageId, MessageKind, PartyRef, Service, Severity, SignalAction,
-    Timestamp,
+    Acknowledgment, Actor, Agreement, DigestReference, EbxmlError, ErrorList, Message, MessageData,
+    MessageHeader, MessageId, MessageKind, PartyRef, Service, SignalAction, Timestamp,
 };
 
 /// The acknowledgment of a message received at `received_at`, with the references of its signature when a
@@ -28,44 +27,44 @@ pub fn acknowledge(
     signal
 }
 
-/// What the next MSH on the way owes of a message, when it is us (ebMS 2.0, 6.3.1, 10.1.4; digest, 15), added to what
-/// the To Party MSH gives, if it owes anything.
-///
-/// We are next MSH and To Party MSH in one, so both AckRequested are answered in one message, by an Acknowledgment
-/// each that has the actor of its AckRequested; this one says in From who gives it. It has no signature: the
-/// transforms of the standard leave it out of the answer's. A signed one would have to travel alone, under a signature
-/// with other transforms, which no agreement here has; that is told by a Warning `Inconsistent`, which is the answer to
-/// a kind that is merely unsupported (6.3.1.2), and the message is taken all the same: nobody signed what asked for it.
+/// What the next MSH on the way owes of a message, when it is us (ebMS 2.0, 6.3.1, 10.1.4; digest, 15): an
+/// Acknowledgment that has the actor of its AckRequested, and says in From who gives it. A signed one has the references
+/// of the message, and travels alone: its signature has other transforms than what else is signed.
 #[must_use]
-pub fn acknowledge_as_next_msh(
-    given: Option<Message>,
+pub fn acknowledge_hop(
     message: &Message,
     own: &PartyRef,
     message_id: MessageId,
-    asked: AckRequested,
+    signed: bool,
     received_at: Timestamp,
 ) -> Message {
-    let header = &message.header;
-    if asked.signed {
-        let text = "a next MSH's acknowledgment is not given signed here; the message was taken";
-        let at = Some("/soap:Envelope/soap:Header/eb:AckRequested".to_owned());
-        let error = EbxmlError::new(ErrorCode::Inconsistent, at, text);
-        let warning = EbxmlError { severity: Severity::Warning, ..error };
-        return match given {
-            Some(given) => Message { error_list: Some(ErrorList { errors: vec![warning] }), ..given },
-            None => message_error(header, own, message_id, vec![warning], received_at),
-        };
-    }
-    let mut signal =
-        given.unwrap_or_else(|| answer(header, own, SignalAction::Acknowledgment, message_id, received_at));
-    signal.acknowledgments.push(Acknowledgment {
+    let mut signal = answer(&message.header, own, SignalAction::Acknowledgment, message_id, received_at);
+    signal.acknowledgments.push(of_hop(message, own, signed, received_at));
+    signal
+}
+
+/// The same without a signature, added to what the To Party gives, when we are both: in one message, under a signature
+/// that leaves it out.
+#[must_use]
+pub fn acknowledge_hop_beside(
+    given: Message,
+    message: &Message,
+    own: &PartyRef,
+    received_at: Timestamp,
+) -> Message {
+    let mut acknowledgments = given.acknowledgments;
+    acknowledgments.push(of_hop(message, own, false, received_at));
+    Message { acknowledgments, ..given }
+}
+
+fn of_hop(message: &Message, own: &PartyRef, signed: bool, received_at: Timestamp) -> Acknowledgment {
+    Acknowledgment {
         actor: Actor::NextMsh,
         timestamp: received_at,
-        ref_to_message_id: header.data.message_id.clone(),
+        ref_to_message_id: message.header.data.message_id.clone(),
         from: own.ids.clone(),
-        references: Vec::new(),
-    });
-    signal
+        references: if signed { message.references.clone() } else { Vec::new() },
+    }
 }
 
 /// The MessageError that answers the message with this header.

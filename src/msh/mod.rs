@@ -13,7 +13,9 @@ mod retry;
 mod service;
 mod window;
 
-pub use acknowledgment::{ReceiptFault, acknowledge, acknowledge_as_next_msh, check_receipt, message_error};
+pub use acknowledgment::{
+    ReceiptFault, acknowledge, acknowledge_hop, acknowledge_hop_beside, check_receipt, message_error,
+};
 pub use attempt::{ResponseContent, judge_response};
 pub use compose::{Posting, compose, service_to_send};
 pub use duplicate::{Standing, standing_of};
@@ -25,5 +27,7 @@ pub use outbound::{
     CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt, set_out,
 };
 pub use retry::{longest_wait, resend_at};
-pub use service::{TEST, is_test, ping, pong, status_of, status_request, status_response, test_message};
+pub use service::{
+    TEST, is_test, ping, pong, status_of, status_of_passed_on, status_request, status_response, test_message,
+};
 pub use window::Window;

@@ -6,9 +6,9 @@
 use super::acknowledgment::answer;
 use super::compose::{Posting, compose, service_to_send};
 use crate::model::{
-    Agreement, ConversationId, Message, MessageData, MessageHeader, MessageId, MessageKind, MessageOrder,
-    MessageStatus, PartyRef, Service, SignalAction, StatusBody, StatusResponse, StoredMessage, SyncReplyMode,
-    Timestamp,
+    Agreement, ConversationId, Delivery, DeliveryState, Message, MessageData, MessageHeader, MessageId,
+    MessageKind, MessageOrder, MessageStatus, PartyRef, Service, SignalAction, StatusBody, StatusResponse,
+    StoredMessage, SyncReplyMode, Timestamp,
 };
 
 /// A Ping to the partner of an agreement (8.1).
@@ -93,8 +93,7 @@ pub fn status_response(
 /// that nobody ever sent. Who cannot show that the question is its own is `UnAuthorized`, whatever it asks about.
 ///
 /// `Processed` means accepted into its pipeline. A message that was refused or quarantined is stored and was handed to
-/// nobody: `Received`. `Forwarded` is never said here: a message in transit leaves its delivery and no record of who sent
-/// it, so that who asks about it hears `NotRecognized` (digest, 15).
+/// nobody: `Received`.
 #[must_use]
 pub fn status_of(about: &MessageId, known: Option<&StoredMessage>, entitled: bool) -> StatusResponse {
     let status = match known.filter(|_| entitled) {
@@ -106,6 +105,17 @@ pub fn status_of(about: &MessageId, known: Option<&StoredMessage>, entitled: boo
     let received_at = known.map(|stored| stored.received_at);
     let timestamp = received_at.filter(|_| status.has_time());
     StatusResponse { status, ref_to_message_id: about.clone(), timestamp }
+}
+
+/// What its sender hears about a message for another party: `Forwarded` once the next MSH has taken it (7.1.3; digest, 12).
+#[must_use]
+pub fn status_of_passed_on(delivery: &Delivery) -> StatusResponse {
+    let status = match delivery.state {
+        DeliveryState::Delivered => MessageStatus::Forwarded,
+        _ => MessageStatus::Received,
+    };
+    let (ref_to_message_id, timestamp) = (delivery.message_id.clone(), Some(delivery.created_at));
+    StatusResponse { status, ref_to_message_id, timestamp }
 }
 
 /// A signal that asks something; its answer comes back as the agreement has signals come back.

@@ -21,7 +21,7 @@ use super::error::SignatureFault;
 use super::keystore::{KeyRing, RegisteredCertificate, Signer, SigningKey};
 use super::profile::{DSIG, SOAP, Signature};
 use super::samples::{Identity, party};
-use super::signature::{Engine, Part, Signed, digest_of, envelope_octets, sign};
+use super::signature::{Cover, Engine, Part, Signed, digest_of, envelope_octets, sign};
 use super::xmlsec;
 use crate::codec::mime::MimePart;
 use crate::codec::xml::{XmlLimits, XmlTree};
@@ -133,7 +133,9 @@ impl Stage {
         let (envelope, at) = any_envelope(&mut chance);
         let signed = if chance.one_in(2) {
             let payloads = parts.iter().map(|(id, body)| reference(&terms, id, body)).collect();
-            sign(&envelope, at, payloads, &Signer { key, terms }).map(|(text, _)| text).expect("signs")
+            sign(&envelope, at, payloads, &Signer { key, terms }, Cover::WithoutNextMsh)
+                .map(|(text, _)| text)
+                .expect("signs")
         } else {
             let template = any_template(&mut chance, &terms, &parts, key);
             let template = [&envelope[..at], &template, &envelope[at..]].concat();

@@ -267,8 +267,9 @@ impl Opening<'_> {
         if let Some((agreement, to)) = self.to_forward(&envelope.message) {
             self.check_from(&envelope.message.header)?;
             let parts = parts_of(package.parts, &envelope, agreement, &mut deviations)?;
-            self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
-            let message = envelope.message;
+            let covered = self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
+            let mut message = envelope.message;
+            message.references = covered.map(|covered| covered.references).unwrap_or_default();
             let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::NextMsh).copied();
             let (from, to) = (self.party.key.clone(), to.key.clone());
             return Ok(Opened::Elsewhere(Transit { message, from, to, asked_of_next_msh: asked }));

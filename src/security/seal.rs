@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::error::{PayloadError, SealError};
 use super::keystore::Signer;
-use super::signature::{payload_reference, sign};
+use super::signature::{Cover, payload_reference, sign};
 use crate::codec::envelope::encode_envelope;
 use crate::codec::mime::{MimeLimits, content_id_of_uri, pack, unpack};
 use crate::model::{ContentId, Digest, Message, Payload, Sealed};
@@ -25,7 +25,9 @@ pub fn seal(message: &Message, signer: Option<Signer<'_>>) -> Result<Sealed, Sea
             let payloads =
                 message.payloads.iter().map(|p| payload_reference(uri_of(message, p)?, p, &signer));
             let payloads = payloads.collect::<Result<Vec<_>, SealError>>()?;
-            sign(&envelope.text, envelope.signature_at, payloads, &signer)?
+            // The filter would leave out the very Acknowledgment (ebMS 2.0, 10.1.4).
+            let cover = if message.is_receipt_of_hop() { Cover::Whole } else { Cover::WithoutNextMsh };
+            sign(&envelope.text, envelope.signature_at, payloads, &signer, cover)?
         }
         None => (envelope.text, Vec::new()),
     };

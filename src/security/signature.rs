@@ -221,14 +221,35 @@ pub(super) fn references_of_unsigned(
     };
     let envelope =
         canonicalize(Canonicalization::Xml10, root, &|element| ActorFilter::OURS.excludes(element));
-    let of_envelope = sha256(&"".into(), envelope_transforms(Canonicalization::Xml10), Digest::of(&envelope));
+    let transforms = Cover::WithoutNextMsh.transforms(Canonicalization::Xml10);
+    let of_envelope = sha256(&"".into(), transforms, Digest::of(&envelope));
     let of_payloads = payloads.iter().map(|(uri, payload)| sha256(uri, Vec::new(), payload.digest));
     std::iter::once(of_envelope).chain(of_payloads).collect()
 }
 
-/// The transforms of an envelope reference of ours.
-fn envelope_transforms(form: Canonicalization) -> Vec<Transform> {
-    vec![Transform::EnvelopedSignature, Transform::ActorFilter, form.transform()]
+/// What of an envelope a signature of ours covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cover {
+    /// All but what is for the next MSH or SOAP's next node (ebMS 2.0, 4.1.3).
+    WithoutNextMsh,
+    /// All of it (ebMS 2.0, 10.1.4).
+    Whole,
+}
+
+impl Cover {
+    /// The transforms of an envelope reference of ours.
+    fn transforms(self, form: Canonicalization) -> Vec<Transform> {
+        match self {
+            Self::WithoutNextMsh => {
+                vec![Transform::EnvelopedSignature, Transform::ActorFilter, form.transform()]
+            }
+            Self::Whole => vec![Transform::EnvelopedSignature, form.transform()],
+        }
+    }
+
+    fn leaves_out(self, element: Element<'_>) -> bool {
+        self == Self::WithoutNextMsh && ActorFilter::OURS.excludes(element)
+    }
 }
 
 /// The canonicalization among the transforms of a reference; the last one, where there is one.
@@ -308,10 +329,11 @@ pub(super) fn sign(
     at: usize,
     payloads: Vec<DigestReference>,
     signer: &Signer<'_>,
+    cover: Cover,
 ) -> Result<(String, Vec<DigestReference>), SealError> {
     let terms = signer.terms;
     let form = terms.canonicalization;
-    let transforms = envelope_transforms(form);
+    let transforms = cover.transforms(form);
     let unknown = vec![0; terms.digest.octets()];
     let mut references =
         vec![DigestReference { uri: "".into(), transforms, method: terms.digest, value: unknown }];
@@ -326,8 +348,7 @@ pub(super) fn sign(
     let element = tree.root().child(SOAP, "Header").and_then(|header| header.child(DSIG, "Signature"));
     let element = element.ok_or(SealError::Place)?;
     let signed_info = element.child(DSIG, "SignedInfo").ok_or(SealError::Place)?;
-    let envelope =
-        canonicalize(form, tree.root(), &|e| e.id() == element.id() || ActorFilter::OURS.excludes(e));
+    let envelope = canonicalize(form, tree.root(), &|e| e.id() == element.id() || cover.leaves_out(e));
     let digest = digest_of(terms.digest, &envelope).map_err(|fault| SealError::Sign(fault.to_string()))?;
     let encoded = STANDARD.encode(&digest);
     let mut octets = canonicalize(form, signed_info, &|_| false);

@@ -10,7 +10,7 @@ use openssl::x509::extension::KeyUsage;
 
 use super::keystore::Signer;
 use super::samples::*;
-use super::signature::{payload_reference, sign};
+use super::signature::{Cover, payload_reference, sign};
 use super::*;
 use crate::codec::envelope::encode_envelope;
 use crate::codec::mime::pack;
@@ -50,7 +50,8 @@ fn forged(
     let payloads = signed
         .iter()
         .map(|p| payload_reference(format!("cid:{}", p.content_id).into(), p, &signer).expect("a reference"));
-    let (text, references) = sign(&text, at, payloads.collect(), &signer).expect("signs");
+    let (text, references) =
+        sign(&text, at, payloads.collect(), &signer, Cover::WithoutNextMsh).expect("signs");
     let (content_type, body) = pack(text, packed, "seed");
     Sealed { content_type, body, references }
 }

@@ -1,6 +1,8 @@
 //! A party that writes whatever a scenario wants it to write, and reads the answer as an honest partner would.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use gwanmun::codec::envelope::{decode_envelope, decode_fault};
 use gwanmun::codec::mime::{MimeLimits, unpack};
@@ -10,7 +12,9 @@ use gwanmun::model::{ConversationId, Digest, EbxmlError, Message, Payload, Seale
 use gwanmun::msh::{self, Posting};
 use gwanmun::practice::Partner;
 use gwanmun::security::{SigningKey, Verified, seal};
-use gwanmun::transport::PostResponse;
+use gwanmun::transport::{PostResponse, Request, Response, Server, ServerOptions, StatusCode};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::world::World;
 
@@ -18,6 +22,20 @@ pub(crate) struct Correspondent {
     partner: Partner,
     signer: SigningKey,
     endpoint: String,
+}
+
+/// What is posted to a correspondent that listens.
+pub(crate) struct Listener {
+    requests: mpsc::Receiver<Request>,
+    _server: Server,
+}
+
+impl Listener {
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Request {
+        let next = timeout(Duration::from_secs(60), self.requests.recv()).await;
+        next.expect("is posted in time").expect("somebody listens")
+    }
 }
 
 /// What an answer says.
@@ -56,6 +74,32 @@ impl Correspondent {
     pub(crate) fn in_practice(world: &World, name: &str) -> Self {
         let settings = load_party(world.party(name)).expect("is in order");
         Self::of(world, name, settings.in_practice().expect("has an agreement for practice"))
+    }
+
+    /// A partner as its file for somebody behind the gateway says it: `NAME-through.toml`.
+    pub(crate) fn through(world: &World, name: &str) -> Self {
+        Self::with(world, name, &world.path(&format!("{name}-through.toml")))
+    }
+
+    /// Takes whatever is posted there, until what it gives is dropped.
+    pub(crate) async fn listen(&self, address: SocketAddr) -> Listener {
+        let (taken, requests) = mpsc::channel(64);
+        let take = move |request: Request| {
+            let taken = taken.clone();
+            async move {
+                taken.send(request).await.expect("somebody looks");
+                Response::empty(StatusCode::ACCEPTED)
+            }
+        };
+        let server = Server::tls(address, self.partner.tls(), ServerOptions::default(), take).await;
+        Listener { requests, _server: server.expect("listens") }
+    }
+
+    /// A message that was posted to us, as far as it verifies.
+    pub(crate) fn open_request(&self, request: &Request) -> Verified {
+        let content_type = request.header("content-type").expect("has a Content-Type");
+        let peer = request.peer.certificate_der_sha256().map(Digest);
+        self.partner.open(content_type, &request.body, peer, now()).expect("verifies")
     }
 
     /// A partner whose connections are made with another certificate of the authority.

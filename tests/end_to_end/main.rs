@@ -21,6 +21,7 @@ mod golden;
 mod hosted;
 mod http;
 mod inside;
+mod intermediary;
 mod kept;
 mod mailbox;
 mod ordered;

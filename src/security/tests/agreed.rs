@@ -228,7 +228,7 @@ fn located(identity: &Identity, location: &str, uri: &str) -> Sealed {
     let key = identity.signing_key();
     let signer = key.strict();
     let reference = payload_reference(uri.into(), &sent.payloads[0], &signer).expect("a reference");
-    let (text, references) = sign(&text, at, vec![reference], &signer).expect("signs");
+    let (text, references) = sign(&text, at, vec![reference], &signer, Cover::WithoutNextMsh).expect("signs");
     let (content_type, body) = pack(text, &sent.payloads, "seed");
     let sealed = Sealed { content_type, body, references };
     edited(&sealed, "Content-ID: <decl-1@trader.example>", &format!("Content-Location: {location}"))
@@ -482,7 +482,9 @@ fn names_that_several_parts_have_name_none() {
         let at = text.find("</soap:Header>").expect("the header ends");
         let of_uri =
             |uri: &&str| payload_reference((*uri).into(), &sent.payloads[0], &signer).expect("a reference");
-        let (text, references) = sign(&text, at, uris.iter().map(of_uri).collect(), &signer).expect("signs");
+        let (text, references) =
+            sign(&text, at, uris.iter().map(of_uri).collect(), &signer, Cover::WithoutNextMsh)
+                .expect("signs");
         let (content_type, body) = pack(text, &sent.payloads, "seed");
         let sealed = Sealed { content_type, body, references };
         let id = "Content-ID: <decl-1@trader.example>\r\n";
