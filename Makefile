@@ -9,7 +9,7 @@ DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build demo demo-full serve test simulate differential soak planted conformance lint bench \
+.PHONY: help deps test-deps build demo demo-full serve test simulate differential fuzz soak planted conformance lint bench \
 	bench-restart clean
 
 help: ## this list
@@ -53,6 +53,18 @@ simulate: deps ## many more simulated runs and histories of cases, from where it
 
 differential: deps ## both signature engines over many more generated envelopes (ENVELOPES=10000)
 	DIFFERENTIAL_ENVELOPES=$(or $(ENVELOPES),10000) $(CARGO) test --lib both_engines_say_the_same -- --nocapture
+
+# libFuzzer wants a nightly compiler and g++; what has been found is kept in target/fuzz-corpus for the next run.
+fuzz: deps ## HTTP, MIME, XML, canonical form, signatures and CPA documents, fuzzed for a while each (FUZZ_SECONDS=300 FUZZ="http cpa")
+	@test -x target/tools/bin/cargo-fuzz || $(CARGO) install cargo-fuzz --version 0.13.2 --locked --root target/tools
+	$(CARGO) build
+	sh tests/fuzz/seeds.sh target/debug/gwanmun target/fuzz-corpus
+	@for target in $(or $(FUZZ),http mime xml c14n signature cpa); do \
+		echo "== $$target"; \
+		RUSTUP_TOOLCHAIN=nightly target/tools/bin/cargo-fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz $$target \
+			target/fuzz-corpus/$$target -- -max_total_time=$(or $(FUZZ_SECONDS),300) -timeout=10 -rss_limit_mb=2048 -max_len=65536 \
+			-print_final_stats=1 || exit 1; \
+	done
 
 soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=200 STEPS=401 STOPS=200 FLIP_STRIDE=64)
 	KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \
