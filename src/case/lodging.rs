@@ -110,6 +110,7 @@ pub fn lodge(lodging: Lodging) -> Case {
         amendments: Vec::new(),
         held,
         unverified,
+        hold: None,
     }
 }
 

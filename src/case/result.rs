@@ -121,6 +121,7 @@ pub fn open_result_only(
         amendments: Vec::new(),
         held: Vec::new(),
         unverified: Vec::new(),
+        hold: None,
     }
 }
 

@@ -355,6 +355,8 @@ fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
         mailbox: false,
         order: None,
         again: 0,
+        hold: None,
+        purged: None,
         reason: String::new(),
     }
 }

@@ -15,7 +15,7 @@ use super::ask::{Asking, ask_for, plain};
 use crate::codec::archive::{is_archive, unpack};
 use crate::model::{ChainEntry, ExportLine, SignedHead, Timestamp};
 use crate::security::{AuditKeys, AuditVerifier, Proven, ProvenEvidence, verify_evidence};
-use crate::store::Inspection;
+use crate::store::{Inspection, Manifest};
 
 /// The audit record: every change of state, one after the other, chained and signed
 #[derive(Debug, clap::Args)]
@@ -33,12 +33,12 @@ Every entry is written as it is kept, also one that is damaged: `gwanmun audit v
 
 Examples:
   gwanmun audit export audit.jsonl
-  gwanmun audit export --store /var/backups/gwanmun/store audit.jsonl")]
+  gwanmun audit export --store /var/backups/gwanmun audit.jsonl")]
     Export {
         /// The file; in a directory, audit.jsonl
         #[arg(value_name = "FILE|DIR")]
         to: PathBuf,
-        /// Read this store instead; nothing in it is changed
+        /// Read this store, or this backup, instead; nothing in it is changed
         #[arg(long, value_name = "DIR")]
         store: Option<PathBuf>,
         #[command(flatten)]
@@ -92,7 +92,8 @@ impl AuditArgs {
                 let to = if to.is_dir() { to.join("audit.jsonl") } else { to.clone() };
                 let (entries, heads) = match store {
                     Some(directory) => {
-                        let store = Inspection::of(directory)?;
+                        let in_backup = Manifest::read(directory)?.map(|_| Manifest::store_of(directory));
+                        let store = Inspection::of(in_backup.unwrap_or_else(|| directory.clone()))?;
                         export(&to, |beyond| page_of(&store, beyond))?
                     }
                     None => export(&to, |beyond| {
@@ -148,11 +149,24 @@ fn page_of(store: &Inspection, beyond: u64) -> Result<Page> {
 }
 
 /// Writes the record page by page; what stands under the name is whole.
-fn export(to: &Path, mut page: impl FnMut(u64) -> Result<Page>) -> Result<(u64, u64)> {
+fn export(to: &Path, page: impl FnMut(u64) -> Result<Page>) -> Result<(u64, u64)> {
     let mut aside = to.as_os_str().to_owned();
     aside.push(".part");
     let aside = PathBuf::from(aside);
-    let mut file = BufWriter::new(File::create(&aside).with_context(|| aside.display().to_string())?);
+    let file = File::create(&aside).with_context(|| aside.display().to_string())?;
+    let written = write_record(file, page).and_then(|written| {
+        std::fs::rename(&aside, to).with_context(|| to.display().to_string())?;
+        Ok(written)
+    });
+    if written.is_err() {
+        // Part of a record is of no use to anybody; that it is there is no second fault.
+        drop(std::fs::remove_file(&aside));
+    }
+    written
+}
+
+fn write_record(file: File, mut page: impl FnMut(u64) -> Result<Page>) -> Result<(u64, u64)> {
+    let mut file = BufWriter::new(file);
     let mut write = |line: &ExportLine| -> Result<()> {
         serde_json::to_writer(&mut file, line)?;
         Ok(file.write_all(b"\n")?)
@@ -185,7 +199,6 @@ fn export(to: &Path, mut page: impl FnMut(u64) -> Result<Page>) -> Result<(u64, 
     }
     bar.finish_and_clear();
     file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-    std::fs::rename(&aside, to).with_context(|| to.display().to_string())?;
     Ok((written, signed))
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::ask::{Asking, ask, ask_for, ask_for_octets, escaped, party, plain, table, with_query};
-use crate::model::StoredMessage;
+use crate::model::{Purged, StoredMessage};
 
 /// Received messages of a running gateway
 #[derive(Debug, clap::Args)]
@@ -167,6 +167,13 @@ fn show(message: &StoredMessage, answer: &Value, out: &mut dyn Write) -> Result<
     }
     if let Some(case) = &message.case {
         writeln!(out, "case            {case}")?;
+    }
+    if let Some(hold) = &message.hold {
+        writeln!(out, "legal hold      {}", plain(&hold.to_string()))?;
+    }
+    if let Some(purged) = &message.purged {
+        let Purged { at, archive, bytes } = purged;
+        return Ok(writeln!(out, "\n{bytes} octets were purged at {at}; the archive {archive} has them")?);
     }
     match answer["text"].as_str() {
         Some(text) => {

@@ -35,7 +35,10 @@ pub use partners::Partners;
 pub use party::{PartySettings, load_party};
 pub use profiles::{NamedProfile, profile, profiles};
 pub use rules::{read_catalogue, read_rules};
-pub use settings::{AuditSettings, Identity, Listen, PaymentSettings, ScrubSettings, Settings, SigningFiles};
+pub use settings::{
+    AuditSettings, Identity, Listen, PaymentSettings, RetentionSettings, ScrubSettings, Settings,
+    SigningFiles,
+};
 
 use fault::Faults;
 

@@ -1,5 +1,6 @@
 //! `gwanmun.toml`: who this gateway is, where it listens, where its files are, and its limits.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
-use crate::model::{Bank, PartyId, PartyKey, PaymentTerms, Role, ValueError};
+use crate::model::{
+    Bank, Keep, PartyId, PartyKey, PaymentTerms, Retention, Role, ValueError, parse_duration,
+};
 use crate::msh::{AgePolicy, OrderPolicy};
 use crate::security::Engine;
 use crate::store::StoreOptions;
@@ -37,6 +40,8 @@ pub struct Settings {
     pub scrub: ScrubSettings,
     /// How its audit record is signed.
     pub audit: AuditSettings,
+    /// How long octets are kept, and where their evidence goes before they are purged.
+    pub retention: RetentionSettings,
     /// The directory of documents and codes that are added to those that the program carries.
     pub documents: Option<PathBuf>,
     /// The rule directory.
@@ -83,6 +88,17 @@ pub struct AuditSettings {
     pub head_entries: u64,
     /// The file that each head is appended to, for the operator to ship away.
     pub heads_file: Option<PathBuf>,
+}
+
+/// How long octets are kept, and where their evidence goes before they are purged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// How long.
+    pub terms: Retention,
+    /// The directory of archives; without one nothing is purged.
+    pub archive: Option<PathBuf>,
+    /// From the begin of a round to the next.
+    pub interval: Duration,
 }
 
 /// The bank that fees are paid at.
@@ -150,6 +166,7 @@ impl Settings {
         let engine = engine(root.table("signature", faults), faults);
         let (store, scrub) = store(root.table("store", faults), faults);
         let audit = audit(root.table("audit", faults), faults);
+        let retention = retention(root.table("retention", faults), faults);
         let documents = documents(root.table("documents", faults), faults);
         let rules = directory(root.table("rules", faults), faults);
         let partners = directory(root.table("partners", faults), faults);
@@ -176,6 +193,7 @@ impl Settings {
             store: store?,
             scrub,
             audit,
+            retention,
             documents,
             rules: rules?,
             partners: partners?,
@@ -287,6 +305,51 @@ fn audit(mut section: Section<'_>, faults: &mut Faults) -> AuditSettings {
     let heads_file = section.optional_path("heads_file", faults);
     section.finish(faults);
     AuditSettings { head_interval, head_entries, heads_file }
+}
+
+/// What is purged is archived before: without a place for the archives everything is kept for ever.
+fn retention(mut section: Section<'_>, faults: &mut Faults) -> RetentionSettings {
+    let default = section.optional("default", keep, faults).unwrap_or_default();
+    let archive = section.optional_path("archive", faults);
+    let interval = section.duration("interval", Duration::from_secs(86_400), faults);
+    if interval.is_zero() {
+        let message = "interval is nothing".to_owned();
+        section.add(message, "write the time between two rounds, such as \"1 day\"", faults);
+    }
+    let mut documents = BTreeMap::new();
+    for mut section in section.tables("document", faults) {
+        let code = section.required("code", plain, faults);
+        let kept = section.required("keep", keep, faults);
+        if let Some((code, kept)) = code.zip(kept)
+            && documents.insert(code.clone(), kept).is_some()
+        {
+            section.add(
+                format!("{code} is kept twice"),
+                "write one [[retention.document]] for each code",
+                faults,
+            );
+        }
+        section.finish(faults);
+    }
+    let terms = Retention { default, documents };
+    if archive.is_none() && !terms.is_forever() {
+        let message = "archive is missing: nothing is purged before its evidence is archived".to_owned();
+        section.add(message, "add archive = \"DIRECTORY\", or keep everything \"forever\"", faults);
+    }
+    section.finish(faults);
+    RetentionSettings { terms, archive, interval }
+}
+
+/// `forever`, or a duration.
+fn keep(text: &str) -> Result<Keep, ValueError> {
+    let wrong = || ValueError::new("\"forever\", or a time such as \"1825 days\"", text);
+    match text {
+        "forever" => Ok(Keep::Forever),
+        text => match parse_duration(text) {
+            Ok(time) if !time.is_zero() => Ok(Keep::For(time)),
+            _ => Err(wrong()),
+        },
+    }
 }
 
 /// A section that may be absent and, when it is there, has to be in order.

@@ -48,6 +48,12 @@ impl Step {
         if !delivery.sealed {
             return Err("it was never sent".to_owned());
         }
+        if let Some(purged) = &delivery.purged {
+            return Err(format!(
+                "its octets were purged at {}; the archive {} has them",
+                purged.at, purged.archive
+            ));
+        }
         if delivery.again >= AGAIN_MAX {
             return Err(format!("it was sent anew {AGAIN_MAX} times, which is the most"));
         }

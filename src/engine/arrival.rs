@@ -1,5 +1,7 @@
 //! A user message arrives: a repeat, a refusal, a quarantine, or accepted into its pipeline (P1, P3, P8).
 
+use std::collections::BTreeSet;
+
 use super::audit::{About as _, entry};
 use super::decide::{Desk, Inbound};
 use super::event::Arrival;
@@ -10,8 +12,8 @@ use super::{
     respond, result, signal, withdraw,
 };
 use crate::model::{
-    Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, Message,
-    PartyKey, Sealed, StoredMessage, SyncReplyMode,
+    Agreement, CaseId, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, DocumentCode, EbxmlError,
+    ErrorCode, Message, PartyKey, Sealed, StoredMessage, SyncReplyMode, document_code_of_role,
 };
 use crate::msh::{
     Standing, acknowledge, acknowledge_hop, acknowledge_hop_beside, check_arrival, check_next_msh, is_test,
@@ -171,12 +173,22 @@ pub(super) fn kept(
         case: case.cloned(),
         content_type: arrival.content_type.clone(),
         reason: reason.to_owned(),
+        documents: documents_in(message),
+        hold: None,
+        purged: None,
     };
     let octets = match inbound.kept {
         None => MessageOctets::New(arrival.body.clone()),
         Some(known) => MessageOctets::Kept(known.version),
     };
     MessageDraft { record, octets }
+}
+
+/// The kinds of documents that the Manifest names, each once.
+fn documents_in(message: &Message) -> Vec<DocumentCode> {
+    let references = message.manifest.iter().flat_map(|manifest| &manifest.references);
+    let codes = references.filter_map(|reference| document_code_of_role(reference.role.as_deref()?));
+    codes.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 impl Step {
@@ -268,6 +280,9 @@ impl Step {
 /// none the delivery of that answer begins anew.
 fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
     let Inbound { desk, arrival, agreement, key, .. } = *inbound;
+    if desk.view.message.as_ref().is_some_and(|known| known.record.purged.is_some()) {
+        return refuse::too_late(inbound);
+    }
     let mut step = Step::default();
     let entry = entry(desk.now, EventCode::MessageDuplicate, "it came before and got its first answer again");
     let entry = entry.of_message(key);
@@ -286,7 +301,7 @@ fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
 impl Step {
     /// Lets a signal go out once more, as it is stored.
     pub(super) fn rearm(&mut self, desk: Desk<'_>, agreement: &Agreement, stored: &Versioned<Delivery>) {
-        if stored.value.state == DeliveryState::Held {
+        if stored.value.state == DeliveryState::Held || stored.value.purged.is_some() {
             return;
         }
         let expires_at = desk.now.plus(agreement.reliability.time_to_live);
@@ -331,6 +346,8 @@ pub(super) fn signal_delivery(
         mailbox: false,
         order: None,
         again: 0,
+        hold: None,
+        purged: None,
         reason: String::new(),
     };
     set_out(delivery, agreement, desk.now)

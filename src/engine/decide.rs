@@ -3,8 +3,8 @@
 use super::event::{Arrival, Context, Event};
 use super::step::Step;
 use super::{
-    again, announce, approval, arrival, deadline, due, mailbox, officer, order, pay, reconcile, refuse,
-    signal, transit,
+    again, announce, approval, arrival, deadline, due, mailbox, officer, order, pay, purge, reconcile,
+    refuse, signal, transit,
 };
 use crate::model::{Agreement, MessageKey, MessageKind, Realm, Timestamp};
 use crate::store::{KnownMessage, View};
@@ -55,6 +55,8 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Again { by, reason, .. } => again::asked_for(desk, by, reason),
         Event::Withheld { why, .. } => reconcile::withheld(desk, why),
         Event::Settled { how, by, reason, .. } => reconcile::settled(desk, *how, by, reason),
+        Event::Purged { subject, archive, bytes } => purge::purged(desk, subject, *archive, *bytes),
+        Event::Holding { on, held, by, reason } => purge::holding(desk, on, *held, by, reason),
         Event::Announced(announcement) => announce::announce(desk, announcement),
     };
     step.keep_time(desk);

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
-    ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Document, GapAct, MessageId,
-    MessageKey, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Role, Sealed, SequenceKey,
-    Timestamp,
+    ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Digest, Document, EvidenceSubject,
+    GapAct, MessageId, MessageKey, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Retention, Role,
+    Sealed, SequenceKey, Timestamp,
 };
 use crate::msh::{AgePolicy, OrderPolicy};
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};
@@ -106,6 +106,26 @@ pub enum Event {
         /// Why.
         reason: Arc<str>,
     },
+    /// The octets of a message are to be purged: an archive of them was written and verified.
+    Purged {
+        /// Which message.
+        subject: EvidenceSubject,
+        /// SHA-256 of the archive.
+        archive: Digest,
+        /// How many octets it frees.
+        bytes: u64,
+    },
+    /// An operator sets a legal hold, or lifts it.
+    Holding {
+        /// On what.
+        on: Holding,
+        /// Which of the two.
+        held: Hold,
+        /// Who says so, in words.
+        by: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// The operator tells partners something.
     Announced(Box<Announcement>),
     /// A delivery that was due could not be sealed: without this it would come due for ever (P9).
@@ -159,6 +179,26 @@ pub enum Settle {
     Send,
     /// Its destination has it.
     Delivered,
+}
+
+/// What a legal hold is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// Every message of a case.
+    Case(CaseId),
+    /// One message that was received, and what answers it.
+    Message(MessageKey),
+    /// One message that was sent, or passed on.
+    Delivery(DeliveryId),
+}
+
+/// What becomes of a legal hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It is set.
+    Set,
+    /// It is lifted.
+    Lifted,
 }
 
 /// A verified message, and how it came.
@@ -247,6 +287,8 @@ pub struct Context<'a> {
     pub payment: Option<&'a Bank>,
     /// The bank of rehearsals.
     pub practice_payment: Option<&'a Bank>,
+    /// How long octets are kept.
+    pub retention: &'a Retention,
 }
 
 impl<'a> Context<'a> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::event::{Arrival, Context, Event, Refused};
+use super::event::{Arrival, Context, Event, Holding, Refused};
 use super::{ids, order, refuse, service, signal, transit};
 use crate::model::{
-    Asked, AttemptOutcome, Dimension, Document, MessageHeader, MessageKey, MessageKind, Month, PartyKind,
-    Realm, SignalAction, Statistics, SyncReplyMode,
+    Asked, AttemptOutcome, Dimension, Document, EvidenceSubject, MessageHeader, MessageKey, MessageKind,
+    Month, PartyKind, Realm, SignalAction, Statistics, SyncReplyMode,
 };
 use crate::routing::Pipeline;
 use crate::store::{CorrelationKey, DeliveryLocator, Needs, Opened, Reference};
@@ -44,6 +44,16 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         | Event::Settled { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
+        Event::Purged { subject, .. } => needs_of_purge(subject),
+        Event::Holding { on: Holding::Case(id), .. } => {
+            Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() }
+        }
+        Event::Holding { on: Holding::Message(key), .. } => {
+            Needs { message: Some(key.clone()), ..Needs::default() }
+        }
+        Event::Holding { on: Holding::Delivery(id), .. } => {
+            Needs { delivery: Some(DeliveryLocator::Id(id.clone())), ..Needs::default() }
+        }
         Event::Announced(_) => Needs::default(),
         Event::ApprovalDue(key) => {
             Needs { approval_due: Some(key.clone()), approvals_of_case: true, ..Needs::default() }
@@ -76,6 +86,24 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             case_of_delivery: true,
             ..Needs::default()
         },
+    }
+}
+
+/// What says whether the octets of a message are to go.
+#[must_use]
+pub fn needs_of_purge(subject: &EvidenceSubject) -> Needs {
+    let needs = Needs {
+        answered: true,
+        case_of_message: true,
+        case_of_delivery: true,
+        open_of_case: true,
+        ..Needs::default()
+    };
+    match subject {
+        EvidenceSubject::Received(key) => Needs { message: Some(key.clone()), ..needs },
+        EvidenceSubject::Sent { delivery, .. } => {
+            Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..needs }
+        }
     }
 }
 

@@ -119,6 +119,29 @@ pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
     step
 }
 
+/// The same message again, after its answer was purged: the duplicate memory outlives both, so that it is known for what
+/// it is, and nothing of it is taken (P3).
+pub(super) fn too_late(inbound: &Inbound<'_>) -> Step {
+    let Inbound { desk, arrival, agreement, key, .. } = *inbound;
+    let message = arrival.verified.message();
+    let error = EbxmlError::new(
+        ErrorCode::TimeToLiveExpired,
+        Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:Timestamp".to_owned()),
+        "this message came before, longer ago than its answer is kept",
+    );
+    let mut step = Step::default();
+    let text = "it came before, and its answer was purged; nothing changes";
+    step.noted.push(entry(desk.now, EventCode::MessageDuplicate, text).of_message(key));
+    let once = Once {
+        known: Some((agreement, &key.sender)),
+        id: id_by_content(&arrival.verified),
+        before: desk.view.refusal.as_ref(),
+        waiting: arrival.waiting,
+    };
+    step.refuse_once(desk, once, &message.header, vec![error]);
+    step
+}
+
 /// What security turned away; which answer it may have is settled there.
 pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
     let refusal = &refused.refusal;

@@ -82,7 +82,7 @@ fn acknowledged(
         };
     };
     let delivery = &stored.value;
-    if delivery.state == DeliveryState::Delivered {
+    if delivery.state == DeliveryState::Delivered || delivery.purged.is_some() {
         return noted(desk, arrival, "an acknowledgment once more");
     }
     let agreement = desk.context.registry.agreement_of(delivery);

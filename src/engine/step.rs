@@ -20,6 +20,7 @@ use crate::model::{
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{
     ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, MessageWrite, NewMessage, SequenceWrite,
+    Unchanged,
 };
 
 /// What one event leads to, decided and not yet sealed.
@@ -41,6 +42,10 @@ pub struct Step {
     pub(super) receipts: BTreeMap<DeliveryId, Sealed>,
     /// The deliveries that are transmitted now: whether each waits for a receipt, and the URL that it goes to.
     pub(super) transmit: BTreeMap<DeliveryId, (bool, Option<Arc<str>>)>,
+    /// A message that was received before and is changed.
+    pub(super) changed: Option<MessageWrite>,
+    /// What it rests on and does not write.
+    pub(super) unchanged: Vec<Unchanged>,
     /// Recorded.
     pub(super) audit: Vec<TimelineEntry>,
     /// Only logged: nothing changed.
@@ -306,7 +311,7 @@ impl Step {
             Some(MessageDraft { record, octets: MessageOctets::Kept(based_on) }) => {
                 (None, Some(MessageWrite { record, based_on }))
             }
-            None => (None, None),
+            None => (None, self.changed),
         };
         if let Some(message) = &message {
             attest::message(&mut self.audit, message);
@@ -316,6 +321,7 @@ impl Step {
             message,
             changed,
             case: self.case,
+            unchanged: self.unchanged,
             deliveries: writes,
             approvals,
             sequences,
@@ -344,7 +350,8 @@ impl SealedStep {
     /// What is to be done with it.
     #[must_use]
     pub fn split(self) -> Ready {
-        let Batch { message, changed, case, deliveries, approvals, sequences, audit, head: _ } = &self.batch;
+        let Batch { message, changed, case, unchanged: _, deliveries, approvals, sequences, audit, head: _ } =
+            &self.batch;
         let is_empty = message.is_none() && changed.is_none() && case.is_none() && deliveries.is_empty();
         if !is_empty || !approvals.is_empty() || !sequences.is_empty() || !audit.is_empty() {
             Ready::Commit(Box::new(self.batch), Pending { actions: self.actions })

@@ -52,6 +52,14 @@ pub(super) fn passed_on(desk: Desk<'_>, in_transit: &InTransit) -> Step {
             let delivery = delivery(desk, in_transit, onward);
             step.add_delivery(desk, delivery, Octets::Came(in_transit.octets.clone()));
         }
+        Some(stored) if stored.value.purged.is_some() => {
+            let error = EbxmlError::new(
+                ErrorCode::TimeToLiveExpired,
+                "/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:Timestamp".to_owned(),
+                "this message was passed on before, longer ago than it is kept",
+            );
+            return refused(desk, in_transit, back, error);
+        }
         Some(_) if desk.view.sealed.as_ref().is_none_or(|s| s.body != in_transit.octets.body) => {
             let error = EbxmlError::new(
                 ErrorCode::Inconsistent,
@@ -138,6 +146,8 @@ fn delivery(desk: Desk<'_>, in_transit: &InTransit, onward: &Agreement) -> Deliv
         mailbox: false,
         order: None,
         again: 0,
+        hold: None,
+        purged: None,
         reason: String::new(),
     };
     set_out(delivery, onward, desk.now)

@@ -16,13 +16,14 @@ use super::check::check;
 use super::heads::Standing;
 use super::keys::Keys;
 use super::payments;
+use super::purge;
 use super::reconcile;
 use super::rules;
 use super::scrub;
 use super::shared::{InForce, Shared, now};
 use super::show::{self, decoded};
 use crate::config::{self, ConfigFault, Settings};
-use crate::model::Timestamp;
+use crate::model::{DeliveryState, Timestamp};
 use crate::store::Stats;
 use crate::telemetry::{EventCode, METRICS_CONTENT_TYPE, StoreCounts};
 use crate::transport::{Method, Peer, Request, Response, ServerCounts, StatusCode};
@@ -47,6 +48,9 @@ pub(super) async fn administer(shared: Arc<Shared>, counts: Counts, request: Req
             on_a_thread(move || rules::activate(&shared, &request)).await
         }
         (&Method::POST, "/store/scrub") if local => scrub::ask(&shared),
+        (&Method::GET, "/store/purge") if local => purge::answer(&shared, &request, false).await,
+        (&Method::POST, "/store/purge") if local => purge::answer(&shared, &request, true).await,
+        (&Method::POST, "/holds") if local => purge::hold(&shared, &request).await,
         (&Method::POST, "/notices") if local => acts::announce(&shared, &request).await,
         (&Method::POST, path) if local && path.starts_with("/payments/") => {
             acts::hurry(&shared, &request).await
@@ -146,7 +150,10 @@ fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
             let pending = queue.open.values().sum();
             let oldest = queue.oldest.map(|oldest| now().since(oldest)).unwrap_or_default();
             let party = in_force.trust.registry.party(&destination);
-            shared.metrics.pending(party.map_or("", |party| &party.name), pending, oldest);
+            let name = party.map_or("", |party| &party.name);
+            shared.metrics.pending(name, pending, oldest);
+            let held = queue.open.get(&DeliveryState::Held).copied().unwrap_or_default();
+            shared.metrics.held(name, held);
         }
     }
     if let Ok(entries) = shared.store.audit_height() {

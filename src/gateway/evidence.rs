@@ -15,8 +15,8 @@ use super::show::Unanswered;
 use crate::codec::archive::pack;
 use crate::model::{
     AuditHead, AuditPath, ChainEntry, Delivery, Digest, EvidenceManifest, EvidenceMember, EvidenceSubject,
-    KeyList, KeyUse, MessageId, MessageKey, PartyKey, ProvenEntry, SignedHead, StoredMessage, TimelineEntry,
-    Timestamp, Tree, Witness,
+    KeyList, KeyUse, MessageId, MessageKey, PartyKey, ProvenEntry, Purged, SignedHead, StoredMessage,
+    TimelineEntry, Timestamp, Tree, Witness,
 };
 use crate::security::{SigningKey, names, sign_manifest};
 use crate::store::{DeliveryLocator, Needs, Store, StoreError};
@@ -138,6 +138,7 @@ impl Archivist<'_> {
         let needs = Needs { message: Some(key.clone()), ..Needs::default() };
         let Some(known) = self.store.load(&needs)?.message else { return Ok(None) };
         let record = known.record;
+        gone(record.purged.as_ref())?;
         let body = self.store.body(&key)?.ok_or_else(|| EvidenceError::Nothing(key.to_string()))?;
         let mut entities = vec![(names::MESSAGE, body.content_type, body.body)];
         entities.extend(known.response.map(|answer| (names::ANSWER, answer.content_type, answer.body)));
@@ -151,6 +152,7 @@ impl Archivist<'_> {
         let needs = Needs { delivery: Some(locator), sealed: true, ..Needs::default() };
         let view = self.store.load(&needs)?;
         let Some(delivery) = view.delivery.map(|stored| stored.value) else { return Ok(None) };
+        gone(delivery.purged.as_ref())?;
         let sealed = view.sealed.ok_or_else(|| {
             let why =
                 format!("delivery {} has no octets of its own: it was never sent over the wire", delivery.id);
@@ -302,6 +304,16 @@ impl Archivist<'_> {
         });
         Ok(shown.collect())
     }
+}
+
+/// What was purged was archived before.
+fn gone(purged: Option<&Purged>) -> Result<(), EvidenceError> {
+    purged.map_or(Ok(()), |Purged { at, archive, .. }| {
+        let why = format!(
+            "its octets were purged at {at}; its evidence is in [retention] archive, with SHA-256 {archive}"
+        );
+        Err(EvidenceError::Record(why))
+    })
 }
 
 fn told_of_received(record: &StoredMessage) -> String {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing::error;
 
 use super::shared::{InForce, Shared, now};
-use crate::model::{AuditHead, KeptHead, SignedHead, Timestamp, Tree, TreeHead};
+use crate::model::{AuditHead, KeptHead, PartyKey, SignedHead, Timestamp, Tree, TreeHead};
 use crate::security::sign_head;
 use crate::store::{Batch, CommitError, Store, StoreError};
 use crate::telemetry::EventCode;
@@ -81,8 +81,11 @@ pub(super) enum HeadFault {
     Unreadable(#[from] StoreError),
     #[error("audit entry {0} does not follow from the entries before it: the store was changed")]
     Broken(u64),
-    #[error("the last signed head, of {0} entries, does not go with the tree that it was kept with")]
-    HeadDamaged(u64),
+    #[error(
+        "the audit record is signed as that of {signed}, and [gateway] party is {own}: one record has one gateway; take the \
+         change back, or begin with an empty store"
+    )]
+    AnotherGateway { signed: PartyKey, own: PartyKey },
     #[error("a head cannot be signed: {0}")]
     Unsigned(String),
     #[error("a head cannot be committed: {0}")]
@@ -101,7 +104,7 @@ pub(super) enum HeadFault {
 impl HeadFault {
     const fn event(&self) -> EventCode {
         match self {
-            Self::Broken(_) | Self::HeadDamaged(_) | Self::RolledBack { .. } => EventCode::AuditTampered,
+            Self::Broken(_) | Self::RolledBack { .. } => EventCode::AuditTampered,
             Self::StoreFailed(_) => EventCode::StoreFailed,
             _ => EventCode::AuditHeadFailed,
         }
@@ -167,7 +170,7 @@ fn keep(store: &dyn Store, in_force: &InForce, work: &mut Work, all: bool) -> Re
     let audit = &in_force.settings.audit;
     let Work { grown, outside } = work;
     if grown.is_none() {
-        *grown = Some(taken_up(store.newest_head()?)?);
+        *grown = Some(taken_up(store, &in_force.settings.identity.key)?);
     }
     if let Some(grown) = grown {
         let height = store.audit_height()?;
@@ -186,16 +189,22 @@ fn keep(store: &dyn Store, in_force: &InForce, work: &mut Work, all: bool) -> Re
     }
 }
 
-/// Goes on from the last head, or from nothing.
-fn taken_up(kept: Option<KeptHead>) -> Result<Grown, HeadFault> {
+/// Goes on from the last head that can be read and goes with its tree, or from nothing. Heads after it are damaged: a
+/// scrub names them, and the next head speaks for their entries too.
+fn taken_up(store: &dyn Store, own: &PartyKey) -> Result<Grown, HeadFault> {
     let since = Instant::now();
-    let Some(KeptHead { signed: SignedHead { head, .. }, peaks }) = kept else {
-        return Ok(Grown { tree: Tree::default(), chain: AuditHead::EMPTY, signed_at: None, since });
-    };
-    let tree = Tree::of(head.entries, peaks).filter(|tree| tree.root() == head.root);
-    let tree = tree.ok_or(HeadFault::HeadDamaged(head.entries))?;
-    let chain = AuditHead { sequence: head.entries, hash: head.chain };
-    Ok(Grown { tree, chain, signed_at: Some(head.at), since })
+    let mut below = u64::MAX;
+    while let Some(KeptHead { signed: SignedHead { head, .. }, peaks }) = store.head_before(below)? {
+        if head.gateway != *own {
+            return Err(HeadFault::AnotherGateway { signed: head.gateway, own: own.clone() });
+        }
+        if let Some(tree) = Tree::of(head.entries, peaks).filter(|tree| tree.root() == head.root) {
+            let chain = AuditHead { sequence: head.entries, hash: head.chain };
+            return Ok(Grown { tree, chain, signed_at: Some(head.at), since });
+        }
+        below = head.entries;
+    }
+    Ok(Grown { tree: Tree::default(), chain: AuditHead::EMPTY, signed_at: None, since })
 }
 
 /// Signs a head that speaks for so many entries more.
@@ -315,7 +324,7 @@ fn last_line(path: &Path) -> io::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, PartyKey};
+    use crate::model::Digest;
     use crate::store::{SqliteStore, StoreOptions};
 
     fn head(entries: u64) -> KeptHead {
@@ -392,5 +401,52 @@ mod tests {
             assert!(told.to_string().contains("its last line is no head"), "{told}");
             assert_eq!(fs::read_to_string(&file).expect("readable"), edited);
         }
+    }
+
+    /// The heads of trees of these sizes over one record, as they are kept.
+    fn grown(gateway: &str, sizes: &[u64]) -> Vec<KeptHead> {
+        let (mut tree, mut chain) = (Tree::default(), AuditHead::EMPTY);
+        let mut heads = Vec::new();
+        for size in 1..=sizes.iter().copied().max().unwrap_or_default() {
+            chain = chain.then(&size.to_string());
+            tree.push(chain.hash);
+            if sizes.contains(&size) {
+                let mut kept = head(size);
+                kept.signed.head.gateway = PartyKey::new(gateway).expect("a key");
+                (kept.signed.head.root, kept.signed.head.chain) = (tree.root(), chain.hash);
+                kept.peaks = tree.peaks().to_vec();
+                heads.push(kept);
+            }
+        }
+        heads
+    }
+
+    #[test]
+    fn a_damaged_head_is_passed_over_and_one_of_another_gateway_ends_signing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let own = PartyKey::new("HUB").expect("a key");
+        let place = directory.path().join("store");
+        let store = SqliteStore::open(StoreOptions::at(&place)).expect("opens");
+        let mut heads = grown("HUB", &[2, 5, 9]);
+        // It goes with another tree than its own.
+        heads[1].peaks = heads[0].peaks.clone();
+        for head in heads {
+            commit(&store, head).expect("committed");
+        }
+        assert_eq!(taken_up(&store, &own).expect("goes on").tree.size(), 9);
+        drop(store);
+        let disk = rusqlite::Connection::open(place.join("gwanmun.db")).expect("opens");
+        disk.execute("UPDATE head SET checksum = checksum + 1 WHERE entries = 9", []).expect("damaged");
+        disk.close().expect("closed");
+        let store = SqliteStore::open(StoreOptions::at(&place)).expect("opens");
+        assert_eq!(
+            taken_up(&store, &own).expect("goes on").tree.size(),
+            2,
+            "from the last one that is whole"
+        );
+        assert_eq!(store.heads(0, 9).expect("readable").len(), 2, "an export goes on too");
+        let renamed = PartyKey::new("HUB2").expect("a key");
+        let told = taken_up(&store, &renamed).err().expect("one record has one gateway").to_string();
+        assert!(told.contains("signed as that of HUB, and [gateway] party is HUB2"), "{told}");
     }
 }

@@ -23,6 +23,7 @@ mod lanes;
 mod mailbox;
 mod pay;
 mod payments;
+mod purge;
 mod questions;
 mod receive;
 mod reconcile;

@@ -18,6 +18,7 @@ use super::heads::{Heads, keep_heads, sign_the_rest};
 use super::keys::Keys;
 use super::lanes::Lanes;
 use super::pay::{PaymentAgenda, keep_payments};
+use super::purge::keep_purging;
 use super::questions::Questions;
 use super::receive::receive;
 use super::reconcile::hold_back;
@@ -73,6 +74,7 @@ pub struct Gateway {
     keeping: AbortOnDrop,
     paying: AbortOnDrop,
     scrubbing: AbortOnDrop,
+    purging: AbortOnDrop,
     signing: AbortOnDrop,
 }
 
@@ -166,6 +168,7 @@ impl Gateway {
         let keeping = AbortOnDrop(tokio::spawn(keep_agenda(Arc::clone(&shared))));
         let paying = AbortOnDrop(tokio::spawn(keep_payments(Arc::clone(&shared))));
         let scrubbing = AbortOnDrop(tokio::spawn(keep_scrubbing(Arc::clone(&shared))));
+        let purging = AbortOnDrop(tokio::spawn(keep_purging(Arc::clone(&shared))));
         let signing = AbortOnDrop(tokio::spawn(keep_heads(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
@@ -184,7 +187,7 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing, signing })
+        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing, purging, signing })
     }
 
     /// Where partners reach it.
@@ -234,6 +237,7 @@ impl Gateway {
         whole &= timeout_at(deadline, &mut self.keeping.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.paying.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.scrubbing.0).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.purging.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.signing.0).await.is_ok();
         whole &= timeout_at(deadline, sign_the_rest(Arc::clone(&self.shared))).await.is_ok();
         self.shared.client.close().await;

@@ -81,6 +81,7 @@ impl InForce {
             order: self.settings.order,
             payment,
             practice_payment,
+            retention: &self.settings.retention.terms,
         }
     }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AgencyCode, Application, ApprovalKey, CaseId, ConversationId, Declaration, DeliveryId, Digest,
-    DocumentCode, Held, LawCode, MessageId, MessageKey, PartyKey, Realm, RuleId, Timestamp, Unverified,
+    DocumentCode, Held, LawCode, LegalHold, MessageId, MessageKey, PartyKey, Realm, RuleId, Timestamp,
+    Unverified,
 };
 
 /// One declaration and all its applications. Also holds a result that nobody asked for (`declaration` absent).
@@ -77,6 +78,9 @@ pub struct Case {
     /// Approvals that lines claim to rest on and that satisfy nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unverified: Vec<Unverified>,
+    /// What keeps the octets of its messages from being purged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<LegalHold>,
 }
 
 impl Case {

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, MessageHeader, MessageId,
-    MessageKey, MessageOrder, PartyKey, Realm, ReceivedPart, Service, Timestamp,
+    CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, DocumentCode, LegalHold,
+    MessageHeader, MessageId, MessageKey, MessageOrder, PartyKey, Purged, Realm, ReceivedPart, Service,
+    Timestamp,
 };
 
 /// One message owed to one destination.
@@ -64,6 +65,12 @@ pub struct Delivery {
     /// Why it stands where it stands, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// What keeps its octets from being purged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<LegalHold>,
+    /// Its octets and its receipt were purged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged: Option<Purged>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -264,6 +271,15 @@ pub struct StoredMessage {
     /// Why it was refused or quarantined.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The kinds of documents in it, by its Manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<DocumentCode>,
+    /// What keeps its octets from being purged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<LegalHold>,
+    /// Its octets and its answer were purged: what is left is this record, and its duplicate key with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged: Option<Purged>,
 }
 
 /// What came of one attempt to transmit, sorted at the border: accepted, again, give up.

@@ -25,6 +25,7 @@ mod order;
 mod party;
 mod query;
 mod realm;
+mod retention;
 mod signal;
 mod signature;
 mod statistics;
@@ -78,6 +79,7 @@ pub use party::{
 };
 pub use query::{Asked, Query, QueryAnswer, RequirementAnswer};
 pub use realm::Realm;
+pub use retention::{Keep, LegalHold, Purged, Retention};
 pub use signal::{AckRequested, Acknowledgment, Actor, DigestReference, SignalAction, Transform};
 pub use signature::{
     Canonicalization, Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms,

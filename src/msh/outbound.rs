@@ -171,6 +171,8 @@ mod tests {
             mailbox: false,
             order: None,
             again: 0,
+            hold: None,
+            purged: None,
             reason: String::new(),
         }
     }

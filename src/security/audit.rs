@@ -51,15 +51,27 @@ impl AuditKeys {
         if certificates.is_empty() {
             return Err(KeyError::NotA { whose: whose.to_owned(), expected: "certificates in PEM" });
         }
-        for certificate in certificates {
-            check_usage(whose, &certificate)?;
-            let key = HeadKey {
-                key: VerifyingKey::new(whose, certificate.public_key().map_err(not_a)?)?,
-                not_before: instant(certificate.not_before()).map_err(not_a)?,
-                not_after: instant(certificate.not_after()).map_err(not_a)?,
-            };
-            self.0.insert(Digest::of(&certificate.to_der().map_err(not_a)?), key);
-        }
+        certificates.iter().try_for_each(|certificate| self.add(whose, certificate))
+    }
+
+    /// Adds one certificate, DER.
+    ///
+    /// # Errors
+    /// [`KeyError`] when it is none, or one that the profile does not allow.
+    pub fn add_der(&mut self, whose: &str, der: &[u8]) -> Result<(), KeyError> {
+        let not_a = |_: ErrorStack| KeyError::NotA { whose: whose.to_owned(), expected: "a certificate" };
+        self.add(whose, &X509::from_der(der).map_err(not_a)?)
+    }
+
+    fn add(&mut self, whose: &str, certificate: &X509) -> Result<(), KeyError> {
+        let not_a = |_: ErrorStack| KeyError::NotA { whose: whose.to_owned(), expected: "a certificate" };
+        check_usage(whose, certificate)?;
+        let key = HeadKey {
+            key: VerifyingKey::new(whose, certificate.public_key().map_err(not_a)?)?,
+            not_before: instant(certificate.not_before()).map_err(not_a)?,
+            not_after: instant(certificate.not_after()).map_err(not_a)?,
+        };
+        self.0.insert(Digest::of(&certificate.to_der().map_err(not_a)?), key);
         Ok(())
     }
 

@@ -4,7 +4,9 @@
 
 use bytes::Bytes;
 
-use crate::model::{Approval, Case, Delivery, KeptHead, Sealed, Sequence, StoredMessage, TimelineEntry};
+use crate::model::{
+    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Sealed, Sequence, StoredMessage, TimelineEntry,
+};
 
 use super::{CommitError, CorrelationKey};
 
@@ -13,11 +15,14 @@ use super::{CommitError, CorrelationKey};
 pub struct Batch {
     /// A message that was received.
     pub message: Option<NewMessage>,
-    /// What a message that was received before has become.
+    /// What a message that was received before has become. Once it says that it was purged, it loses body and answer with
+    /// this commit.
     pub changed: Option<MessageWrite>,
     /// The case that the step made or changed.
     pub case: Option<CaseWrite>,
-    /// Deliveries that it made or changed.
+    /// What the step rests on and does not write: each must still have its version.
+    pub unchanged: Vec<Unchanged>,
+    /// Deliveries that it made or changed. What says that it was purged loses octets and receipt with this commit.
     pub deliveries: Vec<DeliveryWrite>,
     /// Approvals that it made or changed, each at most once.
     pub approvals: Vec<ApprovalWrite>,
@@ -40,7 +45,16 @@ pub struct NewMessage {
     pub response: Option<Sealed>,
 }
 
-/// A message that was received before and is changed. Its octets and its answer stay what they are.
+/// A record that a step rests on, at the version that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    /// A case.
+    Case(CaseId, u64),
+    /// A message that was received.
+    Message(MessageKey, u64),
+}
+
+/// A message that was received before and is changed. Its octets and its answer stay what they are, or are purged.
 #[derive(Clone, Debug)]
 pub struct MessageWrite {
     /// Its new value.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::model::{ApprovalKey, CaseId, DeliveryId, MessageKey, SequenceKey};
+use crate::model::{ApprovalKey, CaseId, DeliveryId, Digest, MessageKey, SequenceKey, Timestamp};
 
 use super::CorrelationKey;
 
@@ -55,6 +55,16 @@ pub enum StoreError {
         found: &'static str,
         /// Oldest version that is good enough.
         needed: &'static str,
+    },
+    /// Octets that were purged after their time.
+    #[error("the octets of {what} were purged at {at}; the archive {archive} has them")]
+    Purged {
+        /// Whose octets.
+        what: String,
+        /// When.
+        at: Timestamp,
+        /// SHA-256 of the archive of their evidence.
+        archive: Digest,
     },
     /// The database engine failed.
     #[error("{doing}: {reason}")]

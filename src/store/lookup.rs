@@ -1,8 +1,8 @@
 //! How a [`View`] is put together from single records, the same way in every home.
 
 use crate::model::{
-    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Realm, Sealed,
-    Sequence, SequenceKey, StoredMessage, TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, DeliveryState, MessageKey, Purged, Realm,
+    Sealed, Sequence, SequenceKey, StoredMessage, TimelineEntry,
 };
 
 use super::{
@@ -13,6 +13,8 @@ use super::{
 /// Reading one record by its key, as of one instant.
 pub(super) trait Rows {
     fn message(&self, key: &MessageKey) -> Result<Option<Versioned<StoredMessage>>, StoreError>;
+    /// A delivery of a case that is not over.
+    fn open(&self, case: &CaseId) -> Result<Option<DeliveryId>, StoreError>;
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError>;
     fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
     /// Where the key leads in a realm. A [`CorrelationKey::Case`] leads to that case if it exists, in either.
@@ -58,6 +60,13 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     if let Some(locator) = &needs.delivery {
         view.delivery = rows.delivery(locator)?;
     }
+    if let Some(delivery) = view.delivery.as_ref().filter(|_| needs.answered) {
+        let Delivery { destination: sender, ref_to_message_id, .. } = &delivery.value;
+        if let Some(message_id) = ref_to_message_id {
+            view.answered =
+                rows.message(&MessageKey { sender: sender.clone(), message_id: message_id.clone() })?;
+        }
+    }
     if let Some(id) = &needs.refusal {
         view.refusal = rows.delivery(&DeliveryLocator::Id(id.clone()))?;
     }
@@ -95,11 +104,18 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
         }
     }
     let owner = view.delivery.as_ref().filter(|_| needs.case_of_delivery).and_then(|d| d.value.case.clone());
+    let of_message = view.message.as_ref().map(|known| &known.record);
+    let of_message = of_message.or(view.answered.as_ref().map(|answered| &answered.value));
+    let of_message = of_message.filter(|_| needs.case_of_message);
+    let owner = owner.or_else(|| of_message.and_then(|record| record.case.clone()));
     view.found_by = needs.case.iter().find(|key| view.taken.contains_key(key)).cloned();
     let found = view.found_by.as_ref().and_then(|key| view.taken.get(key)).cloned().or(owner);
     if let Some(id) = found {
         view.case = Some(rows.case(&id)?.ok_or_else(|| missing(format!("case {id}")))?);
         view.found_by.get_or_insert(CorrelationKey::Case(id));
+    }
+    if let Some(case) = view.case.as_ref().filter(|_| needs.open_of_case) {
+        view.open = rows.open(&case.value.id)?;
     }
     let of_case = view.case.as_ref().map(|case| case.value.realm);
     let by_name = needs.message.is_none();
@@ -126,13 +142,24 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
                 if let Some(message) = part.source.message()
                     && !view.bodies.contains_key(message)
                 {
-                    let body = rows.body(message)?.ok_or_else(|| missing(format!("message {message}")))?;
+                    let Some(body) = rows.body(message)? else { return Err(not_there(rows, message)?) };
                     view.bodies.insert(message.clone(), body);
                 }
             }
         }
     }
     Ok(view)
+}
+
+/// Why a message has no body.
+fn not_there(rows: &impl Rows, key: &MessageKey) -> Result<StoreError, StoreError> {
+    let purged = rows.message(key)?.and_then(|message| message.value.purged);
+    Ok(match purged {
+        Some(Purged { at, archive, .. }) => {
+            StoreError::Purged { what: format!("message {key}"), at, archive }
+        }
+        None => missing(format!("message {key}")),
+    })
 }
 
 /// Whether a message that is referred to is one of the other realm.
@@ -195,7 +222,7 @@ fn acknowledged(rows: &impl Rows, locator: &DeliveryLocator) -> Result<Option<Ac
 
 /// The octets of a delivery, which are there once it says so.
 fn octets_of(rows: &impl Rows, delivery: &Delivery) -> Result<Option<Sealed>, StoreError> {
-    if !delivery.sealed {
+    if !delivery.sealed || delivery.purged.is_some() {
         return Ok(None);
     }
     let octets = rows.sealed(&delivery.id)?;

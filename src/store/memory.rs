@@ -345,14 +345,11 @@ impl Store for MemoryStore {
 
     fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
         let inner = self.lock();
-        let heads = inner.rows.heads.range(beyond.saturating_add(1)..).take(limit);
-        heads.map(|(entries, record)| record.decode(&entries.to_string())).collect()
-    }
-
-    fn newest_head(&self) -> Result<Option<KeptHead>, StoreError> {
-        let inner = self.lock();
-        let newest = inner.rows.heads.last_key_value();
-        newest.map(|(entries, record)| record.decode(&entries.to_string())).transpose()
+        let heads = inner.rows.heads.range(beyond.saturating_add(1)..);
+        Ok(heads
+            .filter_map(|(entries, record)| record.decode(&entries.to_string()).ok())
+            .take(limit)
+            .collect())
     }
 
     fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {
@@ -369,6 +366,36 @@ impl Store for MemoryStore {
             }
         }
         Ok(listing)
+    }
+
+    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, MessageKey)>, StoreError> {
+        let inner = self.lock();
+        let kept = inner.rows.messages.iter().filter(|(_, row)| row.body.is_some() && row.number > after);
+        let mut kept: Vec<_> = kept
+            .filter_map(|([sender, message_id], row)| {
+                let sender = PartyKey::new(&**sender).ok()?;
+                Some((row.number, MessageKey { sender, message_id: MessageId::new(&**message_id).ok()? }))
+            })
+            .collect();
+        kept.sort_unstable_by_key(|(number, _)| *number);
+        kept.truncate(limit);
+        Ok(kept)
+    }
+
+    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeliveryId)>, StoreError> {
+        let inner = self.lock();
+        let kept = inner
+            .rows
+            .each_delivery()
+            .into_iter()
+            .filter_map(|(_, row, read)| Some((row.number, read.ok()?)));
+        let kept = kept.filter(|(number, delivery)| *number > after && delivery.purged.is_none());
+        Ok(kept.map(|(number, delivery)| (number, delivery.id)).take(limit).collect())
+    }
+
+    fn sweep(&self) -> Result<u64, StoreError> {
+        // What is in memory goes with its record.
+        Ok(0)
     }
 
     fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
@@ -448,7 +475,7 @@ impl Store for MemoryStore {
             or_damaged(row.record.decode::<Sequence>(&key.to_string()).map(drop), &mut found)?;
         }
         for (id, row, read) in rows.each_delivery() {
-            let is_sealed = read.as_ref().is_ok_and(|delivery| delivery.sealed);
+            let is_sealed = read.as_ref().is_ok_and(|delivery| delivery.sealed && delivery.purged.is_none());
             or_damaged(read.map(drop), &mut found)?;
             let what = || format!("octets of delivery {id}");
             match &row.sealed {

@@ -29,6 +29,7 @@ mod tests;
 
 pub use batch::{
     ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Done, MessageWrite, NewMessage, SequenceWrite,
+    Unchanged,
 };
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
@@ -216,23 +217,36 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn audit_height(&self) -> Result<u64, StoreError>;
 
-    /// Signed heads that speak for more than `beyond` entries, in order.
+    /// Signed heads that speak for more than `beyond` entries, in order. One that is damaged is left out: a later one
+    /// speaks for its entries too, and a scrub names it.
     ///
     /// # Errors
-    /// When the store cannot be read; [`StoreError::Damaged`] when one of them is damaged.
+    /// When the store cannot be read.
     fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError>;
-
-    /// The signed head that speaks for the most entries.
-    ///
-    /// # Errors
-    /// When the store cannot be read; [`StoreError::Damaged`] when it is damaged.
-    fn newest_head(&self) -> Result<Option<KeptHead>, StoreError>;
 
     /// Received messages, newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError>;
+
+    /// Messages whose octets are there, by the order in which they came, after this place; each with its own.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, MessageKey)>, StoreError>;
+
+    /// Deliveries whose octets are there, by the order in which they were made, after this place; each with its own.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeliveryId)>, StoreError>;
+
+    /// Removes the payload files that purges have freed, as far as no record names them any more; gives how many.
+    ///
+    /// # Errors
+    /// When the disk fails. What is left is swept at the next start.
+    fn sweep(&self) -> Result<u64, StoreError>;
 
     /// The HTTP entity of a received message.
     ///

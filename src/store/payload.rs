@@ -105,6 +105,16 @@ impl PayloadFiles {
         Ok(swept)
     }
 
+    /// Removes one file; gives whether it was there.
+    pub(super) fn remove(&self, digest: &str) -> Result<bool, StoreError> {
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed("sweeping", &path)(error)),
+        }
+    }
+
     /// Shows every file by its name, with its octets.
     pub(super) fn each(&self, mut visit: impl FnMut(&str, u64)) -> Result<(), StoreError> {
         for path in self.files("reading") {

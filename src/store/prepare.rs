@@ -8,6 +8,7 @@ use super::payload::Blob;
 use super::record::{Encoded, Envelope};
 use super::{
     ApprovalWrite, Batch, CaseWrite, CorrelationKey, DeliveryWrite, MessageWrite, NewMessage, SequenceWrite,
+    Unchanged,
 };
 
 /// A batch, ready to be written.
@@ -15,6 +16,7 @@ pub(super) struct Prepared {
     pub(super) message: Option<PreparedMessage>,
     pub(super) changed: Option<PreparedChange>,
     pub(super) case: Option<PreparedCase>,
+    pub(super) unchanged: Vec<Unchanged>,
     pub(super) deliveries: Vec<PreparedDelivery>,
     pub(super) approvals: Vec<PreparedApproval>,
     pub(super) sequences: Vec<PreparedSequence>,
@@ -84,6 +86,7 @@ impl Prepared {
             message: batch.message.map(PreparedMessage::of),
             changed: batch.changed.map(PreparedChange::of),
             case: batch.case.map(PreparedCase::of),
+            unchanged: batch.unchanged,
             deliveries: batch.deliveries.into_iter().map(PreparedDelivery::of).collect(),
             approvals: batch.approvals.into_iter().map(PreparedApproval::of).collect(),
             sequences: batch.sequences.into_iter().map(PreparedSequence::of).collect(),

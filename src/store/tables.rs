@@ -16,7 +16,8 @@ use super::payload::{Blob, verified};
 use super::prepare::{Prepared, PreparedDelivery, PreparedSealed};
 use super::record::{Encoded, Envelope};
 use super::{
-    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Octets, Opened, StoreError, Versioned,
+    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Octets, Opened, StoreError, Unchanged,
+    Versioned,
 };
 
 /// The records, and the maps that find them.
@@ -50,7 +51,8 @@ pub(super) struct Row {
 pub(super) struct MessageRow {
     pub(super) number: u64,
     pub(super) record: Encoded,
-    pub(super) body: Blob,
+    /// None once it was purged.
+    pub(super) body: Option<Blob>,
     pub(super) response: Option<PreparedSealed>,
 }
 
@@ -81,6 +83,22 @@ impl Tables {
             let found = self.messages.get(&message_row_key(key)).map(|row| row.record.version);
             if found != Some(changed.write.based_on) {
                 return Err(CommitError::Conflict(Conflict::Message { key: key.clone(), found }));
+            }
+        }
+        for unchanged in &batch.unchanged {
+            match unchanged {
+                Unchanged::Case(id, based_on) => {
+                    let found = self.cases.get(id.as_str()).map(|row| row.record.version);
+                    if found != Some(*based_on) {
+                        return Err(CommitError::Conflict(Conflict::Case { id: id.clone(), found }));
+                    }
+                }
+                Unchanged::Message(key, based_on) => {
+                    let found = self.messages.get(&message_row_key(key)).map(|row| row.record.version);
+                    if found != Some(*based_on) {
+                        return Err(CommitError::Conflict(Conflict::Message { key: key.clone(), found }));
+                    }
+                }
             }
         }
         if let Some(case) = &batch.case {
@@ -151,11 +169,15 @@ impl Tables {
             match change {
                 Change::Message { key, record, body, response } => {
                     let number = self.messages.len() as u64 + 1;
-                    self.messages.insert(key, MessageRow { number, record, body, response });
+                    self.messages.insert(key, MessageRow { number, record, body: Some(body), response });
                 }
                 Change::Changed { key, record } => {
+                    let value: StoredMessage = record.decode(&key.join("/"))?;
                     if let Some(row) = self.messages.get_mut(&key) {
                         row.record = record;
+                        if value.purged.is_some() {
+                            (row.body, row.response) = (None, None);
+                        }
                     }
                 }
                 Change::Case { id, record, correlations } => {
@@ -268,7 +290,8 @@ impl Tables {
             due.insert((value.due, number, value.id.clone()));
         }
         self.sent.insert((value.destination, value.message_id), value.id);
-        let (before, receipt) = row.map_or((None, None), |row| (row.sealed, row.receipt));
+        let kept = row.filter(|_| value.purged.is_none());
+        let (before, receipt) = kept.map_or((None, None), |row| (row.sealed, row.receipt));
         let sealed = sealed.or(before);
         self.deliveries.insert(id, DeliveryRow { number, record, sealed, receipt });
         Ok(())
@@ -342,6 +365,15 @@ impl Rows for Tables {
         .transpose()
     }
 
+    fn open(&self, case: &CaseId) -> Result<Option<DeliveryId>, StoreError> {
+        let ended = [DeliveryState::Delivered, DeliveryState::Rejected, DeliveryState::Expired];
+        let deliveries = self.each_delivery();
+        let mut open = deliveries.into_iter().filter_map(|(_, _, read)| read.ok());
+        let open =
+            open.find(|delivery| delivery.case.as_ref() == Some(case) && !ended.contains(&delivery.state));
+        Ok(open.map(|delivery| delivery.id))
+    }
+
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError> {
         let response = self.messages.get(&message_row_key(key)).and_then(|row| row.response.as_ref());
         response.map(|row| unsealed(|| format!("answer to {key}"), &key.to_string(), row)).transpose()
@@ -351,7 +383,8 @@ impl Rows for Tables {
         let Some(row) = self.messages.get(&message_row_key(key)) else { return Ok(None) };
         let record: StoredMessage = row.record.decode(&key.to_string())?;
         let what = || format!("body of message {key}");
-        let body = verified(what, row.body.octets.clone(), &row.body.digest.to_string())?;
+        let Some(body) = &row.body else { return Ok(None) };
+        let body = verified(what, body.octets.clone(), &body.digest.to_string())?;
         Ok(Some(Octets { content_type: record.content_type, body }))
     }
 

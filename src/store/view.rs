@@ -28,6 +28,12 @@ pub struct Needs {
     pub delivery: Option<DeliveryLocator>,
     /// The case of that delivery, when no key in `case` leads to one.
     pub case_of_delivery: bool,
+    /// The message of its destination that the delivery answers.
+    pub answered: bool,
+    /// The case of the message, or of the one that the delivery answers, when no key in `case` leads to one.
+    pub case_of_message: bool,
+    /// A delivery of the case that has not come to an end, when there is one.
+    pub open_of_case: bool,
     /// Which applications of the case have been acknowledged in their newest version, of those that have several.
     pub versions: bool,
     /// The octets of that delivery, when it is sealed.
@@ -192,6 +198,10 @@ pub struct View {
     pub taken: BTreeMap<CorrelationKey, CaseId>,
     /// MessageIds of applications of the case that were replaced before and are acknowledged in this version.
     pub delivered: BTreeSet<MessageId>,
+    /// The message that the delivery answers.
+    pub answered: Option<Versioned<StoredMessage>>,
+    /// A delivery of the case that has not come to an end.
+    pub open: Option<DeliveryId>,
     /// The delivery.
     pub delivery: Option<Versioned<Delivery>>,
     /// Its octets.

@@ -125,6 +125,26 @@ event_codes! {
     OrderSettled = "order.settled",
         cause "`gwanmun conversation release` or `refuse`",
         remedy "none; who and why stands in the line";
+    /// The octets of a received message and its answer were purged.
+    MessagePurged = "message.purged",
+        cause "its retention is over; the archive of its evidence was written and verified before",
+        remedy "none; the line names the archive, which stands in [retention] archive";
+    /// The octets of a delivery and its receipt were purged.
+    DeliveryPurged = "delivery.purged",
+        cause "its retention is over; the archive of its evidence was written and verified before",
+        remedy "none; the line names the archive, which stands in [retention] archive";
+    /// Octets whose retention is over are kept because no archive of them can be made.
+    PurgeFailed = "purge.failed",
+        cause "the evidence cannot be gathered, written, read back or verified",
+        remedy "look at the reason in the line: the disk of [retention] archive, the store, the keys; nothing was purged";
+    /// A legal hold was set.
+    HoldSet = "hold.set",
+        cause "`gwanmun store hold`",
+        remedy "none; who and why stands in the line";
+    /// A legal hold was lifted.
+    HoldLifted = "hold.lifted",
+        cause "`gwanmun store hold --lift`",
+        remedy "none; who and why stands in the line";
     /// Other keys or revocation lists count from now on.
     KeysInForce = "keys.in-force",
         cause "a start or reload found other certificates or revocation lists than before",

@@ -97,6 +97,8 @@ metrics! {
     delivery_attempts: Family<Attempt, Counter> = Family::default();
     /// Deliveries that have not ended.
     deliveries_pending: Family<Destination, Gauge> = Family::default();
+    /// Deliveries that are held since a restore.
+    deliveries_held: Family<Destination, Gauge> = Family::default();
     /// Age of the oldest delivery that has not ended.
     delivery_oldest_pending_seconds: Family<Destination, FloatGauge> = Family::default();
     /// Attempts to have the bank book a payment, by what came of them.
@@ -179,6 +181,12 @@ impl Metrics {
         let labels = Destination { destination: self.label(destination) };
         self.deliveries_pending.get_or_create(&labels).set(signed(deliveries));
         self.delivery_oldest_pending_seconds.get_or_create(&labels).set(oldest.as_secs_f64());
+    }
+
+    /// What is held since a restore, for a destination.
+    pub fn held(&self, destination: &str, deliveries: u64) {
+        let labels = Destination { destination: self.label(destination) };
+        self.deliveries_held.get_or_create(&labels).set(signed(deliveries));
     }
 
     /// An attempt to have the bank book a payment ended.

@@ -28,6 +28,7 @@ mod ordered;
 mod outbound;
 mod packaging;
 mod process;
+mod purged;
 mod quarantined;
 mod real_faults;
 mod refused;

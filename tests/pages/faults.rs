@@ -42,8 +42,8 @@ const MOMENTS: [&str; 11] = [
     "booting",
 ];
 
-/// Letters of cells that no test shows: not shown, cannot be, nothing is purged.
-const WITHOUT_TEST: [&str; 3] = ["?", "x", "p"];
+/// Letters of cells that no test shows: not shown, cannot be.
+const WITHOUT_TEST: [&str; 2] = ["?", "x"];
 
 /// The cells of the rows of the first table after a heading, with its head.
 fn table(heading: &str) -> Vec<Vec<&'static str>> {
@@ -74,7 +74,6 @@ fn every_cell_has_one_outcome_of_the_legend() {
     let letters: Vec<_> = table("## Outcomes")[1..].iter().map(|row| row[0]).collect();
     for (cell, letter) in grid() {
         assert!(letters.contains(&letter), "{cell:?}: {letter:?} is not in the legend");
-        assert_eq!(letter == "p", cell.1 == "purged", "{cell:?}: nothing is purged");
     }
 }
 
@@ -100,8 +99,7 @@ fn every_cell_has_one_line_and_every_line_names_tests_that_are_there() {
             }
         }
         covered.sort_by_key(|moment| MOMENTS.iter().position(|it| it == moment));
-        let expected: Vec<_> = MOMENTS.into_iter().filter(|moment| *moment != "purged").collect();
-        assert_eq!(covered, expected, "{class}: each moment in one line");
+        assert_eq!(covered, MOMENTS, "{class}: each moment in one line");
     }
 }
 
@@ -109,11 +107,10 @@ fn every_cell_has_one_line_and_every_line_names_tests_that_are_there() {
 fn the_page_counts_its_cells_right() {
     let grid = grid();
     let count = |letter: &str| grid.values().filter(|it| **it == letter).count();
-    let [not_shown, cannot_be, purged] = WITHOUT_TEST.map(count);
-    let shown = grid.len() - not_shown - cannot_be - purged;
+    let [not_shown, cannot_be] = WITHOUT_TEST.map(count);
+    let shown = grid.len() - not_shown - cannot_be;
     let told = format!(
-        "Of {} cells {shown} are shown by tests, **{not_shown} are not shown**, {cannot_be} cannot be, and {purged} \
-         are about purging, which does not exist yet.",
+        "Of {} cells {shown} are shown by tests, **{not_shown} are not shown**, and {cannot_be} cannot be.",
         grid.len()
     );
     assert!(PAGE.replace('\n', " ").contains(&told), "the page does not say: {told}");

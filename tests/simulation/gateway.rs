@@ -14,7 +14,9 @@ use gwanmun::engine::{
     Action, Arrival, Context, Event, Own, Pending, Places, Ready, Refused, Reply, decide, needs,
     read_documents,
 };
-use gwanmun::model::{AttemptOutcome, Bank, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Timestamp};
+use gwanmun::model::{
+    AttemptOutcome, Bank, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Retention, Timestamp,
+};
 use gwanmun::msh::{AgePolicy, OrderPolicy, ResponseContent, Window, judge_response};
 use gwanmun::routing::RuleSet;
 use gwanmun::security::{Origin, Trust, Wire, open};
@@ -46,6 +48,7 @@ struct Site {
     rules: Arc<RuleSet>,
     own: Own,
     bank: Bank,
+    retention: Retention,
     windows: BTreeMap<Who, u32>,
 }
 
@@ -105,6 +108,7 @@ impl Gateway {
             registry,
             rules: RULES.clone(),
             bank: Bank { name: "bank".into(), terms: PaymentTerms::default() },
+            retention: Retention::default(),
             own: Own {
                 key: Who::Gateway.key(),
                 ids: vec![Who::Gateway.id()],
@@ -130,6 +134,7 @@ impl Gateway {
 impl Site {
     fn context(&self) -> Context<'_> {
         Context {
+            retention: &self.retention,
             registry: &self.registry,
             rules: &self.rules,
             own: &self.own,

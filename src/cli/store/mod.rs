@@ -2,6 +2,7 @@
 
 mod backup;
 mod progress;
+mod purge;
 mod reconcile;
 mod restore;
 mod scrub;
@@ -26,6 +27,8 @@ pub struct StoreArgs {
 #[derive(Debug, clap::Subcommand)]
 enum StoreCommand {
     Backup(backup::BackupArgs),
+    Hold(purge::HoldArgs),
+    Purge(purge::PurgeArgs),
     Verify(verify::VerifyArgs),
     Reconcile(reconcile::ReconcileArgs),
     Restore(restore::RestoreArgs),
@@ -41,6 +44,8 @@ impl StoreArgs {
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         match &self.command {
             StoreCommand::Backup(command) => command.run(out),
+            StoreCommand::Hold(command) => command.run(out),
+            StoreCommand::Purge(command) => command.run(out),
             StoreCommand::Verify(command) => command.run(out),
             StoreCommand::Scrub(command) => command.run(out),
             StoreCommand::Restore(command) => command.run(out),

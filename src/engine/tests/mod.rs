@@ -19,6 +19,7 @@ mod operators;
 mod order;
 mod practice;
 mod prompt;
+mod purges;
 mod queries;
 mod refusals;
 mod reliability;

@@ -74,6 +74,31 @@ fn what_is_for_another_party_goes_on_octet_for_octet_p6() {
     world.check_laws();
 }
 
+#[test]
+fn what_was_passed_on_and_purged_is_known_when_it_comes_again_p3() {
+    let mut world = forwarding();
+    let (day, month) = (86_400, 30 * 86_400);
+    world.retention.default = Keep::For(std::time::Duration::from_secs(day));
+    let posted = message(&world, |message| message.header.data.time_to_live = None);
+    let event = in_transit(&world, &posted, None);
+    world.drive(&event);
+    world.deliver();
+    world.pass(month);
+    let delivery = world.deliveries().remove(0);
+    let (id, destination, message_id) = (delivery.id, delivery.destination, delivery.message_id);
+    let subject = EvidenceSubject::Sent { delivery: id.clone(), destination, message_id };
+    world.drive(&Event::Purged { subject, archive: Digest([7; 32]), bytes: 1 });
+    assert_eq!(world.logged("delivery.purged"), Some(false));
+    world.drive(&event);
+    world.deliver();
+    let told =
+        world.sent.iter().find(|sent| sent.destination.as_str() == ASYNC_BROKER).expect("a MessageError");
+    let error = read(&told.sealed).error_list.expect("is an error").errors.remove(0);
+    assert_eq!(error.code, ErrorCode::TimeToLiveExpired);
+    assert!(world.delivery(&id).purged.is_some(), "it is not passed on again");
+    world.check_laws();
+}
+
 //= ebms2 10.1.5 MUST: the From Party of what cannot be passed on and asked for an acknowledgment hears DeliveryFailure
 #[test]
 fn a_sender_hears_that_his_message_could_not_be_passed_on_p9() {

@@ -43,6 +43,7 @@ pub(super) struct World {
     pub(super) payment: Option<Bank>,
     /// The same of the bank of rehearsals.
     pub(super) practice_payment: Option<Bank>,
+    pub(super) retention: Retention,
     /// What the bank was asked and has not answered.
     pub(super) charges: Vec<(CaseId, u32, Charge)>,
     /// Every entry that was logged.
@@ -123,6 +124,7 @@ impl World {
             heard: Vec::new(),
             payment: Some(bank("bank")),
             practice_payment: None,
+            retention: Retention::default(),
             charges: Vec::new(),
             logged: Vec::new(),
         }
@@ -137,6 +139,7 @@ impl World {
             order: OrderPolicy::default(),
             payment: self.payment.as_ref(),
             practice_payment: self.practice_payment.as_ref(),
+            retention: &self.retention,
         }
     }
 

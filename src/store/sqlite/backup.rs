@@ -7,8 +7,9 @@
 //!
 //! Promises: the database is copied within one look, so it is of one instant, and the payload files that its records name
 //! are copied after that: a file is there before the record that names it. The mark is made anew from the copied audit
-//! record. All is built aside, synced, and renamed into its place: after a crash there is a whole backup or none. Nothing
-//! in the store is changed; as long as the database is copied its log grows.
+//! record. No payload file is removed meanwhile: what a purge frees goes after the backup. All is built aside, synced, and
+//! renamed into its place: after a crash there is a whole backup or none. Nothing in the store is changed; as long as the
+//! database is copied its log grows.
 //!
 //! Does not prove what it copies: that is for a verification of the backup, which reads it as it will be restored.
 
@@ -176,6 +177,7 @@ pub(super) fn back_up(
     fs::create_dir_all(&copy.directory).map_err(failed("making", &copy.directory))?;
     copy.bodies().make().map_err(failed("making", &copy.directory))?;
 
+    let _kept = layout.lock_to_copy()?;
     let (head, payloads) = readers.read(|reading| {
         // The first reading fixes the instant; everything below is of it.
         let found = (last_link(reading)?, reading.payload_files()?);
@@ -200,7 +202,7 @@ pub(super) fn back_up(
         }
     }
     Mark::make_at(&copy.mark(), head)?;
-    drop(copy.lock()?);
+    drop((copy.lock()?, copy.lock_to_sweep()?));
     for beside in [RULES, KEYS] {
         copy_files(&layout.directory.join(beside), &copy.directory.join(beside))?;
     }

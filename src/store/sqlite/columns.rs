@@ -14,8 +14,8 @@ use super::super::audit::Link;
 use super::super::record::Encoded;
 use super::super::tables::is_scheduled;
 
-/// `sender, message_id, received_at, accepted, quarantined, case_id`.
-pub(super) fn message(record: &StoredMessage) -> [Value; 6] {
+/// `sender, message_id, received_at, accepted, quarantined, case_id, purged`.
+pub(super) fn message(record: &StoredMessage) -> [Value; 7] {
     [
         text(record.key.sender.as_str()),
         text(record.key.message_id.as_str()),
@@ -23,6 +23,7 @@ pub(super) fn message(record: &StoredMessage) -> [Value; 6] {
         Value::Integer(record.accepted.into()),
         Value::Integer(record.quarantined.into()),
         record.case.as_ref().map_or(Value::Null, |case| text(case.as_str())),
+        Value::Integer(record.purged.is_some().into()),
     ]
 }
 
@@ -39,8 +40,8 @@ pub(super) fn case(record: &Case) -> [Value; 7] {
     ]
 }
 
-/// `id, destination, message_id, case_id, state, due, attempts, created_at`.
-pub(super) fn delivery(record: &Delivery) -> [Value; 8] {
+/// `id, destination, message_id, case_id, state, due, attempts, created_at, purged`.
+pub(super) fn delivery(record: &Delivery) -> [Value; 9] {
     [
         text(record.id.as_str()),
         text(record.destination.as_str()),
@@ -50,6 +51,7 @@ pub(super) fn delivery(record: &Delivery) -> [Value; 8] {
         if is_scheduled(record.state) { Value::Integer(record.due.as_millis()) } else { Value::Null },
         Value::Integer(record.attempts.into()),
         Value::Integer(record.created_at.as_millis()),
+        Value::Integer(record.purged.is_some().into()),
     ]
 }
 

@@ -7,7 +7,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 
-use crate::model::{CaseId, DeliveryId, Realm};
+use crate::model::{CaseId, DeliveryId, MessageKey, Realm};
 
 use super::super::audit::Link;
 use super::super::payload::Blob;
@@ -16,7 +16,7 @@ use super::super::prepare::{
     PreparedSealed, PreparedSequence,
 };
 use super::super::record::correlation_sum;
-use super::super::{AuditHead, CommitError, Conflict, CorrelationKey};
+use super::super::{AuditHead, CommitError, Conflict, CorrelationKey, Unchanged};
 use super::columns;
 
 /// Why a batch, or the whole transaction, is not written.
@@ -33,14 +33,16 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-/// Commits a group. Gives what became of each batch, and moves `head` to the last audit entry. After an error
+/// Commits a group. Gives what became of each batch, moves `head` to the last audit entry, and adds to `freed` the files
+/// of payloads that lost a record. After an error
 /// the transaction is given up, which in a write-ahead log needs no sync.
 pub(super) fn commit<'a>(
     connection: &Connection,
     group: impl Iterator<Item = &'a Prepared>,
     head: &mut AuditHead,
+    freed: &mut Vec<String>,
 ) -> rusqlite::Result<Vec<Result<(), CommitError>>> {
-    let outcomes = commit_or_fail(connection, group, head);
+    let outcomes = commit_or_fail(connection, group, head, freed);
     if outcomes.is_err() {
         // The engine may have given it up already; then there is nothing to roll back.
         drop(run(connection, "ROLLBACK"));
@@ -52,13 +54,14 @@ fn commit_or_fail<'a>(
     connection: &Connection,
     group: impl Iterator<Item = &'a Prepared>,
     head: &mut AuditHead,
+    freed: &mut Vec<String>,
 ) -> rusqlite::Result<Vec<Result<(), CommitError>>> {
     run(connection, "BEGIN IMMEDIATE")?;
     let mut next = *head;
     let mut outcomes = Vec::new();
     for batch in group {
         run(connection, "SAVEPOINT batch")?;
-        let outcome = match write(connection, batch, next) {
+        let outcome = match write(connection, batch, next, freed) {
             Ok(moved) => {
                 next = moved;
                 Ok(())
@@ -77,18 +80,26 @@ fn commit_or_fail<'a>(
     Ok(outcomes)
 }
 
-fn write(connection: &Connection, batch: &Prepared, mut head: AuditHead) -> Result<AuditHead, Refusal> {
+fn write(
+    connection: &Connection,
+    batch: &Prepared,
+    mut head: AuditHead,
+    freed: &mut Vec<String>,
+) -> Result<AuditHead, Refusal> {
     if let Some(message) = &batch.message {
         write_message(connection, message)?;
     }
     if let Some(changed) = &batch.changed {
-        change_message(connection, changed)?;
+        change_message(connection, changed, freed)?;
+    }
+    for unchanged in &batch.unchanged {
+        check_unchanged(connection, unchanged)?;
     }
     if let Some(case) = &batch.case {
         write_case(connection, case)?;
     }
     for delivery in &batch.deliveries {
-        write_delivery(connection, delivery)?;
+        write_delivery(connection, delivery, freed)?;
     }
     for approval in &batch.approvals {
         write_approval(connection, approval)?;
@@ -122,8 +133,8 @@ fn write_message(connection: &Connection, message: &PreparedMessage) -> Result<(
     let columns = columns::message(&message.new.record).into_iter().chain(columns::encoded(&message.encoded));
     let number: Option<i64> = query(
         connection,
-        "INSERT INTO message (sender, message_id, received_at, accepted, quarantined, case_id, version, form, \
-         checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO message (sender, message_id, received_at, accepted, quarantined, case_id, purged, version, form, \
+         checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (sender, message_id) DO NOTHING RETURNING number",
         params_from_iter(columns),
     )?;
@@ -139,25 +150,64 @@ fn write_message(connection: &Connection, message: &PreparedMessage) -> Result<(
     Ok(())
 }
 
-fn change_message(connection: &Connection, changed: &PreparedChange) -> Result<(), Refusal> {
+fn change_message(
+    connection: &Connection,
+    changed: &PreparedChange,
+    freed: &mut Vec<String>,
+) -> Result<(), Refusal> {
     let key = &changed.write.record.key;
     let columns = columns::message(&changed.write.record).into_iter();
     let columns = columns.chain(columns::encoded(&changed.encoded));
     let version = Value::Integer(changed.write.based_on.cast_signed());
     let number: Option<i64> = query(
         connection,
-        "UPDATE message SET received_at = ?3, accepted = ?4, quarantined = ?5, case_id = ?6, version = ?7, \
-         form = ?8, checksum = ?9, record = ?10 \
-         WHERE sender = ?1 AND message_id = ?2 AND version = ?11 RETURNING number",
+        "UPDATE message SET received_at = ?3, accepted = ?4, quarantined = ?5, case_id = ?6, purged = ?7, \
+         version = ?8, form = ?9, checksum = ?10, record = ?11 \
+         WHERE sender = ?1 AND message_id = ?2 AND version = ?12 RETURNING number",
         params_from_iter(columns.chain([version])),
     )?;
-    if number.is_some() {
+    if let Some(number) = number {
+        if changed.write.record.purged.is_some() {
+            let sql = "DELETE FROM body WHERE owner = ? RETURNING digest, octets IS NULL";
+            remove(connection, sql, number, freed)?;
+            let sql = "DELETE FROM response WHERE owner = ? RETURNING digest, octets IS NULL";
+            remove(connection, sql, number, freed)?;
+        }
         return Ok(());
     }
-    let sql = "SELECT version FROM message WHERE sender = ? AND message_id = ?";
-    let found: Option<i64> = query(connection, sql, params![key.sender.as_str(), key.message_id.as_str()])?;
-    let found = found.map(i64::cast_unsigned);
+    let found = message_version(connection, key)?;
     Err(Refusal::Batch(CommitError::Conflict(Conflict::Message { key: key.clone(), found })))
+}
+
+/// What a batch rests on is as it was loaded.
+fn check_unchanged(connection: &Connection, unchanged: &Unchanged) -> Result<(), Refusal> {
+    let conflict = match unchanged {
+        Unchanged::Case(id, based_on) => {
+            let found = version(connection, "SELECT version FROM cases WHERE id = ?", id.as_str())?;
+            (found != Some(*based_on)).then(|| Conflict::Case { id: id.clone(), found })
+        }
+        Unchanged::Message(key, based_on) => {
+            let found = message_version(connection, key)?;
+            (found != Some(*based_on)).then(|| Conflict::Message { key: key.clone(), found })
+        }
+    };
+    conflict.map_or(Ok(()), |conflict| Err(Refusal::Batch(CommitError::Conflict(conflict))))
+}
+
+/// Removes octets; those that stand in a file are named, for whoever sweeps.
+fn remove(
+    connection: &Connection,
+    sql: &'static str,
+    owner: i64,
+    freed: &mut Vec<String>,
+) -> Result<(), Refusal> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let gone = statement.query_map([owner], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+    for gone in gone {
+        let (digest, in_file) = gone?;
+        freed.extend(in_file.then_some(digest));
+    }
+    Ok(())
 }
 
 fn write_case(connection: &Connection, case: &PreparedCase) -> Result<(), Refusal> {
@@ -272,22 +322,26 @@ fn write_correlation(
     Err(Refusal::Batch(CommitError::Conflict(Conflict::Correlation { key: key.clone(), owner })))
 }
 
-fn write_delivery(connection: &Connection, delivery: &PreparedDelivery) -> Result<(), Refusal> {
+fn write_delivery(
+    connection: &Connection,
+    delivery: &PreparedDelivery,
+    freed: &mut Vec<String>,
+) -> Result<(), Refusal> {
     let value = &delivery.write.delivery;
     let columns = columns::delivery(value).into_iter().chain(columns::encoded(&delivery.encoded));
     let number: Option<i64> = match delivery.write.based_on {
         None => query(
             connection,
-            "INSERT INTO delivery (id, destination, message_id, case_id, state, due, attempts, created_at, \
-             version, form, checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+            "INSERT INTO delivery (id, destination, message_id, case_id, state, due, attempts, created_at, purged, \
+             version, form, checksum, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT DO NOTHING RETURNING number",
             params_from_iter(columns),
         ),
         Some(version) => query(
             connection,
             "UPDATE OR IGNORE delivery SET destination = ?2, message_id = ?3, case_id = ?4, state = ?5, \
-             due = ?6, attempts = ?7, created_at = ?8, version = ?9, form = ?10, checksum = ?11, record = ?12 \
-             WHERE id = ?1 AND version = ?13 RETURNING number",
+             due = ?6, attempts = ?7, created_at = ?8, purged = ?9, version = ?10, form = ?11, checksum = ?12, \
+             record = ?13 WHERE id = ?1 AND version = ?14 RETURNING number",
             params_from_iter(columns.chain([Value::Integer(version.cast_signed())])),
         ),
     }?;
@@ -301,6 +355,20 @@ fn write_delivery(connection: &Connection, delivery: &PreparedDelivery) -> Resul
     }
     if let Some(receipt) = &delivery.receipt {
         write_sealed(connection, "receipt", number, receipt)?;
+    }
+    if value.purged.is_some() {
+        remove(
+            connection,
+            "DELETE FROM sealed WHERE owner = ? RETURNING digest, octets IS NULL",
+            number,
+            freed,
+        )?;
+        remove(
+            connection,
+            "DELETE FROM receipt WHERE owner = ? RETURNING digest, octets IS NULL",
+            number,
+            freed,
+        )?;
     }
     Ok(())
 }
@@ -351,6 +419,12 @@ fn write_sealed(
 /// The octets that stand in the database; those of large blobs are in their file.
 fn inline(blob: &Blob) -> Option<&[u8]> {
     (!blob.is_large()).then_some(&blob.octets)
+}
+
+fn message_version(connection: &Connection, key: &MessageKey) -> Result<Option<u64>, Refusal> {
+    let sql = "SELECT version FROM message WHERE sender = ? AND message_id = ?";
+    let found: Option<i64> = query(connection, sql, params![key.sender.as_str(), key.message_id.as_str()])?;
+    Ok(found.map(i64::cast_unsigned))
 }
 
 fn version(connection: &Connection, sql: &'static str, id: &str) -> Result<Option<u64>, Refusal> {

@@ -20,7 +20,7 @@ use super::backup::{self, Manifest};
 use super::listing;
 use super::mark::Mark;
 use super::readers::{Readers, Way};
-use super::schema::{FORMAT, Holder, Layout};
+use super::schema::{FORMAT, Holder, Layout, WITH_HEADS};
 use super::scrub::{self, Looks};
 
 /// A store that is looked at.
@@ -151,7 +151,7 @@ impl Inspection {
     /// # Errors
     /// When the store cannot be read, or one of them is damaged.
     pub fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
-        if self.format < 5 {
+        if self.format < WITH_HEADS {
             return Ok(Vec::new());
         }
         self.readers.read(|reading| listing::heads(reading, beyond, limit))

@@ -7,7 +7,7 @@ use rusqlite::{Params, Row, params, params_from_iter};
 
 use crate::model::{
     ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, MessageId,
-    PartyKey, Realm, Sequence, StoredMessage, Timestamp,
+    MessageKey, PartyKey, Realm, Sequence, StoredMessage, Timestamp,
 };
 
 use super::super::audit::Link;
@@ -276,7 +276,7 @@ pub(super) fn audit(
 pub(super) fn links(reading: &Reading<'_>, first: u64, limit: usize) -> Result<Vec<Link>, StoreError> {
     let sql =
         "SELECT number, form, checksum, record, hash FROM audit WHERE number >= ? ORDER BY number LIMIT ?";
-    reading.all(sql, params![first.cast_signed(), limit_of(limit)], read_link)
+    reading.all(sql, params![number_of(first), limit_of(limit)], read_link)
 }
 
 /// Entries of this case or of none that name a message. One that is damaged names nothing.
@@ -301,7 +301,7 @@ pub(super) fn last_of_event(
 ) -> Result<Option<Link>, StoreError> {
     let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE about = ? AND number <= ? \
                ORDER BY number DESC LIMIT 1";
-    reading.one(sql, params![event, up_to.cast_signed()], read_link)
+    reading.one(sql, params![event, number_of(up_to)], read_link)
 }
 
 /// The head that speaks for the most entries below this number. One that is damaged is passed over: an earlier one
@@ -311,13 +311,42 @@ pub(super) fn head_before(reading: &Reading<'_>, entries: u64) -> Result<Option<
                ORDER BY entries DESC LIMIT 1";
     let mut below = entries;
     loop {
-        let found = reading.one(sql, [below.cast_signed()], read_head)?;
+        let found = reading.one(sql, [number_of(below)], read_head)?;
         let Some((record, entries)) = found else { return Ok(None) };
         match record.decode(&entries) {
             Err(StoreError::Damaged(_)) => below = entries.parse().unwrap_or_default(),
             head => return head.map(Some),
         }
     }
+}
+
+/// Messages that were not purged, after this place.
+pub(super) fn kept_messages(
+    reading: &Reading<'_>,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, MessageKey)>, StoreError> {
+    let sql = "SELECT number, sender, message_id FROM message WHERE purged = 0 AND number > ? ORDER BY number LIMIT ?";
+    let read = |row: &Row<'_>| {
+        let number = u64::try_from(read_number(row, 0)?).ok()?;
+        let sender = PartyKey::new(read_text(row, 1)).ok()?;
+        Some((number, MessageKey { sender, message_id: MessageId::new(read_text(row, 2)).ok()? }))
+    };
+    Ok(reading.all(sql, params![number_of(after), limit_of(limit)], read)?.into_iter().flatten().collect())
+}
+
+/// Deliveries that were not purged, after this place.
+pub(super) fn kept_deliveries(
+    reading: &Reading<'_>,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, DeliveryId)>, StoreError> {
+    let sql = "SELECT number, id FROM delivery WHERE purged = 0 AND number > ? ORDER BY number LIMIT ?";
+    let read = |row: &Row<'_>| {
+        let number = u64::try_from(read_number(row, 0)?).ok()?;
+        Some((number, DeliveryId::new(read_text(row, 1)).ok()?))
+    };
+    Ok(reading.all(sql, params![number_of(after), limit_of(limit)], read)?.into_iter().flatten().collect())
 }
 
 pub(super) fn audit_height(reading: &Reading<'_>) -> Result<u64, StoreError> {
@@ -328,14 +357,18 @@ pub(super) fn audit_height(reading: &Reading<'_>) -> Result<u64, StoreError> {
 pub(super) fn heads(reading: &Reading<'_>, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
     let sql = "SELECT version, form, checksum, record, entries FROM head WHERE entries > ? \
                ORDER BY entries LIMIT ?";
-    let found = reading.all(sql, params![beyond.cast_signed(), limit_of(limit)], read_head)?;
-    found.into_iter().map(|(record, entries)| record.decode(&entries)).collect()
-}
-
-pub(super) fn newest_head(reading: &Reading<'_>) -> Result<Option<KeptHead>, StoreError> {
-    let sql = "SELECT version, form, checksum, record, entries FROM head ORDER BY entries DESC LIMIT 1";
-    let found = reading.one(sql, [], read_head)?;
-    found.map(|(record, entries)| record.decode(&entries)).transpose()
+    let mut listing = Listing::default();
+    let mut beyond = beyond;
+    // One that is damaged is the scrub's to tell: the next one speaks for its entries too.
+    while listing.items.is_empty() {
+        let found = reading.all(sql, params![number_of(beyond), limit_of(limit)], read_head)?;
+        let Some((_, last)) = found.last() else { break };
+        beyond = last.parse().unwrap_or(u64::MAX);
+        for (record, entries) in found {
+            or_damaged(record.decode(&entries), &mut listing)?;
+        }
+    }
+    Ok(listing.items)
 }
 
 /// A head as it is kept, and the key that its checksum covers.
@@ -440,6 +473,11 @@ impl From<bool> for Wanted {
     fn from(flag: bool) -> Self {
         Self(Value::Integer(flag.into()))
     }
+}
+
+/// A number as the database has it: none there is as large as those that it cannot have.
+fn number_of(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn limit_of(limit: usize) -> i64 {

@@ -52,7 +52,7 @@ use mark::Mark;
 use readers::Readers;
 use schema::Layout;
 use scrub::Looks;
-use writer::{FileWriter, Job, Place, Shared, Writer, free_bytes};
+use writer::{FileWriter, Job, Place, Shared, Turn, Work, Writer, free_bytes};
 
 /// Where the store is and what its limits are.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -135,8 +135,8 @@ pub struct SqliteStore {
 }
 
 struct Channels {
-    batches: SyncSender<Job>,
-    large: SyncSender<Job>,
+    batches: SyncSender<Turn>,
+    large: SyncSender<Work>,
 }
 
 impl SqliteStore {
@@ -165,17 +165,18 @@ impl SqliteStore {
         let mark = Mark::open(&layout.mark())?;
         let head = audit_head(&connection, mark.head())?;
         let readers = Readers::of(&layout);
-        readers.read(|reading| {
-            let sql = "SELECT 1 FROM body WHERE digest = ?1 AND octets IS NULL \
-                       UNION ALL SELECT 1 FROM response WHERE digest = ?1 AND octets IS NULL \
-                       UNION ALL SELECT 1 FROM sealed WHERE digest = ?1 AND octets IS NULL \
-                       UNION ALL SELECT 1 FROM receipt WHERE digest = ?1 AND octets IS NULL";
-            layout.bodies().sweep(|digest| Ok(reading.one(sql, [digest], |_| ())?.is_some()))
-        })?;
+        if let Some(_held) = layout.lock_to_sweep()? {
+            readers.read(|reading| layout.bodies().sweep(|digest| reading.is_named(digest)))?;
+        }
         let shared = Arc::new(Shared::default());
         let (batches, jobs) = sync_channel(options.waiting_batches_max);
         let (large, large_jobs) = sync_channel(options.waiting_batches_max);
-        let files = FileWriter { bodies: layout.bodies(), next: batches.clone(), shared: shared.clone() };
+        let files = FileWriter {
+            bodies: layout.bodies(),
+            readers: Readers::of(&layout),
+            next: batches.clone(),
+            shared: shared.clone(),
+        };
         let writer = Writer {
             connection,
             head,
@@ -257,14 +258,24 @@ impl Store for SqliteStore {
         };
         let job = Job::new(batch, done, place);
         let Some(channels) = &self.channels else { return };
-        let channel = if job.batch.large().next().is_some() { &channels.large } else { &channels.batches };
-        match channel.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job)) => {
+        let refused = if job.batch.large().next().is_some() {
+            channels.large.try_send(Work::Batch(job)).map_err(|refused| match refused {
+                TrySendError::Full(work) => (work.into_job(), true),
+                TrySendError::Disconnected(work) => (work.into_job(), false),
+            })
+        } else {
+            channels.batches.try_send(Turn::Batch(job)).map_err(|refused| match refused {
+                TrySendError::Full(turn) => (turn.into_job(), true),
+                TrySendError::Disconnected(turn) => (turn.into_job(), false),
+            })
+        };
+        match refused {
+            Ok(()) | Err((None, _)) => {}
+            Err((Some(job), true)) => {
                 self.shared.count(|stats| stats.full += 1);
                 job.answer(Err(CommitError::Full));
             }
-            Err(TrySendError::Disconnected(job)) => {
+            Err((Some(job), false)) => {
                 job.answer(Err(self.shared.fail("a thread of the store has ended".to_owned())));
             }
         }
@@ -394,13 +405,30 @@ impl Store for SqliteStore {
         self.notice(heads, None)
     }
 
-    fn newest_head(&self) -> Result<Option<KeptHead>, StoreError> {
-        let head = self.readers.read(listing::newest_head);
-        self.notice(head, None)
-    }
-
     fn messages(&self, filter: &MessageFilter, limit: usize) -> Result<Listing<StoredMessage>, StoreError> {
         self.readers.read(|reading| listing::messages(reading, filter, limit))
+    }
+
+    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, MessageKey)>, StoreError> {
+        self.readers.read(|reading| listing::kept_messages(reading, after, limit))
+    }
+
+    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeliveryId)>, StoreError> {
+        self.readers.read(|reading| listing::kept_deliveries(reading, after, limit))
+    }
+
+    fn sweep(&self) -> Result<u64, StoreError> {
+        // What is freed while a backup copies is swept another time.
+        let Some(_held) = self.layout.lock_to_sweep()? else { return Ok(0) };
+        let freed = self.shared.take_freed();
+        let Some(channels) = self.channels.as_ref().filter(|_| !freed.is_empty()) else { return Ok(0) };
+        let (tell, told) = sync_channel(1);
+        let gone = |_| StoreError::Engine {
+            doing: "sweeping",
+            reason: "a thread of the store has ended".to_owned(),
+        };
+        channels.large.send(Work::Sweep(freed, tell)).map_err(|_| gone(()))?;
+        told.recv().map_err(|_| gone(()))?
     }
 
     fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {

@@ -139,6 +139,15 @@ impl Reading<'_> {
         verified(|| what.to_owned(), octets, &kept.digest)
     }
 
+    /// Whether a record names the payload file with this digest.
+    pub(super) fn is_named(&self, digest: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM body WHERE digest = ?1 AND octets IS NULL \
+                   UNION ALL SELECT 1 FROM response WHERE digest = ?1 AND octets IS NULL \
+                   UNION ALL SELECT 1 FROM sealed WHERE digest = ?1 AND octets IS NULL \
+                   UNION ALL SELECT 1 FROM receipt WHERE digest = ?1 AND octets IS NULL";
+        Ok(self.one(sql, [digest], |_| ())?.is_some())
+    }
+
     /// The digests of all octets that stand in files.
     pub(super) fn payload_files(&self) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT digest FROM body WHERE octets IS NULL UNION SELECT digest FROM response WHERE octets IS NULL \
@@ -190,6 +199,16 @@ impl Rows for Reading<'_> {
         found
             .map(|record| Ok(Versioned { value: record.decode(&key.to_string())?, version: record.version }))
             .transpose()
+    }
+
+    fn open(&self, case: &CaseId) -> Result<Option<DeliveryId>, StoreError> {
+        let sql = "SELECT id FROM delivery WHERE case_id = ? \
+                   AND state NOT IN ('delivered', 'rejected', 'expired') LIMIT 1";
+        let found = self.one(sql, [case.as_str()], |row| read_text(row, 0))?;
+        let damaged = |id: String| {
+            StoreError::Damaged(Damage { what: format!("delivery {id}"), detail: "its id".to_owned() })
+        };
+        found.map(|id| DeliveryId::new(id.clone()).map_err(|_| damaged(id))).transpose()
     }
 
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError> {

@@ -7,6 +7,7 @@
 //!           restored     the manifest of the backup that it comes from, until what was open then is held
 //!           rules, keys  what the gateway decided and verified with, kept by it
 //!           lock         held by the process that has the store open
+//!           sweeping     held while payload files are removed, and shared by backups that copy them
 //! ```
 //!
 //! A new store is built beside its place, synced, and renamed into it: after a crash it is there whole or not
@@ -25,7 +26,17 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 7;
+pub(super) const FORMAT: u32 = 8;
+/// The first format with approvals, and with realms.
+pub(super) const WITH_APPROVALS: u32 = 4;
+/// The first one with signed heads.
+pub(super) const WITH_HEADS: u32 = 5;
+/// The first one with an order of messages.
+pub(super) const WITH_SEQUENCES: u32 = 6;
+/// The first one with receipts.
+pub(super) const WITH_RECEIPTS: u32 = 7;
+/// The first one in which something can have been purged.
+pub(super) const WITH_PURGES: u32 = 8;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -70,6 +81,33 @@ impl Layout {
                 Err(StoreError::Files { doing: "locking", path: self.directory.clone(), source })
             }
         }
+    }
+
+    /// Keeps backups from beginning while payload files are removed; `None` when one is under way.
+    pub(super) fn lock_to_sweep(&self) -> Result<Option<File>, StoreError> {
+        let path = self.sweeping();
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file =
+            file.map_err(|source| StoreError::Files { doing: "opening", path: path.clone(), source })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(source)) => Err(StoreError::Files { doing: "locking", path, source }),
+        }
+    }
+
+    /// Keeps payload files from being removed, where there is a gateway that might.
+    pub(super) fn lock_to_copy(&self) -> Result<Option<File>, StoreError> {
+        let path = self.sweeping();
+        match File::open(&path).and_then(|file| file.lock_shared().map(|()| file)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::Files { doing: "locking", path, source }),
+        }
+    }
+
+    fn sweeping(&self) -> PathBuf {
+        self.directory.join("sweeping")
     }
 
     /// Who has the store open, without making anything. When nobody has, a copy without the file of the lock has no lock
@@ -118,7 +156,7 @@ impl Layout {
             .map_err(files("syncing", &aside.database()))?;
         aside.bodies().make().map_err(files("making", &aside.directory))?;
         Mark::make(&aside.mark())?;
-        drop(aside.lock()?);
+        drop((aside.lock()?, aside.lock_to_sweep()?));
         sync_directory(&aside.directory).map_err(files("syncing", &aside.directory))?;
         fs::rename(&aside.directory, &self.directory).map_err(files("making", &self.directory))?;
         let parent = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -140,6 +178,7 @@ impl Layout {
         connection.execute_batch(SEQUENCE).map_err(&doing)?;
         connection.execute_batch(RECEIPT).map_err(&doing)?;
         connection.execute_batch(ABOUT).map_err(&doing)?;
+        connection.execute_batch(PURGED).map_err(&doing)?;
         connection.close().map_err(|(_, error)| doing(error))
     }
 
@@ -202,7 +241,8 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 /// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee. No head of the
 /// audit record was signed before format 5: the first one that is speaks for everything before it. No message had an
 /// order before format 6. Before format 7 no receipt was kept, and an entry of no case was found by its number alone.
-const UPGRADES: [(u32, &str); 9] = [
+/// Before format 8 nothing was purged.
+const UPGRADES: [(u32, &str); 10] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -229,6 +269,7 @@ const UPGRADES: [(u32, &str); 9] = [
         "UPDATE audit SET about = coalesce(json_extract(record, '$.message_id'), json_extract(record, '$.event')) \
          WHERE case_id IS NULL AND json_valid(record);",
     ),
+    (7, PURGED),
 ];
 
 const APPROVAL: &str = "
@@ -295,6 +336,15 @@ CREATE INDEX receipt_file ON receipt (digest) WHERE octets IS NULL;
 const ABOUT: &str = "
 ALTER TABLE audit ADD COLUMN about TEXT;
 CREATE INDEX audit_about ON audit (about, number) WHERE about IS NOT NULL;
+";
+
+/// What was purged is passed over when what might be is looked for.
+const PURGED: &str = "
+ALTER TABLE message ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX message_kept ON message (number) WHERE purged = 0;
+ALTER TABLE delivery ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX delivery_kept ON delivery (number) WHERE purged = 0;
+CREATE INDEX delivery_open ON delivery (case_id) WHERE state NOT IN ('delivered', 'rejected', 'expired');
 ";
 
 /// `Gwan`, in the header of the database file.

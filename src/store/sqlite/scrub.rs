@@ -21,7 +21,7 @@ use super::Contents;
 use super::columns::{self, read_encoded, read_number, read_text};
 use super::listing::{links, state_of};
 use super::readers::{Kept, Readers, Reading};
-use super::schema::FORMAT;
+use super::schema::{FORMAT, WITH_APPROVALS, WITH_HEADS, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
 
 /// A walk in short looks.
 pub(super) struct Looks<'a> {
@@ -179,16 +179,19 @@ pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreEr
     Ok(found.0)
 }
 
-/// The last link as it stands there.
+/// The last link as it stands there, of those whose hash can be read: damage keeps nobody from a backup, and a
+/// verification names it.
 pub(super) fn last_link(reading: &Reading<'_>) -> Result<AuditHead, StoreError> {
-    let sql = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1";
-    let last = reading.one(sql, [], |row| (read_number(row, 0), read_text(row, 1)))?;
-    let Some((number, hash)) = last else { return Ok(AuditHead::EMPTY) };
-    let sequence = number.map_or(0, i64::cast_unsigned);
-    let hash = hash.parse().map_err(|_| {
-        StoreError::Damaged(Damage { what: format!("audit entry {sequence}"), detail: "its hash".to_owned() })
-    })?;
-    Ok(AuditHead { sequence, hash })
+    let sql = "SELECT number, hash FROM audit WHERE number < ? ORDER BY number DESC LIMIT 1";
+    let mut below = i64::MAX;
+    loop {
+        let last = reading.one(sql, [below], |row| (read_number(row, 0), read_text(row, 1)))?;
+        let Some((Some(number), hash)) = last else { return Ok(AuditHead::EMPTY) };
+        match hash.parse() {
+            Ok(hash) => return Ok(AuditHead { sequence: number.cast_unsigned(), hash }),
+            Err(_) => below = number,
+        }
+    }
 }
 
 /// Rows by table and state.
@@ -199,12 +202,20 @@ pub(super) fn contents(reading: &Reading<'_>, format: u32) -> Result<Contents, S
         ("messages", "message", 1),
         ("cases", "cases", 1),
         ("deliveries", "delivery", 1),
-        ("approvals", "approval", 4),
-        ("sequences", "sequence", 6),
+        ("approvals", "approval", WITH_APPROVALS),
+        ("sequences", "sequence", WITH_SEQUENCES),
         ("audit entries", "audit", 1),
+        ("audit heads", "head", WITH_HEADS),
+        ("receipts", "receipt", WITH_RECEIPTS),
     ] {
         if format >= since {
             let sql = format!("SELECT count(*) FROM {table}");
+            contents.rows.push((name, reading.one(&sql, [], |row| count(row, 0))?.unwrap_or_default()));
+        }
+    }
+    for (name, table) in [("messages purged", "message"), ("deliveries purged", "delivery")] {
+        if format >= WITH_PURGES {
+            let sql = format!("SELECT count(*) FROM {table} WHERE purged = 1");
             contents.rows.push((name, reading.one(&sql, [], |row| count(row, 0))?.unwrap_or_default()));
         }
     }
@@ -229,7 +240,7 @@ fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
 
 /// Reads every signed head, and holds it against the tree that the next one grows from.
 fn scrub_heads(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    if looks.format < 5 {
+    if looks.format < WITH_HEADS {
         return Ok(());
     }
     let sql = "SELECT entries, version, form, checksum, record FROM head WHERE entries > ? ORDER BY entries LIMIT ?";
@@ -258,19 +269,30 @@ fn scrub_engine(readers: &Readers, found: &mut Found) -> Result<(), StoreError> 
 }
 
 fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    let sql = "SELECT m.number, m.version, m.form, m.checksum, m.record, m.sender, m.message_id, m.received_at, \
-               m.accepted, m.quarantined, m.case_id, b.digest, b.octets, \
-               r.version, r.form, r.checksum, r.record, r.digest, r.octets, r.owner \
-               FROM message m LEFT JOIN body b ON b.owner = m.number \
-               LEFT JOIN response r ON r.owner = m.number WHERE m.number > ? ORDER BY m.number LIMIT ?";
+    let purged = if looks.format < WITH_PURGES { "0" } else { "m.purged" };
+    let sql = format!(
+        "SELECT m.number, m.version, m.form, m.checksum, m.record, m.sender, m.message_id, m.received_at, \
+         m.accepted, m.quarantined, m.case_id, {purged}, b.digest, b.octets, \
+         r.version, r.form, r.checksum, r.record, r.digest, r.octets, r.owner, b.owner \
+         FROM message m LEFT JOIN body b ON b.owner = m.number \
+         LEFT JOIN response r ON r.owner = m.number WHERE m.number > ? ORDER BY m.number LIMIT ?"
+    );
     let read = |row: &Row<'_>| {
-        let response = read_number(row, 19).map(|_| (read_encoded(row, 13), Kept::read(row, 17)));
-        (read_encoded(row, 1), read_values::<6>(row, 5), Kept::read(row, 11), response)
+        let response = read_number(row, 20).map(|_| (read_encoded(row, 14), Kept::read(row, 18)));
+        let body = (Kept::read(row, 12), read_number(row, 21).is_some());
+        (read_encoded(row, 1), read_values::<7>(row, 5), body, response)
     };
-    looks.each("messages", sql, read, |reading, (record, keys, body, response)| {
+    looks.each("messages", &sql, read, |reading, (record, keys, (body, is_there), response)| {
         let key = format!("{}/{}", text_of(&keys[0]), text_of(&keys[1]));
-        found.record(&record, &key, &keys, |record: &StoredMessage| columns::message(record))?;
-        found.take(reading.octets(&format!("body of message {key}"), &body))?;
+        let value = found.record(&record, &key, &keys, |record: &StoredMessage| columns::message(record))?;
+        let what = format!("body of message {key}");
+        if value.is_some_and(|value| value.purged.is_some()) {
+            if is_there || response.is_some() {
+                found.0.push(Damage { what, detail: "it is there, though it was purged".to_owned() });
+            }
+            return Ok(());
+        }
+        found.take(reading.octets(&what, &body))?;
         if let Some(response) = response {
             found.take(reading.unseal(&format!("answer to {key}"), &key, &response))?;
         }
@@ -283,8 +305,8 @@ fn scrub_cases(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
     let of = |since: u32, column: &str, before: &str| {
         if looks.format < since { format!("{before} AS {column}") } else { column.to_owned() }
     };
-    let (realm, due) = (of(4, "realm", "'production'"), of(2, "due", "NULL"));
-    let payment_due = of(4, "payment_due", "NULL");
+    let (realm, due) = (of(WITH_APPROVALS, "realm", "'production'"), of(2, "due", "NULL"));
+    let payment_due = of(WITH_APPROVALS, "payment_due", "NULL");
     let sql = format!(
         "SELECT number, version, form, checksum, record, id, {realm}, state, submitter, opened_at, {due}, \
          {payment_due} FROM cases WHERE number > ? ORDER BY number LIMIT ?"
@@ -322,7 +344,7 @@ fn scrub_correlations(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), St
 }
 
 fn scrub_approvals(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    if looks.format < 4 {
+    if looks.format < WITH_APPROVALS {
         return Ok(());
     }
     let sql = "SELECT number, version, form, checksum, record, realm, agency, text, due FROM approval \
@@ -336,7 +358,7 @@ fn scrub_approvals(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Store
 }
 
 fn scrub_sequences(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    if looks.format < 6 {
+    if looks.format < WITH_SEQUENCES {
         return Ok(());
     }
     let sql = "SELECT number, version, form, checksum, record, direction, cpa_id, conversation_id, early, due \
@@ -349,7 +371,7 @@ fn scrub_sequences(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Store
 }
 
 fn scrub_receipts(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    if looks.format < 7 {
+    if looks.format < WITH_RECEIPTS {
         return Ok(());
     }
     let sql = "SELECT r.owner, r.version, r.form, r.checksum, r.record, r.digest, r.octets, d.id \
@@ -361,22 +383,29 @@ fn scrub_receipts(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
 }
 
 fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    let sql = "SELECT d.number, d.version, d.form, d.checksum, d.record, d.id, d.destination, d.message_id, \
-               d.case_id, d.state, d.due, d.attempts, d.created_at, \
-               s.version, s.form, s.checksum, s.record, s.digest, s.octets, s.owner \
-               FROM delivery d LEFT JOIN sealed s ON s.owner = d.number \
-               WHERE d.number > ? ORDER BY d.number LIMIT ?";
+    let purged = if looks.format < WITH_PURGES { "0" } else { "d.purged" };
+    let sql = format!(
+        "SELECT d.number, d.version, d.form, d.checksum, d.record, d.id, d.destination, d.message_id, \
+         d.case_id, d.state, d.due, d.attempts, d.created_at, {purged}, \
+         s.version, s.form, s.checksum, s.record, s.digest, s.octets, s.owner \
+         FROM delivery d LEFT JOIN sealed s ON s.owner = d.number \
+         WHERE d.number > ? ORDER BY d.number LIMIT ?"
+    );
     let read = |row: &Row<'_>| {
-        let sealed = read_number(row, 19).map(|_| (read_encoded(row, 13), Kept::read(row, 17)));
-        (read_encoded(row, 1), read_values::<8>(row, 5), sealed)
+        let sealed = read_number(row, 20).map(|_| (read_encoded(row, 14), Kept::read(row, 18)));
+        (read_encoded(row, 1), read_values::<9>(row, 5), sealed)
     };
-    looks.each("deliveries", sql, read, |reading, (record, keys, sealed)| {
+    looks.each("deliveries", &sql, read, |reading, (record, keys, sealed)| {
         let id = text_of(&keys[0]);
         let value = found.record(&record, &id, &keys, |record: &Delivery| columns::delivery(record))?;
         let what = format!("octets of delivery {id}");
+        let purged = value.as_ref().is_some_and(|value| value.purged.is_some());
         match sealed {
+            Some(_) if purged => {
+                found.0.push(Damage { what, detail: "they are there, though they were purged".to_owned() });
+            }
             Some(sealed) => drop(found.take(reading.unseal(&what, &id, &sealed))?),
-            None if value.is_some_and(|value| value.sealed) => {
+            None if value.is_some_and(|value| value.sealed && !purged) => {
                 found.0.push(Damage { what, detail: "they are missing".to_owned() });
             }
             None => {}

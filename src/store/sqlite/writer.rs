@@ -11,7 +11,7 @@ use std::io;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,11 @@ use rusqlite::Connection;
 
 use super::super::payload::PayloadFiles;
 use super::super::prepare::Prepared;
-use super::super::{AuditHead, CommitError, Committed, Done, Stats};
+use super::super::{AuditHead, CommitError, Committed, Done, Stats, StoreError};
 use super::StoreOptions;
 use super::group;
 use super::mark::Mark;
+use super::readers::Readers;
 
 /// What the threads of a store know of each other.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     waiting_bytes: AtomicUsize,
     pub(super) damaged: AtomicU64,
     stats: Mutex<Stats>,
+    /// Payload files that lost a record, for whoever sweeps.
+    freed: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -49,6 +52,15 @@ impl Shared {
     /// Ends all commits; the first reason stays.
     pub(super) fn fail(&self, reason: String) -> CommitError {
         CommitError::Fatal(self.failed.get_or_init(|| reason).clone())
+    }
+
+    fn free(&self, digests: Vec<String>) {
+        self.freed.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+    }
+
+    /// The payload files that lost a record since this was asked last.
+    pub(super) fn take_freed(&self) -> Vec<String> {
+        std::mem::take(&mut *self.freed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -133,16 +145,62 @@ impl Drop for Job {
     }
 }
 
-/// The thread that writes the files of large octets.
+/// What the thread that commits does, one after the other.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are batches: a box would be one allocation more for each commit"
+)]
+pub(super) enum Turn {
+    /// Commits a batch, with others that wait.
+    Batch(Job),
+    /// Says that everything before it was committed or refused.
+    Reached(SyncSender<()>),
+}
+
+impl Turn {
+    pub(super) fn into_job(self) -> Option<Job> {
+        if let Self::Batch(job) = self { Some(job) } else { None }
+    }
+}
+
+/// What the thread of the files does, one after the other.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are batches: a box would be one allocation more for each commit"
+)]
+pub(super) enum Work {
+    /// Writes the files of a batch, and hands it on.
+    Batch(Job),
+    /// Removes those of these files that no record names.
+    Sweep(Vec<String>, SyncSender<Result<u64, StoreError>>),
+}
+
+impl Work {
+    pub(super) fn into_job(self) -> Option<Job> {
+        if let Self::Batch(job) = self { Some(job) } else { None }
+    }
+}
+
+/// The thread that writes the files of large octets, and removes those that were purged: the only one that does either,
+/// so that no file goes whose batch is on its way.
 pub(super) struct FileWriter {
     pub(super) bodies: PayloadFiles,
-    pub(super) next: SyncSender<Job>,
+    pub(super) readers: Readers,
+    pub(super) next: SyncSender<Turn>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl FileWriter {
-    pub(super) fn run(self, jobs: &Receiver<Job>) {
-        for job in jobs {
+    pub(super) fn run(self, work: &Receiver<Work>) {
+        for work in work {
+            let job = match work {
+                Work::Batch(job) => job,
+                Work::Sweep(freed, done) => {
+                    // Who asked may be gone; what is swept stays swept.
+                    drop(done.send(self.sweep(&freed)));
+                    continue;
+                }
+            };
             if let Some(refusal) = self.shared.refusal() {
                 job.answer(Err(refusal));
                 continue;
@@ -150,8 +208,10 @@ impl FileWriter {
             let written = job.batch.large().try_for_each(|blob| self.bodies.write(blob));
             match written {
                 Ok(()) => {
-                    if let Err(refused) = self.next.send(job) {
-                        refused.0.answer(Err(self.shared.fail("the writing thread has ended".to_owned())));
+                    if let Err(refused) = self.next.send(Turn::Batch(job))
+                        && let Some(job) = refused.0.into_job()
+                    {
+                        job.answer(Err(self.shared.fail("the writing thread has ended".to_owned())));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
@@ -160,6 +220,24 @@ impl FileWriter {
                 Err(error) => job.answer(Err(self.shared.fail(format!("writing a body: {error}")))),
             }
         }
+    }
+}
+
+impl FileWriter {
+    /// Once every batch whose files were written before is committed or refused, what no record names belongs to nobody.
+    fn sweep(&self, freed: &[String]) -> Result<u64, StoreError> {
+        let ended =
+            || StoreError::Engine { doing: "sweeping", reason: "the writing thread has ended".to_owned() };
+        let (tell, reached) = sync_channel(1);
+        self.next.send(Turn::Reached(tell)).map_err(|_| ended())?;
+        reached.recv().map_err(|_| ended())?;
+        let mut swept = 0;
+        for digest in freed {
+            if !self.readers.read(|reading| reading.is_named(digest))? {
+                swept += u64::from(self.bodies.remove(digest)?);
+            }
+        }
+        Ok(swept)
     }
 }
 
@@ -174,18 +252,33 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut bytes = first.batch.bytes;
-            let mut group = vec![first];
-            while group.len() < self.options.group_batches_max && bytes < self.options.group_bytes_max {
-                let Ok(job) = jobs.try_recv() else { break };
-                bytes += job.batch.bytes;
-                group.push(job);
+    pub(super) fn run(mut self, turns: &Receiver<Turn>) {
+        while let Ok(first) = turns.recv() {
+            let mut turn = Some(first);
+            let (mut group, mut bytes) = (Vec::new(), 0);
+            let mut reached = None;
+            while let Some(next) = turn.take() {
+                match next {
+                    Turn::Batch(job) => {
+                        bytes += job.batch.bytes;
+                        group.push(job);
+                        if group.len() < self.options.group_batches_max
+                            && bytes < self.options.group_bytes_max
+                        {
+                            turn = turns.try_recv().ok();
+                        }
+                    }
+                    Turn::Reached(tell) => reached = Some(tell),
+                }
             }
             match self.shared.refusal() {
+                _ if group.is_empty() => {}
                 None => self.commit(group),
                 Some(refusal) => group.into_iter().for_each(|job| job.answer(Err(refusal.clone()))),
+            }
+            if let Some(tell) = reached {
+                // Who waits for it may be gone.
+                tell.send(()).unwrap_or_default();
             }
         }
         self.close();
@@ -197,13 +290,16 @@ impl Writer {
             return;
         }
         let began = stopwatch();
-        let outcomes = group::commit(&self.connection, group.iter().map(|job| &job.batch), &mut self.head)
+        let mut freed = Vec::new();
+        let batches = group.iter().map(|job| &job.batch);
+        let outcomes = group::commit(&self.connection, batches, &mut self.head, &mut freed)
             .map_err(|error| format!("commit: {error}"))
             .and_then(|outcomes| self.remember().map(|()| outcomes));
         let took = began.elapsed();
         match outcomes {
             Ok(outcomes) => {
                 self.shared.count(|stats| count_commit(stats, &outcomes, took));
+                self.shared.free(freed);
                 // All of them, before the first hears: it may commit again at once.
                 group.iter_mut().for_each(Job::leave);
                 for (job, outcome) in group.into_iter().zip(outcomes) {

@@ -3,7 +3,8 @@
 use super::sample::{delivery, new_message, party};
 use super::suite::{everything, makes, suite};
 use super::{TestDisk, commit, directory, options};
-use crate::store::{Batch, CommitError, MemoryStore, SqliteStore, Store, StoreError};
+use crate::model::{Digest, Purged, StoredMessage, Timestamp};
+use crate::store::{Batch, CommitError, MemoryStore, MessageWrite, SqliteStore, Store, StoreError};
 
 fn memory(disk: &TestDisk) -> MemoryStore {
     MemoryStore::open(Box::new(disk.clone())).expect("it opens")
@@ -92,4 +93,24 @@ fn damage_in_the_middle_of_a_journal_is_refused() {
     disk.flip(b"a body");
     let refused = MemoryStore::open(Box::new(disk.after_crash(0)));
     assert!(matches!(refused, Err(StoreError::Damaged(_))), "P12");
+}
+
+#[test]
+fn a_purge_whose_sync_fails_is_the_last_commit() {
+    let disk = TestDisk::default();
+    let store = memory(&disk);
+    let message = new_message("broker", 1, "as it came");
+    let key = message.record.key.clone();
+    assert_eq!(commit(&store, Batch { message: Some(message.clone()), ..Batch::default() }), Ok(()));
+    disk.fail_next_sync();
+    let purged = Some(Purged { at: Timestamp::from_millis(0), archive: Digest([1; 32]), bytes: 10 });
+    let record = StoredMessage { purged, ..message.record };
+    let purge = Batch { changed: Some(MessageWrite { record, based_on: 1 }), ..Batch::default() };
+    for batch in [purge, makes(delivery(1, "kfda"))] {
+        assert_eq!(commit(&store, batch), Err(CommitError::Fatal("medium error".to_owned())), "P10");
+    }
+    let again = memory(&disk.after_crash(0));
+    let body = again.body(&key).expect("readable").expect("what was not purged durably is whole");
+    assert_eq!(body.body, &b"as it came"[..]);
+    assert_eq!(again.scrub().expect("readable"), []);
 }

@@ -134,6 +134,7 @@ impl Model {
             changed: None,
             sequences: Vec::new(),
             message: plan.message.map(|number| new_message("broker", number, format!("body {number}"))),
+            unchanged: Vec::new(),
             case,
             deliveries: plan.deliveries.iter().map(write).collect(),
             approvals: plan

@@ -79,6 +79,9 @@ pub(in crate::store) fn stored(sender: &str, number: u32) -> StoredMessage {
         case: None,
         content_type: "multipart/related; boundary=b".into(),
         reason: String::new(),
+        documents: Vec::new(),
+        hold: None,
+        purged: None,
         realm: Realm::Production,
         key,
     }
@@ -132,6 +135,7 @@ pub(in crate::store) fn case(number: u32) -> Case {
         amendments: Vec::new(),
         held: Vec::new(),
         unverified: Vec::new(),
+        hold: None,
     }
 }
 
@@ -212,6 +216,8 @@ pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
         mailbox: false,
         order: None,
         again: 0,
+        hold: None,
+        purged: None,
         reason: String::new(),
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::model::{
     AgencyCode, Application, AuditHead, DeliveryState, Digest, Direction, DocumentCode, KeptHead, PartyKey,
-    Realm, Sequence, SequenceNumber, SignedHead, StoredMessage, TimelineEntry, Timestamp, Tree, TreeHead,
+    Purged, Realm, Sequence, SequenceNumber, SignedHead, StoredMessage, TimelineEntry, Timestamp, Tree,
+    TreeHead,
 };
 use crate::store::{
     Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
     CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, MessageWrite, Needs,
-    Opened, Reference, SequenceWrite, Store,
+    Opened, Reference, SequenceWrite, Store, Unchanged,
 };
 
 use super::commit;
@@ -40,6 +41,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     the_audit_record_is_one_chain(store);
     signed_heads_are_kept_as_they_were_signed(store);
     receipts_and_entries_are_found(store);
+    what_is_purged_is_known_and_has_no_octets(store);
     assert_eq!(store.scrub().expect("readable"), [], "nothing is damaged (P12)");
     assert_eq!(store.health().failed, None);
 }
@@ -733,7 +735,7 @@ fn signed_heads_are_kept_as_they_were_signed(store: &dyn Store) {
         }
     }
     assert_eq!(head.sequence, height);
-    assert_eq!(store.newest_head().expect("readable"), None);
+    assert_eq!(store.head_before(u64::MAX).expect("readable"), None);
     for head in &made {
         assert_eq!(commit(store, Batch { head: Some(head.clone()), ..Batch::default() }), Ok(()));
     }
@@ -742,7 +744,7 @@ fn signed_heads_are_kept_as_they_were_signed(store: &dyn Store) {
     assert_eq!(commit(store, Batch { head: Some(again), ..Batch::default() }), Ok(()), "it changes nothing");
     assert_eq!(store.heads(0, usize::MAX).expect("readable"), made, "P18");
     assert_eq!(store.heads(2, 1).expect("readable"), made[1..2]);
-    assert_eq!(store.newest_head().expect("readable").as_ref(), made.last());
+    assert_eq!(store.head_before(u64::MAX).expect("readable").as_ref(), made.last());
     assert_eq!(store.audit_height().expect("readable"), height, "a head is no entry");
 }
 
@@ -836,4 +838,77 @@ fn receipts_and_entries_are_found(store: &dyn Store) {
         found.map(|entry| entry.number - before)
     };
     assert_eq!([last(4), last(5), last(6), last(99)], [None, Some(5), Some(6), Some(6)]);
+}
+
+/// What says that it was purged has no octets any more, and is known all the same; nothing else loses any.
+fn what_is_purged_is_known_and_has_no_octets(store: &dyn Store) {
+    let purged = Some(Purged { at: at(9), archive: Digest([9; 32]), bytes: 12 });
+    let large = vec![7; 300_000];
+    let [one, other] = [951, 952].map(|number| new_message("purged", number, large.clone()));
+    for message in [&one, &other] {
+        assert_eq!(commit(store, Batch { message: Some(message.clone()), ..Batch::default() }), Ok(()));
+    }
+    let sent = DeliveryWrite {
+        delivery: crate::model::Delivery { sealed: true, ..delivery(953, "purged") },
+        based_on: None,
+        sealed: Some(sealed("sent")),
+        receipt: Some(sealed("receipt")),
+    };
+    let id = sent.delivery.id.clone();
+    let made = makes(sent.delivery.clone());
+    assert_eq!(commit(store, Batch { deliveries: vec![sent.clone()], ..made }), Ok(()));
+
+    let key = one.record.key.clone();
+    let record = crate::model::StoredMessage { purged: purged.clone(), ..one.record.clone() };
+    let write = |based_on| MessageWrite { record: record.clone(), based_on };
+    let stale = commit(store, Batch { changed: Some(write(7)), ..Batch::default() });
+    let conflict = Conflict::Message { key: key.clone(), found: Some(1) };
+    assert_eq!(stale, Err(CommitError::Conflict(conflict)));
+    let beside = other.record.key.clone();
+    for (unchanged, conflict) in [
+        (Unchanged::Case(case_id(999), 1), Conflict::Case { id: case_id(999), found: None }),
+        (Unchanged::Message(beside.clone(), 7), Conflict::Message { key: beside.clone(), found: Some(1) }),
+    ] {
+        let rests = Batch { changed: Some(write(1)), unchanged: vec![unchanged], ..Batch::default() };
+        assert_eq!(commit(store, rests), Err(CommitError::Conflict(conflict)), "what it rests on is another");
+    }
+    assert!(store.body(&key).expect("readable").is_some(), "nothing of it is written");
+
+    let rests = vec![Unchanged::Message(beside, 1)];
+    assert_eq!(
+        commit(store, Batch { changed: Some(write(1)), unchanged: rests, ..Batch::default() }),
+        Ok(())
+    );
+    let gone = crate::model::Delivery { purged: purged.clone(), ..sent.delivery.clone() };
+    let gone = DeliveryWrite { delivery: gone, based_on: Some(1), sealed: None, receipt: None };
+    assert_eq!(commit(store, Batch { deliveries: vec![gone], ..Batch::default() }), Ok(()));
+    store.sweep().expect("swept");
+
+    assert_eq!(store.body(&key).expect("readable"), None);
+    assert_eq!(store.receipt(&id).expect("readable"), None);
+    let needs = Needs {
+        message: Some(key.clone()),
+        delivery: Some(DeliveryLocator::Id(id.clone())),
+        sealed: true,
+        ..Needs::default()
+    };
+    let view = store.load(&needs).expect("readable");
+    let known = view.message.expect("it is known for ever (P3)");
+    assert_eq!((known.record.purged, known.response, known.version), (purged, None, 2));
+    assert_eq!(view.sealed, None);
+    let again = commit(store, Batch { message: Some(one.clone()), ..Batch::default() });
+    assert_eq!(again, Err(CommitError::Duplicate), "the duplicate memory outlives the octets (P3)");
+    // Another message has the same octets: they are its own.
+    let body = store.body(&other.record.key).expect("readable").expect("there");
+    assert_eq!(body.body, large, "P12");
+    let kept = store.kept_messages(0, usize::MAX).expect("readable");
+    assert!(
+        kept.iter().all(|(_, found)| *found != key)
+            && kept.iter().any(|(_, found)| *found == other.record.key)
+    );
+    assert!(kept.windows(2).all(|two| two[0].0 < two[1].0), "in their order");
+    let (second, _) = kept[1];
+    assert_eq!(store.kept_messages(kept[0].0, 1).expect("readable")[0].0, second);
+    assert!(store.kept_deliveries(0, usize::MAX).expect("readable").iter().all(|(_, found)| *found != id));
+    assert_eq!(store.scrub().expect("readable"), [], "what is gone is no damage");
 }

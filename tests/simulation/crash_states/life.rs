@@ -1,18 +1,18 @@
 //! The life that is recorded: a whole case of the simulation, played again, commit by commit, on the real store.
 //!
 //! The batches are those of a calm run: a declaration with a scan that is too large for the database, for customs and three
-//! agencies, with notices, results, fees, receipts and resends. What the store holds after each of them is told by the
-//! in-memory home, which is the model.
+//! agencies, with notices, results, fees, receipts and resends; and at its end some of it is purged, the scan with its file
+//! first. What the store holds after each of them is told by the in-memory home, which is the model.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-use gwanmun::model::{Digest, Realm, Timestamp};
+use gwanmun::model::{Attested, Delivery, Digest, Purged, Realm, StoredMessage, TimelineEntry, Timestamp};
 use gwanmun::store::{
-    Batch, CaseFilter, CommitError, CorrelationKey, DeliveryFilter, DeliveryLocator, MemoryStore,
-    MessageFilter, Needs, SqliteStore, Store, StoreOptions,
+    Batch, CaseFilter, CommitError, CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite,
+    MemoryStore, MessageFilter, MessageWrite, Needs, SqliteStore, Store, StoreOptions,
 };
 
 use crate::disk::SimulatedDisk;
@@ -33,12 +33,17 @@ pub(super) fn options(directory: &Path) -> StoreOptions {
 
 /// Plays the life, and says what is answered. Half-way the store is closed and opened again.
 pub(super) fn play(place: &Path, expected: &Path) {
-    let batches = batches();
+    let mut batches = batches();
     let model = MemoryStore::open(Box::new(SimulatedDisk::default())).expect("an empty disk opens");
     let mut held = vec![held_by(&model)];
     for batch in &batches {
         assert_eq!(commit(&model, batch.clone()), Ok(()));
         held.push(held_by(&model));
+    }
+    for purge in purges(&model) {
+        assert_eq!(commit(&model, purge.clone()), Ok(()));
+        held.push(held_by(&model));
+        batches.push(purge);
     }
     let lines: String = held.iter().map(|digest| format!("{digest}\n")).collect();
     fs::write(expected, lines).expect("written");
@@ -51,6 +56,7 @@ pub(super) fn play(place: &Path, expected: &Path) {
             assert_eq!(commit(&store, batch.clone()), Ok(()));
             answered += 1;
             say(&format!("answered {answered}"));
+            store.sweep().expect("what was purged is swept");
         }
     }
 }
@@ -63,6 +69,47 @@ pub(super) fn batches() -> Vec<Batch> {
     world.check();
     assert_eq!(world.findings, [""; 0], "the life is a good one");
     world.gateway.committed.take().expect("it was recorded")
+}
+
+/// Purges of messages and of deliveries, as the core decides them when their time is over: the largest first.
+fn purges(store: &MemoryStore) -> Vec<Batch> {
+    let purged = Some(Purged { at: Timestamp::from_millis(0), archive: Digest([7; 32]), bytes: 1 });
+    let entry = |event: &str| TimelineEntry {
+        at: Timestamp::from_millis(0),
+        event: event.into(),
+        case: None,
+        party: None,
+        message_id: None,
+        delivery: None,
+        text: "its octets were purged".to_owned(),
+        alarm: false,
+        octets: Attested::default(),
+    };
+    let messages = store.messages(&MessageFilter::default(), usize::MAX).expect("readable").items;
+    let mut messages: Vec<_> = messages
+        .into_iter()
+        .map(|message| {
+            let body = store.body(&message.key).expect("readable").expect("there");
+            (std::cmp::Reverse(body.body.len()), message.key)
+        })
+        .collect();
+    messages.sort();
+    let of_message = messages.into_iter().map(|(_, key)| {
+        let view = store.load(&Needs { message: Some(key), ..Needs::default() }).expect("readable");
+        let known = view.message.expect("there");
+        let record = StoredMessage { purged: purged.clone(), ..known.record };
+        let write = MessageWrite { record, based_on: known.version };
+        Batch { changed: Some(write), audit: vec![entry("message.purged")], ..Batch::default() }
+    });
+    let deliveries = store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("readable").items;
+    let of_delivery = deliveries.into_iter().filter(|delivery| delivery.sealed).map(|delivery| {
+        let needs = Needs { delivery: Some(DeliveryLocator::Id(delivery.id)), ..Needs::default() };
+        let stored = store.load(&needs).expect("readable").delivery.expect("there");
+        let delivery = Delivery { purged: purged.clone(), ..stored.value };
+        let write = DeliveryWrite { delivery, based_on: Some(stored.version), sealed: None, receipt: None };
+        Batch { deliveries: vec![write], audit: vec![entry("delivery.purged")], ..Batch::default() }
+    });
+    of_message.take(PURGED).chain(of_delivery.take(PURGED)).collect()
 }
 
 /// One write to the output, which the recording shows among the writes and syncs.
@@ -91,6 +138,8 @@ pub(super) fn held_by(store: &dyn Store) -> Digest {
         let view = store.load(&Needs { delivery, sealed: true, ..Needs::default() }).expect("readable");
         note(&view.delivery);
         note(&view.sealed.map(|sealed| (sealed.content_type, sealed.references, Digest::of(&sealed.body))));
+        let receipt = view.delivery.and_then(|stored| store.receipt(&stored.value.id).expect("readable"));
+        note(&receipt.map(|receipt| Digest::of(&receipt.body)));
     }
     for summary in store.cases(&CaseFilter::default(), usize::MAX).expect("readable").items {
         let by_number = summary.declaration.clone().map(CorrelationKey::Declaration);
@@ -108,5 +157,7 @@ pub(super) fn held_by(store: &dyn Store) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// So many messages, and so many deliveries, are purged.
+const PURGED: usize = 5;
 /// More than what stands in the database.
 const SCAN_BYTES: usize = 300_000;

@@ -1,8 +1,8 @@
 //! Every state that a power cut may leave of the real store, at every point of a message's whole life (P1, P2, P14, P18).
 //!
 //! A case of the simulation is played on the real store by a process under strace: received, accepted, routed, sent,
-//! acknowledged, answered, relayed and joined, with payloads in files, checkpoints that let the log begin again, an orderly
-//! stop and a second start. `recording` is what it asked of its disk, `disk` is what may be left of that, `states` builds
+//! acknowledged, answered, relayed, joined and at last purged, with payloads in files, checkpoints that let the log begin
+//! again, an orderly stop and a second start. `recording` is what it asked of its disk, `disk` is what may be left of that, `states` builds
 //! each such state in a directory, opens it with the real store, and checks: it opens by itself; it holds exactly what the
 //! in-memory model holds after some number of whole batches, none of those that were answered missing; the conservation law,
 //! the audit chain and every checksum hold; and it takes more.
@@ -18,7 +18,7 @@
 //! - a store in the making is cleared away unread.
 //!
 //! `states_that_pass_for_equal_are_equal` opens states that these arguments leave out. Why strace and not a file layer of
-//! SQLite: `docs/decisions.md`. Purging is no part of the life yet: nothing is purged.
+//! SQLite: `docs/decisions.md`.
 
 mod disk;
 mod flips;

@@ -191,9 +191,11 @@ fn newest_line(image: &Image) -> Option<Vec<u8>> {
     line(0).max(line(4096))
 }
 
-/// What is never read: the lock is empty, and shared memory is cleared by the first who opens the database.
+/// What is never read: the locks are empty, and shared memory is cleared by the first who opens the database.
 fn is_of_no_account(path: &Path) -> bool {
-    path.ends_with("lock") || path.to_str().is_some_and(|path| path.ends_with("-shm"))
+    path.ends_with("lock")
+        || path.ends_with("sweeping")
+        || path.to_str().is_some_and(|path| path.ends_with("-shm"))
 }
 
 /// What stands in a store that is not made to its end: it is cleared away, whatever it is, and made anew.

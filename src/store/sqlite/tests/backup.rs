@@ -7,7 +7,8 @@ use super::damage::filled;
 use super::inspection::wrong;
 use super::opening::files;
 use super::*;
-use crate::store::Looked;
+use crate::model::{Digest, Purged, StoredMessage};
+use crate::store::{Looked, MessageWrite, Needs};
 
 fn on(_: Looked) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -49,6 +50,38 @@ fn a_backup_beside_a_writing_gateway_is_of_one_instant() {
     let body = restored.body(&sample::message_key("broker", 3)).expect("readable").expect("there");
     assert_eq!(body.body, vec![3; 300_000]);
     assert_eq!(commit(&restored, receives(9, "goes on")), Ok(()));
+}
+
+/// Its octets go with the backup that is under way, and from the store after it.
+#[test]
+fn what_is_purged_while_a_backup_is_made_is_in_it_whole_and_swept_after_it_p20() {
+    let (directory, options) = place();
+    let store = filled(&options);
+    let key = sample::message_key("broker", 3);
+    let known = store.load(&Needs { message: Some(key.clone()), ..Needs::default() }).expect("readable");
+    let known = known.message.expect("there");
+    let purged = Some(Purged { at: sample::at(9), archive: Digest([1; 32]), bytes: 300_000 });
+    let record = StoredMessage { purged, ..known.record };
+    let mut write = Some(MessageWrite { record, based_on: known.version });
+    let to = directory.path().join("backup");
+    let looked = Inspection::of(&options.directory).expect("it can be looked at");
+    let made = looked.back_up(&to, sample::at(1), &mut |looked| {
+        if looked.at == "database" && write.is_some() {
+            assert_eq!(commit(&store, Batch { changed: write.take(), ..Batch::default() }), Ok(()));
+            assert_eq!(store.sweep().expect("told"), 0, "not while the backup is made");
+        }
+        ControlFlow::Continue(())
+    });
+    let (_, damaged) = made.expect("made");
+    assert_eq!((damaged, write.is_none()), (vec![], true));
+    assert_eq!(store.sweep().expect("swept"), 1, "after it");
+    assert_eq!(store.body(&key).expect("readable"), None);
+    let copy = Inspection::of(Manifest::store_of(&to)).expect("it can be looked at");
+    assert_eq!(wrong(&copy), [""; 0], "P2, P12, P18");
+    drop(copy);
+    let restored = open(&StoreOptions { directory: Manifest::store_of(&to), ..options });
+    let body = restored.body(&key).expect("readable").expect("there: it can be purged again");
+    assert_eq!(body.body, vec![3; 300_000]);
 }
 
 #[test]

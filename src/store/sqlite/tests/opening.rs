@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
+use crate::model::{Digest, Purged, StoredMessage};
+use crate::store::MessageWrite;
+use crate::store::record::Encoded;
 
 /// Every file below a directory with its octets.
 pub(super) fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -30,14 +33,15 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
     tool.close().expect("closed");
     let before = files(&options.directory);
     let refused = SqliteStore::open(options.clone());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 8, known: 7 })), "P19");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 9, known: 8 })), "P19");
     assert_eq!(before, files(&options.directory), "P19: nothing changed");
 }
 
 /// A store as format 1 had it: its cases had no `due`.
 pub(super) fn as_format_1(options: &StoreOptions) {
     let tool = raw(&options.directory);
-    let back = "DROP TABLE receipt; DROP INDEX audit_about; ALTER TABLE audit DROP COLUMN about; DROP TABLE sequence; DROP TABLE head; DROP TABLE approval; DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
+    let back = "DROP INDEX message_kept; ALTER TABLE message DROP COLUMN purged; DROP INDEX delivery_kept; DROP INDEX delivery_open; \
+                ALTER TABLE delivery DROP COLUMN purged; DROP TABLE receipt; DROP INDEX audit_about; ALTER TABLE audit DROP COLUMN about; DROP TABLE sequence; DROP TABLE head; DROP TABLE approval; DROP INDEX cases_practice; ALTER TABLE cases DROP COLUMN realm; DROP INDEX cases_opened; \
                 DROP INDEX correlation_text; DROP INDEX cases_due; DROP INDEX cases_payment_due; \
                 ALTER TABLE cases DROP COLUMN due; ALTER TABLE cases DROP COLUMN payment_due; \
                 PRAGMA user_version = 1;";
@@ -57,7 +61,7 @@ fn a_store_of_the_first_format_is_upgraded_and_said_to_be() {
 
     let store = open(&options);
     assert_eq!(store.upgraded_from(), Some(1), "P19");
-    assert_eq!(store.newest_head().expect("readable"), None, "nothing was signed then");
+    assert_eq!(store.head_before(u64::MAX).expect("readable"), None, "nothing was signed then");
     let found = store
         .case(Realm::Production, &CorrelationKey::Case(sample::case_id(1)))
         .expect("readable")
@@ -152,4 +156,82 @@ fn options_have_defaults_and_refuse_what_they_do_not_know() {
     let options = read("directory = \"var/store\"").expect("the rest has defaults");
     assert_eq!(format!("{options:?}"), format!("{:?}", StoreOptions::at("var/store")));
     assert!(read("directory = \"var/store\"\nsync = false").is_err(), "P1: no setting weakens it");
+}
+
+/// A store that was made with the tables of format 7, and filled with records as they were written then.
+#[test]
+fn a_store_of_the_format_before_is_upgraded_and_its_octets_can_be_purged() {
+    let (_directory, options) = place();
+    drop(open(&options));
+    // The mark and the directories are those of every format.
+    let database = options.directory.join("gwanmun.db");
+    fs::remove_file(&database).expect("removed");
+    let tool = raw(&options.directory);
+    tool.pragma_update(None, "page_size", 8192).expect("set");
+    tool.pragma_update(None, "journal_mode", "wal").expect("set");
+    tool.pragma_update(None, "application_id", 0x4777_616e).expect("set");
+    tool.execute_batch(include_str!("format_7.sql")).expect("as it was");
+    let message = new_message("broker", 1, "as it came");
+    let record = Encoded::of(&message.record, &message.record.key.to_string(), 1);
+    let values = rusqlite::params![
+        message.record.key.sender.as_str(),
+        message.record.key.message_id.as_str(),
+        message.record.received_at.as_millis(),
+        message.record.accepted,
+        message.record.quarantined,
+        message.record.case.as_ref().map(|case| case.as_str().to_owned()),
+        record.form,
+        record.checksum,
+        record.text,
+    ];
+    tool.execute(
+        "INSERT INTO message (sender, message_id, received_at, accepted, quarantined, case_id, version, form, checksum, \
+         record) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+        values,
+    )
+    .expect("written");
+    let digest = Digest::of(b"as it came").to_string();
+    tool.execute("INSERT INTO body (owner, digest, octets) VALUES (1, ?, ?)", (digest, &b"as it came"[..]))
+        .expect("written");
+    tool.close().expect("closed");
+
+    let store = open(&options);
+    assert_eq!(store.upgraded_from(), Some(7), "P19");
+    assert_eq!(store.scrub().expect("readable"), [], "P12");
+    let key = message.record.key.clone();
+    assert_eq!(store.body(&key).expect("readable").expect("there").body, &b"as it came"[..]);
+    assert_eq!(
+        store.kept_messages(0, 9).expect("readable"),
+        [(1, key.clone())],
+        "what was there can be purged"
+    );
+    let purged = Some(Purged { at: sample::at(1), archive: Digest([1; 32]), bytes: 10 });
+    let record = StoredMessage { purged, ..message.record };
+    let write = MessageWrite { record, based_on: 1 };
+    assert_eq!(commit(&store, Batch { changed: Some(write), ..Batch::default() }), Ok(()));
+    assert_eq!(store.body(&key).expect("readable"), None);
+    drop(store);
+    let store = open(&options);
+    assert_eq!(store.upgraded_from(), None, "once");
+    assert_eq!(store.body(&key).expect("readable"), None, "nothing that went comes back");
+    assert_eq!(store.scrub().expect("readable"), []);
+}
+
+#[test]
+fn a_low_disk_lets_purges_go_on() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    let large = new_message("broker", 1, vec![1; 300_000]);
+    assert_eq!(commit(&store, Batch { message: Some(large.clone()), ..Batch::default() }), Ok(()));
+    drop(store);
+    let low = StoreOptions { free_bytes_min: u64::MAX, ..options.clone() };
+    let store = open(&low);
+    assert_eq!(commit(&store, receives(2, "x")), Err(CommitError::Full), "P11");
+    let purged = Some(Purged { at: sample::at(1), archive: Digest([1; 32]), bytes: 10 });
+    let record = StoredMessage { purged, ..large.record };
+    let purge = Batch { changed: Some(MessageWrite { record, based_on: 1 }), ..Batch::default() };
+    assert_eq!(commit(&store, purge), Ok(()), "P11: it frees what is wanted");
+    assert_eq!(store.sweep().expect("swept"), 1);
+    assert_eq!(store.sweep().expect("swept"), 0, "once");
+    assert_eq!(files(&options.directory.join("bodies")).len(), 0);
 }

@@ -1,0 +1,329 @@
+//! Octets whose time is over go: decided by the core, archived and verified before, in small batches beside everything
+//! else (P3; promises, 6).
+//!
+//! For each message: the archive of its evidence is written aside, synced, renamed, its directory synced; it is read back
+//! from the disk and verified as anybody would; only then the core decides once more, and one commit removes the octets and
+//! keeps the record. A crash in between leaves an archive too many, never an octet too few, and nothing comes back: a
+//! payload file that no record names is swept at the next start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tracing::{error, info};
+
+use super::acts::{act, reason};
+use super::admin::json_response;
+use super::driver::{compute, drive};
+use super::evidence::Archivist;
+use super::heads;
+use super::keys::Keys;
+use super::shared::{InForce, Shared, now};
+use super::show::{Query, Unanswered};
+use crate::codec::archive::unpack;
+use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
+use crate::model::{AuditPath, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, PartyKey};
+use crate::security::{AuditKeys, names, verify_evidence};
+use crate::store::{DeliveryLocator, Needs};
+use crate::telemetry::EventCode;
+use crate::transport::{Request, Response, StatusCode};
+
+/// Where a round goes on: first through messages, then through deliveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Every message was looked at.
+    #[serde(default)]
+    deliveries: bool,
+    /// After this one.
+    #[serde(default)]
+    after: u64,
+}
+
+/// One message, and what becomes of it.
+#[derive(Clone, Debug, Serialize)]
+struct Looked {
+    subject: EvidenceSubject,
+    /// Its octets are to go, or went.
+    over: bool,
+    /// Why they stay.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    why: String,
+    /// How many they are, of what goes.
+    bytes: u64,
+}
+
+/// Some messages, and where the round goes on.
+struct Page {
+    looked: Vec<Looked>,
+    next: Option<Place>,
+}
+
+/// Purges round after round, until the gateway drains.
+pub(super) async fn keep_purging(shared: Arc<Shared>) {
+    let mut place = None;
+    let mut next = Instant::now();
+    while !*shared.draining.borrow() && !shared.has_failed() {
+        let settings = shared.in_force.load().settings.retention.clone();
+        if place.is_none() && Instant::now() >= next {
+            place = settings.archive.is_some().then(Place::default);
+            next = Instant::now() + settings.interval;
+        }
+        if let Some(from) = place {
+            place = match some(&shared, from, PAGE, true).await {
+                Ok(page) => page.next,
+                Err(why) => {
+                    // The next round looks again.
+                    error!(event = EventCode::PurgeFailed.code(), reason = %why, "a round of purging ended early");
+                    None
+                }
+            };
+        }
+        tokio::select! {
+            () = sleep(REST) => {}
+            () = shared.drain_begins() => {}
+        }
+    }
+}
+
+/// Looks at some messages, and purges those whose time is over when it is to.
+async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> Result<Page, Unanswered> {
+    let listed = compute(shared, move |shared, in_force| look(shared, in_force, from, limit)).await;
+    let mut page = listed.map_err(|error| Unanswered::Failed(error.to_string()))??;
+    if purges && page.looked.iter().any(|looked| looked.over) {
+        // What is said of the messages has to be signed before it is archived.
+        let signed = compute(shared, |shared, _| heads::sign_all(shared)).await;
+        let signed = signed.map_err(|error| Unanswered::Failed(error.to_string()))?;
+        signed.map_err(|error| Unanswered::Failed(error.to_string()))?;
+    }
+    for looked in page.looked.iter_mut().filter(|looked| purges && looked.over) {
+        match purge(shared, &looked.subject).await {
+            Ok(bytes) => looked.bytes = bytes,
+            Err(why) => {
+                error!(
+                    event = EventCode::PurgeFailed.code(),
+                    message_id = looked.subject.message_id().as_str(),
+                    partner = looked.subject.party().as_str(),
+                    reason = %why,
+                    "octets whose time is over are kept"
+                );
+                (looked.over, looked.why) = (false, why);
+            }
+        }
+    }
+    if purges {
+        let swept = compute(shared, |shared, _| shared.store.sweep()).await;
+        let swept = swept.map_err(|error| Unanswered::Failed(error.to_string()))?;
+        swept.map_err(Unanswered::Unreadable)?;
+    }
+    Ok(page)
+}
+
+fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Result<Page, Unanswered> {
+    let at = now();
+    let schedule = in_force.schedule.load();
+    let context = in_force.context(schedule.rules(at));
+    let store = &shared.store;
+    let subjects: Vec<(u64, EvidenceSubject)> = if from.deliveries {
+        let kept = store.kept_deliveries(from.after, limit)?;
+        let mut subjects = Vec::new();
+        for (number, id) in kept {
+            let needs = Needs { delivery: Some(DeliveryLocator::Id(id.clone())), ..Needs::default() };
+            // What is damaged is the scrub's to tell.
+            if let Some(stored) = store.load(&needs).ok().and_then(|view| view.delivery) {
+                let (destination, message_id) = (stored.value.destination, stored.value.message_id);
+                subjects.push((number, EvidenceSubject::Sent { delivery: id, destination, message_id }));
+            }
+        }
+        subjects
+    } else {
+        let kept = store.kept_messages(from.after, limit)?;
+        kept.into_iter().map(|(number, key)| (number, EvidenceSubject::Received(key))).collect()
+    };
+    let next = match subjects.last() {
+        Some((number, _)) => Some(Place { after: *number, ..from }),
+        None if from.deliveries => None,
+        None => Some(Place { deliveries: true, after: 0 }),
+    };
+    let looked = subjects.into_iter().map(|(_, subject)| {
+        let verdict = match store.load(&needs_of_purge(&subject)) {
+            Ok(view) => is_over(at, &subject, &view, &context),
+            Err(error) => Err(error.to_string()),
+        };
+        let over = verdict.is_ok();
+        Looked { subject, over, why: verdict.err().unwrap_or_default(), bytes: 0 }
+    });
+    Ok(Page { looked: looked.collect(), next })
+}
+
+/// Archives a message, verifies the archive, and has the core purge it; gives the octets that it freed.
+async fn purge(shared: &Arc<Shared>, subject: &EvidenceSubject) -> Result<u64, String> {
+    let archived = {
+        let subject = subject.clone();
+        compute(shared, move |shared, in_force| archive(shared, in_force, &subject)).await
+    };
+    let (archive, bytes) = archived.map_err(|error| error.to_string())??;
+    let event = Event::Purged { subject: subject.clone(), archive, bytes };
+    match drive(shared, event).await.map(|released| released.reply) {
+        Ok(Some(Reply::Told(Told { how: How::Done, .. }))) => {
+            info!(bytes, archive = %archive, "octets were purged");
+            Ok(bytes)
+        }
+        Ok(Some(Reply::Told(Told { text, .. }))) => Err(text),
+        Ok(_) => Err("nothing was decided".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Writes the evidence, reads it back and verifies it; gives its digest, and how many octets it has of the message.
+fn archive(shared: &Shared, in_force: &InForce, subject: &EvidenceSubject) -> Result<(Digest, u64), String> {
+    let directory = in_force.settings.retention.archive.as_ref();
+    let directory = directory.ok_or_else(|| "[retention] archive is not set".to_owned())?;
+    let key = in_force.keys.keys().next().ok_or_else(|| "there is no [[signing]] key".to_owned())?;
+    let keys = Keys::of_store(&in_force.settings.store.directory);
+    let gateway = &in_force.settings.identity.key;
+    let archivist = Archivist { store: &*shared.store, keys: &keys, key, gateway };
+    let made = archivist.archive(subject.party(), subject.message_id(), now());
+    let (found, octets) = made.map_err(|error| error.to_string())?;
+    if found != *subject {
+        return Err("another message has its MessageId: it cannot be told by it".to_owned());
+    }
+    let path = path_of(directory, subject);
+    write(&path, &octets).map_err(|error| format!("{}: {error}", path.display()))?;
+    // What counts is what stands on the disk, and what anybody else would say of it.
+    let written = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let members = unpack(&written).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut trusted = AuditKeys::default();
+    trusted.add_der("our own key", &key.certificate_der()).map_err(|error| error.to_string())?;
+    for signed_with in earlier_keys(&members)? {
+        let der = keys.get(signed_with).map_err(|error| error.to_string())?;
+        trusted.add_der("an earlier key of ours", &der).map_err(|error| error.to_string())?;
+    }
+    let proven =
+        verify_evidence(&members, &trusted, &[]).map_err(|error| format!("{}: {error}", path.display()))?;
+    if proven.manifest.subject != *subject {
+        return Err(format!("{} is about another message", path.display()));
+    }
+    let entities = proven.manifest.members.iter().filter(|member| member.content_type.is_some());
+    Ok((Digest::of(&written), entities.map(|member| member.bytes).sum()))
+}
+
+/// The keys that signed the heads in an archive: of before a change of keys they are others than today's, and kept
+/// beside the store.
+fn earlier_keys(members: &BTreeMap<String, Bytes>) -> Result<BTreeSet<Digest>, String> {
+    let audit = members.get(names::AUDIT).ok_or_else(|| "the archive has no audit path".to_owned())?;
+    let path: AuditPath = serde_json::from_slice(audit).map_err(|error| error.to_string())?;
+    Ok(path.heads.iter().map(|signed| signed.key).collect())
+}
+
+/// Generated, never taken from the message (S22); the same message has the same.
+fn path_of(directory: &Path, subject: &EvidenceSubject) -> PathBuf {
+    let way = if matches!(subject, EvidenceSubject::Received(_)) { "received" } else { "sent" };
+    let name = Digest::of(format!("{way} {subject}").as_bytes()).to_string();
+    directory.join(name.get(..2).unwrap_or_default()).join(format!("{name}.tar"))
+}
+
+/// Aside, synced, renamed, directories synced.
+fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    make_directory(parent)?;
+    let aside = path.with_extension("making");
+    let mut file = File::create(&aside)?;
+    file.write_all(octets)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    File::open(parent)?.sync_all()
+}
+
+/// Makes a directory with those that it is in, each name durable.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_directory(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(parent)?.sync_all(),
+    }
+}
+
+/// `GET /store/purge?deliveries=…&after=…&limit=…`: what would go and why the rest is kept; `POST` purges.
+pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool) -> Response {
+    let mut query = Query::of(request.query.as_deref().unwrap_or_default());
+    let asked = (|| {
+        let deliveries = query.flag("deliveries")?.unwrap_or(false);
+        let after = query.number("after")?.unwrap_or_default();
+        Ok((Place { deliveries, after }, query.limit()?))
+    })();
+    let asked = asked.and_then(|asked| query.finish().map(|()| asked));
+    let (place, limit) = match asked {
+        Ok((place, limit)) => (place, limit.min(if purges { PAGE } else { limit })),
+        Err(why) => return told(StatusCode::BAD_REQUEST, &why),
+    };
+    if purges && shared.in_force.load().settings.retention.archive.is_none() {
+        let why =
+            Unanswered::Wrong("[retention] archive is not set: nothing is purged without it".to_owned());
+        return told(StatusCode::CONFLICT, &why);
+    }
+    match some(shared, place, limit, purges).await {
+        Ok(Page { looked, next }) => {
+            json_response(StatusCode::OK, &json!({ "looked": looked, "next": next }))
+        }
+        Err(why) => told(StatusCode::INTERNAL_SERVER_ERROR, &why),
+    }
+}
+
+fn told(status: StatusCode, why: &Unanswered) -> Response {
+    json_response(status, &json!({ "error": why.to_string() }))
+}
+
+/// `POST /holds?case=KEY|sender=…&message_id=…|delivery=ID&lift=…&reason=…`.
+pub(super) async fn hold(shared: &Arc<Shared>, request: &Request) -> Response {
+    let mut query = Query::of(request.query.as_deref().unwrap_or_default());
+    let read = (|| {
+        let held = if query.flag("lift")?.unwrap_or(false) { Hold::Lifted } else { Hold::Set };
+        let case: Option<String> = query.take("case")?;
+        let sender: Option<PartyKey> = query.take("sender")?;
+        let message_id: Option<MessageId> = query.take("message_id")?;
+        let delivery: Option<DeliveryId> = query.take("delivery")?;
+        let realm = query.realm()?;
+        Ok((held, case, sender.zip(message_id), delivery, realm, reason(&mut query)?))
+    })();
+    let read = read.and_then(|read| query.finish().map(|()| read));
+    let (held, case, message, delivery, realm, reason) = match read {
+        Ok(read) => read,
+        Err(why) => return told(StatusCode::BAD_REQUEST, &why),
+    };
+    let on = match (case, message, delivery) {
+        (Some(key), None, None) => {
+            let found = compute(shared, move |shared, _| super::show::case(shared, realm, &key)).await;
+            match found {
+                Ok(Ok(stored)) => Holding::Case(stored.value.id),
+                Ok(Err(why)) => return told(StatusCode::NOT_FOUND, &why),
+                Err(error) => {
+                    return told(StatusCode::SERVICE_UNAVAILABLE, &Unanswered::Failed(error.to_string()));
+                }
+            }
+        }
+        (None, None, Some(delivery)) => Holding::Delivery(delivery),
+        (None, Some((sender, message_id)), None) => Holding::Message(MessageKey { sender, message_id }),
+        _ => {
+            let why = "name a case, a message by sender and message_id, or a delivery".to_owned();
+            return told(StatusCode::BAD_REQUEST, &Unanswered::Wrong(why));
+        }
+    };
+    let by = request.peer.to_string().into();
+    act(shared, Event::Holding { on, held, by, reason }).await
+}
+
+/// Messages in one look; between two looks everybody else goes on.
+const PAGE: usize = 32;
+/// How long a round rests between two looks.
+const REST: Duration = Duration::from_millis(500);

@@ -1,0 +1,169 @@
+//! Octets whose time is over: archived, verified, purged by the real program, and known for ever (P2, P3, P12, P18).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::correspondent::{Correspondent, Told};
+use crate::process::{run, until};
+use crate::world::World;
+
+/// Lets two years pass for everything that a stopped store holds: what its records and their columns say of time, with the
+/// checksums that go with it.
+fn age(store: &Path) {
+    const TWO_YEARS: i64 = 2 * 365 * 86_400_000;
+    let disk = rusqlite::Connection::open(store.join("gwanmun.db")).expect("opens");
+    for (table, kind, key, time) in [
+        ("message", "message", "sender || '/' || message_id", "received_at"),
+        ("delivery", "delivery", "id", "created_at"),
+    ] {
+        let sql = format!("SELECT number, {key}, form, version, record FROM {table}");
+        let mut statement = disk.prepare(&sql).expect("is SQL");
+        let rows = statement.query_map([], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, u32>(2)?,
+                row.get::<_, i64>(3)?,
+                row.get::<_, String>(4)?,
+            ))
+        });
+        let rows: Vec<_> = rows.expect("rows").collect::<Result<_, _>>().expect("readable");
+        for (number, key, form, version, record) in rows {
+            let mut value: Value = serde_json::from_str(&record).expect("is JSON");
+            let at: jiff::Timestamp = value[time].as_str().expect(time).parse().expect("an instant");
+            let then = at.as_millisecond() - TWO_YEARS;
+            let earlier = jiff::Timestamp::from_millisecond(then).expect("an instant");
+            value[time] = json!(format!("{earlier:.3}"));
+            let text = value.to_string();
+            let mut hasher = crc32fast::Hasher::new();
+            for part in [kind.as_bytes(), key.as_bytes(), text.as_bytes()] {
+                hasher.update(&(part.len() as u64).to_be_bytes());
+                hasher.update(part);
+            }
+            hasher.update(&form.to_be_bytes());
+            hasher.update(&version.cast_unsigned().to_be_bytes());
+            let sql = format!("UPDATE {table} SET record = ?, checksum = ?, {time} = ? WHERE number = ?");
+            disk.execute(&sql, (text, hasher.finalize(), then, number)).expect("is written");
+        }
+    }
+}
+
+/// What a command of the program says, one JSON value.
+fn told(world: &World, arguments: &[&str]) -> Value {
+    let settings = world.settings().to_str().expect("is text").to_owned();
+    let ran = run(&world.path("."), arguments.iter().copied().chain(["--config", &settings, "--json"]));
+    assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    serde_json::from_slice(&ran.stdout).expect("is JSON")
+}
+
+fn archives(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let below = entries.map(|entry| entry.expect("an entry").path());
+    below.flat_map(|path| if path.is_dir() { archives(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
+    let world = World::new();
+    let store = world.settings().with_file_name("store");
+    let mut gateway = world.serve().await;
+    let mut partners = Vec::new();
+    for name in ["kfda", "npqs", "kpta"] {
+        partners.push(world.play(name, &["--script", "APPROVE,0s"]).await);
+    }
+    partners.push(world.play("customs", &["--customs-delay", "0s"]).await);
+    partners.push(world.play("broker", &[]).await);
+    let broker = Correspondent::new(&world, "broker");
+    let mut lodging = world.lodging(1);
+    // A scan that stands in a file.
+    let scan = lodging.payloads.last_mut().expect("an attachment");
+    scan.body = vec![b'%'; 400_000].into();
+    scan.digest = gwanmun::model::Digest::of(&scan.body);
+    let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
+    let sealed = broker.sealed(&message);
+    assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);
+    until("the case is cleared and everything is delivered", async || {
+        let cases = world.list("/cases").await;
+        let deliveries = world.list("/deliveries").await;
+        let over = deliveries.iter().all(|delivery| delivery["state"] == "delivered");
+        (over && cases.iter().any(|case| case["state"] == "cleared")).then_some(())
+    })
+    .await;
+    let hold = ["store", "hold", &lodging.declaration, "--reason", "a court asks"];
+    assert!(told(&world, &hold)["told"].as_str().expect("text").contains("is held"));
+    let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
+    assert_eq!(dry["gone"], 0, "everything is kept for ever by default: {dry}");
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    drop(partners);
+
+    age(&store);
+    let settings = fs::read_to_string(world.settings()).expect("settings");
+    let without = settings.clone() + "\n[retention]\ndefault = \"30 days\"\n";
+    fs::write(world.settings(), without).expect("written");
+    let file = world.settings().to_str().expect("is text").to_owned();
+    let refused = run(&world.path("."), ["check", "--config", &file]);
+    let says = String::from_utf8_lossy(&refused.stdout);
+    assert!(!refused.status.success() && says.contains("archive is missing"), "{says}");
+    let with = settings + "\n[retention]\ndefault = \"30 days\"\narchive = \"archive\"\n";
+    fs::write(world.settings(), with).expect("written");
+    let directory = world.settings().with_file_name("archive");
+    let bodies = || archives(&store.join("bodies")).len();
+    assert!(bodies() > 0, "the scan stands in files");
+
+    let mut gateway = world.serve().await;
+    let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
+    assert!(dry.to_string().contains("its case is held since"), "{dry}");
+    assert_eq!((dry["gone"].as_u64(), archives(&directory).len()), (Some(0), 0), "{dry}");
+    let lift = ["store", "hold", "--lift", &lodging.declaration, "--reason", "it was closed"];
+    assert!(told(&world, &lift)["told"].as_str().expect("text").contains("held no more"));
+    let dry = told(&world, &["store", "purge", "--dry-run"]);
+    let over = dry["gone"].as_u64().expect("a number");
+    assert!(over > 8, "messages and deliveries of the case: {dry}");
+    assert!(bodies() > 0, "a dry run purges nothing");
+
+    // Killed in the middle of it: what went stays gone, what did not is whole.
+    let purging = {
+        let (directory, file) = (world.path("."), file.clone());
+        std::thread::spawn(move || run(&directory, ["store", "purge", "--config", &file]))
+    };
+    until("an archive is there", async || (!archives(&directory).is_empty()).then_some(())).await;
+    gateway.kill();
+    drop(purging.join());
+    let verified = run(&world.path("."), ["store", "verify", store.to_str().expect("is text")]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+
+    let mut gateway = world.serve().await;
+    told(&world, &["store", "purge"]);
+    let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
+    assert_eq!(dry["gone"], 0, "{dry}");
+    assert_eq!(bodies(), 0, "no file of a payload is left");
+    let purged = told(&world, &["store", "stats"]).to_string();
+    assert!(purged.contains("messages purged"), "{purged}");
+
+    // A repeat is known, and turned away; its evidence is in the archive.
+    match broker.ask(&sealed).await {
+        Told::Errors { signed: true, errors } => assert_eq!(errors[0].code.as_str(), "TimeToLiveExpired"),
+        other => panic!("{other:?}: never taken as new (P3)"),
+    }
+    assert_eq!(world.list("/cases").await.len(), 1);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    let verified = run(&world.path("."), ["store", "verify", store.to_str().expect("is text")]);
+    assert!(verified.status.success(), "P2, P12: {}", String::from_utf8_lossy(&verified.stdout));
+    let found = archives(&directory);
+    assert!(found.len() as u64 >= over, "{} archives of {over}", found.len());
+    let certificate = fs::read_to_string(world.settings()).expect("settings");
+    let (_, signing) = certificate.split_once("[[signing]]").expect("a key to sign with");
+    let line = signing.lines().find(|line| line.starts_with("certificate")).expect("its certificate");
+    let key = world.settings().with_file_name("").join(line.split('"').nth(1).expect("a path"));
+    for archive in found {
+        let arguments =
+            ["audit", "verify", archive.to_str().expect("text"), "--key", key.to_str().expect("text")];
+        let verified = run(&world.path("."), arguments);
+        assert!(verified.status.success(), "P18: {}", String::from_utf8_lossy(&verified.stderr));
+    }
+}
