@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use gwanmun::model::Sealed;
+
 use crate::correspondent::{Correspondent, Told};
-use crate::process::{run, until};
+use crate::process::{Process, run, until};
 use crate::world::World;
 
 /// Lets two years pass for everything that a stopped store holds: what its records and their columns say of time, with the
@@ -65,18 +67,28 @@ fn archives(directory: &Path) -> Vec<PathBuf> {
     below.flat_map(|path| if path.is_dir() { archives(&path) } else { vec![path] }).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
-    let world = World::new();
-    let store = world.settings().with_file_name("store");
-    let mut gateway = world.serve().await;
+/// Whatever of a store stands in files of its own.
+fn bodies(world: &World) -> Vec<PathBuf> {
+    archives(&world.settings().with_file_name("store").join("bodies"))
+}
+
+/// Appends to the settings of a stopped gateway.
+fn retain(world: &World) {
+    let settings = fs::read_to_string(world.settings()).expect("settings");
+    let with = settings + "\n[retention]\ndefault = \"30 days\"\narchive = \"archive\"\n";
+    fs::write(world.settings(), with).expect("written");
+}
+
+/// A declaration with a scan that stands in a file goes from lodging to clearance; the gateway still runs.
+async fn cleared(world: &World) -> (Process, Correspondent, Sealed, String) {
+    let gateway = world.serve().await;
     let mut partners = Vec::new();
     for name in ["kfda", "npqs", "kpta"] {
         partners.push(world.play(name, &["--script", "APPROVE,0s"]).await);
     }
     partners.push(world.play("customs", &["--customs-delay", "0s"]).await);
     partners.push(world.play("broker", &[]).await);
-    let broker = Correspondent::new(&world, "broker");
+    let broker = Correspondent::new(world, "broker");
     let mut lodging = world.lodging(1);
     // A scan that stands in a file.
     let scan = lodging.payloads.last_mut().expect("an attachment");
@@ -92,13 +104,20 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
         (over && cases.iter().any(|case| case["state"] == "cleared")).then_some(())
     })
     .await;
-    let hold = ["store", "hold", &lodging.declaration, "--reason", "a court asks"];
+    (gateway, broker, sealed, lodging.declaration)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
+    let world = World::new();
+    let store = world.settings().with_file_name("store");
+    let (mut gateway, broker, sealed, declaration) = cleared(&world).await;
+    let hold = ["store", "hold", &declaration, "--reason", "a court asks"];
     assert!(told(&world, &hold)["told"].as_str().expect("text").contains("is held"));
     let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
     assert_eq!(dry["gone"], 0, "everything is kept for ever by default: {dry}");
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
-    drop(partners);
 
     age(&store);
     let settings = fs::read_to_string(world.settings()).expect("settings");
@@ -108,22 +127,21 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
     let refused = run(&world.path("."), ["check", "--config", &file]);
     let says = String::from_utf8_lossy(&refused.stdout);
     assert!(!refused.status.success() && says.contains("archive is missing"), "{says}");
-    let with = settings + "\n[retention]\ndefault = \"30 days\"\narchive = \"archive\"\n";
-    fs::write(world.settings(), with).expect("written");
+    fs::write(world.settings(), settings).expect("written");
+    retain(&world);
     let directory = world.settings().with_file_name("archive");
-    let bodies = || archives(&store.join("bodies")).len();
-    assert!(bodies() > 0, "the scan stands in files");
+    assert!(!bodies(&world).is_empty(), "the scan stands in files");
 
     let mut gateway = world.serve().await;
     let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
     assert!(dry.to_string().contains("its case is held since"), "{dry}");
     assert_eq!((dry["gone"].as_u64(), archives(&directory).len()), (Some(0), 0), "{dry}");
-    let lift = ["store", "hold", "--lift", &lodging.declaration, "--reason", "it was closed"];
+    let lift = ["store", "hold", "--lift", &declaration, "--reason", "it was closed"];
     assert!(told(&world, &lift)["told"].as_str().expect("text").contains("held no more"));
     let dry = told(&world, &["store", "purge", "--dry-run"]);
     let over = dry["gone"].as_u64().expect("a number");
     assert!(over > 8, "messages and deliveries of the case: {dry}");
-    assert!(bodies() > 0, "a dry run purges nothing");
+    assert!(!bodies(&world).is_empty(), "a dry run purges nothing");
 
     // Killed in the middle of it: what went stays gone, what did not is whole.
     let purging = {
@@ -140,7 +158,7 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
     told(&world, &["store", "purge"]);
     let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
     assert_eq!(dry["gone"], 0, "{dry}");
-    assert_eq!(bodies(), 0, "no file of a payload is left");
+    assert!(bodies(&world).is_empty(), "no file of a payload is left");
     let purged = told(&world, &["store", "stats"]).to_string();
     assert!(purged.contains("messages purged"), "{purged}");
 
@@ -166,4 +184,63 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
         let verified = run(&world.path("."), arguments);
         assert!(verified.status.success(), "P18: {}", String::from_utf8_lossy(&verified.stderr));
     }
+}
+
+/// What cannot be archived is kept and told, the rest goes; and a purge that is stopped goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_archived_is_kept_and_told_and_the_rest_goes_p12() {
+    let world = World::new();
+    let store = world.settings().with_file_name("store");
+    let directory = world.settings().with_file_name("archive");
+    let (mut gateway, ..) = cleared(&world).await;
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    age(&store);
+    retain(&world);
+    // The archives have no place: the round that begins with the gateway tries each message and keeps all.
+    fs::write(&directory, "in the way").expect("written");
+    let mut gateway = world.serve().await;
+    let over = told(&world, &["store", "purge", "--dry-run"])["gone"].as_u64().expect("a number");
+    until("the first round has tried everything", async || {
+        (gateway.said().matches("purge.failed").count() as u64 >= over).then_some(())
+    })
+    .await;
+    fs::remove_file(&directory).expect("removed");
+
+    // The keys that counted are not there: there is no evidence without them.
+    let (keys, away) = (store.join("keys"), store.join("keys.away"));
+    fs::rename(&keys, &away).expect("moved");
+    let purged = told(&world, &["store", "purge"]);
+    assert_eq!((purged["gone"].as_u64(), archives(&directory).len()), (Some(0), 0), "{purged}");
+    assert!(gateway.said().contains("the keys that counted then"), "{}", gateway.said());
+    fs::rename(&away, &keys).expect("moved back");
+
+    // One octet on the disk is another: its message stays with its damage, and no other does.
+    let damaged = bodies(&world).pop().expect("the scan stands in files");
+    let mut octets = fs::read(&damaged).expect("readable");
+    octets[1000] ^= 1;
+    fs::write(&damaged, &octets).expect("written");
+    // Stopped in the middle of it, and let go on.
+    let purging = {
+        let (place, file) = (world.path("."), world.settings().to_str().expect("is text").to_owned());
+        std::thread::spawn(move || run(&place, ["store", "purge", "--config", &file, "--json"]))
+    };
+    until("an archive is there", async || (!archives(&directory).is_empty()).then_some(())).await;
+    gateway.signal(Signal::STOP);
+    let stopped = archives(&directory).len() as u64;
+    gateway.signal(Signal::CONT);
+    let purged = purging.join().expect("no panic");
+    let purged: Value = serde_json::from_slice(&purged.stdout).expect("is JSON");
+    assert!(stopped < over, "{stopped} of {over}: it was in the middle");
+    assert_eq!(purged["gone"].as_u64(), Some(over - 1), "{purged}");
+    assert!(gateway.said().contains("damaged"), "{}", gateway.said());
+    assert_eq!(bodies(&world), std::slice::from_ref(&damaged));
+    octets[1000] ^= 1;
+    fs::write(&damaged, &octets).expect("written");
+    assert_eq!(told(&world, &["store", "purge"])["gone"].as_u64(), Some(1), "whole again, it goes");
+    assert!(bodies(&world).is_empty());
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    let verified = run(&world.path("."), ["store", "verify", store.to_str().expect("is text")]);
+    assert!(verified.status.success(), "P2, P12: {}", String::from_utf8_lossy(&verified.stdout));
 }
