@@ -36,10 +36,12 @@ pub(super) enum Plant {
     RecordFirst,
     /// The mark is written before what it marks is synced.
     MarkFirst,
+    /// The file of what is purged goes before the commit that purges it is synced.
+    GoneFirst,
 }
 
 impl Plant {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Commit,
         Self::Checkpoint,
         Self::LogName,
@@ -53,6 +55,7 @@ impl Plant {
         Self::AnsweredFirst,
         Self::RecordFirst,
         Self::MarkFirst,
+        Self::GoneFirst,
     ];
 
     /// The recording with the fault in it, and from where on it differs.
@@ -94,6 +97,14 @@ impl Plant {
                 let mark = paths.find(calls, 0, of_mark);
                 let first_frame = paths.find(calls, 0, |call, at| is_write(call) && is_log(at));
                 put(&mut planted, mark..mark + 1, first_frame)
+            }
+            Self::GoneFirst => {
+                let goes = |call: &Call| matches!(call, Call::Unlink(path) if path.starts_with("store/bodies") && !is_aside(path));
+                let gone = calls.iter().position(goes).expect("a payload is purged");
+                let purged = calls[..gone].iter().rposition(|call| matches!(call, Call::Answered(_)));
+                let purged = purged.expect("its purge was answered before");
+                let commit = paths.rfind(calls, purged, |call, at| is_sync(call) && is_log(at));
+                put(&mut planted, gone..gone + 1, commit)
             }
         };
         (planted, place)
