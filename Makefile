@@ -3,8 +3,8 @@
 CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := pkg-config gcc libssl-dev libxml2-dev libxmlsec1-dev
-# What tests need beside: strace lets syncs fail.
-TEST_PACKAGES := strace
+# What tests need beside: strace lets syncs fail, libfaketime sets the clock of one process.
+TEST_PACKAGES := strace libfaketime
 DEMO_DIR ?= var/demo
 SERVE_DIR ?= var/serve
 
@@ -66,9 +66,9 @@ fuzz: deps ## HTTP, MIME, XML, canonical form, signatures and CPA documents, fuz
 			-print_final_stats=1 || exit 1; \
 	done
 
-soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=200 STEPS=401 STOPS=200 FLIP_STRIDE=64)
+soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=200 STEPS=401 STOPS=200 CLOCK_STEPS=200 FLIP_STRIDE=64)
 	KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \
-	STOP_SECONDS=$(or $(STOP_SECONDS),30) $(CARGO) test --test end_to_end real_faults -- --nocapture --test-threads=1
+	STOP_SECONDS=$(or $(STOP_SECONDS),30) CLOCK_STEPS=$(or $(CLOCK_STEPS),200) $(CARGO) test --test end_to_end real_faults -- --nocapture --test-threads=1
 	FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
 
 bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED=)

@@ -99,7 +99,11 @@ impl World {
     /// Starts the gateway and waits until it accepts.
     pub(crate) async fn serve(&self) -> Process {
         let settings = self.settings().to_str().expect("is text");
-        let mut gateway = Process::start(self.path("gateway.log"), ["serve", "--config", settings]);
+        self.ready(Process::start(self.path("gateway.log"), ["serve", "--config", settings])).await
+    }
+
+    /// Waits until a gateway that was started accepts.
+    pub(crate) async fn ready(&self, mut gateway: Process) -> Process {
         let client = LocalClient::new(&self.plan.socket);
         until("the gateway is ready", async || {
             gateway.check();

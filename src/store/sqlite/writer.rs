@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rustix::io::Errno;
 
 use super::super::payload::PayloadFiles;
 use super::super::prepare::Prepared;
@@ -214,9 +215,7 @@ impl FileWriter {
                         job.answer(Err(self.shared.fail("the writing thread has ended".to_owned())));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    job.answer(Err(CommitError::Full))
-                }
+                Err(error) if is_want_of_room(&error) => job.answer(Err(CommitError::Full)),
                 Err(error) => job.answer(Err(self.shared.fail(format!("writing a body: {error}")))),
             }
         }
@@ -239,6 +238,14 @@ impl FileWriter {
         }
         Ok(swept)
     }
+}
+
+/// Whether octets or descriptors are missing, of which there may be some again: nothing is believed of a file whose writing
+/// failed, and no sync has (P11, P13).
+fn is_want_of_room(error: &io::Error) -> bool {
+    let descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    let is_of_descriptors = error.raw_os_error().is_some_and(|code| descriptors.contains(&code));
+    is_of_descriptors || error.kind() == io::ErrorKind::StorageFull
 }
 
 /// The thread that commits.

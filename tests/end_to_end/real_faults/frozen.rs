@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::count;
 use super::load::{
-    Load, all_is_handed_on_once, all_is_proved, answered, clear_log, lodging, nothing_is_lost,
-    nothing_panicked,
+    Load, PARTNERS, all_is_handed_on_once, all_is_proved, answered, clear_log, lodging, nothing_is_lost,
+    nothing_panicked, play,
 };
 use crate::correspondent::Correspondent;
 use crate::process::{Process, until};
@@ -24,7 +24,6 @@ const BEGUN: [&str; 3] = ["store/lock", "gwanmun.db-wal", "gateway.log"];
 /// Each stop lasts until a sender has waited for so many seconds in vain.
 const PATIENCE: u64 = 1;
 const SENDERS: usize = 3;
-const PARTNERS: [&str; 5] = ["broker", "customs", "kfda", "npqs", "kpta"];
 /// Serials of what is posted beside the load.
 const BESIDE: u32 = 500_000;
 
@@ -33,7 +32,7 @@ async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_t
     let (stops, patience) = (count("STOPS", STOPS), Duration::from_secs(count("STOP_SECONDS", PATIENCE)));
     let world = Arc::new(World::new());
     let broker = Arc::new(Correspondent::new(&world, "broker"));
-    let _running = play(&world).await;
+    let _running = play(&world, &PARTNERS).await;
     let load = Load::begin(&world, &broker, SENDERS);
     let settings = world.settings().to_str().expect("is text").to_owned();
     let start = || Process::start(world.path("gateway.log"), ["serve", "--config", &settings]);
@@ -83,7 +82,7 @@ async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_t
 async fn a_disk_that_stalls_answers_nobody_early_and_everything_goes_on_after_it() {
     let world = Arc::new(World::new());
     let broker = Arc::new(Correspondent::new(&world, "broker"));
-    let _running = play(&world).await;
+    let _running = play(&world, &PARTNERS).await;
     let mut gateway = world.serve().await;
     let load = Load::begin(&world, &broker, SENDERS);
     // Of these some have gone all their way, and some are anywhere on it.
@@ -117,13 +116,3 @@ async fn a_disk_that_stalls_answers_nobody_early_and_everything_goes_on_after_it
 
 /// So long takes a sync of the disk that stalls: longer than any sender waits here.
 const STALL: u64 = 600;
-
-async fn play(world: &World) -> Vec<Process> {
-    let mut running = Vec::new();
-    for name in PARTNERS {
-        let agency = ["--script", "APPROVE,0s"];
-        let manners: &[&str] = if ["broker", "customs"].contains(&name) { &[] } else { &agency };
-        running.push(world.play(name, manners).await);
-    }
-    running
-}

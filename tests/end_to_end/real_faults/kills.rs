@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::count;
-use super::load::{Load, all_is_handed_on_once, all_is_proved, clear_log, nothing_is_lost, nothing_panicked};
+use super::load::{
+    Load, PARTNERS, all_is_handed_on_once, all_is_proved, clear_log, nothing_is_lost, nothing_panicked, play,
+};
 use crate::correspondent::Correspondent;
 use crate::process::{Process, until};
 use crate::world::World;
@@ -22,13 +24,7 @@ async fn nothing_is_lost_or_done_twice_however_often_the_gateway_is_killed_under
     let cycles = count("KILLS", KILLS);
     let world = Arc::new(World::new());
     let broker = Arc::new(Correspondent::new(&world, "broker"));
-    let partners = ["broker", "customs", "kfda", "npqs", "kpta"];
-    let mut running = Vec::new();
-    for name in partners {
-        let agency = ["--script", "APPROVE,0s"];
-        let manners: &[&str] = if ["broker", "customs"].contains(&name) { &[] } else { &agency };
-        running.push(world.play(name, manners).await);
-    }
+    let mut running = play(&world, &PARTNERS).await;
     let load = Load::begin(&world, &broker, SENDERS);
     let settings = world.settings().to_str().expect("is text");
     let mut in_starts = 0;
@@ -59,7 +55,7 @@ async fn nothing_is_lost_or_done_twice_however_often_the_gateway_is_killed_under
     let mut gateway = world.serve().await;
     let posted = load.end().await;
     nothing_is_lost(&broker, &posted).await;
-    all_is_handed_on_once(&world, &partners, &posted).await;
+    all_is_handed_on_once(&world, &PARTNERS, &posted).await;
     gateway.kill();
     all_is_proved(&world, &gwanmun::config::store_of(world.settings()).expect("the settings are in order"));
     for partner in &mut running {

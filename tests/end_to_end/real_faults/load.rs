@@ -15,8 +15,11 @@ use tokio::task::JoinHandle;
 use tokio::time::interval;
 
 use crate::correspondent::{Correspondent, Told};
-use crate::process::{run, until};
+use crate::process::{Process, run, until};
 use crate::world::{World, attachment};
+
+/// Everybody but the gateway.
+pub(super) const PARTNERS: [&str; 5] = ["broker", "customs", "kfda", "npqs", "kpta"];
 
 /// A lodging that went out, and the acknowledgment that came.
 pub(super) struct Posted {
@@ -92,6 +95,17 @@ impl Load {
         }
         posted
     }
+}
+
+/// Starts partners; an agency approves at once.
+pub(super) async fn play(world: &World, partners: &[&str]) -> Vec<Process> {
+    let mut running = Vec::new();
+    for name in partners {
+        let agency = ["--script", "APPROVE,0s"];
+        let manners: &[&str] = if ["broker", "customs"].contains(name) { &[] } else { &agency };
+        running.push(world.play(name, manners).await);
+    }
+    running
 }
 
 /// A lodging that nobody has posted yet.
