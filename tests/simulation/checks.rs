@@ -95,7 +95,7 @@ impl World {
 
     /// Declarations of which a change was acknowledged.
     fn changed(&self, action: &str) -> BTreeSet<u64> {
-        let posted = self.partners[&Who::Broker].posted.iter();
+        let posted = Who::SUBMITTERS.iter().flat_map(|who| &self.partners[who].posted);
         let taken =
             posted.filter(|posted| matches!(posted.fate, Fate::Acknowledged(_)) && posted.forges.is_none());
         let letters = taken.filter_map(|posted| posted.letter.as_ref()).filter(|it| it.action == action);
@@ -105,7 +105,7 @@ impl World {
     /// Each report about a case comes once, and the last word about every case is that all is collected.
     fn check_reports(&mut self) {
         let mut findings = Vec::new();
-        for who in [Who::Broker, Who::Customs] {
+        for who in Who::SUBMITTERS.into_iter().chain([Who::Customs]) {
             let mut numbers = BTreeMap::<String, usize>::new();
             for message in &self.partners[&who].handed_on {
                 let action = &*message.header.action;
@@ -114,6 +114,10 @@ impl World {
                 };
                 if let Ok(Document::StatusReport(report)) = papers::read(action, payload) {
                     *numbers.entry(report.number.to_string()).or_default() += 1;
+                    let about = report.declaration.as_deref().unwrap_or_default();
+                    if who != Who::Customs && who != self.submitter(about) {
+                        findings.push(format!("{} hears of {about}, which somebody else lodged", who.name()));
+                    }
                 }
             }
             let repeated = numbers.into_iter().filter(|(_, times)| *times > 1);
@@ -149,7 +153,9 @@ impl World {
                         ));
                     }
                     let agency = Who::of(&application.party);
-                    findings.extend(fee.payments.iter().filter_map(|it| self.check_payment(agency, it)));
+                    let submitter = case.value.submitter.as_ref().map_or(Who::Gateway, Who::of);
+                    let told = |payment| self.check_payment((agency, submitter), payment);
+                    findings.extend(fee.payments.iter().filter_map(told));
                 }
             }
         }
@@ -159,8 +165,8 @@ impl World {
         findings.into_iter().for_each(|finding| self.find(finding));
     }
 
-    /// What is wrong with an order of a fee of this agency.
-    fn check_payment(&self, agency: Who, payment: &Payment) -> Option<String> {
+    /// What is wrong with an order of a fee of this agency, by who lodged.
+    fn check_payment(&self, (agency, submitter): (Who, Who), payment: &Payment) -> Option<String> {
         let (order, state) = (&payment.order, payment.state.as_str());
         let expected = match payment.state {
             PaymentState::Paid => (1, 1),
@@ -169,8 +175,9 @@ impl World {
                 return Some(format!("order {order} is {state} at the end (P9)"));
             }
         };
-        let told = (self.confirmations(agency, order), self.confirmations(Who::Broker, order));
-        (told != expected).then(|| format!("order {order} is {state}, and agency and broker hear {told:?}"))
+        let told = (self.confirmations(agency, order), self.confirmations(submitter, order));
+        (told != expected)
+            .then(|| format!("order {order} is {state}, and agency and submitter hear {told:?}"))
     }
 
     /// How often a partner was handed a confirmation of an order.

@@ -28,7 +28,10 @@ use crate::parties::{Terms, Who, certificate, keys, registry, trust};
 use crate::partner::{Entity, Response};
 use crate::plants::{Plant, overwrite, rename};
 use crate::rules;
-use crate::world::{Answer, Purpose, Transmitted, World};
+use crate::world::{
+    Answer, CLOCK_STEP_WHILE_COMMITTING, FREEZE_WHILE_COMMITTING, FREEZE_WHILE_VERIFYING, Purpose,
+    Transmitted, World,
+};
 
 /// The gateway: its disk, and what it is when it runs.
 pub(crate) struct Gateway {
@@ -249,7 +252,7 @@ impl World {
         life.handled += 1;
         let (number, handling) = (life.number, life.handled);
         life.handlings.insert(handling, Handling { event, exchange, tries: 0, stage: Stage::Decide });
-        self.plan_step(number, handling);
+        self.plan_step(number, handling, FREEZE_WHILE_VERIFYING);
     }
 
     /// The gateway takes the next step with something in hand.
@@ -298,8 +301,9 @@ impl World {
 
     fn keep(&mut self, number: u64, at: u64, handling: Handling) {
         let life = self.gateway.life.as_mut().expect("it runs");
+        let is_decided = matches!(handling.stage, Stage::Commit(..));
         life.handlings.insert(at, handling);
-        self.plan_step(number, at);
+        self.plan_step(number, at, if is_decided { FREEZE_WHILE_COMMITTING } else { FREEZE_WHILE_VERIFYING });
     }
 
     fn commit(&mut self, number: u64, at: u64, handling: Handling) {
@@ -565,7 +569,11 @@ impl World {
 
     /// Its clock shows another time: it sleeps no longer than so long, and looks at what is due by that.
     pub(crate) fn gateway_clock_is_set(&mut self) {
-        let Some(number) = self.gateway.life.as_ref().map(|life| life.number) else { return };
+        let Some(life) = &self.gateway.life else { return };
+        let number = life.number;
+        if life.handlings.values().any(|handling| matches!(handling.stage, Stage::Commit(..))) {
+            self.met.insert(CLOCK_STEP_WHILE_COMMITTING);
+        }
         for who in Who::PARTNERS {
             let wait = self.chance.millis(0, LONGEST_SLEEP_MILLIS);
             self.look_at(number, who, self.now.plus(wait));

@@ -14,9 +14,6 @@ use gwanmun::model::{
     NoticeKind, Outcome, Payload, PaymentOrder, ResultDocument, Timestamp, role_of_document_code,
 };
 
-/// The broker's business number.
-pub(crate) const APPLICANT: &str = "1234500001";
-
 /// A document code.
 pub(crate) fn code(text: &str) -> DocumentCode {
     DocumentCode::new(text).expect("a document code")
@@ -101,7 +98,14 @@ pub(crate) fn change(declaration: &str, reason: Option<&str>, now: Timestamp) ->
     document(of, &format!("V{declaration}"), write_change(&change))
 }
 
-pub(crate) fn application(of: &str, number: &str, function: &str, hs: &str, now: Timestamp) -> Payload {
+/// An application of a trader, by its business number.
+pub(crate) fn application(
+    of: &str,
+    (number, function): (&str, &str),
+    hs: &str,
+    applicant: &str,
+    now: Timestamp,
+) -> Payload {
     let item = ApplicationItem { sequence: 1, hs: hs.parse().expect("an HS code") };
     let application = ApplicationDocument {
         code: code(of),
@@ -111,16 +115,23 @@ pub(crate) fn application(of: &str, number: &str, function: &str, hs: &str, now:
         items: vec![item],
         attachments: Vec::new(),
     };
-    document(of, &format!("{number}.{function}"), write_application(&application, APPLICANT, now))
+    document(of, &format!("{number}.{function}"), write_application(&application, applicant, now))
 }
 
-pub(crate) fn result(of: &str, number: &str, application: &str, outcome: Outcome, now: Timestamp) -> Payload {
+/// A result about an application of a trader.
+pub(crate) fn result(
+    of: &str,
+    number: &str,
+    (application, applicant): (&str, &str),
+    outcome: Outcome,
+    now: Timestamp,
+) -> Payload {
     let result = ResultDocument {
         code: code(of),
         number: number.into(),
         issued_at: now,
         application: Some(application.into()),
-        applicant: Some(APPLICANT.into()),
+        applicant: Some(applicant.into()),
         outcome,
         valid_until: None,
         remarks: None,

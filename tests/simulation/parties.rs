@@ -23,6 +23,8 @@ pub(crate) enum Who {
     Gateway,
     /// A broker, who lodges.
     Broker,
+    /// A trader, who lodges for itself.
+    Trader,
     /// Customs.
     Customs,
     /// The agency for food.
@@ -31,16 +33,53 @@ pub(crate) enum Who {
     Npqs,
     /// The agency for drugs.
     Kpta,
+    /// The agency for animals.
+    Nvrqs,
+    /// The association for medical devices.
+    Kmdia,
+    /// The laboratory for electrical appliances.
+    Ktl,
+    /// The association for dental devices.
+    Kdta,
+    /// The association for veterinary drugs.
+    Kahpa,
+    /// The institute for toys.
+    Ktic,
+    /// The institute for textiles.
+    Katri,
 }
 
 impl Who {
     /// Everybody but the gateway.
-    pub(crate) const PARTNERS: [Self; 5] = [Self::Broker, Self::Customs, Self::Kfda, Self::Npqs, Self::Kpta];
+    pub(crate) const PARTNERS: [Self; 13] = [
+        Self::Broker,
+        Self::Trader,
+        Self::Customs,
+        Self::Kfda,
+        Self::Npqs,
+        Self::Kpta,
+        Self::Nvrqs,
+        Self::Kmdia,
+        Self::Ktl,
+        Self::Kdta,
+        Self::Kahpa,
+        Self::Ktic,
+        Self::Katri,
+    ];
+    /// Who lodges, in turns.
+    pub(crate) const SUBMITTERS: [Self; 2] = [Self::Broker, Self::Trader];
     /// The agencies, with the codes of their application and of their result.
-    pub(crate) const AGENCIES: [(Self, &'static str, &'static str); 3] = [
+    pub(crate) const AGENCIES: [(Self, &'static str, &'static str); 10] = [
         (Self::Kfda, "GOVCBRX01", "GOVCBRX51"),
         (Self::Npqs, "GOVCBRX02", "GOVCBRX52"),
         (Self::Kpta, "GOVCBRFR2", "GOVCBRFS7"),
+        (Self::Nvrqs, "GOVCBRX03", "GOVCBRX53"),
+        (Self::Kmdia, "GOVCBRX06", "GOVCBRX56"),
+        (Self::Ktl, "GOVCBRX11", "GOVCBRX61"),
+        (Self::Kdta, "GOVCBRX07", "GOVCBRX57"),
+        (Self::Kahpa, "GOVCBRX08", "GOVCBRX58"),
+        (Self::Ktic, "GOVCBRX12", "GOVCBRX62"),
+        (Self::Katri, "GOVCBRX14", "GOVCBRX64"),
     ];
 
     /// Box number, name, kind, Role and the agreement with the gateway.
@@ -48,10 +87,18 @@ impl Who {
         match self {
             Self::Gateway => ("SW000000000001", "gateway", PartyKind::SingleWindow, "SingleWindow", ""),
             Self::Broker => ("BR123450000001", "broker", PartyKind::Declarant, "Declarant", "swgw-broker-1"),
+            Self::Trader => ("IM123450000002", "trader", PartyKind::Declarant, "Declarant", "swgw-trader-1"),
             Self::Customs => ("CU000000000001", "customs", PartyKind::Customs, "Customs", "swgw-customs-1"),
             Self::Kfda => ("AG000000000001", "KFDA", PartyKind::Agency, "Agency", "swgw-kfda-3"),
             Self::Npqs => ("AG000000000002", "NPQS", PartyKind::Agency, "Agency", "swgw-npqs-2"),
             Self::Kpta => ("AG000000000243", "KPTA", PartyKind::Agency, "Agency", "swgw-kpta-4"),
+            Self::Nvrqs => ("AG000000000003", "NVRQS", PartyKind::Agency, "Agency", "swgw-nvrqs-2"),
+            Self::Kmdia => ("AG000000000072", "KMDIA", PartyKind::Agency, "Agency", "swgw-kmdia-1"),
+            Self::Ktl => ("AG000000000023", "KTL", PartyKind::Agency, "Agency", "swgw-ktl-1"),
+            Self::Kdta => ("AG000000000073", "KDTA", PartyKind::Agency, "Agency", "swgw-kdta-1"),
+            Self::Kahpa => ("AG000000000014", "KAHPA", PartyKind::Agency, "Agency", "swgw-kahpa-1"),
+            Self::Ktic => ("AG000000000026", "KTIC", PartyKind::Agency, "Agency", "swgw-ktic-1"),
+            Self::Katri => ("AG000000000028", "KATRI", PartyKind::Agency, "Agency", "swgw-katri-1"),
         }
     }
 
@@ -81,6 +128,15 @@ impl Who {
         Role::new(self.told().3).expect("a Role")
     }
 
+    /// The business number of who lodges.
+    pub(crate) const fn business_number(self) -> Option<&'static str> {
+        match self {
+            Self::Broker => Some("1234500001"),
+            Self::Trader => Some("1234500002"),
+            _ => None,
+        }
+    }
+
     /// The agreement of a partner with the gateway.
     pub(crate) fn cpa_id(self) -> CpaId {
         CpaId::new(self.told().4).expect("a CPAId")
@@ -96,7 +152,7 @@ impl Who {
             |sends| Self::AGENCIES.map(move |(_, application, _)| (sends, REQUIREMENT, application));
         match self {
             Self::Gateway => Vec::new(),
-            Self::Broker => {
+            Self::Broker | Self::Trader => {
                 let mut bindings = vec![
                     (false, IMPORT, "GOVCBR929"),
                     (false, IMPORT, "GOVCBR5FE"),
@@ -273,7 +329,7 @@ fn party(who: Who) -> Party {
         name: name.into(),
         kind,
         ids: vec![who.id()],
-        business_number: (kind == PartyKind::Declarant).then(|| "1234500001".into()),
+        business_number: who.business_number().map(Into::into),
         tls_certificates: vec![certificate(who)],
         signing_certificates: vec![certificate(who)],
         plays: None,

@@ -14,15 +14,15 @@ use crate::world::World;
 /// What a partner does of its own accord.
 #[derive(Clone, Debug)]
 pub(crate) enum Errand {
-    /// The broker lodges its declaration with this number.
+    /// A broker or trader lodges its declaration with this number.
     Lodge { number: u64 },
-    /// The broker amends or withdraws what it lodged in this conversation.
+    /// It amends or withdraws what it lodged in this conversation.
     Change { conversation: String },
     /// An agency says where an application stands.
     Tell { application: Application, kind: NoticeKind },
     /// An agency asks a fee for an application.
     Ask { application: Application },
-    /// The broker orders the payment of a fee.
+    /// It orders the payment of a fee.
     Order { application: String, fee: String },
     /// An agency decides an application.
     Decide { application: Application, outcome: Outcome },
@@ -45,9 +45,9 @@ pub(crate) struct Application {
     pub(crate) message_id: MessageId,
 }
 
-/// What the broker remembers of its lodgings, by conversation.
+/// What those who lodge remember of their lodgings, by conversation.
 #[derive(Debug, Default)]
-pub(crate) struct Broker {
+pub(crate) struct Lodgings {
     lodged: BTreeMap<String, Lodged>,
     /// Numbers of applications that an agency has decided.
     decided: BTreeSet<String>,
@@ -57,6 +57,7 @@ pub(crate) struct Broker {
 
 #[derive(Debug)]
 struct Lodged {
+    by: Who,
     /// The declaration's number.
     declaration: String,
     goods: (&'static str, &'static str),
@@ -83,11 +84,18 @@ enum Change {
     Withdraw,
 }
 
-/// Goods that need three agencies, one agency, and none.
-const GOODS: [(&str, &str, &[Who]); 3] = [
+/// Goods, their origin, and the agencies that they need.
+const GOODS: [(&str, &str, &[Who]); 10] = [
     ("1211901000", "CN", &[Who::Kfda, Who::Npqs, Who::Kpta]),
     ("1905901000", "US", &[Who::Kfda]),
     ("7318150000", "US", &[]),
+    ("0202300000", "US", &[Who::Nvrqs]),
+    ("8516601000", "US", &[Who::Kfda, Who::Ktl]),
+    ("8419200000", "US", &[Who::Kmdia]),
+    ("9018491000", "US", &[Who::Kdta]),
+    ("3002301000", "US", &[Who::Kahpa]),
+    ("9503001100", "US", &[Who::Ktic]),
+    ("6111201000", "US", &[Who::Katri]),
 ];
 
 impl World {
@@ -120,15 +128,17 @@ impl World {
                 let declaration = report.declaration.as_deref().unwrap_or_default();
                 self.rule(1_000, 60_000, declaration, "GOVCBR023", Some("13"));
             }
-            (Who::Broker, Document::StatusReport(report)) => self.send_what_is_missing(message, &report),
-            (Who::Broker, Document::FeeNotice(notice)) => {
+            (Who::Broker | Who::Trader, Document::StatusReport(report)) => {
+                self.send_what_is_missing(who, message, &report);
+            }
+            (Who::Broker | Who::Trader, Document::FeeNotice(notice)) => {
                 for _ in 0..self.chance.pick(&[0, 1, 1, 2]) {
-                    self.order(&notice.application, &notice.number);
+                    self.order(who, &notice.application, &notice.number);
                 }
             }
-            (Who::Broker, Document::PaymentConfirmation(confirmation)) => {
+            (Who::Broker | Who::Trader, Document::PaymentConfirmation(confirmation)) => {
                 if let PaymentOutcome::Refused { .. } = confirmation.outcome {
-                    self.order(&confirmation.application, &confirmation.fee);
+                    self.order(who, &confirmation.application, &confirmation.fee);
                 }
             }
             (_, Document::Application(application)) => {
@@ -142,9 +152,9 @@ impl World {
     /// That all is collected is told when it is: every agency has said something.
     fn check_collected(&mut self, report: &StatusReport) {
         let declaration = report.declaration.as_deref().unwrap_or_default();
-        let lodged = self.broker.lodged.values().find(|lodged| lodged.declaration == declaration);
+        let lodged = self.lodgings.lodged.values().find(|lodged| lodged.declaration == declaration);
         let needed = lodged.map(|lodged| &*lodged.needed).unwrap_or_default();
-        let open: Vec<_> = needed.iter().filter(|number| !self.broker.decided.contains(*number)).collect();
+        let open: Vec<_> = needed.iter().filter(|number| !self.lodgings.decided.contains(*number)).collect();
         if !open.is_empty() {
             self.find(format!("all is collected for {declaration}, and nobody has decided {open:?} (P2)"));
         }
@@ -163,10 +173,10 @@ impl World {
         self.send_on_errand(after, Who::Customs, Errand::Rule { declaration, action, status });
     }
 
-    fn order(&mut self, application: &str, fee: &str) {
+    fn order(&mut self, who: Who, application: &str, fee: &str) {
         let after = self.chance.millis(500, 60_000);
         let (application, fee) = (application.to_owned(), fee.to_owned());
-        self.send_on_errand(after, Who::Broker, Errand::Order { application, fee });
+        self.send_on_errand(after, who, Errand::Order { application, fee });
     }
 
     /// An agency takes up an application: notices that may overtake each other, and a decision or two.
@@ -213,11 +223,11 @@ impl World {
         self.send_on_errand(after, who, Errand::Decide { application, outcome });
     }
 
-    /// The broker sends the applications that the gateway misses.
-    fn send_what_is_missing(&mut self, message: &Message, report: &StatusReport) {
+    /// Who lodged sends the applications that the gateway misses.
+    fn send_what_is_missing(&mut self, who: Who, message: &Message, report: &StatusReport) {
         let conversation = message.header.conversation_id.as_str().to_owned();
         let misses = report.applications.iter().any(|row| &*row.state == "blocked");
-        let Some(lodged) = self.broker.lodged.get_mut(&conversation).filter(|_| misses) else { return };
+        let Some(lodged) = self.lodgings.lodged.get_mut(&conversation).filter(|_| misses) else { return };
         for (agency, code, payload) in std::mem::take(&mut lodged.left_out) {
             let letter = Letter {
                 service: "RequirementVerification",
@@ -227,8 +237,14 @@ impl World {
                 owed: vec![(agency, payload.digest)],
                 payloads: vec![payload],
             };
-            self.write(Who::Broker, letter);
+            self.write(who, letter);
         }
+    }
+
+    /// Who lodged the declaration with this number, or one that needs the application with this number.
+    pub(crate) fn submitter(&self, of: &str) -> Who {
+        let is_it = |it: &&Lodged| it.declaration == of || it.needed.iter().any(|number| number == of);
+        self.lodgings.lodged.values().find(is_it).expect("somebody lodged it").by
     }
 
     /// A partner goes on an errand.
@@ -237,20 +253,21 @@ impl World {
         let now = self.now;
         let number = self.partner(who).posted.len() + 1;
         match errand {
-            Errand::Lodge { number } => self.lodge(number),
-            Errand::Change { conversation } => self.change(conversation),
+            Errand::Lodge { number } => self.lodge(who, number),
+            Errand::Change { conversation } => self.change(who, conversation),
             Errand::Tell { application, kind } => {
                 let payload = papers::notice(&format!("N{number}"), &application.number, kind, now);
-                let owed = vec![(Who::Broker, payload.digest)];
+                let owed = vec![(self.submitter(&application.number), payload.digest)];
                 self.write(who, letter_about(&application, "GOVCBRRBH", payload, owed));
             }
             Errand::Ask { application } => {
                 let payload = papers::fee_notice(&format!("F{number}"), &application.number, now);
-                let owed = vec![(Who::Broker, payload.digest)];
+                let owed = vec![(self.submitter(&application.number), payload.digest)];
                 self.write(who, letter_about(&application, "GOVCBRXF1", payload, owed));
             }
             Errand::Order { application, fee } => {
-                let payload = papers::payment_order(&format!("PO{number}"), &application, &fee, now);
+                let payload =
+                    papers::payment_order(&format!("PO-{}-{number}", who.name()), &application, &fee, now);
                 let letter = Letter {
                     service: "Payment",
                     action: "GOVCBRXF2".to_owned(),
@@ -262,11 +279,14 @@ impl World {
                 self.write(who, letter);
             }
             Errand::Decide { application, outcome } => {
-                self.broker.decided.insert(application.number.clone());
+                self.lodgings.decided.insert(application.number.clone());
                 let result = application.result;
                 let name = format!("{}-{number}", who.name());
-                let payload = papers::result(result, &name, &application.number, outcome, now);
-                let owed = vec![(Who::Broker, payload.digest), (Who::Customs, payload.digest)];
+                let submitter = self.submitter(&application.number);
+                let applicant = submitter.business_number().expect("who lodges has one");
+                let about = (&*application.number, applicant);
+                let payload = papers::result(result, &name, about, outcome, now);
+                let owed = vec![(submitter, payload.digest), (Who::Customs, payload.digest)];
                 self.write(who, letter_about(&application, result, payload, owed));
             }
             Errand::Rule { declaration, action, status } => {
@@ -275,9 +295,9 @@ impl World {
                 let letter = Letter {
                     service: "ImportClearance",
                     action: action.to_owned(),
-                    conversation: declaration,
                     ref_to: None,
-                    owed: vec![(Who::Broker, payload.digest)],
+                    owed: vec![(self.submitter(&declaration), payload.digest)],
+                    conversation: declaration,
                     payloads: vec![payload],
                 };
                 self.write(who, letter);
@@ -288,18 +308,19 @@ impl World {
         }
     }
 
-    fn lodge(&mut self, number: u64) {
+    fn lodge(&mut self, by: Who, number: u64) {
         let now = self.now;
         let declaration = declaration_of(number);
-        let goods = self.chance.pick(&[GOODS[0], GOODS[0], GOODS[1], GOODS[2]]);
+        let goods = if self.chance.one_in(2) { GOODS[0] } else { self.chance.pick(&GOODS) };
         let (hs, origin, agencies) = if self.scenario.needs_all_agencies { GOODS[0] } else { goods };
         let conversation = format!("submission-{number}");
         let mut payloads = vec![papers::declaration(&declaration, "9", (hs, origin), None, now)];
         let mut owed = vec![(Who::Customs, payloads[0].digest)];
         let (mut left_out, mut enclosed, mut needed) = (Vec::new(), Vec::new(), Vec::new());
+        let applicant = by.business_number().expect("who lodges has one");
         for (agency, code, _) in Who::AGENCIES.into_iter().filter(|(who, ..)| agencies.contains(who)) {
             let application = format!("S09{number:07}{}", agency.name());
-            let payload = papers::application(code, &application, "9", hs, now);
+            let payload = papers::application(code, (&application, "9"), hs, applicant, now);
             needed.push(application.clone());
             if self.chance.one_in(6) {
                 left_out.push((agency, code, payload));
@@ -318,8 +339,8 @@ impl World {
         let is_partial = !left_out.is_empty();
         let change = self.chance.one_in(self.scenario.changes).then(|| self.chance.pick(&kinds));
         let goods = (hs, origin);
-        let lodged = Lodged { declaration, goods, needed, enclosed, change, is_partial, left_out };
-        self.broker.lodged.insert(conversation.clone(), lodged);
+        let lodged = Lodged { by, declaration, goods, needed, enclosed, change, is_partial, left_out };
+        self.lodgings.lodged.insert(conversation.clone(), lodged);
         let letter = Letter {
             service: "ImportClearance",
             action: "GOVCBR929".to_owned(),
@@ -328,15 +349,15 @@ impl World {
             payloads,
             owed,
         };
-        self.write(Who::Broker, letter);
+        self.write(by, letter);
     }
 
-    /// The broker amends or withdraws a declaration, whatever has become of it meanwhile.
-    fn change(&mut self, conversation: String) {
+    /// Who lodged a declaration amends or withdraws it, whatever has become of it meanwhile.
+    fn change(&mut self, who: Who, conversation: String) {
         let now = self.now;
-        let Some(lodged) = self.broker.lodged.get_mut(&conversation) else { return };
+        let Some(lodged) = self.lodgings.lodged.get_mut(&conversation) else { return };
         let Some(change) = lodged.change.take() else { return };
-        self.broker.change_began.get_or_insert(self.points);
+        self.lodgings.change_began.get_or_insert(self.points);
         let (declaration, (hs, origin)) = (&lodged.declaration, lodged.goods);
         let reason = matches!(change, Change::Withdraw).then_some("84");
         let mut payloads = vec![papers::change(declaration, reason, now)];
@@ -347,7 +368,8 @@ impl World {
             let origin = if renews { "VN" } else { origin };
             payloads.push(papers::declaration(declaration, "5", (hs, origin), Some("BILL-1"), now));
             for (agency, code, number) in lodged.enclosed.iter().filter(|_| renews) {
-                let payload = papers::application(code, number, "5", hs, now);
+                let applicant = who.business_number().expect("who lodges has one");
+                let payload = papers::application(code, (number, "5"), hs, applicant, now);
                 owed.push((*agency, payload.digest));
                 payloads.push(payload);
             }
@@ -356,7 +378,7 @@ impl World {
         owed.extend(to_customs.map(|payload| (Who::Customs, payload.digest)));
         let action = if reason.is_some() { "GOVCBR5BF" } else { "GOVCBR5FE" };
         let (service, action) = ("ImportClearance", action.to_owned());
-        self.write(Who::Broker, Letter { service, action, conversation, ref_to: None, payloads, owed });
+        self.write(who, Letter { service, action, conversation, ref_to: None, payloads, owed });
     }
 
     /// Something that a partner posted was answered: what was refused while clocks were wrong it posts anew; what was
@@ -377,7 +399,7 @@ impl World {
         let letter = posted.letter.as_ref().filter(|letter| letter.action == "GOVCBR929");
         let conversation = letter.map(|letter| letter.conversation.clone());
         if let Some(conversation) = conversation
-            && self.broker.lodged.get(&conversation).is_some_and(|lodged| lodged.change.is_some())
+            && self.lodgings.lodged.get(&conversation).is_some_and(|lodged| lodged.change.is_some())
         {
             let after = self.chance.millis(1_000, 150_000);
             self.send_on_errand(after, who, Errand::Change { conversation });

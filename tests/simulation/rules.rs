@@ -1,4 +1,4 @@
-//! The rules of `routing-rules/kr-import`, as the gateway loads them.
+//! The rules of `routing-rules/kr-agencies`, as the gateway loads them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use gwanmun::routing::{Known, RuleFiles, RuleSet};
 
 /// The rule set.
 pub(crate) fn rule_set() -> Arc<RuleSet> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-import");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-agencies");
     let mut files = BTreeMap::new();
     read(&root, "", &mut files);
     let codes = |list: &str, code: &str| list != "document" || Catalogue::built_in().knows(list, code);

@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::parties::{Terms, Who};
 use crate::partner::{Entity, Fate, Letter, Partner, Response};
 use crate::plants::Plant;
-use crate::roles::{Broker, Errand};
+use crate::roles::{Errand, Lodgings};
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) gateway: Gateway,
     pub(crate) partners: BTreeMap<Who, Partner>,
-    pub(crate) broker: Broker,
+    pub(crate) lodgings: Lodgings,
     pub(crate) bank: Bank,
     /// What the bank was asked; by number.
     pub(crate) askings: BTreeMap<u64, Asking>,
@@ -83,6 +83,8 @@ pub(crate) struct World {
     /// What no promise allows.
     pub(crate) findings: Vec<String>,
     pub(crate) trace: Vec<String>,
+    /// Which of the moments that a seed may or may not draw came about in it.
+    pub(crate) met: BTreeSet<&'static str>,
     /// Points at which the gateway could have died so far.
     pub(crate) points: u64,
     /// How often each delivery was transmitted, and how often it may be.
@@ -162,6 +164,22 @@ struct Exchange {
     is_open: bool,
 }
 
+/// Moments that the table of faults says are met.
+pub(crate) const FREEZE_WHILE_VERIFYING: &str = "a stop longer than a client waits, before deciding";
+pub(crate) const FREEZE_WHILE_COMMITTING: &str =
+    "a stop longer than a client waits, between deciding and committing";
+pub(crate) const CLOCK_STEP_WHILE_RECEIVING: &str =
+    "a step of the gateway's clock while it is asked something";
+pub(crate) const CLOCK_STEP_WHILE_COMMITTING: &str =
+    "a step of the gateway's clock between deciding and committing";
+
+pub(crate) const MOMENTS: [&str; 4] = [
+    FREEZE_WHILE_VERIFYING,
+    FREEZE_WHILE_COMMITTING,
+    CLOCK_STEP_WHILE_RECEIVING,
+    CLOCK_STEP_WHILE_COMMITTING,
+];
+
 /// The instant at which every run begins.
 const BEGIN: &str = "2009-12-01T01:00:00Z";
 
@@ -188,13 +206,14 @@ impl World {
         let partners = terms.iter().map(|(who, terms)| (*who, Partner::new(*who, terms))).collect();
         let mut world = Self {
             gateway: Gateway::new(&terms, scenario.plant),
-            broker: Broker::default(),
+            lodgings: Lodgings::default(),
             bank: Bank::default(),
             askings: BTreeMap::new(),
             heard: BTreeSet::new(),
             now: BEGIN.parse().expect("an instant"),
             findings: Vec::new(),
             trace: Vec::new(),
+            met: BTreeSet::new(),
             points: 0,
             transmissions: BTreeMap::new(),
             transmissions_max,
@@ -217,7 +236,8 @@ impl World {
         world.start_gateway();
         for number in 1..=world.scenario.declarations {
             let after = world.chance.millis(0, 20_000);
-            world.send_on_errand(after, Who::Broker, Errand::Lodge { number });
+            let by = Who::SUBMITTERS[usize::from(number % 2 == 0)];
+            world.send_on_errand(after, by, Errand::Lodge { number });
         }
         world
     }
@@ -288,6 +308,9 @@ impl World {
         }
         self.note(format!("the clock of {} is set: {offset:?}", who.name()));
         if who == Who::Gateway {
+            if self.exchanges.values().any(|exchange| exchange.to == who && exchange.is_open) {
+                self.met.insert(CLOCK_STEP_WHILE_RECEIVING);
+            }
             self.gateway_clock_is_set();
         }
     }
@@ -319,10 +342,17 @@ impl World {
 
     // The gateway's agenda.
 
-    /// The gateway goes on with something in hand, a moment later.
-    pub(crate) fn plan_step(&mut self, life: u64, handling: u64) {
-        let is_slow = self.strikes(self.scenario.faults.slowness);
-        let after = if is_slow { self.chance.millis(20, 8_000) } else { self.chance.millis(1, 20) };
+    /// The gateway goes on with something in hand, a moment later; or so much later that nobody waits for it any more,
+    /// which is then `met`.
+    pub(crate) fn plan_step(&mut self, life: u64, handling: u64, met: &'static str) {
+        let after = if !self.strikes(self.scenario.faults.slowness) {
+            self.chance.millis(1, 20)
+        } else if self.chance.one_in(6) {
+            self.met.insert(met);
+            PATIENCE + self.chance.millis(1_000, 20_000)
+        } else {
+            self.chance.millis(20, 8_000)
+        };
         self.plan(after, Happening::Step { life, handling });
     }
 
