@@ -203,12 +203,17 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
+/// A signature has as many octets as the modulus (RFC 8017, 8.1.2 and 8.2.2).
 fn verify_rsa(
     key: &PKey<Public>,
     algorithm: SignatureAlgorithm,
     octets: &[u8],
     value: &[u8],
 ) -> Result<bool, ErrorStack> {
+    // Of PSS, OpenSSL takes the same number in fewer octets too.
+    if value.len() != key.size() {
+        return Ok(false);
+    }
     let (digest, md) = message_digest(algorithm);
     let mut context = PkeyCtx::new(key)?;
     context.verify_init()?;
@@ -563,6 +568,24 @@ mod tests {
             assert!(registered.valid_at(instant(VALIDITY.0)) && registered.valid_at(instant(VALIDITY.1)));
             assert!(!registered.valid_at(instant("2044-01-01T00:00:01Z")));
             assert_eq!(openssl::error::ErrorStack::get().errors().len(), 0, "nothing is left in the queue");
+        }
+    }
+
+    #[test]
+    fn a_signature_that_begins_with_a_zero_octet_does_not_verify_without_it() {
+        use SignatureAlgorithm as A;
+        for algorithm in [A::RsaSha256, A::RsaPssSha256] {
+            let identity = Identity::new("KFDA", algorithm);
+            let ring = KeyRing::new([(party("KFDA"), identity.der())]).expect("a ring");
+            let registered = ring.certificates_of(&party("KFDA")).next().expect("is registered");
+            let signer = identity.signing_key();
+            let signed = (0_u32..10_000).map(|number| {
+                let octets = number.to_be_bytes();
+                (octets, signer.sign(algorithm, &octets).expect("signs"))
+            });
+            let (octets, value) = signed.into_iter().find(|(_, value)| value[0] == 0).expect("one in 256");
+            assert!(registered.key.verifies(algorithm, &octets, &value), "{algorithm:?}");
+            assert!(!registered.key.verifies(algorithm, &octets, &value[1..]), "{algorithm:?}");
         }
     }
 
