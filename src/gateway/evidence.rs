@@ -43,6 +43,9 @@ pub(super) enum EvidenceError {
     Unmade(String),
 }
 
+/// So often what belongs to a message is gathered anew because more of it was recorded meanwhile.
+const GATHERINGS_MAX: usize = 5;
+
 /// Where evidence is gathered, and who signs it.
 pub(super) struct Archivist<'a> {
     pub(super) store: &'a dyn Store,
@@ -56,14 +59,25 @@ pub(super) fn answer(shared: &Shared, party: &str, id: &str) -> Result<Response,
     let (Ok(party), Ok(message_id)) = (PartyKey::new(party), MessageId::new(id)) else {
         return Err(Unanswered::Nothing);
     };
-    heads::sign_all(shared).map_err(|error| Unanswered::Failed(error.to_string()))?;
     let in_force = shared.in_force.load();
     let key = in_force.keys.keys().next();
     let key = key.ok_or_else(|| Unanswered::Failed("there is no [[signing]] key".to_owned()))?;
     let keys = Keys::of_store(&in_force.settings.store.directory);
     let gateway = &in_force.settings.identity.key;
     let archivist = Archivist { store: &*shared.store, keys: &keys, key, gateway };
-    match archivist.archive(&party, &message_id, now()) {
+    let gathered = || {
+        heads::sign_all(shared).map_err(|error| Unanswered::Failed(error.to_string()))?;
+        Ok::<_, Unanswered>(archivist.archive(&party, &message_id, now()))
+    };
+    let mut archive = gathered()?;
+    for _ in 1..GATHERINGS_MAX {
+        // Something happened to it after the head was signed, and is not proved by it.
+        if !matches!(archive, Err(EvidenceError::Record(_))) {
+            break;
+        }
+        archive = gathered()?;
+    }
+    match archive {
         Ok((_, octets)) => Ok(Response::new(StatusCode::OK, "application/x-tar", octets)),
         Err(EvidenceError::Nothing(_)) => Err(Unanswered::Nothing),
         Err(EvidenceError::Unreadable(error)) => Err(Unanswered::Unreadable(error)),
