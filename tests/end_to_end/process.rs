@@ -13,7 +13,7 @@ use tokio::time::{interval, timeout};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_gwanmun");
 
 /// How long anything may take on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
