@@ -99,8 +99,7 @@ const VALIDATION_REPORT: &str = "GOVCBRR20";
 
 /// Other content under a key that is taken: refused with an alarm; its key stays with the first message.
 pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
-    let Inbound { desk, arrival, agreement, key, .. } = *inbound;
-    let message = arrival.verified.message();
+    let Inbound { desk, key, .. } = *inbound;
     let error = EbxmlError::new(
         ErrorCode::Inconsistent,
         Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:MessageId".to_owned()),
@@ -109,21 +108,14 @@ pub(super) fn conflict(inbound: &Inbound<'_>) -> Step {
     let text = "its MessageId was used before, for another message; nothing of this one was used";
     let mut step = Step::default();
     step.audit.push(entry(desk.now, EventCode::MessageConflict, text).of_message(key).alarm_if(true));
-    let once = Once {
-        known: Some((agreement, &key.sender)),
-        id: id_by_content(&arrival.verified),
-        before: desk.view.refusal.as_ref(),
-        waiting: arrival.waiting,
-    };
-    step.refuse_once(desk, once, &message.header, vec![error]);
+    refuse_by_content(inbound, &mut step, error);
     step
 }
 
 /// The same message again, after its answer was purged: the duplicate memory outlives both, so that it is known for what
 /// it is, and nothing of it is taken (P3).
 pub(super) fn too_late(inbound: &Inbound<'_>) -> Step {
-    let Inbound { desk, arrival, agreement, key, .. } = *inbound;
-    let message = arrival.verified.message();
+    let Inbound { desk, key, .. } = *inbound;
     let error = EbxmlError::new(
         ErrorCode::TimeToLiveExpired,
         Some("/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:Timestamp".to_owned()),
@@ -132,14 +124,20 @@ pub(super) fn too_late(inbound: &Inbound<'_>) -> Step {
     let mut step = Step::default();
     let text = "it came before, and its answer was purged; nothing changes";
     step.noted.push(entry(desk.now, EventCode::MessageDuplicate, text).of_message(key));
+    refuse_by_content(inbound, &mut step, error);
+    step
+}
+
+/// The answer to a message that is not kept under its key, which is taken: the same message again gets the same.
+fn refuse_by_content(inbound: &Inbound<'_>, step: &mut Step, error: EbxmlError) {
+    let Inbound { desk, arrival, agreement, key, .. } = *inbound;
     let once = Once {
         known: Some((agreement, &key.sender)),
         id: id_by_content(&arrival.verified),
         before: desk.view.refusal.as_ref(),
         waiting: arrival.waiting,
     };
-    step.refuse_once(desk, once, &message.header, vec![error]);
-    step
+    step.refuse_once(desk, once, &arrival.verified.message().header, vec![error]);
 }
 
 /// What security turned away; which answer it may have is settled there.
