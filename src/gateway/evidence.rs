@@ -35,9 +35,20 @@ pub(super) enum EvidenceError {
     /// The keys that counted are not there.
     #[error("the keys that counted then: {0}")]
     Keys(#[from] KeysError),
+    /// Something was recorded of it after the last head was signed.
+    #[error("no signed head speaks for audit entry {0} yet")]
+    NotSignedYet(u64),
     /// The audit record does not lead to a signed head.
     #[error("{0}")]
     Record(String),
+    /// Its octets are not here any more: they were archived before.
+    #[error("its octets were purged at {at}; its evidence is in [retention] archive, with SHA-256 {archive}")]
+    Purged {
+        /// When.
+        at: Timestamp,
+        /// Of its archive.
+        archive: Digest,
+    },
     /// It cannot be signed or packed.
     #[error("it cannot be made: {0}")]
     Unmade(String),
@@ -71,8 +82,7 @@ pub(super) fn answer(shared: &Shared, party: &str, id: &str) -> Result<Response,
     };
     let mut archive = gathered()?;
     for _ in 1..GATHERINGS_MAX {
-        // Something happened to it after the head was signed, and is not proved by it.
-        if !matches!(archive, Err(EvidenceError::Record(_))) {
+        if !matches!(archive, Err(EvidenceError::NotSignedYet(_))) {
             break;
         }
         archive = gathered()?;
@@ -254,9 +264,8 @@ impl Archivist<'_> {
         let mut path = AuditPath::default();
         let mut rest = entries;
         while let Some(first) = rest.first() {
-            let head = self.store.heads(first.number - 1, 1)?.pop().ok_or_else(|| {
-                EvidenceError::Record(format!("no signed head speaks for audit entry {} yet", first.number))
-            })?;
+            let head = self.store.heads(first.number - 1, 1)?.pop();
+            let head = head.ok_or(EvidenceError::NotSignedYet(first.number))?;
             let signed = head.signed;
             let here = rest.iter().take_while(|entry| entry.number <= signed.head.entries).count();
             let (of_head, later) = rest.split_at(here);
@@ -320,14 +329,8 @@ impl Archivist<'_> {
     }
 }
 
-/// What was purged was archived before.
 fn gone(purged: Option<&Purged>) -> Result<(), EvidenceError> {
-    purged.map_or(Ok(()), |Purged { at, archive, .. }| {
-        let why = format!(
-            "its octets were purged at {at}; its evidence is in [retention] archive, with SHA-256 {archive}"
-        );
-        Err(EvidenceError::Record(why))
-    })
+    purged.map_or(Ok(()), |purged| Err(EvidenceError::Purged { at: purged.at, archive: purged.archive }))
 }
 
 fn told_of_received(record: &StoredMessage) -> String {
