@@ -148,7 +148,7 @@ fn application(partner: &Partner) -> Outgoing {
             media_type: "application/xml".into(),
             role: Some(role_of_document_code(&code).into()),
             digest: Digest::of(&body),
-            body,
+            body: body.into(),
         }],
         acknowledgments: Vec::new(),
     };
@@ -195,10 +195,16 @@ async fn a_repeat_gets_the_stored_receipt_octet_for_octet_also_after_a_restart()
         let files = sender.settings().tls.clone();
         let client =
             Client::new(Tls::new(TlsContext::load(&files).expect("loads")), ClientOptions::default());
-        let (content_type, body) = (outgoing.sealed.content_type.clone(), outgoing.sealed.body.clone());
+        let (content_type, body) =
+            (outgoing.sealed.content_type.clone(), outgoing.sealed.body.held().clone());
         async move {
             let endpoint = format!("https://localhost:{at}/ebms").parse().expect("is an endpoint");
-            let post = Post { content_type: &content_type, soap_action: "\"ebXML\"", body, parties: &[] };
+            let post = Post {
+                content_type: &content_type,
+                soap_action: "\"ebXML\"",
+                body: body.into(),
+                parties: &[],
+            };
             client.post(&endpoint, post).await.expect("is answered").body
         }
     };
@@ -268,7 +274,7 @@ async fn another_message_under_a_known_id_is_refused() {
         media_type: "application/xml".into(),
         role: None,
         digest: Digest::of(&body),
-        body,
+        body: body.into(),
     });
     let other = sender.seal(letter, now()).expect("is sealed");
     assert_eq!(deliver(&sender, &other).await, Ending::Refused, "digest, 11.3");

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::msh::{self, Posting};
 use crate::security::{self, Engine, KeyRing, OpenLimits, Origin, SigningKeys, Trust, Wire};
-use crate::transport::{Client, ClientOptions, Endpoint, Post, Tls, TlsContext};
+use crate::transport::{Client, ClientOptions, Content, Endpoint, Post, Tls, TlsContext};
 
 /// A message ready to be sent.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Broker {
                 media_type: "application/xml".into(),
                 role: Some(role_of_document_code(&code.parse()?).into()),
                 digest: Digest::of(&body),
-                body,
+                body: body.into(),
             });
         }
         let message_id = derive_id(&["bench", &number, &at.as_millis().to_string()]);
@@ -140,7 +140,12 @@ impl Broker {
     async fn post(&self, sealed: &Sealed) -> Result<Answer, String> {
         let parties = self.settings.gateway().tls_digests();
         let Sealed { content_type, body, .. } = sealed;
-        let post = Post { content_type, soap_action: "\"ebXML\"", body: body.clone(), parties: &parties };
+        let post = Post {
+            content_type,
+            soap_action: "\"ebXML\"",
+            body: Content::of(body.as_held(), body.bytes(), body.checked()),
+            parties: &parties,
+        };
         let response = self.client.post(&self.endpoint, post).await.map_err(|error| error.to_string())?;
         if response.status.as_u16() != 200 {
             return Err(format!("HTTP {}", response.status));
@@ -154,7 +159,7 @@ impl Broker {
     /// run nothing.
     pub(super) fn check(&self, message: &Signed, answer: &Answer) -> Result<()> {
         let Answer { content_type, body, peer } = answer;
-        let wire = Wire { content_type, body, origin: Origin::Connection(Some(*peer)) };
+        let wire = Wire { content_type, body: &body.clone().into(), origin: Origin::Connection(Some(*peer)) };
         let verified = match security::open(&wire, &self.trust, now()) {
             Ok(verified) => verified,
             Err(refusal) => bail!("the answer cannot be opened: {}", refusal.text),

@@ -313,7 +313,7 @@ impl Access {
         })?;
         let client = Client::new(Tls::new(TlsContext::load(&tls)?), ClientOptions::default());
         let content_type = (!body.is_empty()).then_some("application/json");
-        let call = Call { method, content_type, body, parties: &[] };
+        let call = Call { method, content_type, body: body.into(), parties: &[] };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answer =
             runtime.block_on(client.call(&api.at(path), call)).context("the gateway does not answer")?;

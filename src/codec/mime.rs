@@ -2,7 +2,7 @@
 //! (ebMS 2.0, 2.1; RFC 2046, 2387, 2392; S10 to S12).
 //!
 //! Promises: one pass over the received octets, bounded by [`MimeLimits`]; a part is a slice of the body where its
-//! transfer encoding is identity; a package that two readers could take apart in two ways is refused. Payloads
+//! transfer encoding is identity, a range of the file where the body is filed (P13); a package that two readers could take apart in two ways is refused. Payloads
 //! are octets: a payload that is itself multipart is not looked into, so that nothing nests.
 //!
 //! Does not: resolve the Manifest (that is `security::open`), read message bodies of other media types, or fetch
@@ -21,7 +21,7 @@ use bytes::Bytes;
 use self::content_type::ContentType;
 use self::scan::{HeaderFields, RawPart};
 use super::xml::XmlLimits;
-use crate::model::ContentId;
+use crate::model::{ContentId, Octets, Unreadable};
 
 pub use pack::pack;
 
@@ -36,6 +36,9 @@ pub struct MimeLimits {
     pub header_line_bytes_max: usize,
     /// Octets of the SOAP part after transfer decoding.
     pub root_bytes_max: usize,
+    /// Octets of a part of a filed body whose transfer encoding is to be undone, which is done in memory. In a held body
+    /// they are in memory already.
+    pub encoded_bytes_max: usize,
 }
 
 impl Default for MimeLimits {
@@ -45,13 +48,14 @@ impl Default for MimeLimits {
             header_count_max: 64,
             header_line_bytes_max: 8192,
             root_bytes_max: XmlLimits::ENVELOPE.bytes_max,
+            encoded_bytes_max: 20 * 1024 * 1024,
         }
     }
 }
 
 /// One part of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MimePart {
+pub struct MimePart<Body = Octets> {
     /// Content-ID, without angle brackets.
     pub content_id: Option<ContentId>,
     /// Content-Location, where no other part has the same.
@@ -61,7 +65,7 @@ pub struct MimePart {
     /// The `charset` parameter of Content-Type.
     pub charset: Option<Arc<str>>,
     /// The octets after transfer decoding.
-    pub body: Bytes,
+    pub body: Body,
 }
 
 impl MimePart {
@@ -107,8 +111,8 @@ impl PartName {
 /// A message package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
-    /// The SOAP part.
-    pub root: MimePart,
+    /// The SOAP part, which is always in memory.
+    pub root: MimePart<Bytes>,
     /// The others, in MIME order.
     pub parts: Vec<MimePart>,
 }
@@ -183,15 +187,18 @@ pub enum MimeError {
         /// What is wrong.
         fault: &'static str,
     },
+    /// A filed body cannot be read.
+    #[error("the body cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
 }
 
 /// Takes a received body apart.
 ///
 /// # Errors
 /// [`MimeError`] when it is not exactly one message package within the limits.
-pub fn unpack(content_type: &str, body: &Bytes, limits: &MimeLimits) -> Result<Package, MimeError> {
+pub fn unpack(content_type: &str, body: &Octets, limits: &MimeLimits) -> Result<Package, MimeError> {
     let outer = ContentType::parse(content_type).map_err(MimeError::ContentType)?;
-    let package = match outer.media_type() {
+    let (root, parts) = match outer.media_type() {
         ROOT_TYPE => {
             let root = MimePart {
                 content_id: None,
@@ -200,18 +207,25 @@ pub fn unpack(content_type: &str, body: &Bytes, limits: &MimeLimits) -> Result<P
                 charset: outer.parameter("charset").map(Arc::from),
                 body: body.clone(),
             };
-            Package { root, parts: Vec::new() }
+            (root, Vec::new())
         }
         "multipart/related" => unpack_related(&outer, body, limits)?,
         other => return Err(MimeError::MediaType(excerpt(other))),
     };
-    if package.root.body.len() > limits.root_bytes_max {
+    if root.body.bytes() > limits.root_bytes_max as u64 {
         return Err(MimeError::TooMuch { what: "octets in the SOAP part", limit: limits.root_bytes_max });
     }
-    Ok(package)
+    let MimePart { content_id, content_location, media_type, charset, body } = root;
+    let body = body.read(limits.root_bytes_max)?;
+    Ok(Package { root: MimePart { content_id, content_location, media_type, charset, body }, parts })
 }
 
-fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Result<Package, MimeError> {
+/// The SOAP part and the others.
+fn unpack_related(
+    outer: &ContentType,
+    body: &Octets,
+    limits: &MimeLimits,
+) -> Result<(MimePart, Vec<MimePart>), MimeError> {
     if let Some(kind) = outer.parameter("type").filter(|kind| !kind.eq_ignore_ascii_case(ROOT_TYPE)) {
         return Err(MimeError::RootType(excerpt(kind)));
     }
@@ -219,7 +233,7 @@ fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Res
     let mut parts = Vec::new();
     let mut content_ids = BTreeSet::new();
     for (index, raw) in scan::parts(boundary, body, limits)?.into_iter().enumerate() {
-        let part = read_part(index + 1, &raw, body)?;
+        let part = read_part(index + 1, &raw, body, limits)?;
         if let Some(content_id) = &part.content_id
             && !content_ids.insert(content_id.clone())
         {
@@ -239,7 +253,7 @@ fn unpack_related(outer: &ContentType, body: &Bytes, limits: &MimeLimits) -> Res
     if *root.media_type != *ROOT_TYPE {
         return Err(MimeError::RootType(excerpt(&root.media_type)));
     }
-    Ok(Package { root, parts })
+    Ok((root, parts))
 }
 
 /// A Content-Location that several parts have, the SOAP part among them, names none of them (S11).
@@ -255,7 +269,12 @@ fn forget_shared_locations(parts: &mut [MimePart]) {
     }
 }
 
-fn read_part(number: usize, raw: &RawPart, body: &Bytes) -> Result<MimePart, MimeError> {
+fn read_part(
+    number: usize,
+    raw: &RawPart,
+    body: &Octets,
+    limits: &MimeLimits,
+) -> Result<MimePart, MimeError> {
     let refuse = |fault: String| MimeError::Header { part: number, fault };
     let HeaderFields { content_type, content_id: id, content_location, transfer_encoding } = &raw.fields;
     let content_type = match content_type {
@@ -268,13 +287,13 @@ fn read_part(number: usize, raw: &RawPart, body: &Bytes) -> Result<MimePart, Mim
         }
         None => None,
     };
-    let octets = body.slice(raw.body.clone());
+    let octets = body.slice(raw.body.clone())?;
     Ok(MimePart {
         content_id: id,
         content_location: content_location.as_deref().map(|location| location.trim_ascii().into()),
         media_type: content_type.media_type().into(),
         charset: content_type.parameter("charset").map(Arc::from),
-        body: transfer::decode(number, transfer_encoding.as_deref(), octets)?,
+        body: transfer::decode(number, transfer_encoding.as_deref(), octets, limits)?,
     })
 }
 

@@ -1,11 +1,14 @@
 //! The documents of a message, read once before it is decided about: dear, pure, stateless, so that the shell
 //! may do it in parallel (rulings 1, 2; P8).
 
+use bytes::Bytes;
+
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{document_code_of_root, number_of_root, read_document};
+use crate::codec::xml::XmlLimits;
 use crate::model::{
     Document, DocumentCode, EbxmlError, ErrorCode, Finding, Message, MessageKind, Payload, Timestamp,
-    document_code_of_role,
+    Unreadable, document_code_of_role,
 };
 use crate::security::Verified;
 
@@ -45,17 +48,24 @@ pub enum PartContent {
 
 /// Reads the documents of a verified message that came at this instant. A payload is a document when its `xlink:role` says so, else when
 /// its root element does; the first one is taken for what Action names, so that its author hears what is wrong.
-#[must_use]
-pub fn read_documents(catalogue: &Catalogue, verified: &Verified, at: Timestamp) -> Documents {
+///
+/// # Errors
+/// [`Unreadable`], of a payload that is filed.
+pub fn read_documents(
+    catalogue: &Catalogue,
+    verified: &Verified,
+    at: Timestamp,
+) -> Result<Documents, Unreadable> {
     let message = verified.message();
     match message.kind {
         MessageKind::User => {
             let named = catalogue.of_code(&message.header.action).map(|named| named.code.clone());
             let named = std::iter::once(named).chain(std::iter::repeat(None));
             let parts = message.payloads.iter().zip(named);
-            Documents::of(parts.map(|(part, named)| read_part(catalogue, part, named, at)).collect())
+            let read = parts.map(|(part, named)| read_part(catalogue, part, named, at));
+            Ok(Documents::of(read.collect::<Result<_, _>>()?))
         }
-        MessageKind::Signal(_) => Documents::default(),
+        MessageKind::Signal(_) => Ok(Documents::default()),
     }
 }
 
@@ -64,20 +74,33 @@ fn read_part(
     payload: &Payload,
     named: Option<DocumentCode>,
     at: Timestamp,
-) -> PartContent {
+) -> Result<PartContent, Unreadable> {
     let of_role = payload.role.as_deref().and_then(document_code_of_role);
-    let of_root = || document_code_of_root(catalogue, &payload.body).filter(|_| payload.is_xml());
-    let Some(code) = of_role.or_else(of_root).or(named) else { return PartContent::Attachment };
-    if catalogue.of_code(code.as_str()).is_none() {
-        return PartContent::Unknown(code);
+    if of_role.is_none() && named.is_none() && !payload.is_xml() {
+        return Ok(PartContent::Attachment);
     }
-    match read_document(catalogue, &code, &payload.body, at) {
+    let octets = octets_of(payload)?;
+    let of_root = || document_code_of_root(catalogue, &octets).filter(|_| payload.is_xml());
+    let Some(code) = of_role.or_else(of_root).or(named) else { return Ok(PartContent::Attachment) };
+    if catalogue.of_code(code.as_str()).is_none() {
+        return Ok(PartContent::Unknown(code));
+    }
+    Ok(match read_document(catalogue, &code, &octets, at) {
         Ok(document) => PartContent::Document { code, document: Box::new(document) },
         Err(findings) => {
-            let number = number_of_root(&payload.body);
+            let number = number_of_root(&octets);
             PartContent::Faulty { code, number, findings }
         }
+    })
+}
+
+/// What may be a document, in memory; of one that is too large no more than what shows that it is.
+fn octets_of(payload: &Payload) -> Result<Bytes, Unreadable> {
+    let bytes_max = XmlLimits::DOCUMENT.bytes_max;
+    if payload.body.bytes() > bytes_max as u64 {
+        return payload.body.window(0, bytes_max + 1);
     }
+    payload.body.read(bytes_max)
 }
 
 impl Documents {

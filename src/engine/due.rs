@@ -1,7 +1,5 @@
 //! A delivery's time has come, and what came of an attempt (P4, P6, P9; docs/states.md).
 
-use bytes::Bytes;
-
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::ending;
@@ -10,9 +8,10 @@ use super::signal;
 use super::step::{DeliveryDraft, Draft, Octets, Step};
 use crate::case::DeliveryEnd;
 use crate::codec::document::{CancellationTerms, write_cancellation};
+use crate::codec::xml::XmlLimits;
 use crate::model::{
-    Agreement, AttemptOutcome, ContentId, Delivery, DeliveryPurpose, DeliveryState, Digest, MessageKey, Part,
-    PartSource, Payload, Presence, TimelineEntry, Timestamp,
+    self, Agreement, AttemptOutcome, ContentId, Delivery, DeliveryPurpose, DeliveryState, Digest, MessageKey,
+    Part, PartSource, Payload, Presence, TimelineEntry, Timestamp,
 };
 use crate::msh::{
     Ending, Posting, begin_attempt, compose, end_without_receipt, longest_wait, note_failed_attempt,
@@ -241,7 +240,7 @@ fn payloads(view: &View, delivery: &Delivery) -> Result<Vec<Payload>, String> {
 /// A part as a payload; `received` gives the octets of a part that came with a message.
 pub(super) fn payload(
     part: &Part,
-    received: impl FnOnce(&MessageKey, &ContentId, &Digest) -> Result<Bytes, String>,
+    received: impl FnOnce(&MessageKey, &ContentId, &Digest) -> Result<model::Octets, String>,
 ) -> Result<Payload, String> {
     let (body, digest) = match &part.source {
         PartSource::Made(text) => (text.to_string().into(), Digest::of(text.as_bytes())),
@@ -251,8 +250,10 @@ pub(super) fn payload(
         PartSource::Cancellation { of, issued_at, reason, items, .. } => {
             let application = received(&of.message, &of.content_id, &of.digest)?;
             let terms = CancellationTerms { issued_at: *issued_at, reason, items };
+            let application =
+                application.read(XmlLimits::DOCUMENT.bytes_max).map_err(|fault| fault.to_string())?;
             let text = write_cancellation(&application, terms)?;
-            (Bytes::from(text.clone()), Digest::of(text.as_bytes()))
+            (text.clone().into(), Digest::of(text.as_bytes()))
         }
     };
     Ok(Payload {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::documents::Documents;
 use super::ids;
 use crate::model::{
     ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Digest, Document, EvidenceSubject,
-    GapAct, MessageId, MessageKey, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Retention, Role,
+    GapAct, MessageId, MessageKey, Octets, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Retention, Role,
     Sealed, SequenceKey, Timestamp,
 };
 use crate::msh::{AgePolicy, OrderPolicy};
@@ -211,7 +209,7 @@ pub struct Arrival {
     /// HTTP Content-Type.
     pub content_type: Arc<str>,
     /// HTTP entity.
-    pub body: Bytes,
+    pub body: Octets,
     /// When it had been received.
     pub received_at: Timestamp,
     /// A requester waits for a synchronous answer; not so when the message is itself a response.
@@ -263,7 +261,7 @@ pub struct Refused {
     /// Why, and what the sender hears.
     pub refusal: Refusal,
     /// HTTP entity.
-    pub body: Bytes,
+    pub body: Octets,
     /// When it had been received.
     pub received_at: Timestamp,
     /// A requester waits for a synchronous answer.

@@ -59,7 +59,7 @@ pub fn compose_act(
         media_type: "application/xml".into(),
         role: Some(role_of_document_code(&written.code).into()),
         digest: Digest::of(&body),
-        body,
+        body: body.into(),
     };
     let action: Arc<str> = written.code.as_str().into();
     let posting = Posting {

@@ -160,7 +160,7 @@ pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
             });
             let id = id_of(refused).unwrap_or_else(|| {
                 let stranger = &desk.context.own.key;
-                ids::refusal_of(stranger, &header.data.message_id, &Digest::of(&refused.body).to_string())
+                ids::refusal_of(stranger, &header.data.message_id, &refused.body.digest().to_string())
             });
             let before = desk.view.delivery.as_ref();
             let once = Once { known, id, before, waiting: refused.waiting };
@@ -177,7 +177,7 @@ pub(super) fn refused(desk: Desk<'_>, refused: &Refused) -> Step {
 /// The id of the error message for what security turned away, when the party is known and it could be read.
 pub(super) fn id_of(refused: &Refused) -> Option<DeliveryId> {
     let (party, header) = (refused.refusal.party.as_ref()?, refused.refusal.header.as_ref()?);
-    Some(ids::refusal_of(party, &header.data.message_id, &Digest::of(&refused.body).to_string()))
+    Some(ids::refusal_of(party, &header.data.message_id, &refused.body.digest().to_string()))
 }
 
 /// The id of the answer to a message that is not kept under its key, of what it says: the same message again gets the

@@ -8,14 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::attest;
 
 use crate::codec::envelope::SoapFault;
 use crate::model::{
-    Acknowledgment, ApprovalKey, CaseId, Charge, Delivery, DeliveryId, Message, MessageId, PartyKey, Realm,
-    Sealed, SequenceKey, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
+    self, Acknowledgment, ApprovalKey, CaseId, Charge, Delivery, DeliveryId, Message, MessageId, PartyKey,
+    Realm, Sealed, SequenceKey, SigningTerms, StatusResponse, StoredMessage, TimelineEntry, Timestamp,
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{
@@ -76,7 +74,7 @@ pub(super) struct MessageDraft {
 #[derive(Debug)]
 pub(super) enum MessageOctets {
     /// They have just come; the step's answer is stored with them.
-    New(Bytes),
+    New(model::Octets),
     /// They are stored, and so is its answer; the record was loaded in this version.
     Kept(u64),
 }

@@ -15,7 +15,7 @@ use super::owe::name_of;
 use super::refuse::{Once, id_of_content};
 use super::step::{Draft, Octets, Reply, ReplyDraft, Step};
 use crate::model::{
-    Actor, Agreement, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, Digest, EbxmlError, ErrorCode,
+    Actor, Agreement, Delivery, DeliveryId, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode,
     MessageKey, MessageKind, Realm, SyncReplyMode,
 };
 use crate::msh::{acknowledge_hop, set_out};
@@ -161,7 +161,7 @@ fn id_of(in_transit: &InTransit) -> DeliveryId {
 /// Of the error that it is answered with: another message under its MessageId gets one of its own.
 fn refusal_id(in_transit: &InTransit) -> DeliveryId {
     let InTransit { transit, octets, .. } = in_transit;
-    id_of_content(transit.from(), transit.message(), Digest::of(&octets.body))
+    id_of_content(transit.from(), transit.message(), octets.body.digest())
 }
 
 fn key_of(in_transit: &InTransit) -> MessageKey {

@@ -19,7 +19,7 @@ use super::shared::{InForce, Shared, now};
 use crate::engine::Event;
 use crate::model::{ApprovalKey, CaseId, SequenceKey, Timestamp};
 use crate::security::Origin;
-use crate::store::{Needs, Octets, StoreError};
+use crate::store::{Entity, Needs, StoreError};
 use crate::telemetry::EventCode;
 
 /// Cases, approvals, and conversations, of one look.
@@ -60,7 +60,7 @@ fn due_in(shared: &Shared, in_force: &InForce, key: SequenceKey) -> Result<Event
     let Some((message, early)) = ready else { return Ok(Event::OrderDue(key)) };
     let unopenable = |reason| Event::Unopenable { message: message.clone(), sequence: key.clone(), reason };
     Ok(match shared.store.body(&message) {
-        Ok(Some(Octets { content_type, body })) => {
+        Ok(Some(Entity { content_type, body })) => {
             let (origin, received_at) = (Origin::Stored(message.sender.clone()), early.received_at);
             match (Received { content_type, body, origin, received_at, waiting: false }).open(in_force) {
                 Event::Arrived(arrival) => Event::HandedOn { arrival, sequence: key },

@@ -15,7 +15,7 @@ use super::show::Unanswered;
 use crate::codec::archive::pack;
 use crate::model::{
     AuditHead, AuditPath, ChainEntry, Delivery, Digest, EvidenceManifest, EvidenceMember, EvidenceSubject,
-    KeyList, KeyUse, MessageId, MessageKey, PartyKey, ProvenEntry, Purged, SignedHead, StoredMessage,
+    KeyList, KeyUse, MessageId, MessageKey, Octets, PartyKey, ProvenEntry, Purged, SignedHead, StoredMessage,
     TimelineEntry, Timestamp, Tree, Witness,
 };
 use crate::security::{SigningKey, names, sign_manifest};
@@ -164,8 +164,10 @@ impl Archivist<'_> {
         let record = known.record;
         gone(record.purged.as_ref())?;
         let body = self.store.body(&key)?.ok_or_else(|| EvidenceError::Nothing(key.to_string()))?;
-        let mut entities = vec![(names::MESSAGE, body.content_type, body.body)];
-        entities.extend(known.response.map(|answer| (names::ANSWER, answer.content_type, answer.body)));
+        let mut entities = vec![(names::MESSAGE, body.content_type, in_memory(&body.body)?)];
+        if let Some(answer) = known.response {
+            entities.push((names::ANSWER, answer.content_type, in_memory(&answer.body)?));
+        }
         let subject = EvidenceSubject::Received(key);
         let entries = self.entries(&subject, record.case.as_ref(), |entry| entry.delivery.is_none())?;
         Ok(Some(Kept { subject, entities, entries, told: told_of_received(&record) }))
@@ -182,9 +184,10 @@ impl Archivist<'_> {
                 format!("delivery {} has no octets of its own: it was never sent over the wire", delivery.id);
             EvidenceError::Record(why)
         })?;
-        let mut entities = vec![(names::MESSAGE, sealed.content_type, sealed.body)];
-        let receipt = self.store.receipt(&delivery.id)?;
-        entities.extend(receipt.map(|receipt| (names::RECEIPT, receipt.content_type, receipt.body)));
+        let mut entities = vec![(names::MESSAGE, sealed.content_type, in_memory(&sealed.body)?)];
+        if let Some(receipt) = self.store.receipt(&delivery.id)? {
+            entities.push((names::RECEIPT, receipt.content_type, in_memory(&receipt.body)?));
+        }
         let subject = EvidenceSubject::Sent {
             delivery: delivery.id.clone(),
             destination: party.clone(),
@@ -419,5 +422,12 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// An entity, which goes into the archive in one piece.
+fn in_memory(entity: &Octets) -> Result<Bytes, EvidenceError> {
+    entity.read(ENTITY_BYTES_MAX).map_err(|error| EvidenceError::Unmade(format!("an entity: {error}")))
+}
+
+/// Octets of an entity that evidence is made of.
+const ENTITY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Entries that are read at once.
 const CHUNK: usize = 1000;

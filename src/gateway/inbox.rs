@@ -10,9 +10,11 @@ use super::admin::json_response;
 use super::api;
 use super::driver::{DriveError, compute};
 use super::receive::{Received, turned_away};
+use super::send::content;
 use super::shared::{InForce, Shared, now};
 use super::show::{Query, Unanswered, list as listed};
 use crate::case::{shown_state, version_of};
+use crate::codec::xml::XmlLimits;
 use crate::engine::{Event, How, Told, compose_act, needs_of_act, parts_of};
 use crate::model::{
     Act, Application, ApplicationState, Case, CaseState, Delivery, DeliveryId, Officer, OfficerAct, PartyKey,
@@ -124,10 +126,11 @@ fn show(shared: &Shared, by: &Officer, number: &str) -> Result<Response, Unanswe
     for delivery in &deliveries {
         for (place, payload) in (1..).zip(parts(shared, &delivery.id)?) {
             let is_text = payload.media_type.ends_with("xml");
-            let text = std::str::from_utf8(&payload.body).ok().filter(|_| is_text);
+            let octets = is_text.then(|| payload.body.read(XmlLimits::DOCUMENT.bytes_max).ok()).flatten();
+            let text = octets.as_ref().and_then(|octets| std::str::from_utf8(octets).ok());
             documents.push(json!({
                 "part": format!("{}/{place}", delivery.id), "action": delivery.action, "came": delivery.created_at,
-                "name": payload.content_id, "media_type": payload.media_type, "bytes": payload.body.len(),
+                "name": payload.content_id, "media_type": payload.media_type, "bytes": payload.body.bytes(),
                 "text": text,
             }));
         }
@@ -157,7 +160,7 @@ fn octets(
     let delivery = deliveries.iter().find(|known| known.id.as_str() == delivery);
     let (Some(delivery), Some(place)) = (delivery, place) else { return Err(Unanswered::Nothing) };
     let payload = parts(shared, &delivery.id)?.into_iter().nth(place).ok_or(Unanswered::Nothing)?;
-    Ok(Response::new(StatusCode::OK, &*payload.media_type, payload.body))
+    Ok(Response::new(StatusCode::OK, &*payload.media_type, content(&payload.body)))
 }
 
 /// An application of the officer's agency, its case, and what the agency got for it.

@@ -7,15 +7,15 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tracing::{Instrument as _, info_span, warn};
 
 use super::driver::{DriveError, compute, drive};
+use super::send::content;
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, InTransit, Refused, Reply, read_documents};
-use crate::model::{Deviation, Digest, MessageHeader, Sealed, Timestamp};
-use crate::security::{Opened, Origin, Verified, Wire, open_or_forward};
+use crate::model::{Deviation, Digest, MessageHeader, Octets, Sealed, Timestamp};
+use crate::security::{Opened, Origin, Refusal, Verified, Wire, open_or_forward};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -27,7 +27,7 @@ const MEDIA_TYPES: [&str; 2] = ["multipart/related", "text/xml"];
 /// A message as it came over the wire, as a request or in a response.
 pub(super) struct Received {
     pub(super) content_type: Arc<str>,
-    pub(super) body: Bytes,
+    pub(super) body: Octets,
     pub(super) origin: Origin,
     pub(super) received_at: Timestamp,
     /// A requester waits for an answer on this connection.
@@ -45,7 +45,13 @@ impl Received {
                 Event::InTransit(Box::new(InTransit { transit, octets, received_at, waiting }))
             }
             Ok(Opened::Here(verified)) => {
-                let documents = read_documents(&in_force.catalogue, &verified, received_at);
+                let documents = match read_documents(&in_force.catalogue, &verified, received_at) {
+                    Ok(documents) => documents,
+                    Err(fault) => {
+                        let refusal = Refusal::unreadable(&fault);
+                        return Event::Refused(Box::new(Refused { refusal, body, received_at, waiting }));
+                    }
+                };
                 Event::Arrived(Box::new(Arrival {
                     verified,
                     documents,
@@ -71,7 +77,8 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
     let Some(content_type) = content_type(&request) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
-    let received = Received { content_type, body: request.body, origin, received_at: now(), waiting: true };
+    let received =
+        Received { content_type, body: request.body.into(), origin, received_at: now(), waiting: true };
     let taking = Arc::clone(&shared);
     in_hand(&shared, async move { take(&taking, received).await }).await
 }
@@ -185,7 +192,7 @@ fn span_of_header(header: &MessageHeader) -> tracing::Span {
 
 pub(super) fn answer(shared: &Shared, reply: Reply) -> Response {
     match reply {
-        Reply::Message(sealed) => Response::new(StatusCode::OK, &*sealed.content_type, sealed.body),
+        Reply::Message(sealed) => Response::new(StatusCode::OK, &*sealed.content_type, content(&sealed.body)),
         Reply::Empty => Response::empty(StatusCode::ACCEPTED),
         Reply::Fault(fault) => Response::new(StatusCode::INTERNAL_SERVER_ERROR, XML, encode_fault(&fault)),
         Reply::Told(told) => super::api::told(&told),

@@ -19,12 +19,12 @@ use super::receive::{Received, tell_deviations};
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
-use crate::model::{AttemptOutcome, DeliveryId, Digest, Party, PartyKey, Registry, Sealed};
+use crate::model::{AttemptOutcome, DeliveryId, Digest, Octets, Party, PartyKey, Registry, Sealed};
 use crate::msh::{ResponseContent, judge_response};
 use crate::security::Origin;
 use crate::store::StoreError;
 use crate::telemetry::EventCode;
-use crate::transport::{Endpoint, Post, PostError, PostErrorKind, PostResponse};
+use crate::transport::{Content, Endpoint, Post, PostError, PostErrorKind, PostResponse};
 
 /// How long a sender rests when the store cannot be read, or an event came to nothing.
 const REST: Duration = Duration::from_secs(1);
@@ -263,10 +263,15 @@ pub(super) async fn post(
     let post = Post {
         content_type: &sealed.content_type,
         soap_action: SOAP_ACTION,
-        body: sealed.body.clone(),
+        body: content(&sealed.body),
         parties: &parties,
     };
     shared.client.post(&endpoint, post).await.map_err(NotPosted::Failed)
+}
+
+/// What is in memory as it is; what is filed from its files, checked as it leaves (P12, P13).
+pub(super) fn content(octets: &Octets) -> Content {
+    Content::of(octets.as_held(), octets.bytes(), octets.checked())
 }
 
 /// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
@@ -288,7 +293,7 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
     let body = response.body.clone();
     let received = Received {
         content_type: response.content_type.as_deref().unwrap_or_default().into(),
-        body: response.body,
+        body: response.body.into(),
         origin: Origin::Connection(Some(Digest(response.peer_certificate_der_sha256))),
         received_at: now(),
         waiting: false,

@@ -157,7 +157,8 @@ fn message(shared: &Shared, sender: &str, id: &str) -> Answered {
     let needs = Needs { message: Some(MessageKey { sender, message_id }), ..Needs::default() };
     let known = shared.store.load(&needs)?.message.ok_or(Unanswered::Nothing)?;
     let answer = known.response.map(|sealed| {
-        json!({ "content_type": sealed.content_type, "text": String::from_utf8_lossy(&sealed.body) })
+        let text = sealed.body.as_held().map(|octets| String::from_utf8_lossy(octets).into_owned());
+        json!({ "content_type": sealed.content_type, "text": text })
     });
     Ok(json_response(StatusCode::OK, &json!({ "message": known.record, "answer": answer })))
 }

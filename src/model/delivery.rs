@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
     CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, DocumentCode, LegalHold,
-    MessageHeader, MessageId, MessageKey, MessageOrder, PartyKey, Purged, Realm, ReceivedPart, Service,
+    MessageHeader, MessageId, MessageKey, MessageOrder, Octets, PartyKey, Purged, Realm, ReceivedPart, Service,
     Timestamp,
 };
 
@@ -233,7 +232,7 @@ pub struct Sealed {
     /// HTTP Content-Type.
     pub content_type: Arc<str>,
     /// HTTP entity.
-    pub body: Bytes,
+    pub body: Octets,
     /// What its signature covers; an acknowledgment must repeat it.
     pub references: Vec<DigestReference>,
 }

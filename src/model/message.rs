@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{
     AckRequested, Acknowledgment, Actor, ContentId, Digest, DigestReference, ErrorList, Manifest,
-    MessageHeader, MessageOrder, SignalAction, StatusBody,
+    MessageHeader, MessageOrder, Octets, SignalAction, StatusBody,
 };
 
 /// An ebMS 2.0 message, decoded from the wire or about to be encoded.
@@ -93,7 +91,7 @@ pub struct Payload {
     /// `xlink:role` of its Reference.
     pub role: Option<Arc<str>>,
     /// Its octets after transfer decoding: a view of the received body where the encoding is identity.
-    pub body: Bytes,
+    pub body: Octets,
     /// SHA-256 of `body`.
     pub digest: Digest,
 }

@@ -21,6 +21,7 @@ mod header;
 mod ids;
 mod manifest;
 mod message;
+mod octets;
 mod order;
 mod party;
 mod query;
@@ -73,6 +74,9 @@ pub use ids::{
 };
 pub use manifest::{Manifest, Reference, document_code_of_role, role_of_document_code};
 pub use message::{Message, MessageKind, Payload};
+#[cfg(test)]
+pub(crate) use octets::filed_for_tests;
+pub use octets::{Checked, Chunks, Filed, Octets, Piece, Source, Unreadable};
 pub use order::{Early, Fate, Gap, GapAct, MessageOrder, OrderStatus, Sequence, SequenceKey, SequenceNumber};
 pub use party::{
     Fingerprint, Officer, OfficerRole, Party, PartyId, PartyKey, PartyKind, Plays, Registry, Role,

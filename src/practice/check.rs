@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::partner::Partner;
 use crate::model::Sealed;
-use crate::transport::{Call, Method, StatusCode};
+use crate::transport::{Call, Content, Method, StatusCode};
 
 /// Asks what would come of a message, and prints it.
 ///
@@ -18,7 +18,12 @@ pub(super) async fn check(partner: &Partner, sealed: &Sealed, json: bool, out: &
         partner.settings().api.as_ref().context("[api] endpoint is missing in PARTY.toml")?.at("/check");
     let parties = partner.settings().gateway().tls_digests();
     let content_type = Some(&*sealed.content_type);
-    let call = Call { method: Method::POST, content_type, body: sealed.body.clone(), parties: &parties };
+    let call = Call {
+        method: Method::POST,
+        content_type,
+        body: Content::of(sealed.body.as_held(), sealed.body.bytes(), sealed.body.checked()),
+        parties: &parties,
+    };
     let answer = partner.call(&endpoint, call).await?;
     if answer.status != StatusCode::OK {
         bail!("the gateway answers HTTP {} and checks nothing", answer.status);

@@ -79,7 +79,7 @@ pub(super) async fn inquire(
         media_type: "application/xml".into(),
         role: Some(role_of_document_code(&code).into()),
         digest: Digest::of(&body),
-        body,
+        body: body.into(),
     };
     let letter = Letter {
         message_id: message_id.clone(),

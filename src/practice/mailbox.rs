@@ -19,7 +19,7 @@ use super::role;
 use crate::model::{DeliveryId, Digest, Message, Payload};
 use crate::msh;
 use crate::security::Verified;
-use crate::transport::{Call, Method, PostResponse, StatusCode};
+use crate::transport::{Call, Content, Method, PostResponse, StatusCode};
 
 /// Collect what waits for a partner without a server
 #[derive(Clone, Debug, clap::Args)]
@@ -103,7 +103,7 @@ struct Desk {
 
 impl Desk {
     async fn waiting(&self) -> Result<Vec<Value>> {
-        let answer = self.call(Method::GET, "/mailbox?limit=10000", None, Bytes::new()).await?;
+        let answer = self.call(Method::GET, "/mailbox?limit=10000", None, Bytes::new().into()).await?;
         Ok(serde_json::from_slice(&ok(answer)?.body)?)
     }
 
@@ -129,7 +129,8 @@ impl Desk {
             ids.to_vec()
         };
         for id in &ids {
-            let answer = ok(self.call(Method::GET, &format!("/mailbox/{id}"), None, Bytes::new()).await?)?;
+            let answer =
+                ok(self.call(Method::GET, &format!("/mailbox/{id}"), None, Bytes::new().into()).await?)?;
             let content_type = answer.content_type.context("the gateway names no Content-Type")?;
             let octets = message_file(&content_type, &answer.body)?;
             let verified = self.open(&content_type, &answer.body)?;
@@ -165,13 +166,14 @@ impl Desk {
         let message = verified.message();
         let path = format!("/mailbox/{id}/confirm");
         let Some(signed) = msh::wants_acknowledgment(message) else {
-            return self.call(Method::POST, &path, None, Bytes::new()).await;
+            return self.call(Method::POST, &path, None, Bytes::new().into()).await;
         };
         let agreement = self.partner.agreement(verified.cpa_id())?;
         let own = self.partner.id_from(&["acknowledgment", message.header.data.message_id.as_str()]);
         let receipt = msh::acknowledge(message, &agreement.own(), own, signed, now());
         let sealed = self.partner.seal_answer(&receipt, agreement)?;
-        self.call(Method::POST, &path, Some(&sealed.content_type), sealed.body).await
+        let body = Content::of(sealed.body.as_held(), sealed.body.bytes(), sealed.body.checked());
+        self.call(Method::POST, &path, Some(&sealed.content_type), body).await
     }
 
     /// What the gateway signed, whenever it was fetched.
@@ -186,7 +188,7 @@ impl Desk {
         method: Method,
         path: &str,
         content_type: Option<&str>,
-        body: Bytes,
+        body: Content,
     ) -> Result<PostResponse> {
         let endpoint =
             self.partner.settings().api.clone().context("[api] endpoint is missing in PARTY.toml")?;
@@ -252,7 +254,8 @@ fn keep(directory: &Path, message: &[u8], payloads: &[Payload]) -> Result<()> {
             "application/pdf" => "pdf",
             _ => "bin",
         };
-        write_synced(&directory.join(format!("part-{number}.{extension}")), &payload.body)?;
+        let octets = payload.body.read(usize::MAX)?;
+        write_synced(&directory.join(format!("part-{number}.{extension}")), &octets)?;
     }
     write_synced(&directory.join(MESSAGE), message)
 }

@@ -31,7 +31,7 @@ use crate::model::{
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
-use crate::transport::{Request, Response, Server, ServerOptions, StatusCode};
+use crate::transport::{Content, Request, Response, Server, ServerOptions, StatusCode};
 
 /// How a practice partner behaves towards the gateway besides its role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -385,7 +385,11 @@ impl Desk {
     /// message brings it again.
     fn respond(self: &Arc<Self>, agreement: &Agreement, signal: Sealed) -> Response {
         if agreement.sync_reply_mode != SyncReplyMode::None {
-            return Response::new(StatusCode::OK, &*signal.content_type, signal.body);
+            return Response::new(
+                StatusCode::OK,
+                &*signal.content_type,
+                Content::of(signal.body.as_held(), signal.body.bytes(), signal.body.checked()),
+            );
         }
         let (desk, agreement) = (Arc::clone(self), agreement.clone());
         self.spawn(async move {
@@ -437,7 +441,7 @@ struct Taken {
 
 /// The document of a message, its first payload, as far as it can be read.
 pub(super) fn read_first(catalogue: &Catalogue, message: &Message, now: Timestamp) -> Option<Document> {
-    read(catalogue, &message.header.action, &message.payloads.first()?.body, now)
+    read(catalogue, &message.header.action, message.payloads.first()?.body.as_held()?, now)
 }
 
 fn read_again(catalogue: &Catalogue, received: &Received) -> Option<Document> {
@@ -459,7 +463,7 @@ pub(super) fn received(
 ) -> Received {
     let MessageHeader { conversation_id, service, action, data, .. } = &message.header;
     let document = message.payloads.first();
-    let text = document.and_then(|payload| std::str::from_utf8(&payload.body).ok());
+    let text = document.and_then(|payload| std::str::from_utf8(payload.body.as_held()?).ok());
     let attachments = message.payloads.iter().skip(1);
     Received {
         time: now,
@@ -488,7 +492,10 @@ fn again(octets: &Octets) -> Sealed {
 }
 
 fn octets_of(sealed: &Sealed) -> Octets {
-    Octets { content_type: sealed.content_type.clone(), body: sealed.body.to_vec() }
+    Octets {
+        content_type: sealed.content_type.clone(),
+        body: sealed.body.as_held().map(|octets| octets.to_vec()).unwrap_or_default(),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

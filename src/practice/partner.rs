@@ -22,7 +22,7 @@ use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{
     self, KeyRing, OpenLimits, Origin, Refusal, Signer, SigningKeys, Trust, Verified, Wire,
 };
-use crate::transport::{Call, Client, ClientOptions, Endpoint, Post, PostResponse, Tls, TlsContext};
+use crate::transport::{Call, Client, ClientOptions, Content, Endpoint, Post, PostResponse, Tls, TlsContext};
 
 /// A partner that can speak to its gateway.
 pub struct Partner {
@@ -214,8 +214,8 @@ impl Partner {
         peer: Option<Fingerprint>,
         now: Timestamp,
     ) -> Result<Verified, Box<Refusal>> {
-        security::open(&Wire { content_type, body, origin: Origin::Connection(peer) }, &self.trust, now)
-            .map_err(Box::new)
+        let wire = Wire { content_type, body: &body.clone().into(), origin: Origin::Connection(peer) };
+        security::open(&wire, &self.trust, now).map_err(Box::new)
     }
 
     /// Sends until a verified receipt comes, the gateway refuses, or the retries are spent. `signals` brings a
@@ -290,7 +290,12 @@ impl Partner {
         let endpoint: Endpoint = endpoint.parse()?;
         let parties = self.settings.gateway().tls_digests();
         let Sealed { content_type, body, .. } = sealed;
-        let post = Post { content_type, soap_action: SOAP_ACTION, body: body.clone(), parties: &parties };
+        let post = Post {
+            content_type,
+            soap_action: SOAP_ACTION,
+            body: Content::of(body.as_held(), body.bytes(), body.checked()),
+            parties: &parties,
+        };
         Ok(self.client.post(&endpoint, post).await?)
     }
 

@@ -313,8 +313,13 @@ fn enclose(catalogue: &Catalogue, file: &Path, domain: &str) -> Result<(Enclosed
     let role = code.as_ref().map(|code| role_of_document_code(code).into());
     let media_type: &str = if code.is_some() { "application/xml" } else { media_type_of(file) };
     let digest = Digest::of(&body);
-    let payload =
-        Payload { content_id: content_id.clone(), media_type: media_type.into(), role, body, digest };
+    let payload = Payload {
+        content_id: content_id.clone(),
+        media_type: media_type.into(),
+        role,
+        body: body.into(),
+        digest,
+    };
     let number = number.flatten();
     Ok((Enclosed { file: file.to_owned(), code, number, content_id, digest }, payload))
 }

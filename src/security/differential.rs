@@ -214,7 +214,7 @@ fn mime_part(id: &str, body: &[u8]) -> MimePart {
         content_location: None,
         media_type: "application/xml".into(),
         charset: None,
-        body: Bytes::copy_from_slice(body),
+        body: Bytes::copy_from_slice(body).into(),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::codec::xml::XmlError;
-use crate::model::{ContentId, PartyKey};
+use crate::model::{ContentId, PartyKey, Unreadable};
 
 /// Why a signature does not prove what it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +39,9 @@ pub enum SignatureFault {
     /// The second engine could not be asked.
     #[error("the second engine cannot be asked: {0}")]
     Engine(String),
+    /// A part that is filed cannot be read.
+    #[error("a part cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
 }
 
 /// A certificate or key that cannot be used.
@@ -110,6 +113,9 @@ pub enum SealError {
     /// There is no key of ours for the algorithm that the agreement names.
     #[error("there is no signing key for {0}")]
     NoKey(&'static str),
+    /// A payload that is filed cannot be read.
+    #[error("a payload cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
 }
 
 /// Why a payload of a stored message is not handed out (P12).

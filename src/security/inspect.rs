@@ -28,9 +28,9 @@ use crate::codec::envelope::{EnvelopeError, decode_envelope};
 use crate::codec::mime::{MimeError, MimePart, Package, PartName, unpack};
 use crate::codec::xml::{Element, XmlTree};
 use crate::model::{
-    ActionBinding, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, PartnerProfile,
-    Party, PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureTerms, SyncReplyMode,
-    Timestamp,
+    ActionBinding, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, Octets,
+    PartnerProfile, Party, PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureTerms,
+    SyncReplyMode, Timestamp,
 };
 
 /// A captured message and whom the person who looks at it trusts.
@@ -171,7 +171,8 @@ pub struct LeftOut {
 #[must_use]
 pub fn inspect(capture: &Capture<'_>) -> Inspection {
     let limits = OpenLimits::default();
-    let package = unpack(capture.content_type, capture.body, &limits.mime);
+    let body = Octets::from(capture.body.clone());
+    let package = unpack(capture.content_type, &body, &limits.mime);
     let tree = package.as_ref().ok().and_then(|p| XmlTree::parse(p.root.body.clone(), &limits.xml).ok());
     let mut message = None;
     let mut header = None;
@@ -223,7 +224,7 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
     };
     let wire = Wire {
         content_type: capture.content_type,
-        body: capture.body,
+        body: &body,
         origin: Origin::Connection(Some(CONNECTION)),
     };
     let mut refusal = open(&wire, &trust, at).err();
@@ -316,10 +317,15 @@ fn parts_of(
             signed: references.iter().any(|reference| names(&reference.uri, &part)),
             content_id: part.content_id,
             media_type: part.media_type,
-            body: part.body,
+            body: held_octets(&part.body),
         }
     };
     std::iter::once(root).chain(package.parts.into_iter().map(part)).collect()
+}
+
+/// A capture is in memory, and so are its parts.
+fn held_octets(octets: &Octets) -> Bytes {
+    octets.as_held().cloned().unwrap_or_default()
 }
 
 /// The first `ds:Signature`, wherever it stands.
@@ -375,14 +381,14 @@ fn signature(
     {
         let octets = match target {
             Target::Envelope => Some(envelope.clone()),
-            Target::Part(name) => parts.iter().find(|part| part.is(name)).map(|part| part.body.clone()),
+            Target::Part(name) => parts.iter().find(|part| part.is(name)).map(|part| held_octets(&part.body)),
         };
         let Some(octets) = octets else {
             reference.verdict = ReferenceVerdict::MissingPart;
             continue;
         };
         let digested = match (target, payload_form(signed)) {
-            (Target::Part(_), Some(form)) => canonical_payload(form, &octets).map(Bytes::from),
+            (Target::Part(_), Some(form)) => canonical_payload(form, &octets.into()).map(Bytes::from),
             _ => Ok(octets),
         };
         let Some((octets, found)) =

@@ -10,20 +10,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::error::SignatureFault;
 use super::keystore::{KeyRing, RegisteredCertificate};
 use super::profile::{Signature, Target};
 use super::refusal::{Refusal, RefusalAnswer, RefusalCause};
 use super::signature::{Engine, Part, Signed, references_of_unsigned};
 use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope};
-use crate::codec::mime::{MimeLimits, MimePart, PartName, unpack};
+use crate::codec::mime::{MimeError, MimeLimits, MimePart, PartName, unpack};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
     AckRequested, Actor, Agreement, ContentId, CpaId, Deviation, DigestReference, Direction, EbxmlError,
-    ErrorCode, Fingerprint, Message, MessageHeader, MessageKind, Party, PartyId, PartyKey, Payload, Registry,
-    Role, SignalAction, Timestamp,
+    ErrorCode, Fingerprint, Message, MessageHeader, MessageKind, Octets, Party, PartyId, PartyKey, Payload,
+    Registry, Role, SignalAction, Timestamp,
 };
 
 /// Whom and what we trust. Read-only: a reload makes another one.
@@ -56,7 +54,7 @@ pub struct Wire<'a> {
     /// HTTP Content-Type.
     pub content_type: &'a str,
     /// HTTP entity.
-    pub body: &'a Bytes,
+    pub body: &'a Octets,
     /// How it came in.
     pub origin: Origin,
 }
@@ -257,6 +255,9 @@ impl Opening<'_> {
     fn open(&self, wire: &Wire<'_>) -> Result<Opened, Refusal> {
         let limits = &self.trust.limits;
         let package = unpack(wire.content_type, wire.body, &limits.mime).map_err(|error| {
+            if let MimeError::Unreadable(fault) = &error {
+                return Refusal::unreadable(fault);
+            }
             let told = "the entity is no MIME package that is accepted here";
             Refusal::fault(RefusalCause::Mime, FaultCode::Client, told, error.to_string())
         })?;
@@ -571,7 +572,7 @@ fn payloads(
             return Err(security_failure(RefusalCause::Manifest, header, href, text).with_alarm());
         }
         let payload = Payload {
-            digest: part.digest(),
+            digest: part.body.digest(),
             content_id: part.known_as.clone(),
             media_type: part.media_type.clone(),
             role: reference.role.clone(),
@@ -622,9 +623,9 @@ fn faulty(header: &MessageHeader, fault: &SignatureFault) -> Refusal {
         SignatureFault::MissingPart(uri) => mime_problem(header, Some(uri), "the message has no such part"),
         SignatureFault::Limit(_) => refuse(RefusalCause::Engine, SIGNATURE),
         SignatureFault::Disagreement { .. } => refuse(RefusalCause::Engine, SIGNATURE).with_alarm(),
-        SignatureFault::Engine(why) => {
+        SignatureFault::Engine(_) | SignatureFault::Unreadable(_) => {
             let told = "the signature cannot be verified at this time";
-            let refusal = Refusal::fault(RefusalCause::Engine, FaultCode::Server, told, why.clone());
+            let refusal = Refusal::fault(RefusalCause::Engine, FaultCode::Server, told, fault.to_string());
             Refusal { header: Some(Box::new(header.clone())), ..refusal }.with_alarm()
         }
     }

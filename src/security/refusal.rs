@@ -4,7 +4,7 @@
 //! all of it (promises-and-threats 2.3).
 
 use crate::codec::envelope::{FaultCode, SoapFault};
-use crate::model::{EbxmlError, MessageHeader, PartyKey, SignalAction};
+use crate::model::{EbxmlError, MessageHeader, PartyKey, SignalAction, Unreadable};
 
 /// A message that is not let in. Nothing of it is used but what stands here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,13 @@ impl Refusal {
     pub(super) fn fault(cause: RefusalCause, code: FaultCode, told: &str, text: String) -> Self {
         let answer = RefusalAnswer::Fault(SoapFault { code, text: told.to_owned() });
         Self { answer, header: None, party: None, cause, text, alarm: false }
+    }
+
+    /// Of a message that is filed, and cannot be read now: its sender comes again.
+    #[must_use]
+    pub fn unreadable(fault: &Unreadable) -> Self {
+        let told = "the entity cannot be read at this time";
+        Self::fault(RefusalCause::Mime, FaultCode::Server, told, fault.to_string())
     }
 
     /// A refusal that answers a header with these errors, unless a message like this one is never answered.

@@ -201,7 +201,7 @@ pub(crate) fn message(payloads: &[(&str, &[u8])]) -> Message {
         content_id: ContentId::new(*content_id).expect("a Content-ID"),
         media_type: "application/xml".into(),
         role: Some("urn:swgw:doc:GOVCBR929".into()),
-        body: Bytes::copy_from_slice(body),
+        body: Bytes::copy_from_slice(body).into(),
         digest: Digest::of(body),
     };
     let payloads: Vec<Payload> = payloads.iter().map(payload).collect();

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::error::{PayloadError, SealError};
 use super::keystore::Signer;
 use super::signature::{Cover, payload_reference, sign};
 use crate::codec::envelope::encode_envelope;
 use crate::codec::mime::{MimeLimits, content_id_of_uri, pack, unpack};
-use crate::model::{ContentId, Digest, Message, Payload, Sealed};
+use crate::model::{ContentId, Digest, Message, Octets, Payload, Sealed};
 
 /// Makes the octets of a message, signed by `signer` where there is one.
 ///
@@ -32,7 +30,7 @@ pub fn seal(message: &Message, signer: Option<Signer<'_>>) -> Result<Sealed, Sea
         None => (envelope.text, Vec::new()),
     };
     let seed = message.header.data.message_id.as_str();
-    let (content_type, body) = pack(text, &message.payloads, seed);
+    let (content_type, body) = pack(text, &message.payloads, seed)?;
     Ok(Sealed { content_type, body, references })
 }
 
@@ -42,15 +40,15 @@ pub fn seal(message: &Message, signer: Option<Signer<'_>>) -> Result<Sealed, Sea
 /// [`PayloadError`] when the stored octets are not those that were accepted.
 pub fn payload_of(
     content_type: &str,
-    body: &Bytes,
+    body: &Octets,
     content_id: &ContentId,
     digest: &Digest,
-) -> Result<Bytes, PayloadError> {
+) -> Result<Octets, PayloadError> {
     let package = unpack(content_type, body, &MimeLimits::default())
         .map_err(|error| PayloadError::Package(error.to_string()))?;
     let part = package.parts.into_iter().find(|part| part.known_as().as_ref() == Some(content_id));
     let body = part.ok_or_else(|| PayloadError::Missing(content_id.clone()))?.body;
-    if Digest::of(&body) == *digest { Ok(body) } else { Err(PayloadError::Digest(content_id.clone())) }
+    if body.digest() == *digest { Ok(body) } else { Err(PayloadError::Digest(content_id.clone())) }
 }
 
 /// The URI of a payload as the Manifest writes it, which is how the signature should (digest, 8.1).

@@ -1,16 +1,16 @@
 //! Our own engine: verifies and makes `ds:Signature` over an envelope and its payloads (ebMS 2.0, 4.1.3).
 //!
 //! Promises: one pass of Canonical XML over the tree that is read afterwards (P7), each payload digested once, and
-//! the signature value checked before any of it; every element that is left out of the digest stands where unsigned
+//! the signature value checked before any of it, but for what was filed and digested as it came in; every element that is left out of the digest stands where unsigned
 //! content may stand (digest, 8.5). [`Engine`] chooses who does the hashing.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use openssl::hash::{MessageDigest, hash};
+use openssl::hash::{Hasher, MessageDigest, hash};
 
 use super::actor_filter::ActorFilter;
 use super::error::{SealError, SignatureFault};
@@ -22,7 +22,9 @@ use crate::codec::envelope::encode_reference;
 use crate::codec::mime::{MimePart, PartName};
 use crate::codec::xml::{Element, Encoding, XmlLimits, XmlTree, XmlWriter};
 use crate::ffi::XML_PART_BYTES_MAX;
-use crate::model::{Canonicalization, ContentId, Digest, DigestMethod, DigestReference, Payload, Transform};
+use crate::model::{
+    Canonicalization, ContentId, Digest, DigestMethod, DigestReference, Octets, Payload, Transform,
+};
 
 /// Who verifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,8 +60,7 @@ pub(super) struct Part {
     /// Its Content-Location.
     pub(super) location: Option<Arc<str>>,
     pub(super) media_type: Arc<str>,
-    pub(super) body: Bytes,
-    digest: OnceCell<Digest>,
+    pub(super) body: Octets,
 }
 
 impl Part {
@@ -67,7 +68,7 @@ impl Part {
     pub(super) fn of(part: MimePart) -> Option<Self> {
         let known_as = part.known_as()?;
         let MimePart { content_id, content_location: location, media_type, body, .. } = part;
-        Some(Self { known_as, content_id, location, media_type, body, digest: OnceCell::new() })
+        Some(Self { known_as, content_id, location, media_type, body })
     }
 
     /// Whether this is what the name names.
@@ -76,11 +77,6 @@ impl Part {
             PartName::ContentId(id) => self.content_id.as_ref() == Some(id),
             PartName::Location(location) => self.location.as_ref() == Some(location),
         }
-    }
-
-    /// SHA-256 of its octets, computed when it is first needed.
-    pub(super) fn digest(&self) -> Digest {
-        *self.digest.get_or_init(|| Digest::of(&self.body))
     }
 }
 
@@ -162,8 +158,7 @@ impl Signed<'_> {
                     let part = part.ok_or_else(|| SignatureFault::MissingPart(reference.uri.clone()))?;
                     match (payload_form(reference), reference.method) {
                         (Some(form), method) => digest_of(method, &canonical_payload(form, &part.body)?)?,
-                        (None, DigestMethod::Sha256) => part.digest().0.to_vec(),
-                        (None, method) => digest_of(method, &part.body)?,
+                        (None, method) => digest_of_part(method, &part.body)?,
                     }
                 }
             };
@@ -258,16 +253,19 @@ pub(super) fn payload_form(reference: &DigestReference) -> Option<Canonicalizati
 }
 
 /// The canonical form of an XML payload, which some sign in the place of its octets.
-pub(super) fn canonical_payload(form: Canonicalization, body: &Bytes) -> Result<Vec<u8>, SignatureFault> {
+pub(super) fn canonical_payload(form: Canonicalization, body: &Octets) -> Result<Vec<u8>, SignatureFault> {
     Ok(canonicalize(form, payload_tree(body)?.root(), &|_| false))
 }
 
 /// An XML payload that is signed in canonical form. That form leaves out comments and says nothing of the encoding,
 /// while the octets are handed on as they came: what two readers could take for two documents is refused (P6, P7).
-fn payload_tree(body: &Bytes) -> Result<XmlTree, SignatureFault> {
+fn payload_tree(body: &Octets) -> Result<XmlTree, SignatureFault> {
     let limits = XmlLimits { bytes_max: XML_PART_BYTES_MAX, ..XmlLimits::DOCUMENT };
     let outside = |what: String| Err(SignatureFault::Profile(format!("a payload with a transform: {what}")));
-    match XmlTree::parse(body.clone(), &limits) {
+    if body.bytes() > limits.bytes_max as u64 {
+        return outside(format!("more than {} octets", limits.bytes_max));
+    }
+    match XmlTree::parse(body.read(limits.bytes_max)?, &limits) {
         Err(error) => outside(error.to_string()),
         Ok(tree) if tree.has_comment() => outside("a comment, which is not signed".to_owned()),
         Ok(tree) if tree.encoding() == Encoding::Utf16 => outside("UTF-16, expected UTF-8".to_owned()),
@@ -277,16 +275,35 @@ fn payload_tree(body: &Bytes) -> Result<XmlTree, SignatureFault> {
 
 /// The digest of octets.
 pub(super) fn digest_of(method: DigestMethod, octets: &[u8]) -> Result<Vec<u8>, SignatureFault> {
-    let digest = match method {
-        DigestMethod::Sha256 => return Ok(Digest::of(octets).0.to_vec()),
-        DigestMethod::Sha384 => MessageDigest::sha384(),
-        DigestMethod::Sha512 => MessageDigest::sha512(),
-        DigestMethod::Sha1 => MessageDigest::sha1(),
-    };
-    match hash(digest, octets) {
+    match hash(algorithm(method), octets) {
         Ok(digest) => Ok(digest.to_vec()),
         Err(error) => Err(SignatureFault::Profile(format!("{}: {error}", method.uri()))),
     }
+}
+
+fn algorithm(method: DigestMethod) -> MessageDigest {
+    match method {
+        DigestMethod::Sha256 => MessageDigest::sha256(),
+        DigestMethod::Sha384 => MessageDigest::sha384(),
+        DigestMethod::Sha512 => MessageDigest::sha512(),
+        DigestMethod::Sha1 => MessageDigest::sha1(),
+    }
+}
+
+/// The digest of a part, which is read in chunks where it is filed.
+pub(super) fn digest_of_part(method: DigestMethod, part: &Octets) -> Result<Vec<u8>, SignatureFault> {
+    if method == DigestMethod::Sha256 {
+        return Ok(part.digest().0.to_vec());
+    }
+    if let Some(octets) = part.as_held() {
+        return digest_of(method, octets);
+    }
+    let failed = |error| SignatureFault::Profile(format!("{}: {error}", method.uri()));
+    let mut hasher = Hasher::new(algorithm(method)).map_err(failed)?;
+    for chunk in part.checked() {
+        hasher.update(&chunk?).map_err(failed)?;
+    }
+    Ok(hasher.finish().map_err(failed)?.to_vec())
 }
 
 /// SignatureValue first: whoever cannot sign makes us digest SignedInfo alone.
@@ -315,10 +332,7 @@ pub(super) fn payload_reference(
         let transforms = vec![terms.canonicalization.transform()];
         return Ok(DigestReference { uri, transforms, method: terms.digest, value });
     }
-    let value = match terms.digest {
-        DigestMethod::Sha256 => payload.digest.0.to_vec(),
-        method => digest_of(method, &payload.body).map_err(failed)?,
-    };
+    let value = digest_of_part(terms.digest, &payload.body).map_err(failed)?;
     Ok(DigestReference { uri, transforms: Vec::new(), method: terms.digest, value })
 }
 

@@ -7,13 +7,15 @@
 //! their Content-Location: settings that need either are refused when they are read ([`own_engine_only`]), and a
 //! message that needs what it does not know is refused as past its bounds.
 
+use bytes::Bytes;
+
 use super::error::SignatureFault;
 use super::keystore::RegisteredCertificate;
 use super::profile::{Signature, Target};
 use super::signature::Signed;
 use crate::codec::mime::PartName;
 use crate::ffi::{Part, XmlSec, XmlSecError};
-use crate::model::{Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms};
+use crate::model::{ContentId, Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms};
 
 /// Verifies with this certificate's key.
 pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -> Result<(), SignatureFault> {
@@ -21,8 +23,8 @@ pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -
         return Err(SignatureFault::Limit(what.to_owned()));
     }
     signed.check_transformed()?;
-    let with_id = signed.parts.iter().filter_map(|part| Some((part.content_id.as_ref()?, &part.body)));
-    let parts: Vec<Part<'_>> = with_id.map(|(id, body)| (id.as_str(), body.as_ref())).collect();
+    let parts = in_memory(signed)?;
+    let parts: Vec<Part<'_>> = parts.iter().map(|(id, body)| (id.as_str(), body.as_ref())).collect();
     let verified = XmlSec::init()
         .and_then(|engine| engine.verify(signed.octets, &parts, &certificate.second))
         .map_err(fault)?;
@@ -38,6 +40,22 @@ pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -
     } else {
         Err(SignatureFault::Profile("libxmlsec1 verified another signature than was read".to_owned()))
     }
+}
+
+/// The parts that can be named, all of them in memory, where libxmlsec1 reads them.
+fn in_memory<'a>(signed: &Signed<'a>) -> Result<Vec<(&'a ContentId, Bytes)>, SignatureFault> {
+    let with_id = signed.parts.iter().filter_map(|part| Some((part.content_id.as_ref()?, &part.body)));
+    let mut room = PARTS_BYTES_MAX;
+    let read = with_id.map(|(id, body)| {
+        let is_held = body.as_held().is_some();
+        if !is_held && body.bytes() > room as u64 {
+            return Err(SignatureFault::Limit(format!("more than {PARTS_BYTES_MAX} octets in filed parts")));
+        }
+        let octets = body.read(usize::MAX)?;
+        room -= if is_held { 0 } else { octets.len() };
+        Ok((id, octets))
+    });
+    read.collect()
 }
 
 /// What an agreement accepts that only our own engine verifies.
@@ -85,3 +103,6 @@ fn fault(error: XmlSecError) -> SignatureFault {
         | XmlSecError::Refused(_) => SignatureFault::Profile(error.to_string()),
     }
 }
+
+/// Octets of parts that were filed and are read into memory for libxmlsec1.
+const PARTS_BYTES_MAX: usize = 20 * 1024 * 1024;

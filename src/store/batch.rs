@@ -2,10 +2,8 @@
 //!
 //! A batch names the versions it was decided on; the home compares them inside the transaction.
 
-use bytes::Bytes;
-
 use crate::model::{
-    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Sealed, Sequence, StoredMessage, TimelineEntry,
+    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Octets, Sealed, Sequence, StoredMessage, TimelineEntry,
 };
 
 use super::{CommitError, CorrelationKey};
@@ -40,7 +38,7 @@ pub struct NewMessage {
     /// The record.
     pub record: StoredMessage,
     /// HTTP entity as it was received.
-    pub body: Bytes,
+    pub body: Octets,
     /// The answer that it got and that every duplicate gets.
     pub response: Option<Sealed>,
 }
@@ -108,12 +106,16 @@ pub struct DeliveryWrite {
 }
 
 impl Batch {
-    /// Octets of bodies in it, for the limits of a group commit.
+    /// Octets of bodies in it that are in memory, for the limits of a group commit.
     pub(super) fn octets(&self) -> usize {
         let message = self.message.iter();
-        let received = message.map(|m| m.body.len() + m.response.as_ref().map_or(0, |r| r.body.len()));
-        let sealed =
-            self.deliveries.iter().flat_map(|d| d.sealed.iter().chain(&d.receipt)).map(|s| s.body.len());
+        let received =
+            message.map(|m| m.body.held_bytes() + m.response.as_ref().map_or(0, |r| r.body.held_bytes()));
+        let sealed = self
+            .deliveries
+            .iter()
+            .flat_map(|d| d.sealed.iter().chain(&d.receipt))
+            .map(|s| s.body.held_bytes());
         received.chain(sealed).sum()
     }
 }

@@ -261,7 +261,7 @@ impl Content {
     }
 
     fn blob(&mut self, blob: &Blob) -> &mut Self {
-        self.field(&blob.digest.0).field(&blob.octets)
+        self.field(&blob.digest.0).field(blob.held())
     }
 
     fn sealed(&mut self, sealed: Option<&PreparedSealed>) -> &mut Self {
@@ -298,7 +298,7 @@ impl<'a> Fields<'a> {
 
     fn blob(&mut self) -> Option<Blob> {
         let digest = crate::model::Digest(self.field()?.try_into().ok()?);
-        Some(Blob { digest, octets: Bytes::copy_from_slice(self.field()?) })
+        Some(Blob { digest, octets: Bytes::copy_from_slice(self.field()?).into() })
     }
 
     fn sealed(&mut self) -> Option<Option<PreparedSealed>> {

@@ -6,7 +6,7 @@ use crate::model::{
 };
 
 use super::{
-    Acknowledged, CorrelationKey, Damage, DeliveryLocator, KnownMessage, Listing, Needs, Octets, Opened,
+    Acknowledged, CorrelationKey, Damage, DeliveryLocator, Entity, KnownMessage, Listing, Needs, Opened,
     Reference, StoreError, Versioned, View,
 };
 
@@ -16,7 +16,7 @@ pub(super) trait Rows {
     /// A delivery of a case that is not over.
     fn open(&self, case: &CaseId) -> Result<Option<DeliveryId>, StoreError>;
     fn response(&self, key: &MessageKey) -> Result<Option<Sealed>, StoreError>;
-    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
+    fn body(&self, key: &MessageKey) -> Result<Option<Entity>, StoreError>;
     /// Where the key leads in a realm. A [`CorrelationKey::Case`] leads to that case if it exists, in either.
     fn correlated(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError>;
     fn case(&self, id: &CaseId) -> Result<Option<Versioned<Case>>, StoreError>;

@@ -22,7 +22,7 @@ use super::tables::{Tables, shown_approval, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Committed, Conservation,
     CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueApproval, DueCase, DueDelivery,
-    DueSequence, Health, Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store,
+    DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Queue, Stats, Store,
     StoreError, Versioned, View,
 };
 
@@ -398,7 +398,7 @@ impl Store for MemoryStore {
         Ok(0)
     }
 
-    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+    fn body(&self, key: &MessageKey) -> Result<Option<Entity>, StoreError> {
         self.lock().rows.body(key)
     }
 

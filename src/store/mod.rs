@@ -40,7 +40,7 @@ pub use report::{
 };
 pub use sqlite::{Contents, Inspection, Manifest, SqliteStore, StoreOptions};
 pub use view::{
-    Acknowledged, CorrelationKey, DeliveryLocator, KnownMessage, Needs, Octets, Reference, Versioned, View,
+    Acknowledged, CorrelationKey, DeliveryLocator, Entity, KnownMessage, Needs, Reference, Versioned, View,
 };
 
 use std::collections::BTreeMap;
@@ -252,7 +252,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the store cannot be read or the body is damaged.
-    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError>;
+    fn body(&self, key: &MessageKey) -> Result<Option<Entity>, StoreError>;
 
     /// Deliveries, oldest first.
     ///

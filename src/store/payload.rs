@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::model::Digest;
+use crate::model::{Digest, Octets};
 
 use super::{Damage, StoreError};
 
@@ -21,17 +21,22 @@ pub(super) const INLINE_BYTES_MAX: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Blob {
     pub(super) digest: Digest,
-    pub(super) octets: Bytes,
+    pub(super) octets: Octets,
 }
 
 impl Blob {
-    pub(super) fn of(octets: Bytes) -> Self {
-        Self { digest: Digest::of(&octets), octets }
+    pub(super) fn of(octets: Octets) -> Self {
+        Self { digest: octets.digest(), octets }
     }
 
     /// Whether they go to a file.
-    pub(super) const fn is_large(&self) -> bool {
-        self.octets.len() > INLINE_BYTES_MAX
+    pub(super) fn is_large(&self) -> bool {
+        self.octets.bytes() > INLINE_BYTES_MAX as u64
+    }
+
+    /// The octets, where all of them are in memory.
+    pub(super) fn held(&self) -> &Bytes {
+        self.octets.held()
     }
 }
 
@@ -40,8 +45,9 @@ pub(super) fn verified(
     what: impl FnOnce() -> String,
     octets: Bytes,
     digest: &str,
-) -> Result<Bytes, StoreError> {
-    let found = Digest::of(&octets).to_string();
+) -> Result<Octets, StoreError> {
+    let octets = Octets::from(octets);
+    let found = octets.digest().to_string();
     if found == digest {
         return Ok(octets);
     }
@@ -73,7 +79,7 @@ impl PayloadFiles {
     pub(super) fn write(&self, blob: &Blob) -> io::Result<()> {
         let path = self.path(&blob.digest.to_string());
         let aside = path.with_extension(ASIDE);
-        let written = write_aside(&aside, &blob.octets);
+        let written = write_aside(&aside, blob.held());
         if written.is_err() {
             // Best effort: a file that is left aside is swept at the next start.
             drop(fs::remove_file(&aside));
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn octets_read_back_and_changed_ones_are_refused() {
         let (_directory, files) = files();
-        let blob = Blob::of(Bytes::from_static(b"a large body"));
+        let blob = Blob::of(Bytes::from_static(b"a large body").into());
         let digest = blob.digest.to_string();
         files.write(&blob).expect("written");
         let read = || verified(|| "body".to_owned(), files.read(&digest).expect("a file"), &digest);
@@ -196,7 +202,7 @@ mod tests {
     #[test]
     fn what_no_record_names_is_swept() {
         let (_directory, files) = files();
-        let [kept, orphan] = [b"kept", b"lost"].map(|octets| Blob::of(Bytes::from_static(octets)));
+        let [kept, orphan] = [b"kept", b"lost"].map(|octets| Blob::of(Bytes::from_static(octets).into()));
         files.write(&kept).expect("written");
         files.write(&orphan).expect("written");
         let half = files.path(&kept.digest.to_string()).with_extension(ASIDE);
@@ -204,7 +210,7 @@ mod tests {
         let name = kept.digest.to_string();
         assert_eq!(files.sweep(|named| Ok(named == name)).expect("swept"), 2);
         assert!(!half.exists());
-        assert_eq!(files.read(&name).expect("still there"), kept.octets);
+        assert_eq!(&files.read(&name).expect("still there"), kept.held());
         assert!(files.read(&orphan.digest.to_string()).is_err());
     }
 }

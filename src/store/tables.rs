@@ -16,7 +16,7 @@ use super::payload::{Blob, verified};
 use super::prepare::{Prepared, PreparedDelivery, PreparedSealed};
 use super::record::{Encoded, Envelope};
 use super::{
-    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Octets, Opened, StoreError, Unchanged,
+    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Entity, Opened, StoreError, Unchanged,
     Versioned,
 };
 
@@ -344,7 +344,7 @@ pub(super) fn unsealed(
     row: &PreparedSealed,
 ) -> Result<Sealed, StoreError> {
     let Envelope { content_type, references } = row.encoded.decode(key)?;
-    let body = verified(what, row.blob.octets.clone(), &row.blob.digest.to_string())?;
+    let body = verified(what, row.blob.held().clone(), &row.blob.digest.to_string())?;
     Ok(Sealed { content_type, body, references })
 }
 
@@ -379,13 +379,13 @@ impl Rows for Tables {
         response.map(|row| unsealed(|| format!("answer to {key}"), &key.to_string(), row)).transpose()
     }
 
-    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+    fn body(&self, key: &MessageKey) -> Result<Option<Entity>, StoreError> {
         let Some(row) = self.messages.get(&message_row_key(key)) else { return Ok(None) };
         let record: StoredMessage = row.record.decode(&key.to_string())?;
         let what = || format!("body of message {key}");
         let Some(body) = &row.body else { return Ok(None) };
-        let body = verified(what, body.octets.clone(), &body.digest.to_string())?;
-        Ok(Some(Octets { content_type: record.content_type, body }))
+        let body = verified(what, body.held().clone(), &body.digest.to_string())?;
+        Ok(Some(Entity { content_type: record.content_type, body }))
     }
 
     fn correlated(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {

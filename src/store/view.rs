@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::model::{
-    Approval, ApprovalKey, Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey,
+    Approval, ApprovalKey, Case, CaseId, ConversationId, Delivery, DeliveryId, MessageId, MessageKey, Octets,
     PartyKey, Realm, Sealed, Sequence, SequenceKey, Statistics, StoredMessage, TimelineEntry,
 };
 
@@ -207,7 +205,7 @@ pub struct View {
     /// Its octets.
     pub sealed: Option<Sealed>,
     /// Bodies of the received messages that its parts come from.
-    pub bodies: BTreeMap<MessageKey, Octets>,
+    pub bodies: BTreeMap<MessageKey, Entity>,
     /// The error message that was made before.
     pub refusal: Option<Versioned<Delivery>>,
     /// The delivery that is acknowledged.
@@ -255,9 +253,9 @@ pub struct KnownMessage {
 
 /// An HTTP entity as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Octets {
+pub struct Entity {
     /// HTTP Content-Type.
     pub content_type: Arc<str>,
     /// HTTP entity.
-    pub body: Bytes,
+    pub body: Octets,
 }

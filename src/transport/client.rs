@@ -10,14 +10,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_openssl::SslStream;
 
 use super::body::{BodyError, BodyLimits, receive};
+use super::content::{Content, ContentBody};
 use super::error::{PostError, PostErrorKind, TransportError, chain};
 use super::tls::{Tls, TlsContext, der_sha256};
 
@@ -38,7 +39,7 @@ pub struct ClientOptions {
     pub connect_deadline: Duration,
     /// For the TLS handshake.
     pub handshake_deadline: Duration,
-    /// From the first octet of the request to the end of the response's head.
+    /// From the last time that octets of the request were taken, or its beginning, to the end of the response's head.
     pub response_deadline: Duration,
     /// For the body of the response.
     pub body_deadline: Duration,
@@ -122,28 +123,28 @@ impl Endpoint {
 }
 
 /// What to post.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Post<'a> {
     /// The Content-Type.
     pub content_type: &'a str,
     /// The SOAPAction, with its quotes.
     pub soap_action: &'a str,
     /// The body.
-    pub body: Bytes,
+    pub body: Content,
     /// SHA-256 of the DER octets of the certificates of the party this is for: with any other certificate at
     /// the other end nothing is sent. Empty to send to whoever is trusted.
     pub parties: &'a [[u8; 32]],
 }
 
 /// A request that carries no message: a question or an act of a client of ours.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Call<'a> {
     /// The method.
     pub method: Method,
     /// The Content-Type of the body, where there is one.
     pub content_type: Option<&'a str>,
     /// The body.
-    pub body: Bytes,
+    pub body: Content,
     /// As in [`Post::parties`].
     pub parties: &'a [[u8; 32]],
 }
@@ -180,7 +181,7 @@ struct Host {
 }
 
 struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<ContentBody>,
     der_sha256: [u8; 32],
     context: Arc<TlsContext>,
     idle_since: Instant,
@@ -198,8 +199,10 @@ impl Client {
     /// # Errors
     /// [`PostError`] when no complete response came.
     pub async fn post(&self, endpoint: &Endpoint, post: Post<'_>) -> Result<PostResponse, PostError> {
-        let request = http_request(endpoint, &post)?;
-        self.exchange(endpoint, request, post.parties).await
+        let handed = Arc::default();
+        let parties = post.parties;
+        let request = http_request(endpoint, post, &handed)?;
+        self.exchange(endpoint, request, &handed, parties).await
     }
 
     /// Calls and returns the whole response.
@@ -212,14 +215,16 @@ impl Client {
         if let Some(content_type) = call.content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        let request = request.body(Full::new(call.body)).map_err(not_http)?;
-        self.exchange(endpoint, request, call.parties).await
+        let handed = Arc::default();
+        let request = request.body(ContentBody::of(call.body, Arc::clone(&handed))).map_err(not_http)?;
+        self.exchange(endpoint, request, &handed, call.parties).await
     }
 
     async fn exchange(
         &self,
         endpoint: &Endpoint,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<ContentBody>,
+        handed: &AtomicU64,
         parties: &[[u8; 32]],
     ) -> Result<PostResponse, PostError> {
         let host = self.host(endpoint);
@@ -235,15 +240,29 @@ impl Client {
                 return Err(PostError::new(PostErrorKind::WrongParty, text));
             }
             let sent = connection.sender.try_send_request(request);
-            let answered = timeout(self.options.response_deadline, sent).await;
+            let answered = self.answered(sent, handed).await;
             let mut failed = match answered {
                 Ok(Ok(response)) => return self.finish(&host, connection, response).await,
                 Ok(Err(failed)) => failed,
-                Err(_) => return Err(PostError::new(PostErrorKind::Timeout, "no response in time")),
+                Err(Elapsed) => return Err(PostError::new(PostErrorKind::Timeout, "no response in time")),
             };
             match failed.take_message() {
                 Some(unsent) if reused => request = unsent,
                 _ => return Err(PostError::of_hyper(failed.error())),
+            }
+        }
+    }
+
+    /// What comes of a request. As long as the peer takes the next octets of its body within the deadline, it is waited
+    /// for.
+    async fn answered<T>(&self, sent: impl Future<Output = T>, handed: &AtomicU64) -> Result<T, Elapsed> {
+        let mut sent = pin!(sent);
+        loop {
+            let before = handed.load(Ordering::Relaxed);
+            match timeout(self.options.response_deadline, &mut sent).await {
+                Ok(answered) => return Ok(answered),
+                Err(_) if handed.load(Ordering::Relaxed) > before => {}
+                Err(_) => return Err(Elapsed),
             }
         }
     }
@@ -359,14 +378,21 @@ impl Client {
     }
 }
 
-fn http_request(endpoint: &Endpoint, post: &Post<'_>) -> Result<Request<Full<Bytes>>, PostError> {
+/// Nothing moved until the deadline.
+struct Elapsed;
+
+fn http_request(
+    endpoint: &Endpoint,
+    post: Post<'_>,
+    handed: &Arc<AtomicU64>,
+) -> Result<Request<ContentBody>, PostError> {
     Request::builder()
         .method(Method::POST)
         .uri(&*endpoint.path)
         .header(HOST, endpoint.authority())
         .header(CONTENT_TYPE, post.content_type)
         .header(SOAP_ACTION, HeaderValue::from_str(post.soap_action).map_err(not_http)?)
-        .body(Full::new(post.body.clone()))
+        .body(ContentBody::of(post.body, Arc::clone(handed)))
         .map_err(not_http)
 }
 

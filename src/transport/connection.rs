@@ -19,7 +19,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,6 +28,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::body::{BodyError, Budget, Share, receive};
+use super::content::{Content, ContentBody};
 use super::error::chain;
 use super::events;
 use super::gate::{Gate, InFlight};
@@ -105,7 +105,7 @@ impl Request {
 }
 
 /// What a handler answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     /// The status.
     pub status: StatusCode,
@@ -114,20 +114,20 @@ pub struct Response {
     /// Further header fields.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
-    pub body: Bytes,
+    pub body: Content,
 }
 
 impl Response {
     /// A response with a body.
     #[must_use]
-    pub fn new(status: StatusCode, content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+    pub fn new(status: StatusCode, content_type: impl Into<String>, body: impl Into<Content>) -> Self {
         Self { status, content_type: Some(content_type.into()), headers: Vec::new(), body: body.into() }
     }
 
     /// A response without a body.
     #[must_use]
     pub const fn empty(status: StatusCode) -> Self {
-        Self { status, content_type: None, headers: Vec::new(), body: Bytes::new() }
+        Self { status, content_type: None, headers: Vec::new(), body: Content::Held(Bytes::new()) }
     }
 
     /// A response with a line of text.
@@ -154,8 +154,8 @@ impl Response {
         self.with_header(CONNECTION, HeaderValue::from_static("close"))
     }
 
-    fn into_http(self) -> http::Response<Full<Bytes>> {
-        let mut response = http::Response::new(Full::new(self.body));
+    fn into_http(self) -> http::Response<ContentBody> {
+        let mut response = http::Response::new(ContentBody::of(self.body, Arc::default()));
         *response.status_mut() = self.status;
         if let Some(content_type) = self.content_type.and_then(|text| HeaderValue::from_str(&text).ok()) {
             response.headers_mut().insert(CONTENT_TYPE, content_type);

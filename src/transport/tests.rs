@@ -48,7 +48,7 @@ fn client_of(world: &World, party: &str) -> Client {
 }
 
 fn post(body: impl Into<Bytes>) -> Post<'static> {
-    Post { content_type: "text/xml", soap_action: "\"ebXML\"", body: body.into(), parties: &[] }
+    Post { content_type: "text/xml", soap_action: "\"ebXML\"", body: body.into().into(), parties: &[] }
 }
 
 /// A server without TLS, for what does not depend on it.

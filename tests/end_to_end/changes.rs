@@ -66,7 +66,7 @@ async fn an_amendment_reaches_customs_and_the_agency_that_it_concerns_and_its_re
     let text = |code: &str| {
         let role = format!("urn:swgw:doc:{code}");
         let found = lodging.payloads.iter().find(|payload| payload.role.as_deref() == Some(&role));
-        std::str::from_utf8(&found.expect(code).body).expect("is text").to_owned()
+        std::str::from_utf8(found.expect(code).body.held()).expect("is text").to_owned()
     };
     let replaces = |text: String| text.replacen("<FunctionCode>9<", "<FunctionCode>5<", 1);
     let amended = replaces(text("GOVCBR929"))

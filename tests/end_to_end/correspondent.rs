@@ -210,7 +210,8 @@ impl Correspondent {
 
 /// An answer that no agreement covers: it can be read, not believed.
 fn unverified(content_type: &str, answer: &PostResponse) -> Told {
-    let package = unpack(content_type, &answer.body, &MimeLimits::default()).expect("is a package");
+    let package =
+        unpack(content_type, &answer.body.clone().into(), &MimeLimits::default()).expect("is a package");
     let envelope = decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope");
     assert_eq!(envelope.signature, None, "a signature that does not verify");
     Told::Errors { signed: false, errors: errors(&envelope.message) }

@@ -21,7 +21,7 @@ async fn what_would_come_of_documents_is_told_and_nothing_is_kept() {
     let _gateway = world.serve().await;
     for payload in &world.lodging(1).payloads {
         let name = payload.content_id.as_str().split('@').next().expect("has a name");
-        world.write(name, std::str::from_utf8(&payload.body).expect("is text"));
+        world.write(name, std::str::from_utf8(payload.body.held()).expect("is text"));
     }
     let certificate = "phytosanitary-certificate.pdf";
     let all = ["GOVCBR929.xml", "GOVCBRX01.xml", "GOVCBRX02.xml", "GOVCBRFR2.xml", certificate];

@@ -5,7 +5,7 @@ use gwanmun::model::{Payload, Sealed};
 
 /// Replaces the one place where `from` stands in the entity.
 pub(crate) fn replaced(sealed: &Sealed, from: &str, to: &str) -> Sealed {
-    let body = String::from_utf8(sealed.body.to_vec()).expect("the samples are text");
+    let body = String::from_utf8(sealed.body.held().to_vec()).expect("the samples are text");
     assert_eq!(body.matches(from).count(), 1, "{from:?} stands in one place");
     Sealed { body: body.replace(from, to).into(), ..sealed.clone() }
 }
@@ -17,7 +17,7 @@ pub(crate) fn with_block(sealed: &Sealed, block: &str) -> Sealed {
 
 /// The element of this name as it stands in the entity, once.
 pub(crate) fn element(sealed: &Sealed, name: &str) -> String {
-    let body = String::from_utf8(sealed.body.to_vec()).expect("the samples are text");
+    let body = String::from_utf8(sealed.body.held().to_vec()).expect("the samples are text");
     let (start, end) = (format!("<{name} "), format!("</{name}>"));
     let from = body.find(&start).expect("stands there");
     let length = body.get(from..).and_then(|rest| rest.find(&end)).expect("is closed") + end.len();
@@ -26,18 +26,18 @@ pub(crate) fn element(sealed: &Sealed, name: &str) -> String {
 
 /// The same envelope, signature and all, with these parts instead of its own.
 pub(crate) fn repacked(sealed: &Sealed, payloads: &[Payload]) -> Sealed {
-    let body = String::from_utf8(sealed.body.to_vec()).expect("the samples are text");
+    let body = String::from_utf8(sealed.body.held().to_vec()).expect("the samples are text");
     let from = body.find("<?xml").expect("the envelope comes first");
     let end = "</soap:Envelope>\n";
     let to = body.find(end).expect("is closed") + end.len();
     let envelope = body.get(from..to).expect("whole characters").to_owned();
-    let (content_type, body) = pack(envelope, payloads, "repacked");
+    let (content_type, body) = pack(envelope, payloads, "repacked").expect("readable");
     Sealed { content_type, body, ..sealed.clone() }
 }
 
 /// The first half of the entity.
 pub(crate) fn truncated(sealed: &Sealed) -> Sealed {
-    Sealed { body: sealed.body.slice(..sealed.body.len() / 2), ..sealed.clone() }
+    Sealed { body: sealed.body.held().slice(..sealed.body.held().len() / 2).into(), ..sealed.clone() }
 }
 
 /// `depth` elements inside each other.

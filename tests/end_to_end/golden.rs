@@ -37,7 +37,8 @@ impl Stage {
         let lodging = self.world.lodging(serial);
         // X02 names an attachment by the Content-ID that our own broker gives it.
         let payloads = lodging.payloads.iter().filter(|payload| !payload.content_id.as_str().contains("X02"));
-        let payloads = payloads.filter_map(|payload| Some((payload.role.clone()?, payload.body.clone())));
+        let payloads =
+            payloads.filter_map(|payload| Some((payload.role.clone()?, payload.body.held().clone())));
         Package {
             serial,
             conversation: lodging.declaration,

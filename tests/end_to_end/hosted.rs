@@ -68,7 +68,7 @@ async fn a_hosted_agency_decides_from_its_inbox_and_the_goods_are_cleared() {
     let mut files = Vec::new();
     for payload in &lodging.payloads {
         let name = payload.content_id.as_str().split('@').next().expect("has a name").to_owned();
-        world.write(&name, std::str::from_utf8(&payload.body).expect("is text"));
+        world.write(&name, std::str::from_utf8(payload.body.held()).expect("is text"));
         files.push(name);
     }
     let arguments = ["send", "--config", "broker.toml"].into_iter().chain(files.iter().map(|file| &**file));

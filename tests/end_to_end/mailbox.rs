@@ -51,7 +51,7 @@ async fn a_broker_without_a_server_collects_everything_once_p2_p4() {
     let mut files = Vec::new();
     for (number, payload) in lodging.payloads.iter().enumerate() {
         let name = payload.content_id.as_str().split('@').next().expect("has a name");
-        world.write(name, std::str::from_utf8(&payload.body).expect("is text"));
+        world.write(name, std::str::from_utf8(payload.body.held()).expect("is text"));
         files.insert(number, name.to_owned());
     }
     let sent = run(

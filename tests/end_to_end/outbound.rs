@@ -24,7 +24,8 @@ async fn what_is_sent_is_a_package_that_anyone_can_read() {
     let _gateway = world.serve().await;
     let broker = Correspondent::new(&world, "broker");
     let lodging = world.lodging(1);
-    let documents: Vec<Vec<u8>> = lodging.payloads.iter().map(|payload| payload.body.to_vec()).collect();
+    let documents: Vec<Vec<u8>> =
+        lodging.payloads.iter().map(|payload| payload.body.held().to_vec()).collect();
     let sealed = broker.sealed(&broker.message("GOVCBR929", &lodging.declaration, lodging.payloads));
     assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);
 

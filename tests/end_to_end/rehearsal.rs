@@ -42,7 +42,7 @@ fn with_script(lodging: Lodging, code: &str, script: &str) -> Lodging {
     let remark = format!("<AdditionalInformation><Content>SIM:{script}</Content></AdditionalInformation>");
     let payloads = lodging.payloads.into_iter().map(|payload| {
         let Some(role) = payload.role.as_deref().filter(|role| role.ends_with(code)) else { return payload };
-        let text = std::str::from_utf8(&payload.body).expect("is text");
+        let text = std::str::from_utf8(payload.body.held()).expect("is text");
         // Remarks stand before attachments, and those before lines or items.
         let places = ["<AttachedDocument>", "<GoodsItemQuantity>", "<LPCO>"];
         let before = places.into_iter().find(|place| text.contains(place)).expect("has items");
@@ -184,7 +184,7 @@ async fn the_same_declaration_is_refused_in_practice_and_cleared_in_production()
     let by_function = world.lodging(2);
     let payloads = by_function.payloads.iter().map(|payload| match payload.role.as_deref() {
         Some("urn:swgw:doc:GOVCBR929") => {
-            let text = std::str::from_utf8(&payload.body).expect("is text");
+            let text = std::str::from_utf8(payload.body.held()).expect("is text");
             document("GOVCBR929", &text.replacen("<FunctionCode>9<", "<FunctionCode>53<", 1))
         }
         _ => payload.clone(),
@@ -238,7 +238,7 @@ async fn the_same_declaration_is_refused_in_practice_and_cleared_in_production()
 fn write(world: &World, payloads: &[Payload]) -> Vec<String> {
     let written = payloads.iter().map(|payload| {
         let name = payload.content_id.as_str().split('@').next().expect("has a name").to_owned();
-        world.write(&name, std::str::from_utf8(&payload.body).expect("is text"));
+        world.write(&name, std::str::from_utf8(payload.body.held()).expect("is text"));
         name
     });
     written.collect()

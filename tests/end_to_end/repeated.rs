@@ -28,8 +28,8 @@ async fn a_message_is_taken_once() {
 
     let mut other = message.clone();
     let payload = &mut other.payloads[4];
-    payload.body = Bytes::from_static(b"%PDF-1.4 another certificate");
-    payload.digest = gwanmun::model::Digest::of(&payload.body);
+    payload.body = Bytes::from_static(b"%PDF-1.4 another certificate").into();
+    payload.digest = gwanmun::model::Digest::of(payload.body.held());
     let place = "/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:MessageId".to_owned();
     let conflict = EbxmlError::new(
         ErrorCode::Inconsistent,

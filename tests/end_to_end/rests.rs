@@ -22,7 +22,7 @@ fn send(world: &World, partner: &str, lodging: &Lodging, leave_out: &[&str]) -> 
     for payload in &lodging.payloads {
         let name = payload.content_id.as_str().split('@').next().expect("has a name").to_owned();
         if leave_out.iter().all(|left| !name.contains(left)) {
-            world.write(&name, std::str::from_utf8(&payload.body).expect("is text"));
+            world.write(&name, std::str::from_utf8(payload.body.held()).expect("is text"));
             files.push(name);
         }
     }
@@ -62,7 +62,7 @@ async fn a_declaration_rests_on_the_result_of_another() {
     // The second one encloses no application for the food, and says what it rests on.
     let mut second = world.lodging(2);
     let declaration = second.payloads.first_mut().expect("is the declaration");
-    let text = std::str::from_utf8(&declaration.body).expect("is text");
+    let text = std::str::from_utf8(declaration.body.held()).expect("is text");
     let cites = "</DetailedCommodity><AdditionalDocument><CategoryCode>1</CategoryCode><ID>KFDA-2026-17</ID>\
                  <LawCode>05</LawCode><UsedQuantity unitCode=\"KGM\">1200</UsedQuantity></AdditionalDocument>";
     assert!(text.contains("</DetailedCommodity>"), "{text}");

@@ -92,10 +92,10 @@ async fn a_message_that_is_half_sent_at_a_stop_is_told_to_come_again() {
     let broker = Correspondent::new(&world, "broker");
     let mut gateway = world.serve().await;
     let sealed = lodging(&world, &broker, 1);
-    let (first, rest) = sealed.body.split_at(sealed.body.len() / 2);
+    let (first, rest) = sealed.body.held().split_at(sealed.body.held().len() / 2);
 
     let mut connection = Connection::open(&world).await;
-    connection.begin(&world, &sealed.content_type, sealed.body.len()).await;
+    connection.begin(&world, &sealed.content_type, sealed.body.held().len()).await;
     assert!(connection.send(first).await, "a half is taken");
     gateway.signal(Signal::INT);
     gateway.says("gateway.draining").await;

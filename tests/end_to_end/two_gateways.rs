@@ -321,7 +321,7 @@ impl Two {
 /// An envelope, and how many payloads there are beside it.
 fn read(body: &Bytes, content_type: Option<&str>) -> (Envelope, usize) {
     let content_type = content_type.unwrap_or("text/xml; charset=UTF-8");
-    let package = unpack(content_type, body, &MimeLimits::default()).expect("is a package");
+    let package = unpack(content_type, &body.clone().into(), &MimeLimits::default()).expect("is a package");
     let envelope = decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope");
     (envelope, package.parts.len())
 }
@@ -353,7 +353,7 @@ fn lodging(world: &World, serial: u32) -> (String, Vec<Payload>) {
     let mut payloads = lodging.payloads;
     payloads.retain(|payload| payload.role.is_none() || is(payload, "929") || is(payload, "X02"));
     let x02 = payloads.iter_mut().find(|payload| is(payload, "X02")).expect("is lodged");
-    let text = String::from_utf8(x02.body.to_vec()).expect("is text");
+    let text = String::from_utf8(x02.body.held().to_vec()).expect("is text");
     let (before, rest) = text.split_once("<AttachedDocument>").expect("has one");
     let (one, after) = rest.split_once("</AttachedDocument>").expect("ends");
     let more: String = (1..4)
@@ -372,7 +372,7 @@ fn lodging(world: &World, serial: u32) -> (String, Vec<Payload>) {
 }
 
 fn with_text(payload: &Payload, text: String) -> Payload {
-    Payload { digest: Digest::of(text.as_bytes()), body: Bytes::from(text), ..payload.clone() }
+    Payload { digest: Digest::of(text.as_bytes()), body: Bytes::from(text).into(), ..payload.clone() }
 }
 
 /// Every one of them that the standard allows: 42 agreements, one after the other between the same two gateways; and the
@@ -439,7 +439,7 @@ async fn exchange(
     let newer = if terms.order { 3 } else { 0 };
     for _ in 0..newer {
         let mut enclosed = payloads[1..].to_vec();
-        let text = std::str::from_utf8(&enclosed[0].body).expect("is text");
+        let text = std::str::from_utf8(enclosed[0].body.held()).expect("is text");
         let text = text.replacen("<FunctionCode>9<", "<FunctionCode>5<", 1);
         enclosed[0] = with_text(&enclosed[0], text);
         let again = broker.sealed(&broker.message("GOVCBRX02", &declaration, enclosed));

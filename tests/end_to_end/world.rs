@@ -238,7 +238,7 @@ pub(crate) fn attachment(name: &str, media_type: &str, octets: &[u8]) -> Payload
         content_id: ContentId::new(format!("{name}@broker.practice")).expect("is a Content-ID"),
         media_type: media_type.into(),
         role: None,
-        body: Bytes::copy_from_slice(octets),
+        body: Bytes::copy_from_slice(octets).into(),
         digest: Digest::of(octets),
     }
 }

@@ -225,24 +225,25 @@ impl World {
         let (site, received_at) = (self.gateway.site.clone(), self.clock(Who::Gateway));
         let wire = Wire {
             content_type: &content_type,
-            body: &body,
+            body: &body.clone().into(),
             origin: Origin::Connection(Some(certificate(from))),
         };
         match open(&wire, &site.trust, received_at) {
             Ok(verified) => {
-                let documents = read_documents(Catalogue::built_in(), &verified, received_at);
+                let documents =
+                    read_documents(Catalogue::built_in(), &verified, received_at).expect("in memory");
                 Event::Arrived(Box::new(Arrival {
                     verified,
                     documents,
                     content_type,
-                    body,
+                    body: body.into(),
                     received_at,
                     waiting,
                 }))
             }
             Err(refusal) => {
                 self.find(format!("the gateway refuses what {} sends: {refusal}", from.name()));
-                Event::Refused(Box::new(Refused { refusal, body, received_at, waiting }))
+                Event::Refused(Box::new(Refused { refusal, body: body.into(), received_at, waiting }))
             }
         }
     }

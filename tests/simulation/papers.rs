@@ -27,7 +27,7 @@ pub(crate) fn document(code_of: &str, id: &str, text: String) -> Payload {
         media_type: "application/xml".into(),
         role: Some(role_of_document_code(&code(code_of)).into()),
         digest: Digest::of(&body),
-        body,
+        body: body.into(),
     }
 }
 
@@ -41,14 +41,14 @@ pub(crate) fn attachment(id: &str, bytes_min: usize) -> Payload {
         media_type: "application/pdf".into(),
         role: None,
         digest: Digest::of(&body),
-        body,
+        body: body.into(),
     }
 }
 
 /// The same document with other octets.
 pub(crate) fn altered(payload: &Payload) -> Payload {
-    let body = Bytes::from([&payload.body[..], b"<!-- altered -->"].concat());
-    Payload { digest: Digest::of(&body), body, ..payload.clone() }
+    let body = Bytes::from([&payload.body.held()[..], b"<!-- altered -->"].concat());
+    Payload { digest: Digest::of(&body), body: body.into(), ..payload.clone() }
 }
 
 /// A declaration; with a bill when one has been found since.
@@ -209,6 +209,6 @@ pub(crate) fn customs_notice(
 /// What a handed-on message is about.
 pub(crate) fn read(action: &str, payload: &Payload) -> Result<Document, String> {
     let at = "2009-12-01T10:00:00+09:00".parse().expect("an instant");
-    read_document(Catalogue::built_in(), &code(action), &payload.body, at)
+    read_document(Catalogue::built_in(), &code(action), payload.body.held(), at)
         .map_err(|findings| format!("{findings:?}"))
 }

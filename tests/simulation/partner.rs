@@ -31,7 +31,7 @@ impl Entity {
 
 impl From<Sealed> for Entity {
     fn from(sealed: Sealed) -> Self {
-        Self { content_type: sealed.content_type, body: sealed.body }
+        Self { content_type: sealed.content_type, body: sealed.body.held().clone() }
     }
 }
 
@@ -368,7 +368,7 @@ impl Partner {
 
     fn open(&mut self, entity: &Entity, now: Timestamp) -> Option<Verified> {
         let origin = Origin::Connection(Some(certificate(Who::Gateway)));
-        let wire = Wire { content_type: &entity.content_type, body: &entity.body, origin };
+        let wire = Wire { content_type: &entity.content_type, body: &entity.body.clone().into(), origin };
         match open(&wire, &self.trust, now) {
             Ok(verified) => Some(verified),
             Err(refusal) => {

@@ -1,25 +1,28 @@
 //! Delimiters and part headers: where each part of a multipart body begins and ends (RFC 2046, 5.1).
 //!
-//! Promises: linear in the body; every delimiter and header line ends as the first delimiter does, in CRLF or
-//! in LF; the line break before a delimiter belongs to the delimiter, every other octet to the part. A line that
-//! begins with the boundary and is no delimiter is refused, because RFC 2046 lets readers disagree about it.
+//! Promises: linear in the body, and within a window of it where it is filed; every delimiter and header line ends as
+//! the first delimiter does, in CRLF or in LF; the line break before a delimiter belongs to the delimiter, every other
+//! octet to the part. A line that begins with the boundary and is no delimiter is refused, because RFC 2046 lets readers
+//! disagree about it. One scanner reads held and filed bodies: where a window ends makes no difference.
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use memchr::{memchr, memmem};
 
 use super::{MimeError, MimeLimits, excerpt};
+use crate::model::{Octets, Unreadable};
 
 /// A part as it stands in the body.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct RawPart {
     pub(super) fields: HeaderFields,
     /// Its octets, still in their transfer encoding.
-    pub(super) body: Range<usize>,
+    pub(super) body: Range<u64>,
 }
 
 /// The header fields that mean something here, unfolded; all others are ignored (ebMS 2.0, 2.1.5).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HeaderFields {
     pub(super) content_type: Option<String>,
     pub(super) content_id: Option<String>,
@@ -56,16 +59,27 @@ impl LineEnd {
 }
 
 /// The parts in order. Preamble and epilogue are ignored.
-pub(super) fn parts(boundary: &str, body: &[u8], limits: &MimeLimits) -> Result<Vec<RawPart>, MimeError> {
+pub(super) fn parts(boundary: &str, body: &Octets, limits: &MimeLimits) -> Result<Vec<RawPart>, MimeError> {
+    parts_within(boundary, body, limits, WINDOW_BYTES)
+}
+
+/// The same, with filed octets looked at through a window of this size.
+pub(super) fn parts_within(
+    boundary: &str,
+    body: &Octets,
+    limits: &MimeLimits,
+    window_bytes: usize,
+) -> Result<Vec<RawPart>, MimeError> {
     check_boundary(boundary)?;
     let dashed = format!("--{boundary}");
     let mut parts = Vec::new();
     // Where the part under way begins, and how the first delimiter ended.
-    let mut begun: Option<(usize, LineEnd)> = None;
+    let mut begun: Option<(u64, LineEnd)> = None;
     let mut closed = false;
-    for at in memmem::find_iter(body, dashed.as_bytes()) {
-        let Some(before) = line_before(body, at)? else { continue };
-        let line = delimiter_line(body, at + dashed.len())?;
+    let mut search = Search::new(body, dashed.as_bytes(), window_bytes)?;
+    while let Some(at) = search.next()? {
+        let Some(before) = line_before(search.before(), at)? else { continue };
+        let line = delimiter_line(body, at + dashed.len() as u64, limits.header_line_bytes_max)?;
         if closed {
             return Err(MimeError::AfterClose);
         }
@@ -91,6 +105,65 @@ pub(super) fn parts(boundary: &str, body: &[u8], limits: &MimeLimits) -> Result<
     }
 }
 
+/// Whether a text stands anywhere in a body.
+pub(super) fn stands_in(body: &Octets, text: &[u8]) -> Result<bool, Unreadable> {
+    Ok(Search::new(body, text, WINDOW_BYTES)?.next()?.is_some())
+}
+
+/// Looks for a text in a body from its beginning, one occurrence after the other.
+struct Search<'a> {
+    body: &'a Octets,
+    finder: memmem::Finder<'a>,
+    /// What is looked at: all of a held body, some of a filed one.
+    window: Bytes,
+    window_bytes: usize,
+    /// Where the window begins in the body.
+    begins: u64,
+    /// Where the last occurrence stands in the window, and where the next one may.
+    found: usize,
+    next: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(body: &'a Octets, text: &'a [u8], window_bytes: usize) -> Result<Self, Unreadable> {
+        let window = match body.as_held() {
+            Some(octets) => octets.clone(),
+            None => body.window(0, window_bytes)?,
+        };
+        let finder = memmem::Finder::new(text);
+        Ok(Self { body, finder, window, window_bytes, begins: 0, found: 0, next: 0 })
+    }
+
+    /// The place of the next occurrence.
+    fn next(&mut self) -> Result<Option<u64>, Unreadable> {
+        let length = self.finder.needle().len();
+        loop {
+            let rest = self.window.get(self.next..).unwrap_or_default();
+            if let Some(at) = self.finder.find(rest) {
+                self.found = self.next + at;
+                self.next = self.found + length;
+                return Ok(Some(self.begins + self.found as u64));
+            }
+            let end = self.begins + self.window.len() as u64;
+            if end >= self.body.bytes() {
+                return Ok(None);
+            }
+            // An occurrence may begin in this window and end in the next one, and what stands before it counts.
+            let next = self.next.max(self.window.len().saturating_sub(length - 1));
+            let kept = next.saturating_sub(LINE_END_BYTES_MAX);
+            self.begins += kept as u64;
+            self.next = next - kept;
+            self.window =
+                self.body.window(self.begins, self.window_bytes.max(length + LINE_END_BYTES_MAX + 1))?;
+        }
+    }
+
+    /// What stands right before the occurrence, as much of it as a line end may take.
+    fn before(&self) -> &[u8] {
+        self.window.get(self.found.saturating_sub(LINE_END_BYTES_MAX)..self.found).unwrap_or_default()
+    }
+}
+
 /// RFC 2046, 5.1.1: 1 to 70 characters of a set, not ending with a space.
 fn check_boundary(boundary: &str) -> Result<(), MimeError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);
@@ -105,14 +178,15 @@ fn check_boundary(boundary: &str) -> Result<(), MimeError> {
 
 /// The line break before a delimiter.
 struct Before {
-    start: usize,
+    start: u64,
     /// `None` where the body begins.
     end: Option<LineEnd>,
 }
 
-/// The line break before `at`; `None` when no line begins there. The body begins a line without one.
-fn line_before(body: &[u8], at: usize) -> Result<Option<Before>, MimeError> {
-    match body.get(..at).unwrap_or_default() {
+/// The line break that the octets before `at` end with; `None` when no line begins there. The body begins a line without
+/// one.
+fn line_before(before: &[u8], at: u64) -> Result<Option<Before>, MimeError> {
+    match before {
         [] => Ok(Some(Before { start: 0, end: None })),
         [.., b'\r', b'\n'] => Ok(Some(Before { start: at - 2, end: Some(LineEnd::CrLf) })),
         [.., b'\n'] => Ok(Some(Before { start: at - 1, end: Some(LineEnd::Lf) })),
@@ -126,18 +200,21 @@ struct DelimiterLine {
     closes: bool,
     /// `None` where the body ends, which only the closing delimiter may.
     end: Option<LineEnd>,
-    next: usize,
+    next: u64,
 }
 
 /// The delimiter line whose boundary ends at `at`: perhaps two hyphens, perhaps white space, a line end.
-fn delimiter_line(body: &[u8], at: usize) -> Result<DelimiterLine, MimeError> {
-    let rest = body.get(at..).unwrap_or_default();
+fn delimiter_line(body: &Octets, at: u64, bytes_max: usize) -> Result<DelimiterLine, MimeError> {
+    let rest = body.window(at, bytes_max + 2 * LINE_END_BYTES_MAX)?;
     let (closes, padded) = match rest.strip_prefix(b"--") {
         Some(padded) => (true, padded),
-        None => (false, rest),
+        None => (false, &*rest),
     };
     let padding = padded.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
-    let next = at + (rest.len() - padded.len()) + padding;
+    if padding > bytes_max {
+        return Err(MimeError::TooMuch { what: "octets in a delimiter line", limit: bytes_max });
+    }
+    let next = at + (rest.len() - padded.len() + padding) as u64;
     match padded.get(padding..).unwrap_or_default() {
         [b'\r', b'\n', ..] => Ok(DelimiterLine { closes, end: Some(LineEnd::CrLf), next: next + 2 }),
         [b'\n', ..] => Ok(DelimiterLine { closes, end: Some(LineEnd::Lf), next: next + 1 }),
@@ -150,14 +227,14 @@ fn delimiter_line(body: &[u8], at: usize) -> Result<DelimiterLine, MimeError> {
 /// Header and body of the part that stands at `content`.
 fn part(
     number: usize,
-    body: &[u8],
-    content: Range<usize>,
+    body: &Octets,
+    content: Range<u64>,
     line_end: LineEnd,
     limits: &MimeLimits,
 ) -> Result<RawPart, MimeError> {
     let refuse = |fault: String| MimeError::Header { part: number, fault };
     let mut fields = HeaderFields::default();
-    let mut header = Header { octets: body.get(content.clone()).unwrap_or_default(), at: 0, line_end };
+    let mut header = Header { body, at: content.start, end: content.end, line_end };
     let mut count = 0;
     while let Some(field) = header.next_field(limits.header_line_bytes_max)? {
         count += 1;
@@ -182,44 +259,57 @@ fn part(
             return Err(refuse(format!("{} comes twice", excerpt(name))));
         }
     }
-    Ok(RawPart { fields, body: content.start + header.at..content.end })
+    Ok(RawPart { fields, body: header.at..content.end })
 }
 
 /// Reads header fields up to and with the empty line behind them. A part that ends before it has no body.
 struct Header<'a> {
-    octets: &'a [u8],
-    at: usize,
+    body: &'a Octets,
+    at: u64,
+    end: u64,
     line_end: LineEnd,
 }
 
-impl<'a> Header<'a> {
+impl Header<'_> {
     /// The next field, its folded lines joined.
     fn next_field(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, MimeError> {
         let mut field = Vec::new();
         loop {
-            let line = self.line()?;
+            let line = self.line(bytes_max)?;
             if field.len() + line.len() > bytes_max {
                 return Err(MimeError::TooMuch { what: "octets in a header field", limit: bytes_max });
             }
-            field.extend_from_slice(line);
-            let more = matches!(self.octets.get(self.at), Some(b' ' | b'\t')) && !field.is_empty();
+            field.extend_from_slice(&line);
+            let more = !field.is_empty() && matches!(self.window(1)?.first(), Some(b' ' | b'\t'));
             if !more {
                 return Ok((!field.is_empty()).then_some(field));
             }
         }
     }
 
-    /// The next line without its end; a part may end instead of a line.
-    fn line(&mut self) -> Result<&'a [u8], MimeError> {
-        let rest = self.octets.get(self.at..).unwrap_or_default();
-        let length = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-        let line = rest.get(..length).unwrap_or_default();
-        self.at += length;
-        let text = if length == 0 || !line.ends_with(b"\n") {
-            line
+    /// The next line without its end, or, when it is longer, more than `bytes_max` of it; a part may end instead of a
+    /// line.
+    fn line(&mut self, bytes_max: usize) -> Result<Bytes, MimeError> {
+        let rest = self.window(bytes_max + LINE_END_BYTES_MAX)?;
+        let length = memchr(b'\n', &rest).map_or(rest.len(), |at| at + 1);
+        let line = rest.slice(..length);
+        self.at += length as u64;
+        let text = if line.ends_with(b"\n") {
+            let text = line.strip_suffix(self.line_end.octets()).ok_or(MimeError::MixedLineEnds)?;
+            line.slice(..text.len())
         } else {
-            line.strip_suffix(self.line_end.octets()).ok_or(MimeError::MixedLineEnds)?
+            line
         };
-        if memchr(b'\r', text).is_some() { Err(MimeError::MixedLineEnds) } else { Ok(text) }
+        if memchr(b'\r', &text).is_some() { Err(MimeError::MixedLineEnds) } else { Ok(text) }
+    }
+
+    /// What comes next of the part.
+    fn window(&self, bytes: usize) -> Result<Bytes, Unreadable> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        self.body.window(self.at, bytes.min(left))
     }
 }
+
+/// How much of a filed body is looked at at once.
+const WINDOW_BYTES: usize = 256 * 1024;
+const LINE_END_BYTES_MAX: usize = 2;

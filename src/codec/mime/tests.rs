@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::filed_for_tests;
 use crate::model::{Digest, Payload};
 
 const RELATED: &str = "multipart/related; type=\"text/xml\"; boundary=b; start=\"<s>\"";
@@ -17,15 +18,17 @@ fn octets(text: &str) -> Bytes {
 
 /// The parts, root first, as `media type <id> body`; or why there are none.
 fn told(content_type: &str, body: &Bytes) -> String {
-    match unpack(content_type, body, &MimeLimits::default()) {
-        Ok(package) => std::iter::once(&package.root)
-            .chain(&package.parts)
-            .map(|part| {
-                let id = part.content_id.as_ref().map_or("-", AsRef::as_ref);
-                format!("{} <{id}> {:?}", part.media_type, String::from_utf8_lossy(&part.body))
-            })
-            .collect::<Vec<_>>()
-            .join(", "),
+    match unpack(content_type, &body.clone().into(), &MimeLimits::default()) {
+        Ok(package) => {
+            let part = |content_id: &Option<ContentId>, media_type: &str, octets: &[u8]| {
+                let id = content_id.as_ref().map_or("-", AsRef::as_ref);
+                format!("{media_type} <{id}> {:?}", String::from_utf8_lossy(octets))
+            };
+            let root = &package.root;
+            let parts = package.parts.iter().map(|p| part(&p.content_id, &p.media_type, p.body.held()));
+            let told = std::iter::once(part(&root.content_id, &root.media_type, &root.body)).chain(parts);
+            told.collect::<Vec<_>>().join(", ")
+        }
         Err(fault) => fault.to_string(),
     }
 }
@@ -193,12 +196,19 @@ fn part_headers_mean_one_thing() {
 //= ebms2 2.1.6 MAY: parts, header fields and the SOAP part are bounded (S10)
 #[test]
 fn limits_hold_at_the_limit_and_one_past_it() {
-    let limits =
-        MimeLimits { parts_max: 3, header_count_max: 4, header_line_bytes_max: 30, root_bytes_max: 5 };
+    let limits = MimeLimits {
+        parts_max: 3,
+        header_count_max: 4,
+        header_line_bytes_max: 30,
+        root_bytes_max: 5,
+        encoded_bytes_max: 4,
+    };
     let check = |content_type: &str, body: String, expected: Option<(&'static str, usize)>| {
-        let refused = unpack(content_type, &octets(&body), &limits).err();
         let expected = expected.map(|(what, limit)| MimeError::TooMuch { what, limit });
-        assert_eq!(refused, expected, "{content_type} {body}");
+        for body in [Octets::from(octets(&body)), filed_for_tests(&octets(&body))] {
+            let refused = unpack(content_type, &body, &limits).err();
+            assert_eq!(refused, expected, "{content_type} {body:?}");
+        }
     };
     let parts = |count: usize| {
         let payloads = "--b\n\n1\n".repeat(count - 1);
@@ -227,6 +237,22 @@ fn limits_hold_at_the_limit_and_one_past_it() {
     check(RELATED, root(6), Some(("octets in the SOAP part", 5)));
     check("text/xml", "x".repeat(5), None);
     check("text/xml", "x".repeat(6), Some(("octets in the SOAP part", 5)));
+    let padded = |octets: usize| PACKAGE.replace("\n--b--\n", &format!("\n--b--{}\n", " ".repeat(octets)));
+    check(RELATED, padded(30), None);
+    check(RELATED, padded(31), Some(("octets in a delimiter line", 30)));
+    check(RELATED, padded(5000), Some(("octets in a delimiter line", 30)));
+    let encoded = |text: &str| {
+        let header = "<p>\nContent-Transfer-Encoding: base64\n";
+        let body = octets(&PACKAGE.replace("<p>\n", header).replace("\n1\n", &format!("\n{text}\n")));
+        unpack(RELATED, &filed_for_tests(&body), &limits).map(|package| package.parts[0].body.bytes())
+    };
+    assert_eq!(encoded("YWJj"), Ok(3));
+    let what = "octets in a part with a transfer encoding";
+    assert_eq!(
+        encoded("YWJj\n"),
+        Err(MimeError::TooMuch { what, limit: 4 }),
+        "what is filed is decoded in memory"
+    );
     let boundary = |octets: usize| format!("multipart/related; boundary={}", "b".repeat(octets));
     assert_eq!(told(&boundary(70), &octets("")), "the closing boundary is missing");
     assert_eq!(told(&boundary(71), &octets("")), "boundary: longer than 70 characters");
@@ -272,8 +298,8 @@ fn cid_uris_name_content_ids() {
 //= ebms2 2.1.2 MUST: without payload the envelope is sent as text/xml with its charset
 #[test]
 fn without_payload_the_envelope_goes_alone() {
-    let (content_type, body) = pack("<e/>", &[], "seed");
-    assert_eq!((&*content_type, &body[..]), ("text/xml; charset=UTF-8", &b"<e/>"[..]));
+    let (content_type, body) = pack("<e/>", &[], "seed").expect("readable");
+    assert_eq!((&*content_type, &body.held()[..]), ("text/xml; charset=UTF-8", &b"<e/>"[..]));
 }
 
 //= ebms2 2.1.2 MUST: a boundary that is sent stands in none of its parts
@@ -289,10 +315,10 @@ fn a_boundary_that_a_part_holds_is_not_taken() {
     let boundary_of = |content_type: &str| {
         ContentType::parse(content_type).expect("ours").parameter("boundary").expect("there").to_owned()
     };
-    let (content_type, _) = pack("<e/>", &[payload("1".to_owned())], "seed");
+    let (content_type, _) = pack("<e/>", &[payload("1".to_owned())], "seed").expect("readable");
     let first = boundary_of(&content_type);
     let hostile = payload(format!("\r\n--{first}--\r\n"));
-    let (content_type, body) = pack("<e/>", std::slice::from_ref(&hostile), "seed");
+    let (content_type, body) = pack("<e/>", std::slice::from_ref(&hostile), "seed").expect("readable");
     assert_ne!(boundary_of(&content_type), first);
     let package = unpack(&content_type, &body, &MimeLimits::default()).expect("ours");
     assert_eq!(package.parts[0].body, hostile.body);
@@ -319,8 +345,8 @@ proptest! {
                 body: body.into(),
             })
             .collect();
-        let (content_type, body) = pack(envelope.clone(), &payloads, &seed);
-        prop_assert_eq!(pack(envelope.clone(), &payloads, &seed), (content_type.clone(), body.clone()));
+        let (content_type, body) = pack(envelope.clone(), &payloads, &seed).expect("readable");
+        prop_assert_eq!(pack(envelope.clone(), &payloads, &seed).expect("readable"), (content_type.clone(), body.clone()));
         let package = unpack(&content_type, &body, &MimeLimits::default()).expect("ours");
         prop_assert_eq!(&package.root.body, &envelope);
         prop_assert_eq!(package.root.charset.as_deref(), Some("UTF-8"));
@@ -331,6 +357,25 @@ proptest! {
             prop_assert_eq!(&part.body, &payload.body);
             prop_assert_eq!(content_id_of_uri(&payload.content_id.uri()), part.content_id.clone());
         }
+    }
+
+    /// Where a window of a filed body ends makes no difference (S10 to S12).
+    #[test]
+    fn a_filed_body_comes_apart_as_a_held_one(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "--b", "--b", "--b--", "--", "b", "\r\n", "\r\n", "\n", "\r", "A: b", "Content-ID: <s>", ":", " ", "x",
+                "xxxxxxxxxx",
+            ]),
+            0..60,
+        ),
+        window_bytes in 1_usize..80,
+    ) {
+        let body = pieces.concat();
+        let limits = MimeLimits { header_line_bytes_max: 12, ..MimeLimits::default() };
+        let held = scan::parts("b", &body.clone().into(), &limits);
+        let filed = scan::parts_within("b", &filed_for_tests(body.as_bytes()), &limits, window_bytes);
+        prop_assert_eq!(held, filed);
     }
 
     /// No octets make the reader panic.
@@ -345,7 +390,7 @@ proptest! {
         ),
     ) {
         let body = Bytes::from(pieces.concat());
-        if let Ok(package) = unpack("multipart/related; boundary=b", &body, &MimeLimits::default()) {
+        if let Ok(package) = unpack("multipart/related; boundary=b", &body.clone().into(), &MimeLimits::default()) {
             prop_assert_eq!(&*package.root.media_type, "text/xml");
         }
     }

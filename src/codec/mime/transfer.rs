@@ -7,19 +7,39 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{MimeError, excerpt};
+use super::{MimeError, MimeLimits, excerpt};
+use crate::model::Octets;
 
 /// The octets of a part behind its transfer encoding.
-pub(super) fn decode(part: usize, encoding: Option<&str>, octets: Bytes) -> Result<Bytes, MimeError> {
+pub(super) fn decode(
+    part: usize,
+    encoding: Option<&str>,
+    octets: Octets,
+    limits: &MimeLimits,
+) -> Result<Octets, MimeError> {
     let name = encoding.unwrap_or("binary").to_ascii_lowercase();
     let refuse = |encoding, fault| MimeError::Encoding { part, encoding, fault };
     match name.as_str() {
         "7bit" | "8bit" | "binary" => Ok(octets),
-        "base64" => base64(&octets).map(Bytes::from).map_err(|fault| refuse("base64", fault)),
-        "quoted-printable" => {
-            quoted_printable(&octets).map(Bytes::from).map_err(|fault| refuse("quoted-printable", fault))
+        "base64" => {
+            base64(&text_of(&octets, limits)?).map(Octets::from).map_err(|fault| refuse("base64", fault))
         }
+        "quoted-printable" => quoted_printable(&text_of(&octets, limits)?)
+            .map(Octets::from)
+            .map_err(|fault| refuse("quoted-printable", fault)),
         _ => Err(MimeError::UnknownEncoding { part, found: excerpt(&name) }),
+    }
+}
+
+/// The text of an encoding in memory, where it is decoded.
+fn text_of(octets: &Octets, limits: &MimeLimits) -> Result<Bytes, MimeError> {
+    let limit = limits.encoded_bytes_max;
+    match octets.as_held() {
+        Some(text) => Ok(text.clone()),
+        None if octets.bytes() > limit as u64 => {
+            Err(MimeError::TooMuch { what: "octets in a part with a transfer encoding", limit })
+        }
+        None => Ok(octets.read(limit)?),
     }
 }
 
@@ -82,7 +102,8 @@ mod tests {
     #[test]
     fn each_encoding_is_undone_or_refused() {
         fn check(encoding: Option<&str>, text: &[u8], expected: Result<&[u8], &str>) {
-            let octets = decode(1, encoding, Bytes::copy_from_slice(text));
+            let octets = decode(1, encoding, text.to_vec().into(), &MimeLimits::default());
+            let octets = octets.map(|octets| octets.read(usize::MAX).expect("is held"));
             let told = octets.map_err(|fault| fault.to_string());
             assert_eq!(
                 told.as_deref().map_err(String::as_str),

@@ -113,7 +113,7 @@ fn only_the_agencies_whose_rows_changed_hear_of_an_amendment() {
     assert_eq!(roles, ["urn:swgw:doc:GOVCBR5FE", "urn:swgw:doc:GOVCBR929"], "customs gets no application");
     world.deliver();
     let let_go = world.sent.iter().rev().find(|sent| sent.destination.as_str() == AGENCIES[1].1);
-    let octets = String::from_utf8_lossy(&let_go.expect("it was sent").sealed.body).into_owned();
+    let octets = String::from_utf8_lossy(let_go.expect("it was sent").sealed.body.held()).into_owned();
     assert!(octets.contains("<FunctionCode>1</FunctionCode>"), "{octets}");
     assert!(octets.contains("<Reason>declaration 1234509000017X is amended: As found</Reason>"), "{octets}");
     assert!(octets.contains("<SequenceNumeric>2</SequenceNumeric>"), "{octets}");

@@ -93,7 +93,7 @@ fn a_withdrawal_takes_force_at_once_and_agencies_are_asked_to_cancel() {
         .sent
         .iter()
         .find(|sent| world.delivery(&sent.delivery).purpose == DeliveryPurpose::Cancellation { index: 0 });
-    let octets = String::from_utf8_lossy(&sent.expect("it was sent").sealed.body).into_owned();
+    let octets = String::from_utf8_lossy(sent.expect("it was sent").sealed.body.held()).into_owned();
     for part in [
         "<FunctionCode>1</FunctionCode>",
         "<Reason>declaration 1234509000017X is withdrawn: Pests were found</Reason>",

@@ -19,7 +19,7 @@ fn check(payloads: &[(&str, &str, Option<&str>)], expected: &[&str]) {
             media_type: (*media_type).into(),
             role: role.map(Into::into),
             digest: Digest::of(&body),
-            body,
+            body: body.into(),
         }
     };
     message.payloads = payloads.iter().enumerate().map(payload).collect();
@@ -28,6 +28,7 @@ fn check(payloads: &[(&str, &str, Option<&str>)], expected: &[&str]) {
         &Verified::for_tests(message, party(BROKER), true),
         Timestamp::from_millis(1_259_629_200_000),
     );
+    let documents = documents.expect("in memory");
     let told: Vec<_> = documents
         .parts()
         .iter()

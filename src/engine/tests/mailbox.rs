@@ -201,7 +201,7 @@ fn what_waits_goes_over_to_a_renewed_agreement_when_it_is_fetched() {
         let Reply::Message(octets) = fetch(&mut world, &id, agency) else { panic!("the octets come") };
         let delivery = world.delivery(&id);
         let named = format!(">{}</eb:CPAId>", delivery.cpa_id);
-        assert!(String::from_utf8_lossy(&octets.body).contains(&named), "{delivery:?}");
+        assert!(String::from_utf8_lossy(octets.body.held()).contains(&named), "{delivery:?}");
         assert_eq!(delivery.cpa_id == cpa(agency), fetched_before, "{delivery:?}");
         assert_eq!(delivery.state, DeliveryState::Pending);
         let renewed = entries(&world).iter().filter(|e| *e.entry.event == *"delivery.renewed").count();

@@ -60,7 +60,8 @@ fn composed(world: &World, act: OfficerAct) -> Result<Event, Told> {
         Catalogue::built_in(),
         &Verified::for_tests(message.clone(), act.by.agency.clone(), true),
         world.now,
-    );
+    )
+    .expect("in memory");
     let arrival = Posted::of(act.by.agency.clone(), message, documents).arrival(world.now);
     Ok(Event::Acted { arrival: Box::new(arrival), act })
 }

@@ -234,7 +234,7 @@ fn another_message_under_a_known_message_id_is_refused_with_an_alarm_p3() {
 
 /// The MessageId of a message of ours.
 fn message_id(sealed: &Sealed) -> String {
-    let text = String::from_utf8_lossy(&sealed.body).into_owned();
+    let text = String::from_utf8_lossy(sealed.body.held()).into_owned();
     let id = text.split_once("<eb:MessageId>").and_then(|(_, rest)| rest.split_once("</eb:MessageId>"));
     id.expect("it has one").0.to_owned()
 }

@@ -17,7 +17,7 @@ fn read(reply: Option<Reply>) -> (Message, bool) {
 }
 
 fn read_sealed(sealed: &Sealed) -> (Message, bool) {
-    let envelope = decode_envelope(&sealed.body, None, &XmlLimits::ENVELOPE).expect("is an envelope");
+    let envelope = decode_envelope(sealed.body.held(), None, &XmlLimits::ENVELOPE).expect("is an envelope");
     (envelope.message, envelope.signature.is_some())
 }
 
@@ -103,7 +103,7 @@ fn arrival(message: Message, from: &str, signed: bool, now: Timestamp) -> Event 
         verified: Verified::for_tests(message, party(from), signed),
         documents: Documents::default(),
         content_type: "text/xml".into(),
-        body: bytes::Bytes::new(),
+        body: bytes::Bytes::new().into(),
         received_at: now,
         waiting: true,
     }))

@@ -262,7 +262,7 @@ impl World {
                 media_type: "application/xml".into(),
                 role: Some(role_of_document_code(&code_of(document)).into()),
                 digest: Digest::of(&body),
-                body,
+                body: body.into(),
             }
         };
         let payloads = documents.iter().enumerate().map(payload).collect();
@@ -442,7 +442,13 @@ impl Posted {
         let sealed = seal(&message, KEYS.key(SignatureAlgorithm::EcdsaSha256).map(|key| key.strict()))
             .expect("it can be sealed");
         message.references = sealed.references;
-        Self { sender, message, documents, content_type: sealed.content_type, body: sealed.body }
+        Self {
+            sender,
+            message,
+            documents,
+            content_type: sealed.content_type,
+            body: sealed.body.held().clone(),
+        }
     }
 
     /// The same message with something changed, sealed again.
@@ -482,7 +488,7 @@ impl Posted {
             verified: Verified::for_tests(self.message.clone(), self.sender.clone(), true),
             documents: self.documents.clone(),
             content_type: self.content_type.clone(),
-            body: self.body.clone(),
+            body: self.body.clone().into(),
             received_at: now,
             waiting: true,
         }
@@ -518,7 +524,7 @@ pub(super) fn response(delivery: &Delivery, message: Message, signed: bool, now:
         verified: Verified::for_tests(message, delivery.destination.clone(), signed),
         documents: Documents::default(),
         content_type: "text/xml".into(),
-        body: Bytes::new(),
+        body: Bytes::new().into(),
         received_at: now,
         waiting: false,
     }

@@ -131,7 +131,7 @@ impl Desk {
             media_type: "application/xml".into(),
             role: Some(role_of_document_code(&code).into()),
             digest: Digest::of(&body),
-            body,
+            body: body.into(),
         };
         let letter = Letter {
             message_id: message_id.clone(),

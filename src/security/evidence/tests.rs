@@ -88,7 +88,8 @@ impl Story {
         };
         let bare =
             |event: &str, octets| TimelineEntry { party: None, message_id: None, ..about(event, octets) };
-        let (body, answer) = (Some(Digest::of(&self.message.body)), Some(Digest::of(&self.answer.body)));
+        let (body, answer) =
+            (Some(Digest::of(self.message.body.held())), Some(Digest::of(self.answer.body.held())));
         let keys = Some(Digest::of(self.keys().to_string().as_bytes()));
         let (came, ended) = match self.sent {
             false => (Attested { received: body, answer, ..Attested::default() }, Attested::default()),
@@ -112,8 +113,8 @@ impl Story {
         let mut files = Files::new();
         let mut add = |name: String, octets: Vec<u8>| drop(files.insert(name, octets.into()));
         add(names::README.to_owned(), b"what happened".to_vec());
-        add(names::MESSAGE.to_owned(), self.message.body.to_vec());
-        add(self.ending().to_owned(), self.answer.body.to_vec());
+        add(names::MESSAGE.to_owned(), self.message.body.held().to_vec());
+        add(self.ending().to_owned(), self.answer.body.held().to_vec());
         for identity in [&self.own, &self.trader] {
             add(names::certificate(&Digest::of(&identity.der())), identity.der());
         }
@@ -323,7 +324,7 @@ fn what_is_inside_is_shown_without_the_manifest() {
         seal(&message(&[("declaration@trader", b"<Other/>")]), Some(trader.strict())).expect("signed");
     story.check_inside(
         "the message replaced",
-        |files| drop(files.insert(names::MESSAGE.to_owned(), other.body.clone())),
+        |files| drop(files.insert(names::MESSAGE.to_owned(), other.body.held().clone())),
         "message: its octets are not those that audit entry 4 vouches for",
     );
     story.check_inside(

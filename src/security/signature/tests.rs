@@ -43,7 +43,7 @@ fn parts(parts: &[(&str, &[u8])]) -> Vec<Part> {
             content_location: None,
             media_type: "application/xml".into(),
             charset: None,
-            body: Bytes::copy_from_slice(body),
+            body: body.to_vec().into(),
         };
         Part::of(part).expect("it has a Content-ID")
     };
@@ -162,7 +162,7 @@ fn payloads_are_signed_in_canonical_form_where_they_have_one() {
             content_id: ContentId::new("a@b").expect("a Content-ID"),
             media_type: media_type.into(),
             role: None,
-            body: Bytes::copy_from_slice(body),
+            body: Bytes::copy_from_slice(body).into(),
             digest: Digest::of(body),
         };
         let reference = payload_reference("cid:a@b".into(), &payload, &signer).expect("a reference");

@@ -168,7 +168,8 @@ fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
     let mut without_role = sent.clone();
     without_role.header.from.role = None;
     check(&sealed_by(&pair.trader, &without_role), &[MissingRole], true);
-    let (content_type, body) = pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed");
+    let (content_type, body) =
+        pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed").expect("readable");
     let more = Sealed { content_type, body, references: Vec::new() };
     check(&more, &[UnsignedMessages, UnreferencedParts], false);
     check(&located(&pair.trader, "decl-1.xml", "decl-1.xml"), &[ContentLocation], true);
@@ -213,10 +214,11 @@ fn signed_by_libxmlsec1(identity: &Identity, text: &str, message: &Message) -> S
     }
     let key = identity.key.private_key_to_pkcs8().expect("PKCS #8");
     let key = crate::ffi::PrivateKey::from_pkcs8_der(&key).expect("a private key");
-    let parts: Vec<_> = message.payloads.iter().map(|p| (p.content_id.as_str(), p.body.as_ref())).collect();
+    let parts: Vec<_> =
+        message.payloads.iter().map(|p| (p.content_id.as_str(), p.body.held().as_ref())).collect();
     let engine = crate::ffi::XmlSec::init().expect("libxmlsec1 starts");
     let signed = engine.sign(template.as_bytes(), &parts, &key).expect("signs");
-    let (content_type, body) = pack(signed, &message.payloads, "seed");
+    let (content_type, body) = pack(signed, &message.payloads, "seed").expect("readable");
     Sealed { content_type, body, references: Vec::new() }
 }
 
@@ -229,7 +231,7 @@ fn located(identity: &Identity, location: &str, uri: &str) -> Sealed {
     let signer = key.strict();
     let reference = payload_reference(uri.into(), &sent.payloads[0], &signer).expect("a reference");
     let (text, references) = sign(&text, at, vec![reference], &signer, Cover::WithoutNextMsh).expect("signs");
-    let (content_type, body) = pack(text, &sent.payloads, "seed");
+    let (content_type, body) = pack(text, &sent.payloads, "seed").expect("readable");
     let sealed = Sealed { content_type, body, references };
     edited(&sealed, "Content-ID: <decl-1@trader.example>", &format!("Content-Location: {location}"))
 }
@@ -255,7 +257,7 @@ fn a_name_is_one_part_of_the_message_or_nothing() {
         // Where nothing is signed, only the Manifest names it.
         let sent = message(&PARTS[..1]);
         let text = encode_envelope(&sent).text.replace("cid:decl-1@trader.example", uri);
-        let (content_type, body) = pack(text, &sent.payloads, "seed");
+        let (content_type, body) = pack(text, &sent.payloads, "seed").expect("readable");
         check(&lenient, &Sealed { content_type, body, references: Vec::new() }, MimeProblem, uri);
     }
     // A cid: names a part by its Content-ID alone.
@@ -273,7 +275,7 @@ fn a_name_is_one_part_of_the_message_or_nothing() {
     // One location for two parts, or one that is a Content-ID.
     let sent = message(&PARTS);
     let text = encode_envelope(&sent).text.replace("cid:phyto-1@trader.example", "both.xml");
-    let (content_type, body) = pack(text, &sent.payloads, "seed");
+    let (content_type, body) = pack(text, &sent.payloads, "seed").expect("readable");
     let sealed = Sealed { content_type, body, references: Vec::new() };
     let both = "\r\nContent-Location: both.xml";
     let sealed = edited(&sealed, "<decl-1@trader.example>", &format!("<decl-1@trader.example>{both}"));
@@ -323,7 +325,8 @@ fn a_repeat_of_an_unsigned_message_is_the_same_in_everything_that_steers() {
         assert_eq!(content(&sealed), known, "a repeat");
         // The package may be packed anew: parts in another order, with another boundary.
         let (content_type, body) =
-            pack(text_of(&sealed), &[sent.payloads[1].clone(), sent.payloads[0].clone()], "another seed");
+            pack(text_of(&sealed), &[sent.payloads[1].clone(), sent.payloads[0].clone()], "another seed")
+                .expect("readable");
         assert_eq!(content(&Sealed { content_type, body, references: Vec::new() }), known, "packed anew");
         let other = |from: &str, to: &str| {
             assert_ne!(content(&edited(&sealed, from, to)), known, "{from} -> {to}");
@@ -485,7 +488,7 @@ fn names_that_several_parts_have_name_none() {
         let (text, references) =
             sign(&text, at, uris.iter().map(of_uri).collect(), &signer, Cover::WithoutNextMsh)
                 .expect("signs");
-        let (content_type, body) = pack(text, &sent.payloads, "seed");
+        let (content_type, body) = pack(text, &sent.payloads, "seed").expect("readable");
         let sealed = Sealed { content_type, body, references };
         let id = "Content-ID: <decl-1@trader.example>\r\n";
         edited(&sealed, id, &format!("{id}Content-Location: decl-1.xml\r\n"))
@@ -510,7 +513,8 @@ fn names_that_several_parts_have_name_none() {
 fn a_part_without_a_name_is_dropped_where_others_are() {
     let pair = pair();
     let sent = message(&PARTS[..1]);
-    let (content_type, body) = pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed");
+    let (content_type, body) =
+        pack(encode_envelope(&sent).text, &message(&PARTS).payloads, "seed").expect("readable");
     let more = Sealed { content_type, body, references: Vec::new() };
     let nameless = edited(&more, "Content-ID: <phyto-1@trader.example>\r\n", "");
     let with = |deviations: &[Deviation]| {
@@ -524,7 +528,7 @@ fn a_part_without_a_name_is_dropped_where_others_are() {
     assert_eq!(told(&refused), (ErrorCode::MimeProblem, None));
     // Beside a signature every part has a name.
     let (content_type, body) =
-        pack(text_of(&sealed_by(&pair.trader, &sent)), &message(&PARTS).payloads, "seed");
+        pack(text_of(&sealed_by(&pair.trader, &sent)), &message(&PARTS).payloads, "seed").expect("readable");
     let signed = Sealed { content_type, body, references: Vec::new() };
     let signed = edited(&signed, "Content-ID: <phyto-1@trader.example>\r\n", "");
     let refused = refusal(opened(&with(&dropping), &signed, NOW), "a part without a name");

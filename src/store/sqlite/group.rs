@@ -418,7 +418,7 @@ fn write_sealed(
 
 /// The octets that stand in the database; those of large blobs are in their file.
 fn inline(blob: &Blob) -> Option<&[u8]> {
-    (!blob.is_large()).then_some(&blob.octets)
+    (!blob.is_large()).then(|| &blob.held()[..])
 }
 
 fn message_version(connection: &Connection, key: &MessageKey) -> Result<Option<u64>, Refusal> {

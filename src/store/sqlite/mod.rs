@@ -42,7 +42,7 @@ use super::prepare::Prepared;
 use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation,
     CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery,
-    DueSequence, Health, Listing, Looked, MessageFilter, Needs, Octets, Opened, Queue, Stats, Store,
+    DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Queue, Stats, Store,
     StoreError, Versioned, View,
 };
 
@@ -431,7 +431,7 @@ impl Store for SqliteStore {
         told.recv().map_err(|_| gone(()))?
     }
 
-    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+    fn body(&self, key: &MessageKey) -> Result<Option<Entity>, StoreError> {
         let body = self.readers.read(|reading| reading.body(key));
         self.notice(body, None)
     }

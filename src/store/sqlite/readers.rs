@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::model::{
-    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, MessageKey, Realm, Sealed, Sequence,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, MessageKey, Octets, Realm, Sealed, Sequence,
     SequenceKey, StoredMessage, TimelineEntry,
 };
 
@@ -19,7 +19,7 @@ use super::super::lookup::Rows;
 use super::super::payload::{PayloadFiles, verified};
 use super::super::record::{Encoded, Envelope, correlation_sum};
 use super::super::tables::shown_approval;
-use super::super::{CorrelationKey, Damage, DeliveryLocator, Octets, Opened, StoreError, Versioned};
+use super::super::{CorrelationKey, Damage, DeliveryLocator, Entity, Opened, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
 use super::listing;
 use super::schema::Layout;
@@ -128,7 +128,7 @@ impl Reading<'_> {
     }
 
     /// Octets of a row, from the row or from their file, checked.
-    pub(super) fn octets(&self, what: &str, kept: &Kept) -> Result<Bytes, StoreError> {
+    pub(super) fn octets(&self, what: &str, kept: &Kept) -> Result<Octets, StoreError> {
         let octets = match &kept.inline {
             Some(octets) => octets.clone(),
             None => self.bodies.read(&kept.digest).map_err(|error| {
@@ -218,14 +218,14 @@ impl Rows for Reading<'_> {
         found.map(|row| self.unseal(&format!("answer to {key}"), &key.to_string(), &row)).transpose()
     }
 
-    fn body(&self, key: &MessageKey) -> Result<Option<Octets>, StoreError> {
+    fn body(&self, key: &MessageKey) -> Result<Option<Entity>, StoreError> {
         let sql = "SELECT m.version, m.form, m.checksum, m.record, b.digest, b.octets \
                    FROM message m JOIN body b ON b.owner = m.number WHERE m.sender = ? AND m.message_id = ?";
         let found = self.one(sql, parts(key), |row| (read_encoded(row, 0), Kept::read(row, 4)))?;
         let Some((record, kept)) = found else { return Ok(None) };
         let record: StoredMessage = record.decode(&key.to_string())?;
         let body = self.octets(&format!("body of message {key}"), &kept)?;
-        Ok(Some(Octets { content_type: record.content_type, body }))
+        Ok(Some(Entity { content_type: record.content_type, body }))
     }
 
     fn correlated(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<CaseId>, StoreError> {

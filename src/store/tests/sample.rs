@@ -90,7 +90,7 @@ pub(in crate::store) fn stored(sender: &str, number: u32) -> StoredMessage {
 pub(in crate::store) fn new_message(sender: &str, number: u32, body: impl Into<Bytes>) -> NewMessage {
     NewMessage {
         record: stored(sender, number),
-        body: body.into(),
+        body: body.into().into(),
         response: Some(sealed(format!("answer to {number}"))),
     }
 }
@@ -103,7 +103,7 @@ pub(in crate::store) fn sealed(body: impl Into<Bytes>) -> Sealed {
         method: DigestMethod::Sha256,
         value: Digest::of(&body).0.to_vec(),
     };
-    Sealed { content_type: "text/xml".into(), body, references: vec![reference] }
+    Sealed { content_type: "text/xml".into(), body: body.into(), references: vec![reference] }
 }
 
 /// A case that collects.

@@ -137,7 +137,10 @@ fn what_is_committed_is_loaded(store: &dyn Store) {
         assert_eq!(view.case.expect("the case of the delivery").value, case(100));
         assert_eq!(view.found_by, Some(CorrelationKey::Case(case_id(100))));
         let body = view.bodies.get(&message_key("broker", 100)).expect("the body that its part comes from");
-        assert_eq!((&*body.body, &*body.content_type), (&b"body 100"[..], &*message.record.content_type));
+        assert_eq!(
+            (&**body.body.held(), &*body.content_type),
+            (&b"body 100"[..], &*message.record.content_type)
+        );
     }
 }
 
@@ -150,7 +153,7 @@ fn a_duplicate_changes_nothing_and_finds_the_first_answer(store: &dyn Store) {
     assert_eq!(commit(store, batch("second", 201)), Err(CommitError::Duplicate), "P3");
     assert!(store.load(&by_id(201)).expect("readable").delivery.is_none(), "no second delivery (P3)");
     let body = store.body(&message_key("sender-200", 200)).expect("readable").expect("there");
-    assert_eq!(&*body.body, b"first");
+    assert_eq!(&**body.body.held(), b"first");
     let elsewhere = Batch { message: Some(new_message("sender-201", 200, "x")), ..Batch::default() };
     assert_eq!(commit(store, elsewhere), Ok(()), "the key has the sender in it (P3)");
 }
@@ -242,7 +245,7 @@ fn a_delivery_is_written_only_over_the_version_that_was_read(store: &dyn Store) 
 
     let view = store.load(&Needs { sealed: true, ..by_id(500) }).expect("readable");
     assert_eq!(view.delivery.expect("there").value.attempts, 1);
-    assert_eq!(&*view.sealed.expect("sealed").body, b"sealed once");
+    assert_eq!(&**view.sealed.expect("sealed").body.held(), b"sealed once");
 }
 
 fn a_batch_that_conflicts_anywhere_leaves_nothing(store: &dyn Store) {
@@ -477,7 +480,7 @@ fn a_message_that_was_held_changes_and_keeps_its_octets_and_its_answer(store: &d
     let needs = Needs { message: Some(key.clone()), ..Needs::default() };
     let known = store.load(&needs).expect("readable").message.expect("is there");
     assert_eq!((&known.record, known.version, known.response), (&record, 2, answer));
-    assert_eq!(store.body(&key).expect("readable").expect("is there").body, "as it came");
+    assert_eq!(store.body(&key).expect("readable").expect("is there").body, "as it came".into());
     let of_case = MessageFilter { case: Some(case_id(795)), ..MessageFilter::default() };
     assert_eq!(store.messages(&of_case, 9).expect("readable").items, [record]);
 }
@@ -636,8 +639,8 @@ fn large_octets_are_kept_like_small_ones(store: &dyn Store) {
         assert_eq!(commit(store, batch), Ok(()));
         let needs = Needs { sealed: true, parts_of_delivery: true, ..by_id(number) };
         let view = store.load(&needs).expect("readable");
-        assert_eq!(view.sealed.expect("sealed").body, octets(2), "{length} octets (P6)");
-        assert_eq!(view.bodies[&message_key("broker", number)].body, octets(1));
+        assert_eq!(view.sealed.expect("sealed").body, octets(2).into(), "{length} octets (P6)");
+        assert_eq!(view.bodies[&message_key("broker", number)].body, octets(1).into());
     }
 }
 

@@ -127,7 +127,7 @@ fn served_by(store: &dyn Store) -> Option<Vec<(String, String)>> {
             served.push((format!("message {}", message.key), format!("{known:?}")));
         }
         if let Ok(Some(body)) = store.body(&message.key) {
-            let digest = gwanmun::model::Digest::of(&body.body);
+            let digest = gwanmun::model::Digest::of(body.body.held());
             served.push((format!("body {}", message.key), format!("{} {digest}", body.content_type)));
         }
     }

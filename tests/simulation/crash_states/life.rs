@@ -131,15 +131,15 @@ pub(super) fn held_by(store: &dyn Store) -> Digest {
     for message in store.messages(&MessageFilter::default(), usize::MAX).expect("readable").items {
         let needs = Needs { message: Some(message.key.clone()), ..Needs::default() };
         note(&store.load(&needs).expect("readable").message);
-        note(&store.body(&message.key).expect("readable").map(|octets| Digest::of(&octets.body)));
+        note(&store.body(&message.key).expect("readable").map(|octets| Digest::of(octets.body.held())));
     }
     for delivery in store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("readable").items {
         let delivery = Some(DeliveryLocator::Id(delivery.id));
         let view = store.load(&Needs { delivery, sealed: true, ..Needs::default() }).expect("readable");
         note(&view.delivery);
-        note(&view.sealed.map(|sealed| (sealed.content_type, sealed.references, Digest::of(&sealed.body))));
+        note(&view.sealed.map(|sealed| (sealed.content_type, sealed.references, sealed.body.digest())));
         let receipt = view.delivery.and_then(|stored| store.receipt(&stored.value.id).expect("readable"));
-        note(&receipt.map(|receipt| Digest::of(&receipt.body)));
+        note(&receipt.map(|receipt| receipt.body.digest()));
     }
     for summary in store.cases(&CaseFilter::default(), usize::MAX).expect("readable").items {
         let by_number = summary.declaration.clone().map(CorrelationKey::Declaration);

@@ -48,7 +48,7 @@ fn a_backup_beside_a_writing_gateway_is_of_one_instant() {
 
     let restored = open(&StoreOptions { directory: Manifest::store_of(&to), ..options });
     let body = restored.body(&sample::message_key("broker", 3)).expect("readable").expect("there");
-    assert_eq!(body.body, vec![3; 300_000]);
+    assert_eq!(body.body, vec![3; 300_000].into());
     assert_eq!(commit(&restored, receives(9, "goes on")), Ok(()));
 }
 

@@ -53,7 +53,7 @@ fn damage_stays_with_its_record() {
         }
         for number in [1, 3] {
             let view = store.load(&needs(number)).expect("others are served");
-            assert_eq!(view.bodies[&sample::message_key("broker", number)].body[0], number as u8);
+            assert_eq!(view.bodies[&sample::message_key("broker", number)].body.held()[0], number as u8);
         }
         let due = store.due(&party("kfda"), sample::at(99), 10).expect("readable");
         let due: Vec<_> = due.into_iter().map(|due| due.id).collect();

@@ -147,7 +147,7 @@ fn orphans_of_a_crash_are_swept_and_named_files_stay() {
     let store = open(&options);
     assert_eq!(bodies(), 1);
     let body = store.body(&sample::message_key("broker", 1)).expect("readable").expect("there");
-    assert_eq!(body.body, vec![1; 300_000]);
+    assert_eq!(body.body, vec![1; 300_000].into());
 }
 
 #[test]
