@@ -50,6 +50,8 @@ pub struct Settings {
     pub partners: PathBuf,
     /// Limits of the ebMS listener.
     pub server: ServerOptions,
+    /// A body of more octets than these is received into a file.
+    pub spool_from: usize,
     /// Messages that are opened, decided or committed at once; one more is answered 503.
     pub messages_in_hand_max: usize,
     /// Timestamps that are accepted.
@@ -183,7 +185,7 @@ impl Settings {
             root.add(message, "rehearse with another one, such as `gwanmun practice --role bank`", faults);
         }
         root.finish(faults);
-        let Limits { server, messages_in_hand_max, age, order, drain_deadline } = limits;
+        let Limits { server, spool_from, messages_in_hand_max, age, order, drain_deadline } = limits;
         Some(Self {
             identity: identity?,
             listen: listen?,
@@ -198,6 +200,7 @@ impl Settings {
             rules: rules?,
             partners: partners?,
             server,
+            spool_from,
             messages_in_hand_max,
             age,
             order,
@@ -402,6 +405,7 @@ fn directory(mut section: Section<'_>, faults: &mut Faults) -> Option<PathBuf> {
 /// The section of that name.
 struct Limits {
     server: ServerOptions,
+    spool_from: usize,
     messages_in_hand_max: usize,
     age: AgePolicy,
     order: OrderPolicy,
@@ -430,6 +434,7 @@ fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
         retry_after: section.duration("retry_after", server.retry_after, faults),
         ..server
     };
+    let spool_from = section.number("spool_from", SPOOL_FROM, 0, faults);
     let messages_in_hand_max = section.number("messages_in_hand_max", 256, 1, faults);
     let age = AgePolicy {
         age_max: section.duration("message_age_max", age.age_max, faults),
@@ -442,8 +447,11 @@ fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
     };
     let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), faults);
     section.finish(faults);
-    Limits { server, messages_in_hand_max, age, order, drain_deadline }
+    Limits { server, spool_from, messages_in_hand_max, age, order, drain_deadline }
 }
+
+/// By default a body is held up to this size, and received into a file beyond.
+const SPOOL_FROM: usize = 1 << 20;
 
 /// Any text.
 pub(super) fn plain(text: &str) -> Result<Arc<str>, ValueError> {

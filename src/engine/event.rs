@@ -6,8 +6,8 @@ use super::documents::Documents;
 use super::ids;
 use crate::model::{
     ApprovalKey, AttemptOutcome, Bank, CaseId, ChargeOutcome, DeliveryId, Digest, Document, EvidenceSubject,
-    GapAct, MessageId, MessageKey, Octets, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry, Retention, Role,
-    Sealed, SequenceKey, Timestamp,
+    GapAct, MessageId, MessageKey, Octets, OfficerAct, PartyId, PartyKey, PartyRef, Realm, Registry,
+    Retention, Role, Sealed, SequenceKey, Timestamp,
 };
 use crate::msh::{AgePolicy, OrderPolicy};
 use crate::routing::{EnvelopeQuery, EnvelopeRule, RuleSet};

@@ -98,7 +98,9 @@ fn payloads(event: &Event, delivery: &Delivery) -> Option<Vec<Payload>> {
         let arrived = arrived.as_ref().filter(|(key, _)| key == message).map(|(_, arrived)| arrived);
         let mut payloads = arrived.into_iter().flat_map(|arrived| &arrived.payloads);
         let found = payloads.find(|payload| payload.content_id == *content_id && payload.digest == *digest);
-        found.map(|payload| payload.body.clone()).ok_or_else(|| "it is not in hand".to_owned())
+        // What is filed takes a while to be sealed, which nobody who waits for an answer should wait for (P13).
+        let in_hand = found.map(|payload| payload.body.clone()).filter(|body| body.as_held().is_some());
+        in_hand.ok_or_else(|| "it is not in hand".to_owned())
     };
     delivery.parts.iter().map(|part| payload(part, body).ok()).collect()
 }

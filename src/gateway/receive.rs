@@ -16,8 +16,9 @@ use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, InTransit, Refused, Reply, read_documents};
 use crate::model::{Deviation, Digest, MessageHeader, Octets, Sealed, Timestamp};
 use crate::security::{Opened, Origin, Refusal, Verified, Wire, open_or_forward};
+use crate::store::spooled;
 use crate::telemetry::EventCode;
-use crate::transport::{Request, Response, StatusCode};
+use crate::transport::{Request, Response, Spooled, StatusCode};
 
 /// Media type of envelopes and faults.
 const XML: &str = "text/xml; charset=UTF-8";
@@ -77,8 +78,8 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
     let Some(content_type) = content_type(&request) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
-    let received =
-        Received { content_type, body: request.body.into(), origin, received_at: now(), waiting: true };
+    let body = body_of(request);
+    let received = Received { content_type, body, origin, received_at: now(), waiting: true };
     let taking = Arc::clone(&shared);
     in_hand(&shared, async move { take(&taking, received).await }).await
 }
@@ -104,6 +105,14 @@ pub(super) async fn in_hand(
         // The store has failed: the connection ends with the process (P10).
         Ok(None) => pending().await,
         Err(_) => Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The body of a request, in memory or in the file that it was spooled to.
+fn body_of(request: Request) -> Octets {
+    match request.spooled.map(Spooled::take) {
+        None => request.body.into(),
+        Some((file, path, bytes, sha256)) => spooled(file, path, bytes, Digest(sha256)),
     }
 }
 

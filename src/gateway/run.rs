@@ -30,7 +30,7 @@ use crate::config::Loaded;
 use crate::store::{Manifest, SqliteStore, Store, StoreError};
 use crate::telemetry::{EventCode, Metrics};
 use crate::transport::{
-    Client, ClientOptions, Drained, Method, Request, Server, ServerOptions, Tls, TransportError,
+    Client, ClientOptions, Drained, Method, Request, Server, ServerOptions, SpoolOptions, Tls, TransportError,
 };
 
 /// Why a gateway does not start.
@@ -174,8 +174,13 @@ impl Gateway {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
         };
-        let ebms =
-            Arc::new(Server::tls(settings.listen.ebms, tls.clone(), settings.server.clone(), handler).await?);
+        let spool = shared.store.spool_directory().map(|directory| SpoolOptions {
+            directory,
+            from_bytes: settings.spool_from,
+            free_bytes_min: settings.store.free_bytes_min,
+        });
+        let options = ServerOptions { spool, ..settings.server.clone() };
+        let ebms = Arc::new(Server::tls(settings.listen.ebms, tls.clone(), options, handler).await?);
         let api = match settings.listen.api {
             Some(address) => Some(api(&shared, address, tls, settings.server).await?),
             None => None,

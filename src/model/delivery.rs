@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CaseId, ContentId, ConversationId, CpaId, DeliveryId, Digest, DigestReference, DocumentCode, LegalHold,
-    MessageHeader, MessageId, MessageKey, MessageOrder, Octets, PartyKey, Purged, Realm, ReceivedPart, Service,
-    Timestamp,
+    MessageHeader, MessageId, MessageKey, MessageOrder, Octets, PartyKey, Purged, Realm, ReceivedPart,
+    Service, Timestamp,
 };
 
 /// One message owed to one destination.

@@ -60,7 +60,7 @@ pub enum Piece {
 }
 
 /// A range of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Filed {
     source: Arc<dyn Source>,
     start: u64,
@@ -103,6 +103,13 @@ impl Filed {
         let mut octets = BytesMut::zeroed(bytes);
         self.source.read_at(self.start + at, &mut octets)?;
         Ok(octets.freeze())
+    }
+}
+
+/// Which file it is, and not by which handle it is read.
+impl fmt::Debug for Filed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets from {} on of {}", self.bytes, self.start, self.source.digest())
     }
 }
 

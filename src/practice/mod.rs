@@ -5,6 +5,7 @@
 //! [`Script`] say; a [`Bank`] books payments in its [`Ledger`]; [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same
 //! floor.
 
+mod arrived;
 mod bank;
 mod check;
 mod command;

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
+use super::arrived;
 use super::customs::CustomsMove;
 use super::journal::{Entry, Journal, Octets, Place, Received, Sent};
 use super::partner::Partner;
@@ -31,7 +32,7 @@ use crate::model::{
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
-use crate::transport::{Content, Request, Response, Server, ServerOptions, StatusCode};
+use crate::transport::{Content, Request, Response, Server, StatusCode};
 
 /// How a practice partner behaves towards the gateway besides its role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,7 +134,8 @@ impl Node {
                 }
             }
         };
-        let server = Server::tls(address, tls, ServerOptions::default(), handler).await?;
+        let options = arrived::options(&desk.partner.settings().directory);
+        let server = Server::tls(address, tls, options, handler).await?;
         desk.resume(unfinished);
         Ok(Self { desk, server })
     }
@@ -211,9 +213,11 @@ impl Desk {
         let now = (self.clock)();
         let opening = {
             let desk = Arc::clone(&self);
-            let (content_type, body) = (content_type.clone(), request.body.clone());
             let peer = request.peer.certificate_der_sha256().map(Digest);
-            spawn_blocking(move || desk.partner.open(&content_type, &body, peer, now))
+            let Ok(body) = arrived::body_of(request) else {
+                return Response::empty(StatusCode::SERVICE_UNAVAILABLE);
+            };
+            spawn_blocking(move || desk.partner.open_octets(&content_type, &body, peer, now))
         };
         let verified = match opening.await {
             Ok(Ok(verified)) => verified,
@@ -441,7 +445,8 @@ struct Taken {
 
 /// The document of a message, its first payload, as far as it can be read.
 pub(super) fn read_first(catalogue: &Catalogue, message: &Message, now: Timestamp) -> Option<Document> {
-    read(catalogue, &message.header.action, message.payloads.first()?.body.as_held()?, now)
+    let octets = arrived::document_octets(message.payloads.first()?)?;
+    read(catalogue, &message.header.action, &octets, now)
 }
 
 fn read_again(catalogue: &Catalogue, received: &Received) -> Option<Document> {
@@ -463,7 +468,8 @@ pub(super) fn received(
 ) -> Received {
     let MessageHeader { conversation_id, service, action, data, .. } = &message.header;
     let document = message.payloads.first();
-    let text = document.and_then(|payload| std::str::from_utf8(payload.body.as_held()?).ok());
+    let text = document.and_then(arrived::document_octets);
+    let text = text.as_ref().and_then(|octets| std::str::from_utf8(octets).ok());
     let attachments = message.payloads.iter().skip(1);
     Received {
         time: now,

@@ -16,7 +16,7 @@ use crate::codec::envelope::decode_fault;
 use crate::config::PartySettings;
 use crate::model::{
     Acknowledgment, Agreement, AttemptOutcome, ConversationId, CpaId, EbxmlError, Fingerprint, Message,
-    MessageId, MessageKind, Payload, Sealed, Severity, Timestamp, derive_id,
+    MessageId, MessageKind, Octets, Payload, Sealed, Severity, Timestamp, derive_id,
 };
 use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{
@@ -214,7 +214,21 @@ impl Partner {
         peer: Option<Fingerprint>,
         now: Timestamp,
     ) -> Result<Verified, Box<Refusal>> {
-        let wire = Wire { content_type, body: &body.clone().into(), origin: Origin::Connection(peer) };
+        self.open_octets(content_type, &body.clone().into(), peer, now)
+    }
+
+    /// The same, of octets that may be filed.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is not from the gateway under an agreement.
+    pub fn open_octets(
+        &self,
+        content_type: &str,
+        body: &Octets,
+        peer: Option<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<Verified, Box<Refusal>> {
+        let wire = Wire { content_type, body, origin: Origin::Connection(peer) };
         security::open(&wire, &self.trust, now).map_err(Box::new)
     }
 

@@ -3,7 +3,8 @@
 //! A batch names the versions it was decided on; the home compares them inside the transaction.
 
 use crate::model::{
-    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Octets, Sealed, Sequence, StoredMessage, TimelineEntry,
+    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Octets, Sealed, Sequence, StoredMessage,
+    TimelineEntry,
 };
 
 use super::{CommitError, CorrelationKey};

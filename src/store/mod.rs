@@ -34,6 +34,7 @@ pub use batch::{
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
+pub use payload::spooled;
 pub use report::{
     Account, AuditEntry, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter, DueApproval,
     DueCase, DueDelivery, DueSequence, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
@@ -44,6 +45,7 @@ pub use view::{
 };
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 pub use crate::model::AuditHead;
 
@@ -284,6 +286,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn scrub_slowly(&self, between: Between<'_>) -> Result<Vec<Damage>, StoreError>;
+
+    /// Where bodies are spooled that come in, for [`spooled`]; none where all octets are kept in memory.
+    fn spool_directory(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Whether it takes commits.
     fn health(&self) -> Health;

@@ -2,20 +2,29 @@
 //!
 //! A file is written aside, synced, renamed and its directory synced before the record that names it is
 //! committed; so a record never names a file that is not there, and a file that no record names is an orphan
-//! of a crash, swept at the next start. Every reading checks the digest: wrong octets are never served (P12).
+//! of a crash, swept at the next start. A body that was spooled as it came in is such a file already: it gets its name
+//! when it is committed, and goes when nobody commits it (P13). Every reading checks the digest, of what is too large to
+//! be read at once as it goes: wrong octets are never served whole (P12).
 
+use std::any::Any;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::model::{Digest, Octets};
+use crate::model::{Digest, Filed, Octets, Piece, Source, Unreadable};
 
+use super::record::Span;
 use super::{Damage, StoreError};
 
 /// Octets up to this size stand in the database. Between 8 KB and 1 MB files begin to be the faster home.
 pub(super) const INLINE_BYTES_MAX: usize = 256 * 1024;
+
+/// Octets in files up to this size are read at once; more are read where and when they are needed.
+const READ_BYTES_MAX: u64 = 1 << 20;
 
 /// Octets with their digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +38,101 @@ impl Blob {
         Self { digest: octets.digest(), octets }
     }
 
-    /// Whether they go to a file.
-    pub(super) fn is_large(&self) -> bool {
-        self.octets.bytes() > INLINE_BYTES_MAX as u64
+    /// Whether they go to a file of their own, or are one.
+    pub(super) fn has_own_file(&self) -> bool {
+        match self.octets.as_held() {
+            Some(octets) => octets.len() > INLINE_BYTES_MAX,
+            None => BodyFile::of(&self.octets).is_some(),
+        }
+    }
+
+    /// Where they stand, when some are in memory and others are ranges of files; nothing when they are in one place.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        if self.octets.as_held().is_some() || BodyFile::of(&self.octets).is_some() {
+            return Vec::new();
+        }
+        let span = |piece| match piece {
+            Piece::Held(octets) => Span::Held(octets.len()),
+            Piece::Filed(filed) => {
+                let (file, start, bytes) = (filed.source().digest(), filed.start(), filed.bytes());
+                Span::Filed { file, start, bytes }
+            }
+        };
+        self.octets.pieces().map(span).collect()
+    }
+
+    /// What the row holds of them: all that is small, all that is in memory beside ranges of files; nothing of what has
+    /// a file of its own.
+    pub(super) fn inline(&self) -> Option<Bytes> {
+        if self.has_own_file() {
+            return None;
+        }
+        if let Some(octets) = self.octets.as_held() {
+            return Some(octets.clone());
+        }
+        let held = self.octets.pieces().filter_map(|piece| match piece {
+            Piece::Held(octets) => Some(octets),
+            Piece::Filed(_) => None,
+        });
+        Some(held.flatten().collect())
     }
 
     /// The octets, where all of them are in memory.
     pub(super) fn held(&self) -> &Bytes {
         self.octets.held()
+    }
+}
+
+/// Octets that came in and were written to a file aside. A commit syncs the file and gives it its name; else it is removed
+/// when nobody holds them any more.
+#[must_use]
+pub fn spooled(file: Arc<File>, path: PathBuf, bytes: u64, digest: Digest) -> Octets {
+    Octets::of_file(Arc::new(BodyFile { file, bytes, digest, aside: Mutex::new(Some(path)) }))
+}
+
+/// A file of octets.
+#[derive(Debug)]
+struct BodyFile {
+    file: Arc<File>,
+    bytes: u64,
+    digest: Digest,
+    /// Its path, as long as it is not named by its digest.
+    aside: Mutex<Option<PathBuf>>,
+}
+
+impl BodyFile {
+    /// The file that these octets are, when they are all of one.
+    fn of(octets: &Octets) -> Option<Filed> {
+        let mut pieces = octets.pieces();
+        match (pieces.next(), pieces.next()) {
+            (Some(Piece::Filed(filed)), None) if filed.is_whole() => Some(filed),
+            _ => None,
+        }
+    }
+}
+
+impl Source for BodyFile {
+    fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Unreadable> {
+        let read = self.file.read_exact_at(into, at);
+        read.map_err(|error| Unreadable(format!("its file {}: {error}", self.digest)))
+    }
+}
+
+impl Drop for BodyFile {
+    fn drop(&mut self) {
+        let aside = self.aside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = aside {
+            // Best effort: a file that is left aside is swept at the next start.
+            drop(fs::remove_file(path));
+        }
     }
 }
 
@@ -53,6 +149,14 @@ pub(super) fn verified(
     }
     let detail = format!("its octets have digest {found}, expected {digest}");
     Err(StoreError::Damaged(Damage { what: what(), detail }))
+}
+
+/// The same octets, when all of them can be read and are those that were written.
+pub(super) fn checked(what: &str, octets: Octets) -> Result<Octets, StoreError> {
+    match octets.checked().find_map(Result::err) {
+        None => Ok(octets),
+        Some(Unreadable(detail)) => Err(StoreError::Damaged(Damage { what: what.to_owned(), detail })),
+    }
 }
 
 /// The directory of payload files: 256 directories by the first octet of the digest.
@@ -78,8 +182,22 @@ impl PayloadFiles {
     /// Writes octets so that they survive a crash from here on. Writing what is there already mends it.
     pub(super) fn write(&self, blob: &Blob) -> io::Result<()> {
         let path = self.path(&blob.digest.to_string());
+        if let Some(filed) = BodyFile::of(&blob.octets)
+            && let Some(file) = (&**filed.source() as &dyn Any).downcast_ref::<BodyFile>()
+        {
+            let mut aside = file.aside.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(spooled) = &*aside {
+                file.file.sync_data()?;
+                fs::rename(spooled, &path)?;
+                *aside = None;
+                return path.parent().map_or(Ok(()), sync_directory);
+            }
+            if path.exists() {
+                return Ok(());
+            }
+        }
         let aside = path.with_extension(ASIDE);
-        let written = write_aside(&aside, blob.held());
+        let written = write_aside(&aside, &blob.octets);
         if written.is_err() {
             // Best effort: a file that is left aside is swept at the next start.
             drop(fs::remove_file(&aside));
@@ -89,9 +207,31 @@ impl PayloadFiles {
         path.parent().map_or(Ok(()), sync_directory)
     }
 
-    /// The octets with this digest, not yet checked.
-    pub(super) fn read(&self, digest: &str) -> io::Result<Bytes> {
-        fs::read(self.path(digest)).map(Bytes::from)
+    /// The octets with this digest, checked; those of a large file are checked as they are read.
+    pub(super) fn read(&self, what: &str, digest: &str) -> Result<Octets, StoreError> {
+        let filed = self.open(what, digest)?;
+        if filed.bytes() > READ_BYTES_MAX {
+            return Ok(Octets::of_file(Arc::clone(filed.source())));
+        }
+        let octets = Octets::of_file(Arc::clone(filed.source())).read(usize::MAX);
+        let octets = octets
+            .map_err(|Unreadable(detail)| StoreError::Damaged(Damage { what: what.to_owned(), detail }))?;
+        Ok(octets.into())
+    }
+
+    /// All of the file with this digest, unread.
+    pub(super) fn open(&self, what: &str, digest: &str) -> Result<Filed, StoreError> {
+        let damaged = |detail: String| StoreError::Damaged(Damage { what: what.to_owned(), detail });
+        let name = digest.parse().map_err(|_| damaged(format!("its file {digest:?} has no such name")))?;
+        let opened = File::open(self.path(digest)).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (bytes, file) = opened.map_err(|error| damaged(format!("its file {digest}: {error}")))?;
+        let file = BodyFile { file: Arc::new(file), bytes, digest: name, aside: Mutex::new(None) };
+        Ok(Filed::of(Arc::new(file), 0, bytes).expect("all of a file is in it"))
+    }
+
+    /// Where bodies are spooled that come in: what a crash leaves there is swept at the next start.
+    pub(super) fn spool(&self) -> PathBuf {
+        self.root.join("00")
     }
 
     /// Removes every file that `is_named` by no record, and what a crash left half written.
@@ -159,9 +299,11 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
     move |source| StoreError::Files { doing, path, source }
 }
 
-fn write_aside(path: &Path, octets: &[u8]) -> io::Result<()> {
+fn write_aside(path: &Path, octets: &Octets) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(octets)?;
+    for chunk in octets.checked() {
+        file.write_all(&chunk.map_err(io::Error::other)?)?;
+    }
     file.sync_data()
 }
 
@@ -190,13 +332,43 @@ mod tests {
         let blob = Blob::of(Bytes::from_static(b"a large body").into());
         let digest = blob.digest.to_string();
         files.write(&blob).expect("written");
-        let read = || verified(|| "body".to_owned(), files.read(&digest).expect("a file"), &digest);
+        let read = || files.read("body", &digest);
         assert_eq!(read().expect("whole"), blob.octets);
 
         fs::write(files.path(&digest), b"a larger body").expect("changed");
         assert!(matches!(read(), Err(StoreError::Damaged(_))), "P12");
         files.write(&blob).expect("written again");
         assert_eq!(read().expect("mended"), blob.octets);
+    }
+
+    #[test]
+    fn what_was_spooled_gets_its_name_or_goes() {
+        let (_directory, files) = files();
+        let octets = vec![7; 3 << 20];
+        let spool = |name: &str| {
+            let path = files.spool().join(name).with_extension(ASIDE);
+            fs::write(&path, &octets).expect("written");
+            let file = Arc::new(File::open(&path).expect("it is there"));
+            (path.clone(), spooled(file, path, octets.len() as u64, Digest::of(&octets)))
+        };
+        let (lost, body) = spool("lost");
+        drop(body.clone());
+        assert!(lost.exists(), "somebody holds it");
+        drop(body);
+        assert!(!lost.exists(), "nobody committed it");
+
+        let (aside, body) = spool("kept");
+        let blob = Blob::of(body);
+        files.write(&blob).expect("named");
+        files.write(&blob).expect("named already");
+        let digest = blob.digest.to_string();
+        drop(blob);
+        assert!(!aside.exists() && files.path(&digest).exists());
+        let read = || files.read("body", &digest).and_then(|octets| checked("body", octets));
+        assert_eq!(read().expect("whole"), octets.clone().into());
+        assert!(read().expect("whole").as_held().is_none(), "P13");
+        fs::write(files.path(&digest), &octets[1..]).expect("changed");
+        assert!(matches!(read(), Err(StoreError::Damaged(_))), "P12");
     }
 
     #[test]
@@ -210,7 +382,7 @@ mod tests {
         let name = kept.digest.to_string();
         assert_eq!(files.sweep(|named| Ok(named == name)).expect("swept"), 2);
         assert!(!half.exists());
-        assert_eq!(&files.read(&name).expect("still there"), kept.held());
-        assert!(files.read(&orphan.digest.to_string()).is_err());
+        assert_eq!(files.read("body", &name).expect("still there"), kept.octets);
+        assert!(files.read("body", &orphan.digest.to_string()).is_err());
     }
 }

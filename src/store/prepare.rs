@@ -101,7 +101,7 @@ impl Prepared {
         let message = self.message.iter();
         let received = message.flat_map(|m| [Some(&m.body), m.response.as_ref().map(|r| &r.blob)]);
         let sealed = self.deliveries.iter().flat_map(|d| d.sealed.iter().chain(&d.receipt)).map(|s| &s.blob);
-        received.flatten().chain(sealed).filter(|blob| blob.is_large())
+        received.flatten().chain(sealed).filter(|blob| blob.has_own_file())
     }
 
     /// Whether it takes in something new from outside, which a low disk does not allow (P11). Signals are about
@@ -169,7 +169,8 @@ impl PreparedDelivery {
 
 impl PreparedSealed {
     fn of(sealed: &Sealed, key: &str) -> Self {
-        Self { encoded: Encoded::of(&Envelope::from(sealed), key, 1), blob: Blob::of(sealed.body.clone()) }
+        let blob = Blob::of(sealed.body.clone());
+        Self { encoded: Encoded::of(&Envelope::of(sealed, blob.spans()), key, 1), blob }
     }
 }
 

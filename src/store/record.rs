@@ -8,18 +8,25 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::model::{
-    Approval, Case, Delivery, DigestReference, KeptHead, Realm, Sealed, Sequence, StoredMessage,
+    Approval, Case, Delivery, Digest, DigestReference, KeptHead, Realm, Sealed, Sequence, StoredMessage,
 };
 
 use super::{CorrelationKey, Damage, StoreError};
 
-/// The newest form in which records are written.
+/// The form in which records are written, where a later one has nothing more to say.
 pub(super) const FORM: u32 = 1;
+/// The newest form: what is sealed may stand in several places.
+const NEWEST_FORM: u32 = 2;
 
 /// A kind of record.
 pub(super) trait Record: Serialize + DeserializeOwned {
     /// Its name, which is part of what the checksum covers.
     const KIND: &'static str;
+
+    /// The form that this value is written in: the earliest that can say it.
+    fn form(&self) -> u32 {
+        FORM
+    }
 }
 
 impl Record for StoredMessage {
@@ -52,15 +59,41 @@ pub(super) struct Envelope {
     pub(super) content_type: std::sync::Arc<str>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) references: Vec<DigestReference>,
+    /// Where its octets stand, in order, when some of them are ranges of payload files. A file is the body of a received
+    /// message, which its record names as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) spans: Vec<Span>,
+}
+
+/// Octets in one place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Span {
+    /// So many of those that the row holds.
+    Held(usize),
+    /// A range of a payload file.
+    Filed {
+        /// SHA-256 of the file.
+        file: Digest,
+        /// Where it begins.
+        start: u64,
+        /// How many octets.
+        bytes: u64,
+    },
 }
 
 impl Record for Envelope {
     const KIND: &'static str = "sealed";
+
+    fn form(&self) -> u32 {
+        if self.spans.is_empty() { FORM } else { NEWEST_FORM }
+    }
 }
 
-impl From<&Sealed> for Envelope {
-    fn from(sealed: &Sealed) -> Self {
-        Self { content_type: sealed.content_type.clone(), references: sealed.references.clone() }
+impl Envelope {
+    /// Of what is sealed; `spans` says where its octets stand.
+    pub(super) fn of(sealed: &Sealed, spans: Vec<Span>) -> Self {
+        Self { content_type: sealed.content_type.clone(), references: sealed.references.clone(), spans }
     }
 }
 
@@ -78,7 +111,7 @@ impl Encoded {
     pub(super) fn of<R: Record>(value: &R, key: &str, version: u64) -> Self {
         let text =
             serde_json::to_string(value).expect("a model value is JSON: its map keys are text or numbers");
-        let mut encoded = Self { form: FORM, version, checksum: 0, text };
+        let mut encoded = Self { form: value.form(), version, checksum: 0, text };
         encoded.checksum = encoded.sum(R::KIND, key);
         encoded
     }
@@ -91,8 +124,8 @@ impl Encoded {
         if found != self.checksum {
             return Err(damaged(format!("checksum {:08x}, expected {found:08x}", self.checksum)));
         }
-        if self.form > FORM {
-            return Err(StoreError::Newer { found: self.form, known: FORM });
+        if self.form > NEWEST_FORM {
+            return Err(StoreError::Newer { found: self.form, known: NEWEST_FORM });
         }
         serde_json::from_str(&self.text).map_err(|error| damaged(error.to_string()))
     }
@@ -155,7 +188,7 @@ mod tests {
     fn a_record_of_a_newer_form_is_called_so() {
         let delivery = sample::delivery(1, "kfda");
         let mut newer = Encoded::of(&delivery, "k", 1);
-        newer.form = FORM + 1;
+        newer.form = NEWEST_FORM + 1;
         newer.checksum = newer.sum(Delivery::KIND, "k");
         assert!(matches!(newer.decode::<Delivery>("k"), Err(StoreError::Newer { .. })), "P19");
     }

@@ -343,7 +343,7 @@ pub(super) fn unsealed(
     key: &str,
     row: &PreparedSealed,
 ) -> Result<Sealed, StoreError> {
-    let Envelope { content_type, references } = row.encoded.decode(key)?;
+    let Envelope { content_type, references, .. } = row.encoded.decode(key)?;
     let body = verified(what, row.blob.held().clone(), &row.blob.digest.to_string())?;
     Ok(Sealed { content_type, body, references })
 }

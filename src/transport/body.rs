@@ -1,4 +1,5 @@
-//! Receiving a body whole: capped, in time, at a decent pace, within what all bodies together may take.
+//! Receiving a body whole: capped, in time, at a decent pace, within what all bodies together may take in memory; a
+//! large one into a file, where there is a place for it.
 //!
 //! Serves both directions: request bodies in the server, response bodies in the client (P13; threats S13, S14,
 //! S20). Does not look into the octets and never decodes a Content-Encoding.
@@ -11,6 +12,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::{Instant, timeout_at};
+
+use super::spool::{HELD_BYTES, SpoolError, SpoolOptions, Spooled, Spooling};
 
 /// What one body may take.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,9 @@ pub(super) enum BodyError {
     /// All bodies together take what they may.
     #[error("too many octets are being received at once")]
     Overloaded,
+    /// The disk does not take it.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// Header fields after the body.
     #[error("the body is followed by trailer fields")]
     Trailers,
@@ -77,6 +83,22 @@ impl Share {
         self.bytes += bytes;
         Ok(())
     }
+
+    /// Gives back what is above this.
+    fn shrink_to(&mut self, bytes: usize) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.budget.left.fetch_add(more, Ordering::AcqRel);
+        self.bytes -= more;
+    }
+}
+
+/// A body that arrived whole.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// In memory.
+    Held(Bytes),
+    /// In a file.
+    Spooled(Spooled),
 }
 
 impl Drop for Share {
@@ -85,39 +107,95 @@ impl Drop for Share {
     }
 }
 
-/// Receives `body` whole. `share` grows with the octets that arrived, not with those announced.
+/// Receives `body` whole, in memory.
+pub(super) async fn hold<B>(body: B, limits: &BodyLimits) -> Result<Bytes, BodyError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    match receive(body, limits, None, None).await? {
+        Received::Held(octets) => Ok(octets),
+        Received::Spooled(_) => unreachable!("there is no place to spool to"),
+    }
+}
+
+/// Receives `body` whole. `share` grows with the octets in memory that arrived, not with those announced; what is more
+/// than a place to spool to lets be held goes there.
 pub(super) async fn receive<B>(
     mut body: B,
     limits: &BodyLimits,
     mut share: Option<&mut Share>,
-) -> Result<Bytes, BodyError>
+    spool: Option<&SpoolOptions>,
+) -> Result<Received, BodyError>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
 {
-    if body.size_hint().lower() > limits.bytes_max as u64 {
+    let announced = body.size_hint().lower();
+    if announced > limits.bytes_max as u64 {
         return Err(BodyError::TooLarge(limits.bytes_max));
     }
     let mut collected = Collected::default();
+    let mut bytes = 0;
     let mut pace = Pace::start(limits);
-    while let Some(frame) = next_frame(&mut body, &mut pace, &collected).await? {
+    // What the disk has no room for is refused before its sender is asked for it.
+    let mut spooling = match spool.filter(|options| announced > options.from_bytes as u64) {
+        Some(options) => Some(begin_spooling(options, announced, &mut share).await?),
+        None => None,
+    };
+    while let Some(frame) = next_frame(&mut body, &mut pace, bytes).await? {
         let Ok(octets) = frame.into_data() else {
             return Err(BodyError::Trailers);
         };
-        if collected.len() + octets.len() > limits.bytes_max {
+        bytes += octets.len();
+        if bytes > limits.bytes_max {
             return Err(BodyError::TooLarge(limits.bytes_max));
         }
-        if let Some(share) = &mut share {
-            share.grow(octets.len())?;
+        if spooling.is_none()
+            && let Some(options) = spool.filter(|options| bytes > options.from_bytes)
+        {
+            let mut begun = begin_spooling(options, 0, &mut share).await?;
+            begun.push(&std::mem::take(&mut collected).into_bytes()).await?;
+            spooling = Some(begun);
         }
-        collected.push(octets);
+        match &mut spooling {
+            Some(spooling) => spooling.push(&octets).await?,
+            None => {
+                if let Some(share) = &mut share {
+                    share.grow(octets.len())?;
+                }
+                collected.push(octets);
+            }
+        }
     }
-    Ok(collected.into_bytes())
+    match spooling {
+        Some(spooling) => {
+            let spooled = spooling.end().await?;
+            if let Some(share) = &mut share {
+                share.shrink_to(0);
+            }
+            Ok(Received::Spooled(spooled))
+        }
+        None => Ok(Received::Held(collected.into_bytes())),
+    }
+}
+
+/// Begins to spool a body; its share is from now on what that takes in memory.
+async fn begin_spooling(
+    options: &SpoolOptions,
+    announced: u64,
+    share: &mut Option<&mut Share>,
+) -> Result<Spooling, BodyError> {
+    let begun = Spooling::begin(options, announced).await?;
+    if let Some(share) = share {
+        share.shrink_to(0);
+        share.grow(HELD_BYTES)?;
+    }
+    Ok(begun)
 }
 
 async fn next_frame<B>(
     body: &mut B,
     pace: &mut Pace,
-    collected: &Collected,
+    bytes: usize,
 ) -> Result<Option<hyper::body::Frame<Bytes>>, BodyError>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
@@ -125,7 +203,7 @@ where
     loop {
         match timeout_at(pace.check_at(), body.frame()).await {
             Ok(frame) => return Ok(frame.transpose()?),
-            Err(_) => pace.check(collected.len())?,
+            Err(_) => pace.check(bytes)?,
         }
     }
 }

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_openssl::SslStream;
 
-use super::body::{BodyError, BodyLimits, receive};
+use super::body::{BodyError, BodyLimits, hold};
 use super::content::{Content, ContentBody};
 use super::error::{PostError, PostErrorKind, TransportError, chain};
 use super::tls::{Tls, TlsContext, der_sha256};
@@ -349,8 +349,10 @@ impl Client {
             bytes_per_second_min: 0,
             pace_window: self.options.body_deadline,
         };
-        let body = receive(body, &limits, None).await.map_err(|error| match error {
-            BodyError::TooLarge(_) | BodyError::Overloaded => PostError::new(PostErrorKind::TooLarge, error),
+        let body = hold(body, &limits).await.map_err(|error| match error {
+            BodyError::TooLarge(_) | BodyError::Overloaded | BodyError::Spool(_) => {
+                PostError::new(PostErrorKind::TooLarge, error)
+            }
             BodyError::TooSlow => PostError::new(PostErrorKind::Timeout, error),
             BodyError::Trailers => PostError::new(PostErrorKind::Protocol, error),
             BodyError::Broken(error) => PostError::of_hyper(&error),

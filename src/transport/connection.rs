@@ -27,12 +27,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::body::{BodyError, Budget, Share, receive};
+use super::body::{BodyError, Budget, Received, Share, receive};
 use super::content::{Content, ContentBody};
 use super::error::chain;
 use super::events;
 use super::gate::{Gate, InFlight};
 use super::server::ServerOptions;
+use super::spool::Spooled;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl std::fmt::Display for Peer {
 }
 
 /// A request that arrived whole.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Request {
     /// Who sent it.
     pub peer: Peer,
@@ -90,8 +91,10 @@ pub struct Request {
     pub query: Option<String>,
     /// The header fields.
     pub headers: HeaderMap,
-    /// The body, with no encoding undone.
+    /// The body, with no encoding undone; empty when it was spooled.
     pub body: Bytes,
+    /// The body, when it is too large to hold, on a listener that spools.
+    pub spooled: Option<Spooled>,
 }
 
 impl Request {
@@ -329,15 +332,20 @@ async fn admit(
         let too_large = BodyError::TooLarge(options.body_bytes_max);
         return Err((Response::empty(StatusCode::PAYLOAD_TOO_LARGE), too_large.to_string()));
     }
-    let body = receive(body, &options.body_limits(), Some(share)).await.map_err(|error| {
+    let body = receive(body, &options.body_limits(), Some(share), options.spool.as_ref()).await;
+    let body = body.map_err(|error| {
         let refusal = match &error {
             BodyError::TooLarge(_) => Response::empty(StatusCode::PAYLOAD_TOO_LARGE),
             BodyError::TooSlow => Response::empty(StatusCode::REQUEST_TIMEOUT),
-            BodyError::Overloaded => Response::overloaded(options.retry_after),
+            BodyError::Overloaded | BodyError::Spool(_) => Response::overloaded(options.retry_after),
             BodyError::Trailers | BodyError::Broken(_) => Response::empty(StatusCode::BAD_REQUEST),
         };
         (refusal, chain(&error))
     })?;
+    let (body, spooled) = match body {
+        Received::Held(octets) => (octets, None),
+        Received::Spooled(spooled) => (Bytes::new(), Some(spooled)),
+    };
     Ok(Request {
         peer,
         method: head.method,
@@ -345,6 +353,7 @@ async fn admit(
         query: head.uri.query().map(str::to_owned),
         headers: head.headers,
         body,
+        spooled,
     })
 }
 

@@ -27,7 +27,7 @@ pub(super) struct GateLimits {
     pub(super) header_deadline: Duration,
     /// From an answer to the first octet of the next request.
     pub(super) idle_deadline: Duration,
-    /// From the first time the peer does not take our octets to the time it has taken all.
+    /// From the first time the peer does not take our octets to the time it has taken all, or the next mebibyte.
     pub(super) response_deadline: Duration,
     /// Octets of a head after which hyper gets it unfinished, to refuse it.
     pub(super) header_bytes_max: usize,
@@ -80,6 +80,8 @@ pub(super) struct Gate<S> {
     answered_before: bool,
     waiting: Option<(Wait, Pin<Box<Sleep>>)>,
     writing: Option<Pin<Box<Sleep>>>,
+    /// Octets of the response that the peer has taken since.
+    taken: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,7 @@ impl<S> Gate<S> {
             answered_before: false,
             waiting: None,
             writing: None,
+            taken: 0,
         }
     }
 
@@ -172,6 +175,14 @@ impl<S> Gate<S> {
         }
     }
 
+    /// A long response has the deadline for each part of it.
+    fn note_taken(&mut self, octets: usize) {
+        self.taken += octets;
+        if self.taken >= TAKEN_BYTES {
+            (self.taken, self.writing) = (0, None);
+        }
+    }
+
     fn poll_writing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let deadline = self.limits.response_deadline;
         let sleep = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
@@ -235,7 +246,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(cx, buf) {
             Poll::Pending => self.poll_writing(cx),
-            written => written,
+            written => {
+                if let Poll::Ready(Ok(octets)) = written {
+                    self.note_taken(octets);
+                }
+                written
+            }
         }
     }
 
@@ -243,7 +259,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         match Pin::new(&mut self.stream).poll_flush(cx) {
             Poll::Pending => self.poll_writing(cx).map_ok(|_| ()),
             flushed => {
-                self.writing = None;
+                (self.taken, self.writing) = (0, None);
                 flushed
             }
         }
@@ -379,6 +395,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
 /// No method begins with it.
 const NOT_HTTP: &[u8] = b"\0\r\n\r\n";
 const READ_BYTES: usize = 4096;
+/// Octets of a response for which a peer has the deadline anew.
+const TAKEN_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

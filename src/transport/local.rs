@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::body::{BodyLimits, receive};
+use super::body::{BodyLimits, hold};
 use super::error::{PostError, PostErrorKind};
 
 /// A client of the admin socket.
@@ -96,8 +96,7 @@ impl LocalClient {
                 bytes_per_second_min: 0,
                 pace_window: self.deadline,
             };
-            let body =
-                receive(body, &limits, None).await.map_err(|e| PostError::new(PostErrorKind::Closed, e))?;
+            let body = hold(body, &limits).await.map_err(|e| PostError::new(PostErrorKind::Closed, e))?;
             Ok(LocalResponse { status: head.status, body })
         };
         // The connection makes progress only while it is polled beside the exchange.

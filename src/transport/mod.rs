@@ -17,6 +17,7 @@ mod error;
 mod gate;
 mod local;
 mod server;
+mod spool;
 mod tls;
 
 pub use caps::ServerCounts;
@@ -27,6 +28,7 @@ pub use error::{PostError, PostErrorKind, TransportError};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use local::{LocalClient, LocalResponse};
 pub use server::{Drained, Server, ServerOptions};
+pub use spool::{SpoolOptions, Spooled};
 pub use tls::{Tls, TlsContext, TlsFiles};
 
 /// The codes of the events this floor logs; `telemetry` documents each with cause and remedy.

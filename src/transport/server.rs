@@ -30,6 +30,7 @@ use super::connection::{self, Handler, Peer, Service, Session};
 use super::error::{TransportError, chain};
 use super::events;
 use super::gate::GateLimits;
+use super::spool::SpoolOptions;
 use super::tls::{Refusal, Tls, der_sha256};
 
 /// Every cap and deadline of a server. What happens at each is written beside it.
@@ -52,8 +53,10 @@ pub struct ServerOptions {
     pub header_bytes_max: usize,
     /// Octets of a request's body; more are answered 413, at once when announced by Content-Length.
     pub body_bytes_max: usize,
-    /// Octets of all bodies in hand together; more are answered 503.
+    /// Octets of all bodies in hand together that are in memory; more are answered 503.
     pub body_bytes_in_flight_max: usize,
+    /// Where bodies are written that are too large to hold. Without it all of them are held.
+    pub spool: Option<SpoolOptions>,
     /// For a whole body; then the answer is 408.
     pub body_deadline: Duration,
     /// The slowest pace of a body over each `body_pace_window`; below it the answer is 408.
@@ -84,6 +87,7 @@ impl Default for ServerOptions {
             header_bytes_max: 16 * 1024,
             body_bytes_max: 20 * 1024 * 1024,
             body_bytes_in_flight_max: 256 * 1024 * 1024,
+            spool: None,
             body_deadline: Duration::from_secs(120),
             body_bytes_per_second_min: 1024,
             body_pace_window: Duration::from_secs(10),

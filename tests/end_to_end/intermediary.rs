@@ -129,7 +129,7 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
         let evidence = LocalClient::new(&world.path("run/gwanmun.sock")).get(&path).await.expect("answers");
         assert!(evidence.status.is_success(), "{}", String::from_utf8_lossy(&evidence.body));
         let files = files_of(&evidence.body).expect("is an archive");
-        assert_eq!(files["message"], sealed.body, "P6: what was passed on is what came");
+        assert_eq!(&files["message"][..], &sealed.body.held()[..], "P6: what was passed on is what came");
     }
     let entries = Journal::path_in(&world.path("through-kfda"));
     let (entries, _) = Journal::entries_from(&entries, 0).expect("is readable");

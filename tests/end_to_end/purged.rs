@@ -93,7 +93,7 @@ async fn cleared(world: &World) -> (Process, Correspondent, Sealed, String) {
     // A scan that stands in a file.
     let scan = lodging.payloads.last_mut().expect("an attachment");
     scan.body = vec![b'%'; 400_000].into();
-    scan.digest = gwanmun::model::Digest::of(&scan.body);
+    scan.digest = gwanmun::model::Digest::of(scan.body.held());
     let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
     let sealed = broker.sealed(&message);
     assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);

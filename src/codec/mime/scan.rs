@@ -291,7 +291,11 @@ impl Header<'_> {
     /// line.
     fn line(&mut self, bytes_max: usize) -> Result<Bytes, MimeError> {
         let rest = self.window(bytes_max + LINE_END_BYTES_MAX)?;
-        let length = memchr(b'\n', &rest).map_or(rest.len(), |at| at + 1);
+        let end = memchr(b'\n', &rest);
+        if end.is_none() && rest.len() > bytes_max {
+            return Ok(rest);
+        }
+        let length = end.map_or(rest.len(), |at| at + 1);
         let line = rest.slice(..length);
         self.at += length as u64;
         let text = if line.ends_with(b"\n") {

@@ -17,8 +17,8 @@ use super::filter::{ActorSet, EXCLUDED_MAX};
 use super::raw::{self, GetKlass};
 use super::{DSIG, Part, SOAP, XmlSecError};
 
-/// The most references in one signature.
-pub const REFERENCES_MAX: usize = 64;
+/// The most references in one signature: one for each part that a message may have.
+pub const REFERENCES_MAX: usize = 100;
 
 /// The largest part that is parsed because its reference has a canonicalization; others are only hashed.
 pub const XML_PART_BYTES_MAX: usize = 4 << 20;

@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use serde::{Deserialize, Serialize};
 
-use super::super::payload::{Blob, sync_directory, verified};
+use super::super::payload::{Blob, checked, sync_directory};
 use super::super::{AuditHead, Between, Damage, Looked, StoreError};
 use super::engine_error;
 use super::mark::Mark;
@@ -187,8 +187,9 @@ pub(super) fn back_up(
     let format = copy.check_format()?;
     let mut damaged = Vec::new();
     for (count, digest) in payloads.iter().enumerate() {
-        let read = layout.bodies().read(digest).map_err(failed("reading payload", Path::new(digest)));
-        match read.and_then(|octets| verified(|| format!("payload {digest}"), octets, digest)) {
+        let what = format!("payload {digest}");
+        let read = layout.bodies().read(&what, digest).and_then(|octets| checked(&what, octets));
+        match read {
             Ok(octets) => {
                 copy.bodies().write(&Blob::of(octets)).map_err(failed("writing", &copy.directory))?
             }

@@ -10,7 +10,6 @@ use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 use crate::model::{CaseId, DeliveryId, MessageKey, Realm};
 
 use super::super::audit::Link;
-use super::super::payload::Blob;
 use super::super::prepare::{
     Prepared, PreparedApproval, PreparedCase, PreparedChange, PreparedDelivery, PreparedMessage,
     PreparedSealed, PreparedSequence,
@@ -142,7 +141,7 @@ fn write_message(connection: &Connection, message: &PreparedMessage) -> Result<(
     run_with(
         connection,
         "INSERT INTO body (owner, digest, octets) VALUES (?, ?, ?)",
-        params![number, message.body.digest.to_string(), inline(&message.body)],
+        params![number, message.body.digest.to_string(), message.body.inline().as_deref()],
     )?;
     if let Some(response) = &message.response {
         write_sealed(connection, "response", number, response)?;
@@ -410,15 +409,10 @@ fn write_sealed(
              VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO NOTHING"
         }
     };
-    let octets = inline(&sealed.blob).map_or(Value::Null, |octets| Value::Blob(octets.to_vec()));
+    let octets = sealed.blob.inline().map_or(Value::Null, |octets| Value::Blob(octets.into()));
     let digest = Value::Text(sealed.blob.digest.to_string());
     let values = [Value::Integer(owner)].into_iter().chain(columns::encoded(&sealed.encoded));
     run_with(connection, sql, params_from_iter(values.chain([digest, octets])))
-}
-
-/// The octets that stand in the database; those of large blobs are in their file.
-fn inline(blob: &Blob) -> Option<&[u8]> {
-    (!blob.is_large()).then(|| &blob.held()[..])
 }
 
 fn message_version(connection: &Connection, key: &MessageKey) -> Result<Option<u64>, Refusal> {

@@ -456,6 +456,10 @@ impl Store for SqliteStore {
         scrub::scrub_records(Looks::of(&self.readers, between).of_rows(SLOW_ROWS))
     }
 
+    fn spool_directory(&self) -> Option<PathBuf> {
+        Some(self.layout.bodies().spool())
+    }
+
     fn health(&self) -> Health {
         let free_bytes = free_bytes(&self.layout.directory);
         Health {

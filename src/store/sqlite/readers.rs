@@ -4,20 +4,20 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::model::{
-    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, MessageKey, Octets, Realm, Sealed, Sequence,
-    SequenceKey, StoredMessage, TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, Filed, MessageKey, Octets, Piece, Realm,
+    Sealed, Sequence, SequenceKey, StoredMessage, TimelineEntry,
 };
 
 use super::super::lookup::Rows;
-use super::super::payload::{PayloadFiles, verified};
-use super::super::record::{Encoded, Envelope, correlation_sum};
+use super::super::payload::{PayloadFiles, checked, verified};
+use super::super::record::{Encoded, Envelope, Span, correlation_sum};
 use super::super::tables::shown_approval;
 use super::super::{CorrelationKey, Damage, DeliveryLocator, Entity, Opened, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
@@ -129,14 +129,29 @@ impl Reading<'_> {
 
     /// Octets of a row, from the row or from their file, checked.
     pub(super) fn octets(&self, what: &str, kept: &Kept) -> Result<Octets, StoreError> {
-        let octets = match &kept.inline {
-            Some(octets) => octets.clone(),
-            None => self.bodies.read(&kept.digest).map_err(|error| {
-                let detail = format!("its file {}: {error}", kept.digest);
-                StoreError::Damaged(Damage { what: what.to_owned(), detail })
-            })?,
-        };
-        verified(|| what.to_owned(), octets, &kept.digest)
+        match &kept.inline {
+            Some(octets) => verified(|| what.to_owned(), octets.clone(), &kept.digest),
+            None => self.bodies.read(what, &kept.digest),
+        }
+    }
+
+    /// Octets that stand partly in the row and partly in files, checked as they are read.
+    fn joined(&self, what: &str, spans: &[Span], kept: &Kept) -> Result<Octets, StoreError> {
+        let damaged =
+            |detail: &str| StoreError::Damaged(Damage { what: what.to_owned(), detail: detail.to_owned() });
+        let mut held = kept.inline.clone().unwrap_or_default();
+        let pieces = spans.iter().map(|span| match span {
+            Span::Held(bytes) if *bytes <= held.len() => Ok(Piece::Held(held.split_to(*bytes))),
+            Span::Held(_) => Err(damaged("its octets are too few")),
+            Span::Filed { file, start, bytes } => {
+                let whole = self.bodies.open(what, &file.to_string())?;
+                let filed = Filed::of(Arc::clone(whole.source()), *start, *bytes);
+                filed.map(Piece::Filed).ok_or_else(|| damaged("its file is too short"))
+            }
+        });
+        let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
+        let digest = kept.digest.parse().map_err(|_| damaged("its digest is none"))?;
+        Ok(Octets::kept(pieces, digest))
     }
 
     /// Whether a record names the payload file with this digest.
@@ -162,9 +177,30 @@ impl Reading<'_> {
         Ok(named)
     }
 
+    /// The same octets, every one of them read.
+    pub(super) fn checked_octets(&self, what: &str, kept: &Kept) -> Result<Octets, StoreError> {
+        self.octets(what, kept).and_then(|octets| checked(what, octets))
+    }
+
+    /// What is sealed, every octet of it read.
+    pub(super) fn checked_unseal(
+        &self,
+        what: &str,
+        key: &str,
+        row: &(Encoded, Kept),
+    ) -> Result<Sealed, StoreError> {
+        let sealed = self.unseal(what, key, row)?;
+        checked(what, sealed.body.clone())?;
+        Ok(sealed)
+    }
+
     pub(super) fn unseal(&self, what: &str, key: &str, row: &(Encoded, Kept)) -> Result<Sealed, StoreError> {
-        let Envelope { content_type, references } = row.0.decode(key)?;
-        Ok(Sealed { content_type, body: self.octets(what, &row.1)?, references })
+        let Envelope { content_type, references, spans } = row.0.decode(key)?;
+        let body = match spans.as_slice() {
+            [] => self.octets(what, &row.1)?,
+            spans => self.joined(what, spans, &row.1)?,
+        };
+        Ok(Sealed { content_type, body, references })
     }
 }
 

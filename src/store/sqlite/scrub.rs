@@ -292,9 +292,9 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
             }
             return Ok(());
         }
-        found.take(reading.octets(&what, &body))?;
+        found.take(reading.checked_octets(&what, &body))?;
         if let Some(response) = response {
-            found.take(reading.unseal(&format!("answer to {key}"), &key, &response))?;
+            found.take(reading.checked_unseal(&format!("answer to {key}"), &key, &response))?;
         }
         Ok(())
     })
@@ -378,7 +378,7 @@ fn scrub_receipts(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
                FROM receipt r LEFT JOIN delivery d ON d.number = r.owner WHERE r.owner > ? ORDER BY r.owner LIMIT ?";
     let read = |row: &Row<'_>| ((read_encoded(row, 1), Kept::read(row, 5)), read_text(row, 7));
     looks.each("receipts", sql, read, |reading, (receipt, id)| {
-        found.take(reading.unseal(&format!("receipt of delivery {id}"), &id, &receipt)).map(drop)
+        found.take(reading.checked_unseal(&format!("receipt of delivery {id}"), &id, &receipt)).map(drop)
     })
 }
 
@@ -404,7 +404,7 @@ fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Stor
             Some(_) if purged => {
                 found.0.push(Damage { what, detail: "they are there, though they were purged".to_owned() });
             }
-            Some(sealed) => drop(found.take(reading.unseal(&what, &id, &sealed))?),
+            Some(sealed) => drop(found.take(reading.checked_unseal(&what, &id, &sealed))?),
             None if value.is_some_and(|value| value.sealed && !purged) => {
                 found.0.push(Damage { what, detail: "they are missing".to_owned() });
             }

@@ -111,6 +111,6 @@ fn a_purge_whose_sync_fails_is_the_last_commit() {
     }
     let again = memory(&disk.after_crash(0));
     let body = again.body(&key).expect("readable").expect("what was not purged durably is whole");
-    assert_eq!(body.body, &b"as it came"[..]);
+    assert_eq!(body.body, b"as it came".to_vec().into());
     assert_eq!(again.scrub().expect("readable"), []);
 }

@@ -903,7 +903,7 @@ fn what_is_purged_is_known_and_has_no_octets(store: &dyn Store) {
     assert_eq!(again, Err(CommitError::Duplicate), "the duplicate memory outlives the octets (P3)");
     // Another message has the same octets: they are its own.
     let body = store.body(&other.record.key).expect("readable").expect("there");
-    assert_eq!(body.body, large, "P12");
+    assert_eq!(body.body, large.into(), "P12");
     let kept = store.kept_messages(0, usize::MAX).expect("readable");
     assert!(
         kept.iter().all(|(_, found)| *found != key)

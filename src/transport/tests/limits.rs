@@ -34,6 +34,38 @@ async fn bodies_that_do_not_announce_their_size_are_capped_as_they_come() {
     }
 }
 
+#[tokio::test]
+async fn bodies_past_a_size_are_spooled_where_there_is_room_p13() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = || std::fs::read_dir(directory.path()).expect("readable").count();
+    let tell = |request: Request| async move {
+        let how = request.spooled.map_or_else(
+            || format!("held {}", request.body.len()),
+            |spooled| format!("spooled {}", spooled.bytes()),
+        );
+        Response::text(StatusCode::OK, how)
+    };
+    for (free_bytes_min, past) in [(0, "200 OK spooled 1001"), (u64::MAX, "503 Service Unavailable ")] {
+        let spool = SpoolOptions { directory: directory.path().to_owned(), from_bytes: 1000, free_bytes_min };
+        let options = ServerOptions { spool: Some(spool), ..with_body_bytes_max(2000) };
+        let server = Server::loopback(LOOPBACK, options, tell).await.expect("serves");
+        let address = server.address().expect("has an address");
+        for (octets, told) in [(1000, "200 OK held 1000"), (1001, past), (2001, "413 Payload Too Large ")] {
+            let body = "x".repeat(octets);
+            let announced = format!("Content-Length: {octets}\r\n\r\n{body}");
+            let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{octets:x}\r\n{body}\r\n0\r\n\r\n");
+            for framed in [announced, chunked] {
+                let request = format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framed}");
+                let answer = exchange(address, request.as_bytes()).await;
+                let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+                let status = head.lines().next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
+                assert_eq!(format!("{} {body}", status.expect("a status")), told, "{octets} (P11)");
+            }
+        }
+        assert_eq!(files(), 0, "nobody took them");
+    }
+}
+
 //= ebms2 B.2.1 MUST: 100 Continue is sent only when the head is in order
 //= ebms2 B.2.3 MAY: another method than POST is answered with 405
 #[tokio::test]

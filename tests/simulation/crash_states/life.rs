@@ -90,7 +90,7 @@ fn purges(store: &MemoryStore) -> Vec<Batch> {
         .into_iter()
         .map(|message| {
             let body = store.body(&message.key).expect("readable").expect("there");
-            (std::cmp::Reverse(body.body.len()), message.key)
+            (std::cmp::Reverse(body.body.bytes()), message.key)
         })
         .collect();
     messages.sort();

@@ -81,7 +81,7 @@ fn what_is_purged_while_a_backup_is_made_is_in_it_whole_and_swept_after_it_p20()
     drop(copy);
     let restored = open(&StoreOptions { directory: Manifest::store_of(&to), ..options });
     let body = restored.body(&key).expect("readable").expect("there: it can be purged again");
-    assert_eq!(body.body, vec![3; 300_000]);
+    assert_eq!(body.body, vec![3; 300_000].into());
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod backup;
 mod crash;
 mod damage;
 mod inspection;
+mod large;
 mod opening;
 
 use std::path::Path;

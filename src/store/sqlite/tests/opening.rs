@@ -199,7 +199,7 @@ fn a_store_of_the_format_before_is_upgraded_and_its_octets_can_be_purged() {
     assert_eq!(store.upgraded_from(), Some(7), "P19");
     assert_eq!(store.scrub().expect("readable"), [], "P12");
     let key = message.record.key.clone();
-    assert_eq!(store.body(&key).expect("readable").expect("there").body, &b"as it came"[..]);
+    assert_eq!(store.body(&key).expect("readable").expect("there").body, b"as it came".to_vec().into());
     assert_eq!(
         store.kept_messages(0, 9).expect("readable"),
         [(1, key.clone())],
