@@ -34,7 +34,7 @@ pub use batch::{
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
 pub use memory::MemoryStore;
-pub use payload::spooled;
+pub use payload::{filed, spooled};
 pub use report::{
     Account, AuditEntry, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter, DueApproval,
     DueCase, DueDelivery, DueSequence, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,

@@ -7,8 +7,9 @@
 //! be read at once as it goes: wrong octets are never served whole (P12).
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use bytes::Bytes;
 
 use crate::model::{Digest, Filed, Octets, Piece, Source, Unreadable};
 
-use super::record::Span;
+use super::record::{Span, files_of};
 use super::{Damage, StoreError};
 
 /// Octets up to this size stand in the database. Between 8 KB and 1 MB files begin to be the faster home.
@@ -36,6 +37,11 @@ pub(super) struct Blob {
 impl Blob {
     pub(super) fn of(octets: Octets) -> Self {
         Self { digest: octets.digest(), octets }
+    }
+
+    /// Whether any of them stand in files.
+    pub(super) fn is_filed(&self) -> bool {
+        self.has_own_file() || self.octets.as_held().is_none()
     }
 
     /// Whether they go to a file of their own, or are one.
@@ -59,6 +65,11 @@ impl Blob {
             }
         };
         self.octets.pieces().map(span).collect()
+    }
+
+    /// The files that some of them are ranges of.
+    pub(super) fn files(&self) -> BTreeSet<String> {
+        files_of(&self.spans())
     }
 
     /// What the row holds of them: all that is small, all that is in memory beside ranges of files; nothing of what has
@@ -88,6 +99,33 @@ impl Blob {
 #[must_use]
 pub fn spooled(file: Arc<File>, path: PathBuf, bytes: u64, digest: Digest) -> Octets {
     Octets::of_file(Arc::new(BodyFile { file, bytes, digest, aside: Mutex::new(Some(path)) }))
+}
+
+/// The octets of a file that stands elsewhere, which is read once, to digest it; a small one is held.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn filed(path: &Path) -> io::Result<Octets> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() <= READ_BYTES_MAX {
+        return fs::read(path).map(Octets::from);
+    }
+    let (bytes, digest) = digest_of(&mut file)?;
+    let file = BodyFile { file: Arc::new(file), bytes, digest, aside: Mutex::new(None) };
+    Ok(Octets::of_file(Arc::new(file)))
+}
+
+/// How many octets follow in a file, and their SHA-256.
+pub(super) fn digest_of(file: &mut File) -> io::Result<(u64, Digest)> {
+    let mut hasher = openssl::sha::Sha256::new();
+    let (mut octets, mut total) = (vec![0; CHUNK_BYTES], 0);
+    loop {
+        let count = file.read(&mut octets)?;
+        let Some(read) = octets.get(..count).filter(|read| !read.is_empty()) else { break };
+        hasher.update(read);
+        total += count as u64;
+    }
+    Ok((total, Digest(hasher.finish())))
 }
 
 /// A file of octets.
@@ -181,10 +219,20 @@ impl PayloadFiles {
 
     /// Writes octets so that they survive a crash from here on. Writing what is there already mends it.
     pub(super) fn write(&self, blob: &Blob) -> io::Result<()> {
-        let path = self.path(&blob.digest.to_string());
-        if let Some(filed) = BodyFile::of(&blob.octets)
-            && let Some(file) = (&**filed.source() as &dyn Any).downcast_ref::<BodyFile>()
-        {
+        if blob.octets.as_held().is_some() {
+            return self.write_file(&blob.octets);
+        }
+        blob.octets.pieces().try_for_each(|piece| match piece {
+            Piece::Held(_) => Ok(()),
+            Piece::Filed(filed) => self.keep(filed.source()),
+        })
+    }
+
+    /// Gives a file its name, so that it survives a crash from here on. Whoever holds it can read it, even if it was swept
+    /// meanwhile: then it is written again.
+    fn keep(&self, source: &Arc<dyn Source>) -> io::Result<()> {
+        let path = self.path(&source.digest().to_string());
+        if let Some(file) = (&**source as &dyn Any).downcast_ref::<BodyFile>() {
             let mut aside = file.aside.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(spooled) = &*aside {
                 file.file.sync_data()?;
@@ -192,12 +240,17 @@ impl PayloadFiles {
                 *aside = None;
                 return path.parent().map_or(Ok(()), sync_directory);
             }
-            if path.exists() {
-                return Ok(());
-            }
         }
+        if path.exists() {
+            return Ok(());
+        }
+        self.write_file(&Octets::of_file(Arc::clone(source)))
+    }
+
+    fn write_file(&self, octets: &Octets) -> io::Result<()> {
+        let path = self.path(&octets.digest().to_string());
         let aside = path.with_extension(ASIDE);
-        let written = write_aside(&aside, &blob.octets);
+        let written = write_aside(&aside, octets);
         if written.is_err() {
             // Best effort: a file that is left aside is swept at the next start.
             drop(fs::remove_file(&aside));
@@ -312,6 +365,8 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Octets that are digested at once.
+const CHUNK_BYTES: usize = 64 * 1024;
 /// Extension of a file that is being written.
 const ASIDE: &str = "aside";
 

@@ -96,12 +96,12 @@ impl Prepared {
         }
     }
 
-    /// The octets that go to files.
-    pub(super) fn large(&self) -> impl Iterator<Item = &Blob> {
+    /// The octets that go to files, or stand in some.
+    pub(super) fn filed(&self) -> impl Iterator<Item = &Blob> {
         let message = self.message.iter();
         let received = message.flat_map(|m| [Some(&m.body), m.response.as_ref().map(|r| &r.blob)]);
         let sealed = self.deliveries.iter().flat_map(|d| d.sealed.iter().chain(&d.receipt)).map(|s| &s.blob);
-        received.flatten().chain(sealed).filter(|blob| blob.has_own_file())
+        received.flatten().chain(sealed).filter(|blob| blob.is_filed())
     }
 
     /// Whether it takes in something new from outside, which a low disk does not allow (P11). Signals are about

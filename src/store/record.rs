@@ -4,6 +4,8 @@
 //! of the record, so that text in the wrong row is damage as well (P12). `form` counts the ways of writing
 //! that a kind of record had so far: every one of them stays readable (P19, `tests/golden.rs`).
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -95,6 +97,15 @@ impl Envelope {
     pub(super) fn of(sealed: &Sealed, spans: Vec<Span>) -> Self {
         Self { content_type: sealed.content_type.clone(), references: sealed.references.clone(), spans }
     }
+}
+
+/// The payload files that these are ranges of.
+pub(super) fn files_of(spans: &[Span]) -> BTreeSet<String> {
+    let file = |span: &Span| match span {
+        Span::Filed { file, .. } => Some(file.to_string()),
+        Span::Held(_) => None,
+    };
+    spans.iter().filter_map(file).collect()
 }
 
 /// A record as it is kept.

@@ -15,14 +15,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use serde::{Deserialize, Serialize};
 
-use super::super::payload::{Blob, checked, sync_directory};
+use super::super::payload::{Blob, checked, digest_of, sync_directory};
 use super::super::{AuditHead, Between, Damage, Looked, StoreError};
 use super::engine_error;
 use super::mark::Mark;
@@ -298,23 +298,15 @@ fn listed(root: &Path) -> Result<BTreeMap<String, (u64, Digest)>, StoreError> {
                 continue;
             }
             let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            listed.insert(name, digest_of(&path).map_err(failed("reading", &path))?);
+            listed.insert(
+                name,
+                File::open(&path)
+                    .and_then(|mut file| digest_of(&mut file))
+                    .map_err(failed("reading", &path))?,
+            );
         }
     }
     Ok(listed)
-}
-
-fn digest_of(path: &Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
-    let mut hasher = openssl::sha::Sha256::new();
-    let (mut octets, mut total) = (vec![0; READ_BYTES], 0);
-    loop {
-        let count = file.read(&mut octets)?;
-        let Some(read) = octets.get(..count).filter(|read| !read.is_empty()) else { break };
-        hasher.update(read);
-        total += count as u64;
-    }
-    Ok((total, Digest(hasher.finish())))
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -332,5 +324,3 @@ const RULES: &str = "rules";
 const KEYS: &str = "keys";
 /// Pages copied in a step.
 const PAGES: i32 = 16;
-/// Octets of a file in memory while it is hashed.
-const READ_BYTES: usize = 64 * 1024;

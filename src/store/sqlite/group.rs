@@ -167,10 +167,8 @@ fn change_message(
     )?;
     if let Some(number) = number {
         if changed.write.record.purged.is_some() {
-            let sql = "DELETE FROM body WHERE owner = ? RETURNING digest, octets IS NULL";
-            remove(connection, sql, number, freed)?;
-            let sql = "DELETE FROM response WHERE owner = ? RETURNING digest, octets IS NULL";
-            remove(connection, sql, number, freed)?;
+            remove(connection, "body", number, freed)?;
+            remove(connection, "response", number, freed)?;
         }
         return Ok(());
     }
@@ -193,18 +191,24 @@ fn check_unchanged(connection: &Connection, unchanged: &Unchanged) -> Result<(),
     conflict.map_or(Ok(()), |conflict| Err(Refusal::Batch(CommitError::Conflict(conflict))))
 }
 
-/// Removes octets; those that stand in a file are named, for whoever sweeps.
+/// Removes octets; the files that they stood in are named, for whoever sweeps.
 fn remove(
     connection: &Connection,
-    sql: &'static str,
+    home: &'static str,
     owner: i64,
     freed: &mut Vec<String>,
 ) -> Result<(), Refusal> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!("DELETE FROM {home} WHERE owner = ? RETURNING digest, octets IS NULL");
+    let mut statement = connection.prepare_cached(&sql)?;
     let gone = statement.query_map([owner], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
     for gone in gone {
         let (digest, in_file) = gone?;
         freed.extend(in_file.then_some(digest));
+    }
+    let mut statement =
+        connection.prepare_cached("DELETE FROM piece WHERE home = ? AND owner = ? RETURNING file")?;
+    for file in statement.query_map(params![home, owner], |row| row.get(0))? {
+        freed.push(file?);
     }
     Ok(())
 }
@@ -356,18 +360,8 @@ fn write_delivery(
         write_sealed(connection, "receipt", number, receipt)?;
     }
     if value.purged.is_some() {
-        remove(
-            connection,
-            "DELETE FROM sealed WHERE owner = ? RETURNING digest, octets IS NULL",
-            number,
-            freed,
-        )?;
-        remove(
-            connection,
-            "DELETE FROM receipt WHERE owner = ? RETURNING digest, octets IS NULL",
-            number,
-            freed,
-        )?;
+        remove(connection, "sealed", number, freed)?;
+        remove(connection, "receipt", number, freed)?;
     }
     Ok(())
 }
@@ -391,11 +385,11 @@ fn delivery_conflict(connection: &Connection, delivery: &PreparedDelivery) -> Re
 /// Writes octets that were sealed; 0 when there are some already. A receipt takes the place of an earlier one.
 fn write_sealed(
     connection: &Connection,
-    table: &'static str,
+    home: &'static str,
     owner: i64,
     sealed: &PreparedSealed,
 ) -> Result<usize, Refusal> {
-    let sql = match table {
+    let sql = match home {
         "response" => {
             "INSERT INTO response (owner, version, form, checksum, record, digest, octets) \
              VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner) DO NOTHING"
@@ -412,7 +406,29 @@ fn write_sealed(
     let octets = sealed.blob.inline().map_or(Value::Null, |octets| Value::Blob(octets.into()));
     let digest = Value::Text(sealed.blob.digest.to_string());
     let values = [Value::Integer(owner)].into_iter().chain(columns::encoded(&sealed.encoded));
-    run_with(connection, sql, params_from_iter(values.chain([digest, octets])))
+    let written = run_with(connection, sql, params_from_iter(values.chain([digest, octets])))?;
+    if written > 0 {
+        write_pieces(connection, home, owner, sealed)?;
+    }
+    Ok(written)
+}
+
+/// Keeps the files that octets stand in from being swept as long as these octets are there.
+fn write_pieces(
+    connection: &Connection,
+    home: &'static str,
+    owner: i64,
+    sealed: &PreparedSealed,
+) -> Result<(), Refusal> {
+    if home == "receipt" {
+        // Of an earlier receipt, whose place it takes.
+        run_with(connection, "DELETE FROM piece WHERE home = ? AND owner = ?", params![home, owner])?;
+    }
+    for file in sealed.blob.files() {
+        let sql = "INSERT INTO piece (home, owner, file) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+        run_with(connection, sql, params![home, owner, file])?;
+    }
+    Ok(())
 }
 
 fn message_version(connection: &Connection, key: &MessageKey) -> Result<Option<u64>, Refusal> {

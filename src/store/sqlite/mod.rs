@@ -258,7 +258,7 @@ impl Store for SqliteStore {
         };
         let job = Job::new(batch, done, place);
         let Some(channels) = &self.channels else { return };
-        let refused = if job.batch.large().next().is_some() {
+        let refused = if job.batch.filed().next().is_some() {
             channels.large.try_send(Work::Batch(job)).map_err(|refused| match refused {
                 TrySendError::Full(work) => (work.into_job(), true),
                 TrySendError::Disconnected(work) => (work.into_job(), false),

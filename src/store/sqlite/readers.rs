@@ -1,6 +1,7 @@
 //! Reading: a few connections that can only read, each look in a short transaction of its own, so that what is
 //! loaded together is of one instant and the log can be checkpointed.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -159,7 +160,8 @@ impl Reading<'_> {
         let sql = "SELECT 1 FROM body WHERE digest = ?1 AND octets IS NULL \
                    UNION ALL SELECT 1 FROM response WHERE digest = ?1 AND octets IS NULL \
                    UNION ALL SELECT 1 FROM sealed WHERE digest = ?1 AND octets IS NULL \
-                   UNION ALL SELECT 1 FROM receipt WHERE digest = ?1 AND octets IS NULL";
+                   UNION ALL SELECT 1 FROM receipt WHERE digest = ?1 AND octets IS NULL \
+                   UNION ALL SELECT 1 FROM piece WHERE file = ?1";
         Ok(self.one(sql, [digest], |_| ())?.is_some())
     }
 
@@ -168,13 +170,22 @@ impl Reading<'_> {
         let sql = "SELECT digest FROM body WHERE octets IS NULL UNION SELECT digest FROM response WHERE octets IS NULL \
                    UNION SELECT digest FROM sealed WHERE octets IS NULL";
         let mut named = self.all(sql, [], |row| read_text(row, 0))?;
-        // A store of an earlier format has no such table.
-        if self.one("SELECT 1 FROM sqlite_master WHERE name = 'receipt'", [], |_| ())?.is_some() {
-            named.extend(
-                self.all("SELECT digest FROM receipt WHERE octets IS NULL", [], |row| read_text(row, 0))?,
-            );
+        for (table, sql) in [
+            ("receipt", "SELECT digest FROM receipt WHERE octets IS NULL"),
+            ("piece", "SELECT DISTINCT file FROM piece"),
+        ] {
+            // A store of an earlier format has no such table.
+            if self.one("SELECT 1 FROM sqlite_master WHERE name = ?", [table], |_| ())?.is_some() {
+                named.extend(self.all(sql, [], |row| read_text(row, 0))?);
+            }
         }
         Ok(named)
+    }
+
+    /// The files that the octets of this row stand in beside it, as they are kept from being swept.
+    pub(super) fn files_of(&self, home: &str, owner: i64) -> Result<BTreeSet<String>, StoreError> {
+        let sql = "SELECT file FROM piece WHERE home = ? AND owner = ?";
+        Ok(self.all(sql, params![home, owner], |row| read_text(row, 0))?.into_iter().collect())
     }
 
     /// The same octets, every one of them read.

@@ -26,7 +26,7 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 8;
+pub(super) const FORMAT: u32 = 9;
 /// The first format with approvals, and with realms.
 pub(super) const WITH_APPROVALS: u32 = 4;
 /// The first one with signed heads.
@@ -37,6 +37,8 @@ pub(super) const WITH_SEQUENCES: u32 = 6;
 pub(super) const WITH_RECEIPTS: u32 = 7;
 /// The first one in which something can have been purged.
 pub(super) const WITH_PURGES: u32 = 8;
+/// The first one in which octets can stand partly in files of others.
+pub(super) const WITH_PIECES: u32 = 9;
 
 /// Where the parts of a store are.
 #[derive(Clone, Debug)]
@@ -179,6 +181,7 @@ impl Layout {
         connection.execute_batch(RECEIPT).map_err(&doing)?;
         connection.execute_batch(ABOUT).map_err(&doing)?;
         connection.execute_batch(PURGED).map_err(&doing)?;
+        connection.execute_batch(PIECE).map_err(&doing)?;
         connection.close().map_err(|(_, error)| doing(error))
     }
 
@@ -241,8 +244,8 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 /// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee. No head of the
 /// audit record was signed before format 5: the first one that is speaks for everything before it. No message had an
 /// order before format 6. Before format 7 no receipt was kept, and an entry of no case was found by its number alone.
-/// Before format 8 nothing was purged.
-const UPGRADES: [(u32, &str); 10] = [
+/// Before format 8 nothing was purged, and before format 9 no octets stood in a file of others.
+const UPGRADES: [(u32, &str); 11] = [
     (
         1,
         "ALTER TABLE cases ADD COLUMN due INTEGER; \
@@ -270,6 +273,7 @@ const UPGRADES: [(u32, &str); 10] = [
          WHERE case_id IS NULL AND json_valid(record);",
     ),
     (7, PURGED),
+    (8, PIECE),
 ];
 
 const APPROVAL: &str = "
@@ -345,6 +349,17 @@ CREATE INDEX message_kept ON message (number) WHERE purged = 0;
 ALTER TABLE delivery ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX delivery_kept ON delivery (number) WHERE purged = 0;
 CREATE INDEX delivery_open ON delivery (case_id) WHERE state NOT IN ('delivered', 'rejected', 'expired');
+";
+
+/// Which files octets stand in that have no file of their own: `home` is the table of their row, `owner` its key there.
+const PIECE: &str = "
+CREATE TABLE piece (
+    home TEXT NOT NULL,
+    owner INTEGER NOT NULL,
+    file TEXT NOT NULL,
+    PRIMARY KEY (home, owner, file)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX piece_file ON piece (file);
 ";
 
 /// `Gwan`, in the header of the database file.

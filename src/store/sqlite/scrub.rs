@@ -14,14 +14,16 @@ use crate::model::{
 
 use super::super::account::Accounting;
 use super::super::audit::{Link, Walk};
-use super::super::record::{Encoded, Record, correlation_sum_of};
+use super::super::record::{Encoded, Envelope, Record, correlation_sum_of, files_of};
 use super::super::view::shown;
 use super::super::{AuditEntry, AuditHead, AuditVerdict, Between, Conservation, Damage, Looked, StoreError};
 use super::Contents;
 use super::columns::{self, read_encoded, read_number, read_text};
 use super::listing::{links, state_of};
 use super::readers::{Kept, Readers, Reading};
-use super::schema::{FORMAT, WITH_APPROVALS, WITH_HEADS, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
+use super::schema::{
+    FORMAT, WITH_APPROVALS, WITH_HEADS, WITH_PIECES, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES,
+};
 
 /// A walk in short looks.
 pub(super) struct Looks<'a> {
@@ -277,8 +279,10 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
          FROM message m LEFT JOIN body b ON b.owner = m.number \
          LEFT JOIN response r ON r.owner = m.number WHERE m.number > ? ORDER BY m.number LIMIT ?"
     );
+    let format = looks.format;
     let read = |row: &Row<'_>| {
-        let response = read_number(row, 20).map(|_| (read_encoded(row, 14), Kept::read(row, 18)));
+        let response =
+            read_number(row, 20).map(|owner| (owner, (read_encoded(row, 14), Kept::read(row, 18))));
         let body = (Kept::read(row, 12), read_number(row, 21).is_some());
         (read_encoded(row, 1), read_values::<7>(row, 5), body, response)
     };
@@ -293,8 +297,9 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
             return Ok(());
         }
         found.take(reading.checked_octets(&what, &body))?;
-        if let Some(response) = response {
-            found.take(reading.checked_unseal(&format!("answer to {key}"), &key, &response))?;
+        if let Some((owner, response)) = response {
+            let what = format!("answer to {key}");
+            found.sealed(reading, format, &what, &key, ("response", owner), &response)?;
         }
         Ok(())
     })
@@ -376,9 +381,12 @@ fn scrub_receipts(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
     }
     let sql = "SELECT r.owner, r.version, r.form, r.checksum, r.record, r.digest, r.octets, d.id \
                FROM receipt r LEFT JOIN delivery d ON d.number = r.owner WHERE r.owner > ? ORDER BY r.owner LIMIT ?";
-    let read = |row: &Row<'_>| ((read_encoded(row, 1), Kept::read(row, 5)), read_text(row, 7));
-    looks.each("receipts", sql, read, |reading, (receipt, id)| {
-        found.take(reading.checked_unseal(&format!("receipt of delivery {id}"), &id, &receipt)).map(drop)
+    let format = looks.format;
+    let read =
+        |row: &Row<'_>| (read_number(row, 0), (read_encoded(row, 1), Kept::read(row, 5)), read_text(row, 7));
+    looks.each("receipts", sql, read, |reading, (owner, receipt, id)| {
+        let (what, owner) = (format!("receipt of delivery {id}"), owner.unwrap_or_default());
+        found.sealed(reading, format, &what, &id, ("receipt", owner), &receipt)
     })
 }
 
@@ -391,8 +399,9 @@ fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Stor
          FROM delivery d LEFT JOIN sealed s ON s.owner = d.number \
          WHERE d.number > ? ORDER BY d.number LIMIT ?"
     );
+    let format = looks.format;
     let read = |row: &Row<'_>| {
-        let sealed = read_number(row, 20).map(|_| (read_encoded(row, 14), Kept::read(row, 18)));
+        let sealed = read_number(row, 20).map(|owner| (owner, (read_encoded(row, 14), Kept::read(row, 18))));
         (read_encoded(row, 1), read_values::<9>(row, 5), sealed)
     };
     looks.each("deliveries", &sql, read, |reading, (record, keys, sealed)| {
@@ -404,7 +413,9 @@ fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Stor
             Some(_) if purged => {
                 found.0.push(Damage { what, detail: "they are there, though they were purged".to_owned() });
             }
-            Some(sealed) => drop(found.take(reading.checked_unseal(&what, &id, &sealed))?),
+            Some((owner, sealed)) => {
+                found.sealed(reading, format, &what, &id, ("sealed", owner), &sealed)?;
+            }
             None if value.is_some_and(|value| value.sealed && !purged) => {
                 found.0.push(Damage { what, detail: "they are missing".to_owned() });
             }
@@ -439,6 +450,27 @@ impl Found {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads every octet that is sealed, and compares the files it stands in with those that are kept for it.
+    fn sealed(
+        &mut self,
+        reading: &Reading<'_>,
+        format: u32,
+        what: &str,
+        key: &str,
+        (home, owner): (&str, i64),
+        row: &(Encoded, Kept),
+    ) -> Result<(), StoreError> {
+        if self.take(reading.checked_unseal(what, key, row))?.is_none() || format < WITH_PIECES {
+            return Ok(());
+        }
+        let envelope: Envelope = row.0.decode(key)?;
+        if reading.files_of(home, owner)? != files_of(&envelope.spans) {
+            let detail = "the files that are kept for it are not those that it stands in".to_owned();
+            self.0.push(Damage { what: what.to_owned(), detail });
+        }
+        Ok(())
     }
 
     /// Decodes a record and compares its key columns with it.

@@ -206,7 +206,7 @@ impl FileWriter {
                 job.answer(Err(refusal));
                 continue;
             }
-            let written = job.batch.large().try_for_each(|blob| self.bodies.write(blob));
+            let written = job.batch.filed().try_for_each(|blob| self.bodies.write(blob));
             match written {
                 Ok(()) => {
                     if let Err(refused) = self.next.send(Turn::Batch(job))

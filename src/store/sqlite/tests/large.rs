@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::opening::files;
 use super::*;
-use crate::model::{Digest, Octets, Piece};
-use crate::store::{NewMessage, spooled};
+use crate::model::{Delivery, Digest, Octets, Piece, Purged, StoredMessage};
+use crate::store::{DeliveryWrite, MessageWrite, NewMessage, spooled};
 
 /// A body that was spooled to this store.
 fn body(store: &SqliteStore, fill: u8) -> Octets {
@@ -87,4 +87,101 @@ fn a_large_body_that_changed_is_found_and_never_given_whole() {
     let needs =
         Needs { delivery: Some(DeliveryLocator::Id(delivery_id(1))), sealed: true, ..Needs::default() };
     assert!(matches!(store.load(&needs), Err(StoreError::Damaged(_))), "P12");
+}
+
+/// Purges the received message, or the delivery that was made of it.
+fn purge(store: &SqliteStore, number: u32, received: bool) {
+    let purged = Some(Purged { at: sample::at(9), archive: Digest([1; 32]), bytes: 2 << 20 });
+    let needs = Needs {
+        message: Some(sample::message_key("broker", number)),
+        delivery: Some(DeliveryLocator::Id(delivery_id(number))),
+        ..Needs::default()
+    };
+    let view = store.load(&needs).expect("readable");
+    let batch = if received {
+        let known = view.message.expect("there");
+        let record = StoredMessage { purged, ..known.record };
+        Batch { changed: Some(MessageWrite { record, based_on: known.version }), ..Batch::default() }
+    } else {
+        let stored = view.delivery.expect("there");
+        let delivery = Delivery { purged, ..stored.value };
+        let write = DeliveryWrite { delivery, based_on: Some(stored.version), sealed: None, receipt: None };
+        Batch { deliveries: vec![write], ..Batch::default() }
+    };
+    assert_eq!(commit(store, batch), Ok(()));
+}
+
+#[test]
+fn a_file_stays_as_long_as_anything_is_made_of_it() {
+    for received_first in [true, false] {
+        let (_directory, options) = place();
+        let store = open(&options);
+        assert_eq!(commit(&store, forwards(1, &body(&store, 7))), Ok(()));
+        let expected = sealed(&store, 1).read(usize::MAX).expect("whole");
+        purge(&store, 1, received_first);
+        assert_eq!(store.sweep().expect("swept"), 0, "P3: the other one stands in it");
+        drop(store);
+        let store = open(&options);
+        assert_eq!(bodies(&options).len(), 1, "nor when the store is opened");
+        if received_first {
+            assert_eq!(sealed(&store, 1).read(usize::MAX).expect("whole"), expected, "P6");
+        }
+        assert_eq!(store.scrub().expect("readable"), []);
+        purge(&store, 1, !received_first);
+        assert_eq!(store.sweep().expect("swept"), 1);
+        assert_eq!(bodies(&options).len(), 0, "nothing is made of it any more");
+        assert_eq!(store.scrub().expect("readable"), []);
+    }
+}
+
+/// Somebody reads a body, it is purged, and then commits what is made of it.
+#[test]
+fn what_is_made_of_a_file_that_was_swept_meanwhile_brings_it_along() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert_eq!(commit(&store, forwards(1, &body(&store, 7))), Ok(()));
+    let read = sealed(&store, 1);
+    let expected = read.read(usize::MAX).expect("whole");
+    purge(&store, 1, true);
+    purge(&store, 1, false);
+    assert_eq!(store.sweep().expect("swept"), 1);
+    let mut batch = makes(delivery(2, "kfda"));
+    batch.deliveries[0].delivery.sealed = true;
+    batch.deliveries[0].sealed = Some(crate::model::Sealed { body: read, ..sample::sealed("") });
+    assert_eq!(commit(&store, batch), Ok(()));
+    assert_eq!(sealed(&store, 2).read(usize::MAX).expect("whole"), expected, "P2, P12");
+    assert_eq!(store.scrub().expect("readable"), []);
+}
+
+#[test]
+fn a_file_that_is_not_kept_for_what_stands_in_it_is_found() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert_eq!(commit(&store, forwards(1, &body(&store, 7))), Ok(()));
+    drop(store);
+    let tool = raw(&options.directory);
+    assert_eq!(tool.execute("DELETE FROM piece", []).expect("lost"), 1);
+    tool.close().expect("closed");
+    let found = open(&options).scrub().expect("readable");
+    let [damage] = &found[..] else { panic!("one thing is wrong: {found:?}") };
+    assert_eq!(damage.what, "octets of delivery delivery-1", "P12");
+}
+
+#[test]
+fn a_store_of_the_format_before_takes_what_is_large() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert_eq!(commit(&store, receives(1, "x")), Ok(()));
+    drop(store);
+    let tool = raw(&options.directory);
+    tool.execute_batch("DROP TABLE piece; PRAGMA user_version = 8;").expect("as it was");
+    tool.close().expect("closed");
+    let looked = Inspection::of(&options.directory).expect("it can be looked at");
+    assert_eq!(looked.scrub(&mut |_| ControlFlow::Continue(())).expect("readable"), [], "P19");
+    drop(looked);
+
+    let store = open(&options);
+    assert_eq!(store.upgraded_from(), Some(8), "P19");
+    assert_eq!(commit(&store, forwards(2, &body(&store, 7))), Ok(()));
+    assert_eq!(store.scrub().expect("readable"), []);
 }
