@@ -3,7 +3,9 @@
 //! Text that came from partners is shown with its control characters escaped (S22). Colour only on a terminal.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use serde_json::Value;
 
 use crate::config;
 use crate::model::PartyKey;
-use crate::transport::{LocalClient, LocalResponse, StatusCode};
+use crate::transport::{LocalClient, LocalResponse, PostError, StatusCode};
 
 /// Whom to ask, and for whom the answer is.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,13 +39,31 @@ pub(super) fn send(asking: &Asking, path: &str, octets: Bytes) -> Result<Value> 
     value_of(exchange(asking, "POST", path, octets)?)
 }
 
-/// The gateway's answer in octets.
-pub(super) fn ask_for_octets(asking: &Asking, path: &str) -> Result<Bytes> {
-    let answer = exchange(asking, "GET", path, Bytes::new())?;
-    match answer.status {
-        StatusCode::OK => Ok(answer.body),
+/// The gateway's answer in octets, however many, into a new file; gives how many they are.
+pub(super) fn fetch(asking: &Asking, path: &str, to: &Path) -> Result<u64> {
+    let (mut file, mut bytes) = (None, 0);
+    let fetched = with_client(asking, async |client| {
+        let take = |octets: &[u8]| {
+            let file = match &mut file {
+                Some(file) => file,
+                // Nothing is made before there is something to write, and nothing that is there is written over.
+                none => none.insert(File::options().write(true).create_new(true).open(to)?),
+            };
+            bytes += octets.len() as u64;
+            file.write_all(octets)
+        };
+        client.fetch(path, take).await
+    });
+    let fetched = fetched.and_then(|answer| match (answer.status, &file) {
+        (StatusCode::OK, Some(file)) => Ok(file.sync_all()?),
         _ => Err(not_given(&answer)),
+    });
+    if fetched.is_err() && file.is_some() {
+        // Half of an archive is none.
+        drop(fs::remove_file(to));
     }
+    fetched.with_context(|| format!("{} was not written", to.display()))?;
+    Ok(bytes)
 }
 
 fn value_of(answer: LocalResponse) -> Result<Value> {
@@ -68,6 +88,16 @@ pub(super) fn ask_for<T: DeserializeOwned>(asking: &Asking, path: &str) -> Resul
 }
 
 fn exchange(asking: &Asking, method: &str, path: &str, octets: Bytes) -> Result<LocalResponse> {
+    with_client(asking, async |client| match method {
+        "POST" => client.post(path, "application/octet-stream", octets).await,
+        _ => client.get(path).await,
+    })
+}
+
+fn with_client(
+    asking: &Asking,
+    ask: impl AsyncFnOnce(LocalClient) -> Result<LocalResponse, PostError>,
+) -> Result<LocalResponse> {
     let socket = match config::socket_of(&asking.config) {
         Ok(socket) => socket,
         Err(faults) => {
@@ -76,13 +106,7 @@ fn exchange(asking: &Asking, method: &str, path: &str, octets: Bytes) -> Result<
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = LocalClient::new(&socket);
-    let answer = runtime.block_on(async {
-        match method {
-            "POST" => client.post(path, "application/octet-stream", octets).await,
-            _ => client.get(path).await,
-        }
-    });
+    let answer = runtime.block_on(ask(LocalClient::new(&socket)));
     answer.with_context(|| format!("no gateway answers at {}; is it running?", socket.display()))
 }
 

@@ -15,7 +15,7 @@ use super::ask::{Asking, ask_for, plain};
 use crate::codec::archive::{is_archive, unpack};
 use crate::model::{ChainEntry, ExportLine, SignedHead, Timestamp};
 use crate::security::{AuditKeys, AuditVerifier, Proven, ProvenEvidence, verify_evidence};
-use crate::store::{Inspection, Manifest};
+use crate::store::{Inspection, Manifest, filed};
 
 /// The audit record: every change of state, one after the other, chained and signed
 #[derive(Debug, clap::Args)]
@@ -241,7 +241,7 @@ fn evidence(file: &Path, keys: &AuditKeys, elsewhere: &[SignedHead]) -> Result<P
     if length > ARCHIVE_BYTES_MAX {
         bail!("it has {length} octets; an archive of evidence has {ARCHIVE_BYTES_MAX} at most");
     }
-    let members = unpack(&std::fs::read(file)?)?;
+    let members = unpack(&filed(file)?)?;
     Ok(verify_evidence(&members, keys, elsewhere)?)
 }
 
@@ -310,6 +310,6 @@ const PAGE: usize = 1000;
 /// Octets in which an archive says that it is one.
 const ARCHIVE_HEAD_BYTES: u64 = 512;
 /// Octets of an archive that is read.
-const ARCHIVE_BYTES_MAX: u64 = 1 << 30;
+const ARCHIVE_BYTES_MAX: u64 = 20 << 30;
 /// Octets of a line of an export.
 const LINE_BYTES_MAX: u64 = 16 << 20;

@@ -1,13 +1,12 @@
 //! `gwanmun message`: what partners sent, and what they were answered.
 
-use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::ask::{Asking, ask, ask_for, ask_for_octets, escaped, party, plain, table, with_query};
+use super::ask::{Asking, ask, ask_for, escaped, fetch, party, plain, table, with_query};
 use crate::model::{Purged, StoredMessage};
 
 /// Received messages of a running gateway
@@ -109,12 +108,11 @@ impl MessageArgs {
             MessageCommand::Export { key, to, asking } => {
                 let (party, id) = key.split_once('/').context("write PARTY/MESSAGE-ID, as listed")?;
                 let path = format!("/messages/{}/{}/evidence", escaped(party), escaped(id));
-                let octets = ask_for_octets(asking, &path)?;
-                write_new(to, &octets)?;
+                let bytes = fetch(asking, &path, to)?;
                 if asking.json {
-                    return Ok(writeln!(out, "{}", json!({ "file": to, "bytes": octets.len() }))?);
+                    return Ok(writeln!(out, "{}", json!({ "file": to, "bytes": bytes }))?);
                 }
-                writeln!(out, "{}: {} octets of evidence about {}", to.display(), octets.len(), plain(key))?;
+                writeln!(out, "{}: {bytes} octets of evidence about {}", to.display(), plain(key))?;
             }
             MessageCommand::Show { key, asking } => {
                 let (sender, id) = key.split_once('/').context("write SENDER/MESSAGE-ID, as listed")?;
@@ -131,17 +129,6 @@ impl MessageArgs {
 }
 
 /// Whole under its name, or not there.
-fn write_new(to: &Path, octets: &[u8]) -> Result<()> {
-    let file = File::options().write(true).create_new(true).open(to);
-    let mut file = file.with_context(|| format!("cannot make {}", to.display()))?;
-    let written = file.write_all(octets).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // Half of an archive is none.
-        drop(std::fs::remove_file(to));
-    }
-    written.with_context(|| format!("cannot write {}", to.display()))
-}
-
 const fn standing(message: &StoredMessage) -> &'static str {
     match (message.accepted, message.quarantined) {
         _ if message.held => "held",

@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::heads;
 use super::keys::{Keys, KeysError};
+use super::send::content;
 use super::shared::{Shared, now};
 use super::show::Unanswered;
 use crate::codec::archive::pack;
@@ -88,7 +87,7 @@ pub(super) fn answer(shared: &Shared, party: &str, id: &str) -> Result<Response,
         archive = gathered()?;
     }
     match archive {
-        Ok((_, octets)) => Ok(Response::new(StatusCode::OK, "application/x-tar", octets)),
+        Ok((_, octets)) => Ok(Response::new(StatusCode::OK, "application/x-tar", content(&octets))),
         Err(EvidenceError::Nothing(_)) => Err(Unanswered::Nothing),
         Err(EvidenceError::Unreadable(error)) => Err(Unanswered::Unreadable(error)),
         Err(error) => Err(Unanswered::Failed(error.to_string())),
@@ -98,7 +97,7 @@ pub(super) fn answer(shared: &Shared, party: &str, id: &str) -> Result<Response,
 /// The octets that belong to a message, with their Content-Types, and what says where to look further.
 struct Kept {
     subject: EvidenceSubject,
-    entities: Vec<(&'static str, Arc<str>, Bytes)>,
+    entities: Vec<(&'static str, Arc<str>, Octets)>,
     entries: Vec<ChainEntry>,
     told: String,
 }
@@ -110,7 +109,7 @@ impl Archivist<'_> {
         party: &PartyKey,
         message_id: &MessageId,
         made_at: Timestamp,
-    ) -> Result<(EvidenceSubject, Vec<u8>), EvidenceError> {
+    ) -> Result<(EvidenceSubject, Octets), EvidenceError> {
         let kept = match self.received(party, message_id)? {
             Some(kept) => kept,
             None => self
@@ -121,7 +120,7 @@ impl Archivist<'_> {
         let mut files = Vec::new();
         let counted = self.keys_at(&entries)?;
         for (name, digest) in self.keys_of(&counted, subject.party())? {
-            files.push((name, None, self.keys.get(digest)?));
+            files.push((name, None, self.keys.get(digest)?.into()));
         }
         entries.extend(counted);
         entries.sort_by_key(|entry| entry.number);
@@ -135,10 +134,10 @@ impl Archivist<'_> {
             files.insert(0, (name.to_owned(), Some(content_type), octets));
         }
         files.insert(0, (names::README.to_owned(), None, readme.into()));
-        let member = |(name, content_type, octets): &(String, Option<Arc<str>>, Bytes)| EvidenceMember {
+        let member = |(name, content_type, octets): &(String, Option<Arc<str>>, Octets)| EvidenceMember {
             name: name.clone(),
-            sha256: Digest::of(octets),
-            bytes: octets.len() as u64,
+            sha256: octets.digest(),
+            bytes: octets.bytes(),
             content_type: content_type.clone(),
         };
         let manifest = EvidenceManifest {
@@ -152,8 +151,9 @@ impl Archivist<'_> {
         let signature =
             sign_manifest(self.key, &manifest).map_err(|error| EvidenceError::Unmade(error.to_string()))?;
         let signature = json(serde_json::to_vec_pretty(&signature))?;
-        let members = [(names::MANIFEST, &manifest[..]), (names::SIGNATURE, &signature)];
-        let packed = pack(files.iter().map(|(name, _, octets)| (name.as_str(), &octets[..])).chain(members));
+        let members = [(names::MANIFEST, manifest.into()), (names::SIGNATURE, signature.into())];
+        let files = files.iter().map(|(name, _, octets)| (name.as_str(), octets.clone()));
+        let packed = pack(files.chain(members));
         Ok((subject, packed.map_err(|error| EvidenceError::Unmade(error.to_string()))?))
     }
 
@@ -164,9 +164,9 @@ impl Archivist<'_> {
         let record = known.record;
         gone(record.purged.as_ref())?;
         let body = self.store.body(&key)?.ok_or_else(|| EvidenceError::Nothing(key.to_string()))?;
-        let mut entities = vec![(names::MESSAGE, body.content_type, in_memory(&body.body)?)];
+        let mut entities = vec![(names::MESSAGE, body.content_type, body.body)];
         if let Some(answer) = known.response {
-            entities.push((names::ANSWER, answer.content_type, in_memory(&answer.body)?));
+            entities.push((names::ANSWER, answer.content_type, answer.body));
         }
         let subject = EvidenceSubject::Received(key);
         let entries = self.entries(&subject, record.case.as_ref(), |entry| entry.delivery.is_none())?;
@@ -184,9 +184,9 @@ impl Archivist<'_> {
                 format!("delivery {} has no octets of its own: it was never sent over the wire", delivery.id);
             EvidenceError::Record(why)
         })?;
-        let mut entities = vec![(names::MESSAGE, sealed.content_type, in_memory(&sealed.body)?)];
+        let mut entities = vec![(names::MESSAGE, sealed.content_type, sealed.body)];
         if let Some(receipt) = self.store.receipt(&delivery.id)? {
-            entities.push((names::RECEIPT, receipt.content_type, in_memory(&receipt.body)?));
+            entities.push((names::RECEIPT, receipt.content_type, receipt.body));
         }
         let subject = EvidenceSubject::Sent {
             delivery: delivery.id.clone(),
@@ -379,7 +379,7 @@ fn told_of_sent(delivery: &Delivery) -> String {
 fn readme(
     subject: &EvidenceSubject,
     told: &str,
-    entities: &[(&'static str, Arc<str>, Bytes)],
+    entities: &[(&'static str, Arc<str>, Octets)],
     path: &AuditPath,
     gateway: &PartyKey,
     made_at: Timestamp,
@@ -404,7 +404,7 @@ fn readme(
         let content_type = printable(content_type);
         text.push_str(&format!(
             "  {name}: {} octets as they went over the wire, {content_type}\n",
-            octets.len()
+            octets.bytes()
         ));
     }
     text.push_str(
@@ -422,12 +422,5 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// An entity, which goes into the archive in one piece.
-fn in_memory(entity: &Octets) -> Result<Bytes, EvidenceError> {
-    entity.read(ENTITY_BYTES_MAX).map_err(|error| EvidenceError::Unmade(format!("an entity: {error}")))
-}
-
-/// Octets of an entity that evidence is made of.
-const ENTITY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Entries that are read at once.
 const CHUNK: usize = 1000;

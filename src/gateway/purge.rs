@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -29,9 +28,9 @@ use super::shared::{InForce, Shared, now};
 use super::show::{Query, Unanswered};
 use crate::codec::archive::unpack;
 use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
-use crate::model::{AuditPath, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, PartyKey};
-use crate::security::{AuditKeys, names, verify_evidence};
-use crate::store::{DeliveryLocator, Needs};
+use crate::model::{AuditPath, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, Octets, PartyKey};
+use crate::security::{AuditKeys, HELD_BYTES_MAX, names, verify_evidence};
+use crate::store::{DeliveryLocator, Needs, filed};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -94,6 +93,8 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
 
 /// Looks at some messages, and purges those whose time is over when it is to.
 async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> Result<Page, Unanswered> {
+    // Whoever waits looks after the other one is done.
+    let _turn = if purges { Some(shared.purging.lock().await) } else { None };
     let listed = compute(shared, move |shared, in_force| look(shared, in_force, from, limit)).await;
     let mut page = listed.map_err(|error| Unanswered::Failed(error.to_string()))??;
     if purges && page.looked.iter().any(|looked| looked.over) {
@@ -197,7 +198,7 @@ fn archive(shared: &Shared, in_force: &InForce, subject: &EvidenceSubject) -> Re
     let path = path_of(directory, subject);
     write(&path, &octets).map_err(|error| format!("{}: {error}", path.display()))?;
     // What counts is what stands on the disk, and what anybody else would say of it.
-    let written = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let written = filed(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let members = unpack(&written).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut trusted = AuditKeys::default();
     trusted.add_der("our own key", &key.certificate_der()).map_err(|error| error.to_string())?;
@@ -211,14 +212,15 @@ fn archive(shared: &Shared, in_force: &InForce, subject: &EvidenceSubject) -> Re
         return Err(format!("{} is about another message", path.display()));
     }
     let entities = proven.manifest.members.iter().filter(|member| member.content_type.is_some());
-    Ok((Digest::of(&written), entities.map(|member| member.bytes).sum()))
+    Ok((written.digest(), entities.map(|member| member.bytes).sum()))
 }
 
 /// The keys that signed the heads in an archive: of before a change of keys they are others than today's, and kept
 /// beside the store.
-fn earlier_keys(members: &BTreeMap<String, Bytes>) -> Result<BTreeSet<Digest>, String> {
+fn earlier_keys(members: &BTreeMap<String, Octets>) -> Result<BTreeSet<Digest>, String> {
     let audit = members.get(names::AUDIT).ok_or_else(|| "the archive has no audit path".to_owned())?;
-    let path: AuditPath = serde_json::from_slice(audit).map_err(|error| error.to_string())?;
+    let audit = audit.read(HELD_BYTES_MAX).map_err(|error| error.to_string())?;
+    let path: AuditPath = serde_json::from_slice(&audit).map_err(|error| error.to_string())?;
     Ok(path.heads.iter().map(|signed| signed.key).collect())
 }
 
@@ -230,12 +232,14 @@ fn path_of(directory: &Path, subject: &EvidenceSubject) -> PathBuf {
 }
 
 /// Aside, synced, renamed, directories synced.
-fn write(path: &Path, octets: &[u8]) -> io::Result<()> {
+fn write(path: &Path, octets: &Octets) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     make_directory(parent)?;
     let aside = path.with_extension("making");
     let mut file = File::create(&aside)?;
-    file.write_all(octets)?;
+    for chunk in octets.checked() {
+        file.write_all(&chunk.map_err(io::Error::other)?)?;
+    }
     file.sync_all()?;
     fs::rename(&aside, path)?;
     File::open(parent)?.sync_all()

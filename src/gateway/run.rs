@@ -141,6 +141,7 @@ impl Gateway {
             store,
             in_force: ArcSwap::from_pointee(in_force),
             reloading: Mutex::default(),
+            purging: Mutex::default(),
             shelf: std::sync::Mutex::new(shelf),
             metrics,
             client: Client::new(tls.clone(), ClientOptions::default()),

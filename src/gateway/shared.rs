@@ -108,6 +108,8 @@ pub(super) struct Shared {
     pub(super) in_force: ArcSwap<InForce>,
     /// One reload or activation at a time.
     pub(super) reloading: AsyncMutex<()>,
+    /// One purge at a time: two would write the same archives.
+    pub(super) purging: AsyncMutex<()>,
     pub(super) shelf: Mutex<Shelf>,
     pub(super) metrics: Metrics,
     pub(super) client: Client,

@@ -20,9 +20,9 @@ use super::inspect::{Capture, Inspection, ReferenceVerdict, inspect};
 use super::keystore::SigningKey;
 use crate::model::{
     AuditHead, AuditPath, Canonicalization, Deviation, Digest, DigestMethod, DigestReference,
-    EvidenceManifest, EvidenceMember, EvidenceSignature, EvidenceSubject, KeyList, KeyUse, PartnerProfile,
-    PartyKey, ProvenEntry, SignatureAlgorithm, SignatureTerms, SignedHead, SigningTerms, TimelineEntry,
-    Timestamp, root_by_path,
+    EvidenceManifest, EvidenceMember, EvidenceSignature, EvidenceSubject, KeyList, KeyUse, Octets,
+    PartnerProfile, PartyKey, ProvenEntry, SignatureAlgorithm, SignatureTerms, SignedHead, SigningTerms,
+    TimelineEntry, Timestamp, root_by_path,
 };
 
 /// Names in an archive.
@@ -100,7 +100,7 @@ pub struct ProvenEvidence {
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify_evidence(
-    members: &BTreeMap<String, Bytes>,
+    members: &BTreeMap<String, Octets>,
     keys: &AuditKeys,
     elsewhere: &[SignedHead],
 ) -> Result<ProvenEvidence, EvidenceFault> {
@@ -127,25 +127,26 @@ pub fn verify_evidence(
 }
 
 /// The manifest, once its signature holds and it names everything that is there.
-fn manifest(members: &BTreeMap<String, Bytes>, keys: &AuditKeys) -> Result<EvidenceManifest, EvidenceFault> {
+fn manifest(members: &BTreeMap<String, Octets>, keys: &AuditKeys) -> Result<EvidenceManifest, EvidenceFault> {
     let file = |name: &str| members.get(name).ok_or_else(|| fault(name, "it is missing"));
-    let (octets, signature) = (file(names::MANIFEST)?, file(names::SIGNATURE)?);
+    let octets = held(names::MANIFEST, file(names::MANIFEST)?)?;
+    let signature = held(names::SIGNATURE, file(names::SIGNATURE)?)?;
     let manifest: EvidenceManifest =
-        serde_json::from_slice(octets).map_err(|error| fault(names::MANIFEST, error.to_string()))?;
+        serde_json::from_slice(&octets).map_err(|error| fault(names::MANIFEST, error.to_string()))?;
     if manifest.form != EvidenceManifest::FORM {
         let (found, known) = (manifest.form, EvidenceManifest::FORM);
         let detail = format!("an archive of form {found}; this program knows {known}");
         return Err(fault(names::MANIFEST, detail));
     }
     let signature: EvidenceSignature =
-        serde_json::from_slice(signature).map_err(|error| fault(names::SIGNATURE, error.to_string()))?;
-    let text = EvidenceManifest::signed_text(octets);
+        serde_json::from_slice(&signature).map_err(|error| fault(names::SIGNATURE, error.to_string()))?;
+    let text = EvidenceManifest::signed_text(&octets);
     keys.verifies(&signature.key, manifest.made_at, &text, &signature.signature)
         .map_err(|detail| fault(names::MANIFEST, detail))?;
     let mut named = BTreeSet::from([names::MANIFEST, names::SIGNATURE]);
     for EvidenceMember { name, sha256, bytes, .. } in &manifest.members {
         let octets = file(name)?;
-        if Digest::of(octets) != *sha256 || octets.len() as u64 != *bytes {
+        if octets.digest() != *sha256 || octets.bytes() != *bytes {
             return Err(fault(name.as_str(), "its octets are not those that the manifest names"));
         }
         named.insert(name);
@@ -158,13 +159,17 @@ fn manifest(members: &BTreeMap<String, Bytes>, keys: &AuditKeys) -> Result<Evide
 
 /// The files of an archive whose manifest holds.
 struct Files<'a> {
-    members: &'a BTreeMap<String, Bytes>,
+    members: &'a BTreeMap<String, Octets>,
     manifest: &'a EvidenceManifest,
 }
 
 impl Files<'_> {
-    fn get(&self, name: &str) -> Result<&Bytes, EvidenceFault> {
+    fn entity(&self, name: &str) -> Result<&Octets, EvidenceFault> {
         self.members.get(name).ok_or_else(|| fault(name, "it is missing"))
+    }
+
+    fn get(&self, name: &str) -> Result<Bytes, EvidenceFault> {
+        held(name, self.entity(name)?)
     }
 
     fn content_type(&self, name: &str) -> Result<&str, EvidenceFault> {
@@ -173,10 +178,18 @@ impl Files<'_> {
         content_type.ok_or_else(|| fault(name, "the manifest does not tell its Content-Type"))
     }
 
-    fn text(&self, name: &str) -> Result<&str, EvidenceFault> {
-        std::str::from_utf8(self.get(name)?).map_err(|error| fault(name, error.to_string()))
+    fn text(&self, name: &str) -> Result<String, EvidenceFault> {
+        String::from_utf8(self.get(name)?.into()).map_err(|error| fault(name, error.to_string()))
     }
 }
+
+/// What is no message is read at once.
+fn held(name: &str, octets: &Octets) -> Result<Bytes, EvidenceFault> {
+    octets.read(HELD_BYTES_MAX).map_err(|error| fault(name, error.to_string()))
+}
+
+/// Octets of a file of an archive that is no message.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
 
 type Entry = (u64, TimelineEntry);
 
@@ -187,7 +200,7 @@ fn audit_path(
     elsewhere: &[SignedHead],
     proven: &mut ProvenEvidence,
 ) -> Result<Vec<Entry>, EvidenceFault> {
-    let path: AuditPath = serde_json::from_slice(files.get(names::AUDIT)?)
+    let path: AuditPath = serde_json::from_slice(&files.get(names::AUDIT)?)
         .map_err(|error| fault(names::AUDIT, error.to_string()))?;
     let mut heads = BTreeMap::new();
     for signed in &path.heads {
@@ -250,15 +263,15 @@ impl Counted {
             fault(format!("entry {number}"), "no audit entry before it says which keys counted")
         })?;
         let name = names::list(&digest);
-        if Digest::of(files.get(&name)?) != digest {
+        if files.entity(&name)?.digest() != digest {
             return Err(fault(name, "its octets are not those that an audit entry vouches for"));
         }
         let list: KeyList = files.text(&name)?.parse().map_err(|why: String| fault(name.as_str(), why))?;
         let mut lists = Vec::new();
         for digest in list.all_of(KeyUse::Revocation) {
             let name = names::revocation(&digest);
-            let octets = files.get(&name)?;
-            if Digest::of(octets) != digest {
+            let octets = files.entity(&name)?;
+            if octets.digest() != digest {
                 return Err(fault(name, "its octets are not those that the list of keys names"));
             }
             // Several lists may stand in one file.
@@ -285,7 +298,7 @@ impl Counted {
         let read = |digest: Digest| {
             let name = names::certificate(&digest);
             let octets = files.get(&name)?;
-            if Digest::of(octets) == digest {
+            if Digest::of(&octets) == digest {
                 Ok(octets.to_vec())
             } else {
                 Err(fault(name, "its octets are not those that the list of keys names"))
@@ -376,7 +389,7 @@ impl Exchanged<'_> {
             (None, Some(_)) => {
                 Err(fault(name, format!("it is missing: audit entry {number} vouches for it")))
             }
-            (Some(octets), Some(digest)) if Digest::of(octets) == digest => Ok(()),
+            (Some(octets), Some(digest)) if octets.digest() == digest => Ok(()),
             (Some(_), Some(_)) => {
                 Err(fault(name, format!("its octets are not those that audit entry {number} vouches for")))
             }
@@ -391,7 +404,7 @@ impl Exchanged<'_> {
         party: &PartyKey,
         (number, at): (u64, Timestamp),
     ) -> Result<Signed, EvidenceFault> {
-        let body = self.files.get(name)?;
+        let body = self.files.entity(name)?;
         let counted = Counted::at(self.files, self.keys, number)?;
         let signers = counted.certificates(self.files, of, party)?;
         let capture = Capture {

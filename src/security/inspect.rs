@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use openssl::x509::{X509, X509NameRef};
 use serde::Serialize;
 
@@ -21,7 +20,7 @@ use super::open::{OpenLimits, Origin, Trust, Wire, open};
 use super::profile::{DSIG, Signature, Target};
 use super::refusal::Refusal;
 use super::signature::{
-    Engine, canonical_payload, digest_of, envelope_octets, may_be_unsigned, payload_form,
+    Engine, canonical_payload, digest_of_part, envelope_octets, may_be_unsigned, payload_form,
 };
 use crate::codec::canonical::canonicalize;
 use crate::codec::envelope::{EnvelopeError, decode_envelope};
@@ -39,7 +38,7 @@ pub struct Capture<'a> {
     /// HTTP Content-Type.
     pub content_type: &'a str,
     /// HTTP entity.
-    pub body: &'a Bytes,
+    pub body: &'a Octets,
     /// Certificates that are trusted to sign it, DER.
     pub signers: &'a [Vec<u8>],
     /// Trust the certificates that the message itself carries as well.
@@ -76,7 +75,7 @@ pub struct InspectedPart {
     pub media_type: Arc<str>,
     /// Its octets after transfer decoding.
     #[serde(skip)]
-    pub body: Bytes,
+    pub body: Octets,
     /// `xlink:role` of the Manifest's Reference to it.
     pub role: Option<Arc<str>>,
     /// The Manifest names it; the SOAP part needs no name.
@@ -136,12 +135,12 @@ pub struct InspectedReference {
     /// The digest that was computed, base64.
     pub found: Option<String>,
     /// How many octets were digested.
-    pub octets: Option<usize>,
+    pub octets: Option<u64>,
     /// What it says of the message.
     pub verdict: ReferenceVerdict,
     /// The octets themselves.
     #[serde(skip)]
-    pub digested: Bytes,
+    pub digested: Octets,
 }
 
 /// What a Reference says of the message.
@@ -171,8 +170,7 @@ pub struct LeftOut {
 #[must_use]
 pub fn inspect(capture: &Capture<'_>) -> Inspection {
     let limits = OpenLimits::default();
-    let body = Octets::from(capture.body.clone());
-    let package = unpack(capture.content_type, &body, &limits.mime);
+    let package = unpack(capture.content_type, capture.body, &limits.mime);
     let tree = package.as_ref().ok().and_then(|p| XmlTree::parse(p.root.body.clone(), &limits.xml).ok());
     let mut message = None;
     let mut header = None;
@@ -224,7 +222,7 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
     };
     let wire = Wire {
         content_type: capture.content_type,
-        body: &body,
+        body: capture.body,
         origin: Origin::Connection(Some(CONNECTION)),
     };
     let mut refusal = open(&wire, &trust, at).err();
@@ -304,7 +302,7 @@ fn parts_of(
     let root = InspectedPart {
         content_id: package.root.content_id,
         media_type: package.root.media_type,
-        body: package.root.body,
+        body: package.root.body.into(),
         role: None,
         named: true,
         signed: references.iter().any(|reference| reference.uri.is_empty()),
@@ -317,15 +315,10 @@ fn parts_of(
             signed: references.iter().any(|reference| names(&reference.uri, &part)),
             content_id: part.content_id,
             media_type: part.media_type,
-            body: held_octets(&part.body),
+            body: part.body,
         }
     };
     std::iter::once(root).chain(package.parts.into_iter().map(part)).collect()
-}
-
-/// A capture is in memory, and so are its parts.
-fn held_octets(octets: &Octets) -> Bytes {
-    octets.as_held().cloned().unwrap_or_default()
 }
 
 /// The first `ds:Signature`, wherever it stands.
@@ -375,31 +368,31 @@ fn signature(
         .into_iter()
         .map(|element| LeftOut { path: element.path(), allowed: may_be_unsigned(element) })
         .collect();
-    let envelope = Bytes::from(octets);
+    let envelope = Octets::from(octets);
     for ((target, signed), reference) in
         read.targets.iter().zip(&read.references).zip(&mut inspected.references)
     {
         let octets = match target {
             Target::Envelope => Some(envelope.clone()),
-            Target::Part(name) => parts.iter().find(|part| part.is(name)).map(|part| held_octets(&part.body)),
+            Target::Part(name) => parts.iter().find(|part| part.is(name)).map(|part| part.body.clone()),
         };
         let Some(octets) = octets else {
             reference.verdict = ReferenceVerdict::MissingPart;
             continue;
         };
         let digested = match (target, payload_form(signed)) {
-            (Target::Part(_), Some(form)) => canonical_payload(form, &octets.into()).map(Bytes::from),
+            (Target::Part(_), Some(form)) => canonical_payload(form, &octets).map(Octets::from),
             _ => Ok(octets),
         };
         let Some((octets, found)) =
-            digested.and_then(|octets| Ok((octets.clone(), digest_of(signed.method, &octets)?))).ok()
+            digested.and_then(|octets| Ok((octets.clone(), digest_of_part(signed.method, &octets)?))).ok()
         else {
             continue;
         };
         reference.verdict =
             if found == signed.value { ReferenceVerdict::Matches } else { ReferenceVerdict::Differs };
         reference.found = Some(STANDARD.encode(found));
-        reference.octets = Some(octets.len());
+        reference.octets = Some(octets.bytes());
         reference.digested = octets;
     }
     inspected
@@ -417,7 +410,7 @@ fn as_written(reference: Element<'_>) -> InspectedReference {
         found: None,
         octets: None,
         verdict: ReferenceVerdict::NotComputed,
-        digested: Bytes::new(),
+        digested: Octets::default(),
     }
 }
 

@@ -30,7 +30,7 @@ mod xmlsec;
 
 pub use audit::{AuditFault, AuditKeys, AuditVerifier, Proven, sign_head};
 pub use error::{KeyError, PayloadError, SealError, SignatureFault};
-pub use evidence::{EvidenceFault, ProvenEvidence, names, sign_manifest, verify_evidence};
+pub use evidence::{EvidenceFault, HELD_BYTES_MAX, ProvenEvidence, names, sign_manifest, verify_evidence};
 pub use inspect::{
     Capture, InspectedCertificate, InspectedPart, InspectedReference, InspectedSignature, Inspection,
     LeftOut, ReferenceVerdict, inspect,

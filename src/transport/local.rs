@@ -1,15 +1,17 @@
 //! The command line's way to the running gateway: HTTP/1.1 over its unix socket.
 //!
-//! One connection a request, one deadline for all of it, a cap on the answer. Who may open the socket is the file
+//! One connection a request, one deadline for all of it, a cap on the answer; what may be large is taken as it comes. Who may open the socket is the file
 //! system's to say.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -63,6 +65,36 @@ impl LocalClient {
         self.ask(Method::POST, path, Some(content_type), body).await
     }
 
+    /// Asks for what may be large: octets of an answer with status 200 go where they are taken, as they come, and none of
+    /// them are in the response that is returned. Each of them is waited for as long as for a whole answer.
+    ///
+    /// # Errors
+    /// [`PostError`] when no complete response came, or its octets were not taken.
+    pub async fn fetch(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<LocalResponse, PostError> {
+        let request = Request::get(path).header(HOST, "localhost").body(Full::new(Bytes::new()));
+        let request = request.map_err(|e| PostError::new(PostErrorKind::Protocol, e))?;
+        self.exchange(request, async |status, mut body| {
+            if status != StatusCode::OK {
+                return self.held(body).await;
+            }
+            loop {
+                let frame = timeout(self.deadline, body.frame()).await;
+                let frame =
+                    frame.map_err(|_| PostError::new(PostErrorKind::Timeout, "no more octets in time"))?;
+                let Some(frame) = frame else { return Ok(Bytes::new()) };
+                let frame = frame.map_err(|e| PostError::of_hyper(&e))?;
+                if let Ok(octets) = frame.into_data() {
+                    take(&octets).map_err(|e| PostError::new(PostErrorKind::Closed, e))?;
+                }
+            }
+        })
+        .await
+    }
+
     async fn ask(
         &self,
         method: Method,
@@ -76,28 +108,38 @@ impl LocalClient {
         }
         let request =
             request.body(Full::new(body)).map_err(|e| PostError::new(PostErrorKind::Protocol, e))?;
-        timeout(self.deadline, self.exchange(request))
+        timeout(self.deadline, self.exchange(request, async |_, body| self.held(body).await))
             .await
             .unwrap_or_else(|_| Err(PostError::new(PostErrorKind::Timeout, "no response in time")))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<LocalResponse, PostError> {
+    async fn held(&self, body: Incoming) -> Result<Bytes, PostError> {
+        let limits = BodyLimits {
+            bytes_max: self.body_bytes_max,
+            deadline: self.deadline,
+            bytes_per_second_min: 0,
+            pace_window: self.deadline,
+        };
+        hold(body, &limits).await.map_err(|e| PostError::new(PostErrorKind::Closed, e))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        read: impl AsyncFnOnce(StatusCode, Incoming) -> Result<Bytes, PostError>,
+    ) -> Result<LocalResponse, PostError> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|e| PostError::new(PostErrorKind::Connect, format!("{}: {e}", self.socket.display())))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| PostError::of_hyper(&e))?;
         let exchanging = async {
-            let response = sender.send_request(request).await.map_err(|e| PostError::of_hyper(&e))?;
+            let response = timeout(self.deadline, sender.send_request(request))
+                .await
+                .map_err(|_| PostError::new(PostErrorKind::Timeout, "no response in time"))?
+                .map_err(|e| PostError::of_hyper(&e))?;
             let (head, body) = response.into_parts();
-            let limits = BodyLimits {
-                bytes_max: self.body_bytes_max,
-                deadline: self.deadline,
-                bytes_per_second_min: 0,
-                pace_window: self.deadline,
-            };
-            let body = hold(body, &limits).await.map_err(|e| PostError::new(PostErrorKind::Closed, e))?;
-            Ok(LocalResponse { status: head.status, body })
+            Ok(LocalResponse { status: head.status, body: read(head.status, body).await? })
         };
         // The connection makes progress only while it is polled beside the exchange.
         tokio::pin!(exchanging);

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use bytes::Bytes;
 use gwanmun::codec::archive::{pack, unpack};
+use gwanmun::model::Octets;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -84,23 +84,24 @@ async fn evidence_is_exported_both_ways_and_checked_without_the_gateway_p18() {
         assert!(intact && told.contains(says) && !told.contains("not shown"), "{archive}: {told} (P18)");
     }
     let octets = fs::read(world.path("elsewhere/application.tar")).expect("is there");
-    let whole = unpack(&octets).expect("an archive");
-    let readme = String::from_utf8_lossy(&whole["README.txt"]);
+    let whole = unpack(&octets.clone().into()).expect("an archive");
+    let readme = String::from_utf8_lossy(whole["README.txt"].held());
     assert!(
         readme.contains("delivery.delivered") && readme.contains("Its delivery is delivered"),
         "{readme}"
     );
 
-    let check = |what: &str, change: &dyn Fn(&mut BTreeMap<String, Bytes>), says: &str| {
+    let check = |what: &str, change: &dyn Fn(&mut BTreeMap<String, Octets>), says: &str| {
         let mut files = whole.clone();
         change(&mut files);
-        let packed = pack(files.iter().map(|(name, octets)| (name.as_str(), &octets[..]))).expect("packed");
-        fs::write(world.path("elsewhere/tampered.tar"), packed).expect("written");
+        let packed =
+            pack(files.iter().map(|(name, octets)| (name.as_str(), octets.clone()))).expect("packed");
+        fs::write(world.path("elsewhere/tampered.tar"), packed.held()).expect("written");
         let (intact, told) = verify(&world, "tampered.tar", "gateway.pem");
         assert!(!intact && told.contains(says), "{what}: {told} (P18, S26)");
     };
-    let flip = |files: &mut BTreeMap<String, Bytes>, name: &str| {
-        let mut octets = files[name].to_vec();
+    let flip = |files: &mut BTreeMap<String, Octets>, name: &str| {
+        let mut octets = files[name].held().to_vec();
         let middle = octets.len() / 2;
         octets[middle] ^= 1;
         files.insert(name.to_owned(), octets.into());

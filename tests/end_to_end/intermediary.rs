@@ -50,7 +50,7 @@ fn inspected(world: &World, answer: &PostResponse) -> Inspection {
     let widest = profile("standard").expect("the program carries it");
     inspect(&Capture {
         content_type: answer.content_type.as_deref().expect("has a Content-Type"),
-        body: &answer.body,
+        body: &answer.body.clone().into(),
         signers: &[signer],
         trust_message_certificate: false,
         profile: widest.profile.clone(),
@@ -128,8 +128,8 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
         let path = format!("/messages/AG000000000001/{id}/evidence");
         let evidence = LocalClient::new(&world.path("run/gwanmun.sock")).get(&path).await.expect("answers");
         assert!(evidence.status.is_success(), "{}", String::from_utf8_lossy(&evidence.body));
-        let files = files_of(&evidence.body).expect("is an archive");
-        assert_eq!(&files["message"][..], &sealed.body.held()[..], "P6: what was passed on is what came");
+        let files = files_of(&evidence.body.into()).expect("is an archive");
+        assert_eq!(files["message"], sealed.body, "P6: what was passed on is what came");
     }
     let entries = Journal::path_in(&world.path("through-kfda"));
     let (entries, _) = Journal::entries_from(&entries, 0).expect("is readable");

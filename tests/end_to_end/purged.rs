@@ -1,12 +1,13 @@
 //! Octets whose time is over: archived, verified, purged by the real program, and known for ever (P2, P3, P12, P18).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use gwanmun::model::Sealed;
+use gwanmun::model::{Digest, Sealed};
 
 use crate::correspondent::{Correspondent, Told};
 use crate::process::{Process, run, until};
@@ -68,7 +69,7 @@ fn archives(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Whatever of a store stands in files of its own.
-fn bodies(world: &World) -> Vec<PathBuf> {
+pub(crate) fn bodies(world: &World) -> Vec<PathBuf> {
     archives(&world.settings().with_file_name("store").join("bodies"))
 }
 
@@ -80,7 +81,7 @@ fn retain(world: &World) {
 }
 
 /// A declaration with a scan that stands in a file goes from lodging to clearance; the gateway still runs.
-async fn cleared(world: &World) -> (Process, Correspondent, Sealed, String) {
+async fn cleared(world: &World, scan_bytes: usize) -> (Process, Correspondent, Sealed, String) {
     let gateway = world.serve().await;
     let mut partners = Vec::new();
     for name in ["kfda", "npqs", "kpta"] {
@@ -92,8 +93,8 @@ async fn cleared(world: &World) -> (Process, Correspondent, Sealed, String) {
     let mut lodging = world.lodging(1);
     // A scan that stands in a file.
     let scan = lodging.payloads.last_mut().expect("an attachment");
-    scan.body = vec![b'%'; 400_000].into();
-    scan.digest = gwanmun::model::Digest::of(scan.body.held());
+    scan.body = vec![b'%'; scan_bytes].into();
+    scan.digest = Digest::of(scan.body.held());
     let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
     let sealed = broker.sealed(&message);
     assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);
@@ -111,7 +112,7 @@ async fn cleared(world: &World) -> (Process, Correspondent, Sealed, String) {
 async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
     let world = World::new();
     let store = world.settings().with_file_name("store");
-    let (mut gateway, broker, sealed, declaration) = cleared(&world).await;
+    let (mut gateway, broker, sealed, declaration) = cleared(&world, 3 << 20).await;
     let hold = ["store", "hold", &declaration, "--reason", "a court asks"];
     assert!(told(&world, &hold)["told"].as_str().expect("text").contains("is held"));
     let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
@@ -130,7 +131,7 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
     fs::write(world.settings(), settings).expect("written");
     retain(&world);
     let directory = world.settings().with_file_name("archive");
-    assert!(!bodies(&world).is_empty(), "the scan stands in files");
+    assert_eq!(bodies(&world).len(), 1, "what came stands in one file, and all that went on is made of it");
 
     let mut gateway = world.serve().await;
     let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
@@ -154,8 +155,13 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
     let verified = run(&world.path("."), ["store", "verify", store.to_str().expect("is text")]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 
+    // Several at once, beside the round of the gateway itself.
     let mut gateway = world.serve().await;
-    told(&world, &["store", "purge"]);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| told(&world, &["store", "purge"]));
+        }
+    });
     let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
     assert_eq!(dry["gone"], 0, "{dry}");
     assert!(bodies(&world).is_empty(), "no file of a payload is left");
@@ -184,6 +190,25 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
         let verified = run(&world.path("."), arguments);
         assert!(verified.status.success(), "P18: {}", String::from_utf8_lossy(&verified.stderr));
     }
+    let kept: BTreeSet<_> = archives(&directory)
+        .iter()
+        .map(|path| Digest::of(&fs::read(path).expect("readable")).to_string())
+        .collect();
+    let named = named(&store);
+    assert!(
+        named.len() as u64 >= over && named.is_subset(&kept),
+        "the archives are those that the records name"
+    );
+}
+
+/// The archives that the records of a stopped store name.
+fn named(store: &Path) -> BTreeSet<String> {
+    let disk = rusqlite::Connection::open(store.join("gwanmun.db")).expect("opens");
+    let sql = "SELECT json_extract(record, '$.purged.archive') FROM message WHERE purged = 1 \
+               UNION SELECT json_extract(record, '$.purged.archive') FROM delivery WHERE purged = 1";
+    let mut statement = disk.prepare(sql).expect("is SQL");
+    let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("readable")
 }
 
 /// What cannot be archived is kept and told, the rest goes; and a purge that is stopped goes on where it was.
@@ -192,7 +217,7 @@ async fn what_cannot_be_archived_is_kept_and_told_and_the_rest_goes_p12() {
     let world = World::new();
     let store = world.settings().with_file_name("store");
     let directory = world.settings().with_file_name("archive");
-    let (mut gateway, ..) = cleared(&world).await;
+    let (mut gateway, ..) = cleared(&world, 400_000).await;
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
     age(&store);

@@ -11,7 +11,7 @@ use gwanmun::codec::archive::unpack as files_of;
 use gwanmun::codec::envelope::{Envelope, decode_envelope};
 use gwanmun::codec::mime::{MimeLimits, unpack};
 use gwanmun::codec::xml::XmlLimits;
-use gwanmun::model::{Digest, Payload, Timestamp};
+use gwanmun::model::{Digest, Octets, Payload, Timestamp};
 use gwanmun::transport::{LocalClient, LocalResponse};
 use openssl::base64::encode_block;
 use serde_json::Value;
@@ -167,11 +167,11 @@ impl Gateway {
     }
 
     /// The evidence about a message between the two: each file of the archive.
-    async fn evidence(&self, message_id: &str) -> BTreeMap<String, Bytes> {
+    async fn evidence(&self, message_id: &str) -> BTreeMap<String, Octets> {
         let path = format!("/messages/{}/{message_id}/evidence", self.other);
         let answer = self.client.get(&path).await.expect("answers");
         assert!(answer.status.is_success(), "{path}: {}", String::from_utf8_lossy(&answer.body));
-        files_of(&answer.body).expect("is an archive")
+        files_of(&answer.body.into()).expect("is an archive")
     }
 
     /// Pinged, tested without a payload, acknowledged, asked about: everything that can be had as agreed.
@@ -293,7 +293,7 @@ impl Two {
         let (sent, got) = (from.evidence(id).await, to.evidence(id).await);
         assert_eq!(sent["message"], got["message"], "{terms:?}: P6");
         assert_eq!(sent.get("receipt"), got.get("answer"), "{terms:?}: P4");
-        let (envelope, payloads) = read(&sent["message"], message["content_type"].as_str());
+        let (envelope, payloads) = read(sent["message"].held(), message["content_type"].as_str());
         let asked: Vec<_> = envelope.message.ack_requested.iter().map(|asked| asked.signed).collect();
         let header = &envelope.message.header;
         assert_eq!(asked, terms.ack.into_iter().collect::<Vec<_>>(), "{terms:?}");
@@ -302,14 +302,14 @@ impl Two {
         assert_eq!(payloads, parts, "{terms:?}");
         assert_eq!(sent.contains_key("receipt"), terms.ack.is_some(), "{terms:?}");
         if let Some(receipt) = sent.get("receipt") {
-            let (answer, _) = read(receipt, None);
+            let (answer, _) = read(receipt.held(), None);
             let signed = terms.ack.unwrap_or_default();
             assert_eq!(answer.signature.is_some(), signed, "{terms:?}");
             let [given] = &answer.message.acknowledgments[..] else { panic!("{terms:?}: {answer:?}") };
             assert_eq!(given.ref_to_message_id.as_str(), id, "{terms:?}");
             // Of the envelope and of each payload, where a digest is signed at all.
             assert_eq!(given.references.len(), if signed { parts + 1 } else { 0 }, "{terms:?}");
-            let text = String::from_utf8_lossy(&sent["message"]);
+            let text = String::from_utf8_lossy(sent["message"].held());
             for reference in &given.references {
                 let digest = format!("<ds:DigestValue>{}<", encode_block(&reference.value));
                 assert!(text.contains(&digest), "{terms:?}: {digest}");

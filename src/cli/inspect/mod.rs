@@ -116,7 +116,7 @@ impl InspectArgs {
         let signers = signers.collect::<Result<Vec<_>>>()?;
         let inspection = inspect(&Capture {
             content_type: &captured.content_type,
-            body: &captured.body,
+            body: &captured.body.clone().into(),
             signers: &signers,
             trust_message_certificate: self.trust_message_certificate,
             profile: self.profile.profile.clone(),
@@ -179,14 +179,16 @@ fn documents(inspection: &Inspection, catalogue: &Catalogue) -> Vec<InspectedDoc
 }
 
 fn document(catalogue: &Catalogue, part: &InspectedPart, at: Timestamp) -> InspectedDocument {
+    // The capture is in memory, and so are its parts.
+    let body = part.body.held();
     let of_role = part.role.as_deref().and_then(document_code_of_role);
-    let Some(code) = of_role.or_else(|| document_code_of_root(catalogue, &part.body)) else {
+    let Some(code) = of_role.or_else(|| document_code_of_root(catalogue, body)) else {
         return InspectedDocument { verdict: SchemaVerdict::Attachment, document: None };
     };
     if catalogue.of_code(code.as_str()).is_none() {
         return InspectedDocument { verdict: SchemaVerdict::Unknown { code }, document: None };
     }
-    match read_document(catalogue, &code, &part.body, at) {
+    match read_document(catalogue, &code, body, at) {
         Ok(document) => {
             InspectedDocument { verdict: SchemaVerdict::Valid { code }, document: Some(document) }
         }
@@ -252,7 +254,7 @@ fn write_digested(directory: &PathBuf, signature: Option<&InspectedSignature>) -
     write("signed-info.xml".to_owned(), &signature.signed_info)?;
     for (number, reference) in (1..).zip(&signature.references) {
         if reference.octets.is_some() {
-            write(format!("reference-{number}"), &reference.digested)?;
+            write(format!("reference-{number}"), reference.digested.held())?;
         }
     }
     Ok(())

@@ -47,7 +47,7 @@ struct ManifestEntry {
 struct PartReport {
     #[serde(flatten)]
     part: InspectedPart,
-    octets: usize,
+    octets: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<SchemaVerdict>,
 }
@@ -141,7 +141,7 @@ impl InspectReport {
             modules: message.map(modules).unwrap_or_default(),
             manifest: manifest(message),
             parts: parts
-                .map(|(part, document)| PartReport { octets: part.body.len(), document, part })
+                .map(|(part, document)| PartReport { octets: part.body.bytes(), document, part })
                 .collect(),
             signature: inspection.signature.clone(),
             routing,

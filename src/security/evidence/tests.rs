@@ -26,7 +26,7 @@ struct Story {
 }
 
 /// Files, before the manifest names them.
-type Files = BTreeMap<String, Bytes>;
+type Files = BTreeMap<String, Octets>;
 
 impl Story {
     fn new() -> Self {
@@ -140,10 +140,10 @@ impl Story {
             names::ANSWER | names::RECEIPT => Some(self.answer.content_type.clone()),
             _ => None,
         };
-        let member = |(name, octets): (&String, &Bytes)| EvidenceMember {
+        let member = |(name, octets): (&String, &Octets)| EvidenceMember {
             name: name.clone(),
-            sha256: Digest::of(octets),
-            bytes: octets.len() as u64,
+            sha256: octets.digest(),
+            bytes: octets.bytes(),
             content_type: content_type(name),
         };
         let manifest = EvidenceManifest {
@@ -262,7 +262,7 @@ fn shown(texts: &[String], numbers: &[u64], by: &SigningKey, gateway: &str) -> A
 }
 
 fn edit_path(files: &mut Files, change: impl FnOnce(&mut AuditPath)) {
-    let mut path: AuditPath = serde_json::from_slice(&files[names::AUDIT]).expect("a path");
+    let mut path: AuditPath = serde_json::from_slice(files[names::AUDIT].held()).expect("a path");
     change(&mut path);
     files.insert(names::AUDIT.to_owned(), serde_json::to_vec(&path).expect("JSON").into());
 }
@@ -284,6 +284,7 @@ fn whoever_has_no_key_of_ours_changes_nothing_unseen() {
     let archive = story.archive();
     for (name, octets) in &archive {
         // The last octet of each file, and some in between.
+        let octets = octets.held();
         for at in (0..octets.len()).step_by(97).chain([octets.len() - 1]) {
             let mut changed = octets.to_vec();
             changed[at] ^= 1;
@@ -299,7 +300,7 @@ fn whoever_has_no_key_of_ours_changes_nothing_unseen() {
         assert_eq!(found, format!("{name}: it is missing"));
     }
     let mut more = archive.clone();
-    more.insert("receipt".to_owned(), Bytes::from_static(b"mine"));
+    more.insert("receipt".to_owned(), Bytes::from_static(b"mine").into());
     let found = story.verify(&more).expect_err("put in").to_string();
     assert_eq!(found, "receipt: the manifest does not name it: it was put in");
 
@@ -324,7 +325,7 @@ fn what_is_inside_is_shown_without_the_manifest() {
         seal(&message(&[("declaration@trader", b"<Other/>")]), Some(trader.strict())).expect("signed");
     story.check_inside(
         "the message replaced",
-        |files| drop(files.insert(names::MESSAGE.to_owned(), other.body.held().clone())),
+        |files| drop(files.insert(names::MESSAGE.to_owned(), other.body.clone())),
         "message: its octets are not those that audit entry 4 vouches for",
     );
     story.check_inside(

@@ -17,7 +17,7 @@ fuzz_target!(|octets: &[u8]| {
         let named = profile(name).expect("the program carries it");
         let inspection = inspect(&Capture {
             content_type,
-            body: &body,
+            body: &body.clone().into(),
             signers: &[],
             trust_message_certificate: true,
             profile: named.profile.clone(),
