@@ -44,7 +44,8 @@ enum DeliveryCommand {
     },
     /// Send a delivery that has ended anew: the same octets under the same MessageId
     #[command(after_help = "\
-At most ten times. Whoever keeps what it received knows it again by its MessageId.
+At most ten times. Whoever keeps what it received knows it again by its MessageId. A delivery that is quarantined is let
+go, once what was wrong with it is mended.
 
 Example: gwanmun delivery again 7c2ou3ckd3nq5wz6ue5b3ruz5xq4v3hd --reason 'KFDA restored a backup'")]
     Again {

@@ -1,8 +1,9 @@
 //! A delivery that has ended is sent anew, octet for octet and under its MessageId: what a partner lost, or never looked
-//! at, it can have again (domain brief, 6: redelivery).
+//! at, it can have again (domain brief, 6: redelivery). What is quarantined goes when an operator has mended what was wrong.
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
+use super::due::{Under, under};
 use super::step::{How, Reply, ReplyDraft, Step, Told};
 use crate::model::{Delivery, DeliveryState};
 use crate::store::Versioned;
@@ -16,7 +17,7 @@ pub(super) fn asked_for(desk: Desk<'_>, by: &str, reason: &str) -> Step {
     let mut step = Step::default();
     let told = match &desk.view.delivery {
         None => Told::new(How::Nothing, "there is no such delivery"),
-        Some(stored) => match step.send_again(desk, stored, &format!("{by}: {reason}")) {
+        Some(stored) => match step.let_go(desk, stored, &format!("{by}: {reason}")) {
             Ok(()) => {
                 let Delivery { message_id, destination, .. } = &stored.value;
                 Told::new(How::Done, format!("{message_id} goes to {destination} again"))
@@ -29,6 +30,23 @@ pub(super) fn asked_for(desk: Desk<'_>, by: &str, reason: &str) -> Step {
 }
 
 impl Step {
+    /// As [`Step::send_again`]; what is quarantined goes as if nothing had been wrong with it.
+    fn let_go(&mut self, desk: Desk<'_>, stored: &Versioned<Delivery>, why: &str) -> Result<(), String> {
+        let delivery = &stored.value;
+        if delivery.state != DeliveryState::Quarantined {
+            return self.send_again(desk, stored, why);
+        }
+        let Some(Under { agreement, .. }) = under(desk, delivery) else {
+            return Err(format!("agreement {} is not in force", delivery.cpa_id));
+        };
+        self.rearm(desk, agreement, stored);
+        if let Some(draft) = self.deliveries.last_mut() {
+            draft.delivery.reason.clear();
+        }
+        self.audit.push(entry(desk.now, EventCode::DeliveryAgain, why).of_delivery(delivery));
+        Ok(())
+    }
+
     /// Lets a delivery begin anew; why it cannot, in words for who asked.
     pub(super) fn send_again(
         &mut self,
@@ -40,7 +58,7 @@ impl Step {
         match delivery.state {
             DeliveryState::Delivered | DeliveryState::Rejected | DeliveryState::Expired => {}
             DeliveryState::Held => return Err("it is held back; an operator has to release it".to_owned()),
-            DeliveryState::Quarantined => return Err("it is quarantined: it was never sent".to_owned()),
+            DeliveryState::Quarantined => return Err("an operator has to look at it first".to_owned()),
             DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment => {
                 return Err("it is on its way already".to_owned());
             }

@@ -41,6 +41,7 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Refused(refused) => refuse::refused(desk, refused),
         Event::Due(_) => due::due(desk),
         Event::Unsealable { reason, .. } => due::unsealable(desk, reason),
+        Event::Damaged { reason, .. } => due::damaged(desk, reason),
         Event::Attempted { attempt, outcome, .. } => due::attempted(desk, *attempt, outcome),
         Event::ApprovalDue(key) => approval::approval_due(desk, key),
         Event::CaseDue(_) => deadline::case_due(desk),

@@ -129,6 +129,19 @@ pub(super) fn unsealable(desk: Desk<'_>, reason: &str) -> Step {
     }
 }
 
+/// A delivery whose octets, or what they are made of, are not as they were stored waits for an operator, whoever has seen
+/// them before.
+pub(super) fn damaged(desk: Desk<'_>, reason: &str) -> Step {
+    let is_open = |delivery: &Delivery| {
+        matches!(delivery.state, DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment)
+    };
+    match desk.view.delivery.as_ref().filter(|stored| is_open(&stored.value)) {
+        Some(stored) if stored.value.mailbox => mailbox::given_up(desk, stored, reason.to_owned()),
+        Some(stored) => quarantined(desk, stored, reason.to_owned()),
+        None => Step::default(),
+    }
+}
+
 /// What came of an attempt. A report about an attempt that is not the last one is old news.
 pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) -> Step {
     let Some(stored) = desk.view.delivery.as_ref().filter(|stored| stored.value.attempts == attempt) else {

@@ -133,6 +133,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// What was stored of a delivery cannot be read as it was stored: it would never leave (P9, P12).
+    Damaged {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// What is wrong.
+        reason: String,
+    },
     /// An attempt to transmit a delivery ended.
     Attempted {
         /// The delivery.

@@ -76,7 +76,7 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             case_of_delivery: true,
             ..Needs::default()
         },
-        Event::Unsealable { delivery, .. } => {
+        Event::Unsealable { delivery, .. } | Event::Damaged { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
         // The receipt decides.

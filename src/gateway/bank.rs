@@ -108,10 +108,10 @@ fn is_reference(text: &str) -> bool {
 
 /// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
 fn no_answer(error: &PostError) -> ChargeOutcome {
-    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, WrongParty};
+    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, Unreadable, WrongParty};
     let alarm = match error.kind {
         Connect | Timeout | Closed => false,
-        Tls | WrongParty | Protocol | TooLarge => true,
+        Tls | WrongParty | Protocol | TooLarge | Unreadable => true,
     };
     ChargeOutcome::Again { reason: error.to_string(), alarm }
 }

@@ -103,11 +103,10 @@ pub(super) async fn drive_delivery(
     delivery: DeliveryId,
 ) -> Result<Released, DriveError> {
     match drive(shared, event).await {
-        Err(
-            error @ (DriveError::Unsealable(_)
-            | DriveError::Unreadable(StoreError::Damaged(_))
-            | DriveError::Panicked),
-        ) => {
+        Err(DriveError::Unreadable(StoreError::Damaged(damage))) => {
+            drive(shared, Event::Damaged { delivery, reason: damage.to_string() }).await
+        }
+        Err(error @ (DriveError::Unsealable(_) | DriveError::Panicked)) => {
             let reason = error.to_string();
             drive(shared, Event::Unsealable { delivery, reason }).await
         }

@@ -19,7 +19,9 @@ use super::receive::{Received, tell_deviations};
 use super::shared::{Shared, now};
 use crate::codec::envelope::decode_fault;
 use crate::engine::Event;
-use crate::model::{AttemptOutcome, DeliveryId, Digest, Octets, Party, PartyKey, Registry, Sealed};
+use crate::model::{
+    AttemptOutcome, DeliveryId, Digest, Octets, Party, PartyKey, Registry, Sealed, Unreadable,
+};
 use crate::msh::{ResponseContent, judge_response};
 use crate::security::Origin;
 use crate::store::StoreError;
@@ -214,7 +216,14 @@ async fn attempt(shared: &Arc<Shared>, delivery: DeliveryId) -> Left {
 
 /// Transmits a delivery whose attempt is committed, and has decided what came of it.
 async fn transmit(shared: &Arc<Shared>, transmission: Transmission) -> Left {
-    let outcome = post_stored(shared, &transmission).await;
+    let outcome = match post_stored(shared, &transmission).await {
+        Ok(outcome) => outcome,
+        Err(Unreadable(reason)) => {
+            let Transmission { delivery, .. } = transmission;
+            let driven = drive(shared, Event::Damaged { delivery, reason }).await;
+            return driven.map_or_else(|error| undecided(&error), |_| Left::Failed);
+        }
+    };
     let Transmission { delivery, attempt, destination, awaits_receipt, .. } = transmission;
     shared.metrics.attempt(shared.in_force.load().name_of(Some(&destination)), &outcome);
     let left = if outcome == AttemptOutcome::Taken { Left::Taken } else { Left::Failed };
@@ -228,12 +237,23 @@ fn undecided(error: &DriveError) -> Left {
 }
 
 /// Posts the octets as they are stored, and has a message in the response decided like any other.
-async fn post_stored(shared: &Arc<Shared>, transmission: &Transmission) -> AttemptOutcome {
-    let Transmission { destination, endpoint, sealed, .. } = transmission;
+///
+/// # Errors
+/// When they are not what was stored: the peer did not get all of them.
+async fn post_stored(
+    shared: &Arc<Shared>,
+    transmission: &Transmission,
+) -> Result<AttemptOutcome, Unreadable> {
+    let Transmission { delivery, destination, endpoint, sealed, .. } = transmission;
     match post(shared, destination, endpoint.as_deref(), sealed).await {
-        Ok(response) => read_response(shared, response).await,
-        Err(NotPosted::Unregistered(why)) => AttemptOutcome::Again { reason: why.to_owned(), alarm: true },
-        Err(NotPosted::Failed(error)) => no_response(&error),
+        Ok(response) => Ok(read_response(shared, response).await),
+        Err(NotPosted::Unregistered(why)) => {
+            Ok(AttemptOutcome::Again { reason: why.to_owned(), alarm: true })
+        }
+        Err(NotPosted::Failed(PostError { kind: PostErrorKind::Unreadable, text })) => {
+            Err(Unreadable(format!("octets of delivery {delivery} are damaged: {text}")))
+        }
+        Err(NotPosted::Failed(error)) => Ok(no_response(&error)),
     }
 }
 
@@ -276,10 +296,10 @@ pub(super) fn content(octets: &Octets) -> Content {
 
 /// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
 fn no_response(error: &PostError) -> AttemptOutcome {
-    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, WrongParty};
+    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, Unreadable, WrongParty};
     let alarm = match error.kind {
         Connect | Timeout | Closed => false,
-        Tls | WrongParty | Protocol | TooLarge => true,
+        Tls | WrongParty | Protocol | TooLarge | Unreadable => true,
     };
     AttemptOutcome::Again { reason: error.to_string(), alarm }
 }

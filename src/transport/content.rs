@@ -15,6 +15,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::error::BrokenOff;
+
 /// What is sent.
 pub enum Content {
     /// Octets in memory.
@@ -104,7 +106,7 @@ impl ContentBody {
         Self { left, state, handed }
     }
 
-    fn hand_over(&mut self, octets: Bytes) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn hand_over(&mut self, octets: Bytes) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let Some(left) = self.left.checked_sub(octets.len() as u64) else {
             return self.break_off(io::Error::other("more octets than were announced"));
         };
@@ -113,20 +115,20 @@ impl ContentBody {
         Poll::Ready(Some(Ok(Frame::data(octets))))
     }
 
-    fn break_off(&mut self, error: io::Error) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn break_off(&mut self, error: io::Error) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         self.state = State::Ended;
-        Poll::Ready(Some(Err(error)))
+        Poll::Ready(Some(Err(BrokenOff(error))))
     }
 }
 
 impl Body for ContentBody {
     type Data = Bytes;
-    type Error = io::Error;
+    type Error = BrokenOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Held(octets) if octets.is_empty() => return Poll::Ready(None),

@@ -89,6 +89,8 @@ pub enum PostErrorKind {
     TooLarge,
     /// The answer is not HTTP, or the request could not be written as HTTP.
     Protocol,
+    /// The octets to send could not be read as they are sent.
+    Unreadable,
 }
 
 impl PostErrorKind {
@@ -103,6 +105,7 @@ impl PostErrorKind {
             Self::Closed => "closed",
             Self::TooLarge => "too-large",
             Self::Protocol => "protocol",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -127,12 +130,18 @@ impl PostError {
         let kind = match cause::<openssl::ssl::Error>(error) {
             Some(tls) if tls.ssl_error().is_some() => PostErrorKind::Tls,
             _ if error.is_parse_too_large() => PostErrorKind::TooLarge,
+            _ if cause::<BrokenOff>(error).is_some() => PostErrorKind::Unreadable,
             _ if error.is_parse() || error.is_user() => PostErrorKind::Protocol,
             _ => PostErrorKind::Closed,
         };
         Self::new(kind, chain(error))
     }
 }
+
+/// A body that ended before its end, because its next octets could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BrokenOff(pub(super) io::Error);
 
 /// The first cause of type `E` beneath `error`, also inside an I/O error.
 fn cause<'e, E: std::error::Error + 'static>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e E> {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use gwanmun::model::{Digest, Octets, Payload, Source, Unreadable};
 use openssl::sha::Sha256;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::correspondent::{Correspondent, Told};
-use crate::process::{Process, until};
+use crate::process::{Process, run, until};
+use crate::purged::bodies;
 use crate::world::{Lodging, World, attachment};
 
 /// Size of the attachment in a plain run.
@@ -65,6 +67,53 @@ async fn a_hundred_parts_of_a_megabyte_go_through_in_little_memory_p13() {
     let memory = memory_mib(&stage.gateway);
     assert!(memory < MEMORY_MIB_MAX, "P13: {memory} MiB");
     stage.leave_tidy().await;
+}
+
+/// It is sealed over what was received, so that an octet of that which changed is found while it leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_behind_a_large_delivery_is_handed_on_to_nobody_p12() {
+    let world = World::new();
+    let mut gateway = world.serve().await;
+    let broker = Correspondent::new(&world, "broker");
+    let scan = attachment("scan.pdf", "application/pdf", &[b'%'; 3 * MIB]);
+    let lodging = enclosed(world.lodging(1), vec![scan.clone()]);
+    let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
+    assert_eq!(broker.ask(&broker.sealed(&message)).await, Told::Acknowledged);
+    let delivery = async |is: fn(&Value) -> bool| {
+        let deliveries = world.list("/deliveries").await;
+        deliveries.into_iter().find(|delivery| delivery["destination"] == "AG000000000001" && is(delivery))
+    };
+    until("it was sealed, and nobody took it", async || delivery(|found| found["sealed"] == true).await)
+        .await;
+    let body = bodies(&world).pop().expect("it stands in a file");
+    let change = || {
+        let file = File::options().read(true).write(true).open(&body).expect("is there");
+        let mut octet = [0];
+        file.read_exact_at(&mut octet, 2 << 20).expect("readable");
+        file.write_all_at(&[octet[0] ^ 1], 2 << 20).expect("written");
+    };
+    change();
+    let _kfda = world.play("kfda", &[]).await;
+    let kept =
+        until("it waits for an operator", async || delivery(|found| found["state"] == "quarantined").await)
+            .await;
+    assert!(kept["reason"].as_str().expect("text").contains("damaged"), "{kept}");
+    assert_eq!(world.received("kfda").len(), 0, "P12");
+    assert!(gateway.said().contains("delivery.quarantined"), "{}", gateway.said());
+
+    change();
+    let settings = world.settings().to_str().expect("is text").to_owned();
+    let id = kept["id"].as_str().expect("text");
+    let again = ["delivery", "again", id, "--reason", "the file was mended", "--config", &settings];
+    let told = run(&world.path("."), again);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    until("the agency has it", async || {
+        let received = world.received("kfda");
+        let has = |(_, digest): &(_, Digest)| *digest == scan.digest;
+        received.iter().flat_map(|entry| &entry.attachments).any(has).then_some(())
+    })
+    .await;
+    gateway.kill();
 }
 
 /// A gateway and three agencies.
@@ -144,11 +193,7 @@ impl Stage {
     /// What was received stands in one file, and in no other; every record and octet is sound.
     async fn leave_tidy(mut self) {
         let store = gwanmun::config::store_of(self.world.settings()).expect("the settings are in order");
-        let mut files = Vec::new();
-        for directory in std::fs::read_dir(store.join("bodies")).expect("is there") {
-            let inside = std::fs::read_dir(directory.expect("readable").path()).expect("is there");
-            files.extend(inside.map(|file| file.expect("readable").file_name()));
-        }
+        let files = bodies(&self.world);
         assert_eq!(files.len(), 1, "one body, written once: {files:?}");
         self.gateway.kill();
         let store =

@@ -284,6 +284,39 @@ fn what_cannot_be_sealed_waits_for_an_operator_instead_of_coming_due_for_ever_p9
     world.check_laws();
 }
 
+/// Before it was sent or after: nothing more leaves by itself, and once it is mended an operator lets it go.
+#[test]
+fn what_is_damaged_waits_for_an_operator_who_lets_it_go_p12() {
+    for sent in [false, true] {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+        world.post(&posted);
+        let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+        if sent {
+            world.drive(&Event::Due(id.clone()));
+            assert_eq!(world.delivery(&id).state, DeliveryState::AwaitingAcknowledgment);
+        }
+        let attempts = world.delivery(&id).attempts;
+        let damaged = Event::Damaged { delivery: id.clone(), reason: "its octets differ".to_owned() };
+        world.drive(&damaged);
+        assert_eq!(world.logged("delivery.quarantined"), Some(true));
+        let kept = world.delivery(&id);
+        assert_eq!((kept.state, &*kept.reason), (DeliveryState::Quarantined, "its octets differ"));
+        world.drive(&damaged);
+        world.deliver();
+        assert_eq!(world.delivery(&id), kept, "P9: it comes due no more");
+
+        let again = Event::Again { delivery: id.clone(), by: "uid 1".into(), reason: "mended".into() };
+        assert!(matches!(world.drive(&again), Some(Reply::Told(Told { how: How::Done, .. }))));
+        assert_eq!(world.delivery(&id).state, DeliveryState::Pending);
+        world.drive(&Event::Due(id.clone()));
+        let gone = world.delivery(&id);
+        assert_eq!((gone.state, gone.again), (DeliveryState::AwaitingAcknowledgment, 0));
+        assert!(gone.attempts > attempts || sent);
+        world.check_laws();
+    }
+}
+
 #[test]
 fn each_addressee_gets_its_document_with_the_attachments_that_are_its_own() {
     let mut world = World::new();
