@@ -378,9 +378,11 @@ impl Iterator for Checked {
     type Item = Result<Bytes, Unreadable>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let chunk = match self.chunks.next()? {
-            Ok(chunk) => chunk,
-            failed => return Some(failed),
+        let chunk = match self.chunks.next() {
+            Some(Ok(chunk)) => chunk,
+            // None at all may be too few as well.
+            None if self.hasher.is_some() => Bytes::new(),
+            other => return other,
         };
         let Some(hasher) = &mut self.hasher else { return Some(Ok(chunk)) };
         hasher.update(&chunk);
@@ -514,6 +516,14 @@ mod tests {
         assert_eq!(given.len(), 3, "P12");
         assert!(given[..2].iter().all(Result::is_ok) && given[2].is_err(), "the last chunk is kept back");
         assert!(octets.read(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn a_file_that_lost_everything_is_not_what_was_filed() {
+        let octets = Octets::of_file(Arc::new(File(Vec::new(), Digest::of(b"something"))));
+        assert!(octets.read(usize::MAX).is_err(), "P12");
+        assert!(octets.checked().any(|chunk| chunk.is_err()));
+        assert_eq!(filed(b"").read(0).expect("nothing was filed"), Bytes::new());
     }
 
     #[test]
