@@ -74,8 +74,9 @@ soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=
 bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED=)
 	PENDING=$(or $(PENDING),1000000) FINISHED=$(or $(FINISHED),10000000) SMALL=10000 $(CARGO) test --release --test end_to_end restart:: -- --nocapture
 
-bench-large: deps ## a large attachment from broker to three agencies: peak memory and throughput (LARGE_MIB=)
-	LARGE_MIB=$(or $(LARGE_MIB),1024) $(CARGO) test --release --test end_to_end large::a_large -- --nocapture
+bench-large: deps ## a large attachment to three agencies, many connections, a dead partner: memory and pace (LARGE_MIB= WAITING=)
+	LARGE_MIB=$(or $(LARGE_MIB),1024) WAITING=$(or $(WAITING),100000) $(CARGO) test --release --test end_to_end -- \
+	  --nocapture --test-threads=1 large::a_ crowd::
 
 planted: test-deps ## faults that are planted on purpose: which check finds each, and after how many states or seeds
 	$(CARGO) test --test simulation a_planted -- --nocapture --test-threads=1

@@ -1,14 +1,20 @@
-//! Many connections at once: the gateway's memory stays bounded, and who has something to say is answered (P13, P15).
+//! Many connections at once, and many deliveries that wait for a partner who is dead: the gateway's memory stays bounded,
+//! and everybody else goes on (P13, P15). `make bench-large` prints it at full size.
 
 use std::pin::Pin;
+use std::time::Duration;
 
+use gwanmun::model::DeliveryState;
 use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_openssl::SslStream;
 
 use crate::correspondent::{Correspondent, Told};
 use crate::large::memory_mib;
+use crate::process::until;
+use crate::restart::{Written, median, millis};
 use crate::world::World;
 
 /// Connections that are open and idle.
@@ -50,6 +56,58 @@ async fn a_thousand_open_connections_keep_nobody_waiting_p13() {
     let memory = memory_mib(&gateway);
     println!("{CONNECTIONS} connections: memory {memory} MiB at most");
     assert!(memory < MEMORY_MIB_MAX, "P13: {memory} MiB");
+}
+
+/// Deliveries that wait for a dead partner in a plain run.
+const WAITING: u64 = 2_000;
+/// Lodgings that are timed.
+const TIMED: u32 = 9;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_dead_partner_keeps_nobody_else_waiting_p13_p15() {
+    let waiting = std::env::var("WAITING").map_or(WAITING, |text| text.parse().expect("a number"));
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let _kfda = world.play("kfda", &[]).await;
+    let mut gateway = world.serve().await;
+    let before = paced(&world, &broker, 1).await;
+    gateway.kill();
+    Written::default().write(&store, waiting, DeliveryState::Pending);
+    let gateway = world.serve().await;
+    until("customs is being tried", async || {
+        let text = world.ask_text("/metrics").await;
+        let failed = text.lines().filter(|line| {
+            line.starts_with("gwanmun_delivery_attempts_total") && !line.contains("outcome=\"taken\"")
+        });
+        let failed: f64 = failed.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
+        (failed > 100.0).then_some(())
+    })
+    .await;
+    let after = paced(&world, &broker, 100).await;
+    let memory = memory_mib(&gateway);
+    println!(
+        "{waiting} deliveries wait for customs, which is dead: an agency has its application after {:.0} ms, {:.0} ms \
+         with none waiting; memory {memory} MiB at most",
+        millis(after),
+        millis(before)
+    );
+    assert!(memory < MEMORY_MIB_MAX, "P13: {memory} MiB");
+}
+
+/// The median time from a lodging to its application at an agency.
+async fn paced(world: &World, broker: &Correspondent, serials: u32) -> Duration {
+    let mut times = Vec::new();
+    for serial in serials..serials + TIMED {
+        let lodging = world.lodging(serial);
+        let sealed = broker.sealed(&broker.message("GOVCBR929", &lodging.declaration, lodging.payloads));
+        let had = world.received("kfda").len();
+        let began = Instant::now();
+        assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);
+        until("the agency has it", async || (world.received("kfda").len() > had).then_some(())).await;
+        times.push(began.elapsed());
+    }
+    median(times)
 }
 
 type Stream = Pin<Box<SslStream<TcpStream>>>;

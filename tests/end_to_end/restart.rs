@@ -19,7 +19,8 @@ use gwanmun::store::{
 use tokio::time::Instant;
 
 use crate::correspondent::{Correspondent, Told};
-use crate::process::{Process, until};
+use crate::large::memory_mib;
+use crate::process::until;
 use crate::world::World;
 
 /// Deliveries that are pending at the start, and messages that are finished, in a plain run.
@@ -110,29 +111,22 @@ async fn timed(world: &World, broker: &Correspondent, serials: u32) -> (Duration
     (median(accepted), median(found))
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
 }
 
-fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
-}
-
-/// What it had resident at most, in MiB.
-fn memory_mib(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells it");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
 /// What has been written beside what the gateway took.
 #[derive(Default)]
-struct Written(u64);
+pub(crate) struct Written(u64);
 
 impl Written {
     /// Writes so many deliveries to customs in this state, with messages that they come from.
-    fn write(&mut self, place: &Path, count: u64, state: DeliveryState) {
+    pub(crate) fn write(&mut self, place: &Path, count: u64, state: DeliveryState) {
         let store = SqliteStore::open(StoreOptions::at(place)).expect("it opens");
         let (message, delivery, entries) = original(&store);
         let mut under_way = VecDeque::new();
