@@ -128,7 +128,6 @@ impl MessageArgs {
     }
 }
 
-/// Whole under its name, or not there.
 const fn standing(message: &StoredMessage) -> &'static str {
     match (message.accepted, message.quarantined) {
         _ if message.held => "held",

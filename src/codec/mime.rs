@@ -36,7 +36,7 @@ pub struct MimeLimits {
     pub header_line_bytes_max: usize,
     /// Octets of the SOAP part after transfer decoding.
     pub root_bytes_max: usize,
-    /// Octets of a part of a filed body whose transfer encoding is to be undone, which is done in memory. In a held body
+    /// Octets of all parts of a filed body whose transfer encoding is to be undone, which is done in memory. In a held body
     /// they are in memory already.
     pub encoded_bytes_max: usize,
 }
@@ -232,8 +232,9 @@ fn unpack_related(
     let boundary = outer.parameter("boundary").ok_or(MimeError::Boundary("missing"))?;
     let mut parts = Vec::new();
     let mut content_ids = BTreeSet::new();
+    let mut left = limits.encoded_bytes_max;
     for (index, raw) in scan::parts(boundary, body, limits)?.into_iter().enumerate() {
-        let part = read_part(index + 1, &raw, body, limits)?;
+        let part = read_part(index + 1, &raw, body, limits, &mut left)?;
         if let Some(content_id) = &part.content_id
             && !content_ids.insert(content_id.clone())
         {
@@ -274,6 +275,7 @@ fn read_part(
     raw: &RawPart,
     body: &Octets,
     limits: &MimeLimits,
+    left: &mut usize,
 ) -> Result<MimePart, MimeError> {
     let refuse = |fault: String| MimeError::Header { part: number, fault };
     let HeaderFields { content_type, content_id: id, content_location, transfer_encoding } = &raw.fields;
@@ -293,7 +295,7 @@ fn read_part(
         content_location: content_location.as_deref().map(|location| location.trim_ascii().into()),
         media_type: content_type.media_type().into(),
         charset: content_type.parameter("charset").map(Arc::from),
-        body: transfer::decode(number, transfer_encoding.as_deref(), octets, limits)?,
+        body: transfer::decode(number, transfer_encoding.as_deref(), octets, limits, left)?,
     })
 }
 

@@ -5,7 +5,7 @@ use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::due::{Under, under};
 use super::step::{How, Reply, ReplyDraft, Step, Told};
-use crate::model::{Delivery, DeliveryState};
+use crate::model::{Delivery, DeliveryPurpose, DeliveryState};
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
@@ -39,6 +39,12 @@ impl Step {
         let Some(Under { agreement, .. }) = under(desk, delivery) else {
             return Err(format!("agreement {} is not in force", delivery.cpa_id));
         };
+        if agreement.reliability.message_order
+            && delivery.order.is_none()
+            && delivery.purpose != DeliveryPurpose::Signal
+        {
+            return Err(format!("agreement {} keeps an order in which it has no place", agreement.cpa_id));
+        }
         self.rearm(desk, agreement, stored);
         if let Some(draft) = self.deliveries.last_mut() {
             draft.delivery.reason.clear();

@@ -98,7 +98,8 @@ fn acknowledged(
     if let Err(fault) = check_receipt(acknowledgment, verified.is_signed(), agreement, sent) {
         return refused_receipt(desk, delivery, &fault.to_string());
     }
-    if delivery.state.is_terminal() {
+    // What was quarantined after it was sent arrived all the same.
+    if delivery.state.is_terminal() && delivery.state != DeliveryState::Quarantined {
         let text = format!("acknowledged after it was {}", delivery.state.as_str());
         return recorded(entry(desk.now, EventCode::DeliveryLateReceipt, text).of_delivery(delivery));
     }

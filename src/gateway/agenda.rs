@@ -60,6 +60,10 @@ fn due_in(shared: &Shared, in_force: &InForce, key: SequenceKey) -> Result<Event
     let Some((message, early)) = ready else { return Ok(Event::OrderDue(key)) };
     let unopenable = |reason| Event::Unopenable { message: message.clone(), sequence: key.clone(), reason };
     Ok(match shared.store.body(&message) {
+        // As it was when it was acknowledged, whatever its size.
+        Ok(Some(Entity { body, .. })) if body.checked().any(|chunk| chunk.is_err()) => {
+            unopenable("its octets are damaged".to_owned())
+        }
         Ok(Some(Entity { content_type, body })) => {
             let (origin, received_at) = (Origin::Stored(message.sender.clone()), early.received_at);
             match (Received { content_type, body, origin, received_at, waiting: false }).open(in_force) {

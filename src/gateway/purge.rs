@@ -83,6 +83,8 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
                     None
                 }
             };
+        } else if let Err(why) = sweep(&shared).await {
+            error!(event = EventCode::PurgeFailed.code(), reason = %why, "files that nothing names stay for now");
         }
         tokio::select! {
             () = sleep(REST) => {}
@@ -119,11 +121,16 @@ async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> 
         }
     }
     if purges {
-        let swept = compute(shared, |shared, _| shared.store.sweep()).await;
-        let swept = swept.map_err(|error| Unanswered::Failed(error.to_string()))?;
-        swept.map_err(Unanswered::Unreadable)?;
+        sweep(shared).await?;
     }
     Ok(page)
+}
+
+/// Removes files that lost their last record, or whose batch was refused.
+async fn sweep(shared: &Arc<Shared>) -> Result<(), Unanswered> {
+    let swept = compute(shared, |shared, _| shared.store.sweep()).await;
+    let swept = swept.map_err(|error| Unanswered::Failed(error.to_string()))?;
+    swept.map(drop).map_err(Unanswered::Unreadable)
 }
 
 fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Result<Page, Unanswered> {
@@ -276,7 +283,13 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool
             Unanswered::Wrong("[retention] archive is not set: nothing is purged without it".to_owned());
         return told(StatusCode::CONFLICT, &why);
     }
-    match some(shared, place, limit, purges).await {
+    // Whoever asked may be gone before it is done: it is done all the same, and nothing else is purged meanwhile.
+    let looking = {
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move { some(&shared, place, limit, purges).await })
+    };
+    let looked = looking.await.unwrap_or_else(|fault| Err(Unanswered::Failed(fault.to_string())));
+    match looked {
         Ok(Page { looked, next }) => {
             json_response(StatusCode::OK, &json!({ "looked": looked, "next": next }))
         }

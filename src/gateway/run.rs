@@ -26,6 +26,7 @@ use super::rules;
 use super::scrub::{Scrub, keep_scrubbing};
 use super::send::send_all;
 use super::shared::{InForce, Shared, now};
+use crate::codec::mime::MimeLimits;
 use crate::config::Loaded;
 use crate::store::{Manifest, SqliteStore, Store, StoreError};
 use crate::telemetry::{EventCode, Metrics};
@@ -179,6 +180,7 @@ impl Gateway {
             directory,
             from_bytes: settings.spool_from,
             free_bytes_min: settings.store.free_bytes_min,
+            decoded_bytes_max: MimeLimits::default().encoded_bytes_max,
         });
         let options = ServerOptions { spool, ..settings.server.clone() };
         let ebms = Arc::new(Server::tls(settings.listen.ebms, tls.clone(), options, handler).await?);

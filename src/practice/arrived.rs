@@ -7,14 +7,19 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::codec::mime::MimeLimits;
 use crate::codec::xml::XmlLimits;
 use crate::model::{Digest, Octets, Payload, Source, Unreadable};
 use crate::transport::{Request, ServerOptions, SpoolOptions};
 
 /// How a partner listens: large bodies go to a file in this directory.
 pub(super) fn options(directory: &Path) -> ServerOptions {
-    let spool =
-        SpoolOptions { directory: directory.to_owned(), from_bytes: HELD_BYTES_MAX, free_bytes_min: 0 };
+    let spool = SpoolOptions {
+        directory: directory.to_owned(),
+        from_bytes: HELD_BYTES_MAX,
+        free_bytes_min: 0,
+        decoded_bytes_max: MimeLimits::default().encoded_bytes_max,
+    };
     ServerOptions { body_bytes_max: BODY_BYTES_MAX, spool: Some(spool), ..ServerOptions::default() }
 }
 

@@ -94,6 +94,11 @@ impl Inner {
             return Err(CommitError::Fatal(reason.clone()));
         }
         let prepared = Prepared::of(batch);
+        // What is decided about a delivery that could not be read lets it be tried again.
+        prepared
+            .deliveries
+            .iter()
+            .for_each(|delivery| drop(self.unreadable.remove(&delivery.write.delivery.id)));
         self.rows.check(&prepared).inspect_err(|_| self.stats.refused += 1)?;
         let changes = Change::all_of(prepared);
         let frame = journal::frame(self.frames, &changes);

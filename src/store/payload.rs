@@ -72,6 +72,11 @@ impl Blob {
         files_of(&self.spans())
     }
 
+    /// Every file that has any of them, once it is kept.
+    pub(super) fn named(&self) -> Vec<String> {
+        if self.has_own_file() { vec![self.digest.to_string()] } else { self.files().into_iter().collect() }
+    }
+
     /// What the row holds of them: all that is small, all that is in memory beside ranges of files; nothing of what has
     /// a file of its own.
     pub(super) fn inline(&self) -> Option<Bytes> {
@@ -217,7 +222,7 @@ impl PayloadFiles {
         sync_directory(&self.root)
     }
 
-    /// Writes octets so that they survive a crash from here on. Writing what is there already mends it.
+    /// Writes octets so that they survive a crash from here on. Writing held ones that are there already mends them.
     pub(super) fn write(&self, blob: &Blob) -> io::Result<()> {
         if blob.octets.as_held().is_some() {
             return self.write_file(&blob.octets);
@@ -276,8 +281,13 @@ impl PayloadFiles {
     pub(super) fn open(&self, what: &str, digest: &str) -> Result<Filed, StoreError> {
         let damaged = |detail: String| StoreError::Damaged(Damage { what: what.to_owned(), detail });
         let name = digest.parse().map_err(|_| damaged(format!("its file {digest:?} has no such name")))?;
-        let opened = File::open(self.path(digest)).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (bytes, file) = opened.map_err(|error| damaged(format!("its file {digest}: {error}")))?;
+        let path = self.path(digest);
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (bytes, file) = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => damaged(format!("its file {digest}: {error}")),
+            // It may be there: what is wrong is with us, and passes.
+            _ => failed("reading", &path)(error),
+        })?;
         let file = BodyFile { file: Arc::new(file), bytes, digest: name, aside: Mutex::new(None) };
         Ok(Filed::of(Arc::new(file), 0, bytes).expect("all of a file is in it"))
     }

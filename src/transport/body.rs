@@ -169,8 +169,9 @@ where
     match spooling {
         Some(spooling) => {
             let spooled = spooling.end().await?;
-            if let Some(share) = &mut share {
+            if let (Some(share), Some(options)) = (&mut share, spool) {
                 share.shrink_to(0);
+                share.grow(bytes.min(options.decoded_bytes_max))?;
             }
             Ok(Received::Spooled(spooled))
         }

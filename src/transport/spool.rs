@@ -1,10 +1,11 @@
 //! A body that is too large to hold, written to a file aside while it comes in (P13).
 //!
-//! Promises: no more than two chunks of it are in memory; it is digested as it is written; where the disk has no room for what is announced, or for what comes, it is refused before it takes the last
-//! of it (P10, P11); a file that nobody takes over is removed, and one that a crash leaves has the extension `aside`, by
-//! which it is known.
+//! Promises: no more than two chunks of it are in memory; it is digested as it is written; where the disk has no room for
+//! what is announced, or for what comes, beside what all the others are about to write, it is refused before it takes the
+//! last of it (P10, P11); what is whole is synced, on a thread of its own; a file that nobody takes over is removed, and one
+//! that a crash leaves has the extension `aside`, by which it is known.
 //!
-//! Does not sync the file, and does not know what becomes of it: that is for who takes it over.
+//! Does not know what becomes of it: that is for who takes it over.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -25,6 +26,8 @@ pub struct SpoolOptions {
     pub from_bytes: usize,
     /// Octets that stay free on the disk; what would take them is answered 503.
     pub free_bytes_min: u64,
+    /// What whoever reads a spooled body may take in memory of it, at most.
+    pub decoded_bytes_max: usize,
 }
 
 /// A body in a file of its own, which is removed with this unless somebody takes it over.
@@ -85,9 +88,11 @@ enum State {
 struct Writing {
     aside: Aside,
     hasher: Sha256,
-    /// Octets after which it is looked again whether the disk has room.
-    look_at: u64,
+    reserved: Reserved,
 }
+
+/// Room on the disk that is about to be written, given back when this is dropped.
+struct Reserved(u64);
 
 /// The file, removed with this unless it is taken.
 #[derive(Debug)]
@@ -141,6 +146,8 @@ impl Spooling {
         let (options, rest) = (self.options, self.pending.freeze());
         on_a_thread(move || {
             writing.write(&options, &rest)?;
+            // The store syncs it once more when it takes it over, and finds nothing to do that would keep others waiting.
+            writing.aside.file.sync_data()?;
             Ok(Spooled { written: writing.aside, sha256: writing.hasher.finish() })
         })
         .await
@@ -160,31 +167,56 @@ impl Spooling {
 
 impl Writing {
     fn begin(options: &SpoolOptions, announced: u64) -> Result<Self, SpoolError> {
-        check_room(options, announced)?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = options.directory.join(format!("{}-{number}.{ASIDE}", std::process::id()));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let mut reserved = Reserved(0);
+        reserved.reach(options, announced)?;
+        let (file, path) = loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = options.directory.join(format!("{}-{number}.{ASIDE}", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => break (file, path),
+                // Left by a crash of a process with this number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
         let aside = Aside { file: Arc::new(file), path, bytes: 0, taken: false };
-        Ok(Self { aside, hasher: Sha256::new(), look_at: LOOK_BYTES })
+        Ok(Self { aside, hasher: Sha256::new(), reserved })
     }
 
     fn write(&mut self, options: &SpoolOptions, octets: &Bytes) -> Result<(), SpoolError> {
+        let bytes = octets.len() as u64;
+        self.reserved.reach(options, bytes)?;
         (&*self.aside.file).write_all(octets)?;
+        self.reserved.written(bytes);
         self.hasher.update(octets);
-        self.aside.bytes += octets.len() as u64;
-        if self.aside.bytes >= self.look_at {
-            self.look_at = self.aside.bytes + LOOK_BYTES;
-            check_room(options, 0)?;
-        }
+        self.aside.bytes += bytes;
         Ok(())
     }
 }
 
-/// Whether so many octets more leave enough of the disk.
-fn check_room(options: &SpoolOptions, bytes: u64) -> Result<(), SpoolError> {
-    match free_bytes(&options.directory) {
-        Some(free) if free < options.free_bytes_min.saturating_add(bytes) => Err(SpoolError::Full),
-        _ => Ok(()),
+impl Reserved {
+    /// Reserves at least so many octets, when the disk has room for them beside everything that is reserved.
+    fn reach(&mut self, options: &SpoolOptions, bytes: u64) -> Result<(), SpoolError> {
+        let more = bytes.saturating_sub(self.0);
+        let add = |all: u64| all.checked_add(more);
+        let before = RESERVED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        let all = before.map_err(|_| SpoolError::Full)?.saturating_add(more);
+        self.0 += more;
+        match free_bytes(&options.directory) {
+            Some(free) if free < options.free_bytes_min.saturating_add(all) => Err(SpoolError::Full),
+            _ => Ok(()),
+        }
+    }
+
+    fn written(&mut self, bytes: u64) {
+        self.0 -= bytes;
+        RESERVED.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        RESERVED.fetch_sub(self.0, Ordering::Relaxed);
     }
 }
 
@@ -202,14 +234,14 @@ async fn on_a_thread<T: Send + 'static>(
 
 /// Names of files are of one process, and each is used once.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
+/// Octets that all bodies are about to write.
+static RESERVED: AtomicU64 = AtomicU64::new(0);
 /// Extension of a file that is being written.
 const ASIDE: &str = "aside";
 /// Octets that are written at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// What a body takes in memory while it is spooled: the chunk that is written, and the one that comes in.
 pub(super) const HELD_BYTES: usize = 2 * CHUNK_BYTES;
-/// Octets after which it is looked again whether the disk has room.
-const LOOK_BYTES: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -217,7 +249,9 @@ mod tests {
 
     fn spool(free_bytes_min: u64) -> (tempfile::TempDir, SpoolOptions) {
         let directory = tempfile::tempdir().expect("a directory");
-        let options = SpoolOptions { directory: directory.path().to_owned(), from_bytes: 1, free_bytes_min };
+        let directory_of = directory.path().to_owned();
+        let options =
+            SpoolOptions { directory: directory_of, from_bytes: 1, free_bytes_min, decoded_bytes_max: 0 };
         (directory, options)
     }
 
@@ -257,5 +291,15 @@ mod tests {
         let (_directory, options) = spool(u64::MAX);
         assert!(matches!(Spooling::begin(&options, 0).await, Err(SpoolError::Full)));
         assert_eq!(files(&options), 0);
+    }
+
+    #[tokio::test]
+    async fn what_others_are_about_to_write_is_not_free_p11() {
+        let (_directory, options) = spool(0);
+        let free = free_bytes(&options.directory).expect("the system tells");
+        let most = Spooling::begin(&options, free / 4 * 3).await.expect("there is room");
+        assert!(matches!(Spooling::begin(&options, free / 4 * 3).await, Err(SpoolError::Full)));
+        drop(most);
+        assert!(Spooling::begin(&options, free / 4 * 3).await.is_ok(), "it is given back");
     }
 }

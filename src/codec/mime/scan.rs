@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use memchr::{memchr, memmem};
 
 use super::{MimeError, MimeLimits, excerpt};
@@ -234,7 +234,7 @@ fn part(
 ) -> Result<RawPart, MimeError> {
     let refuse = |fault: String| MimeError::Header { part: number, fault };
     let mut fields = HeaderFields::default();
-    let mut header = Header { body, at: content.start, end: content.end, line_end };
+    let mut header = Header { body, at: content.start, end: content.end, line_end, seen: Bytes::new() };
     let mut count = 0;
     while let Some(field) = header.next_field(limits.header_line_bytes_max)? {
         count += 1;
@@ -268,6 +268,8 @@ struct Header<'a> {
     at: u64,
     end: u64,
     line_end: LineEnd,
+    /// What was read from there on.
+    seen: Bytes,
 }
 
 impl Header<'_> {
@@ -298,6 +300,7 @@ impl Header<'_> {
         let length = end.map_or(rest.len(), |at| at + 1);
         let line = rest.slice(..length);
         self.at += length as u64;
+        self.seen.advance(length);
         let text = if line.ends_with(b"\n") {
             let text = line.strip_suffix(self.line_end.octets()).ok_or(MimeError::MixedLineEnds)?;
             line.slice(..text.len())
@@ -307,13 +310,19 @@ impl Header<'_> {
         if memchr(b'\r', &text).is_some() { Err(MimeError::MixedLineEnds) } else { Ok(text) }
     }
 
-    /// What comes next of the part.
-    fn window(&self, bytes: usize) -> Result<Bytes, Unreadable> {
+    /// What comes next of the part. So much is read of a filed body at once that many lines are in it.
+    fn window(&mut self, bytes: usize) -> Result<Bytes, Unreadable> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        self.body.window(self.at, bytes.min(left))
+        let bytes = bytes.min(left);
+        if self.seen.len() < bytes {
+            self.seen = self.body.window(self.at, left.min(bytes.max(HEADER_BYTES)))?;
+        }
+        Ok(self.seen.slice(..bytes))
     }
 }
 
 /// How much of a filed body is looked at at once.
 const WINDOW_BYTES: usize = 256 * 1024;
+/// How much of a header is read at once.
+const HEADER_BYTES: usize = 32 * 1024;
 const LINE_END_BYTES_MAX: usize = 2;

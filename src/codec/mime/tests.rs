@@ -241,19 +241,20 @@ fn limits_hold_at_the_limit_and_one_past_it() {
     check(RELATED, padded(30), None);
     check(RELATED, padded(31), Some(("octets in a delimiter line", 30)));
     check(RELATED, padded(5000), Some(("octets in a delimiter line", 30)));
-    let decoding = MimeLimits { encoded_bytes_max: 4, ..MimeLimits::default() };
-    let encoded = |text: &str| {
-        let header = "<p>\nContent-Transfer-Encoding: base64\n";
-        let body = octets(&PACKAGE.replace("<p>\n", header).replace("\n1\n", &format!("\n{text}\n")));
-        unpack(RELATED, &filed_for_tests(&body), &decoding).map(|package| package.parts[0].body.bytes())
+    let decoding = MimeLimits { encoded_bytes_max: 8, ..MimeLimits::default() };
+    let encoded = |texts: &[&str]| {
+        let (before, _) = PACKAGE.split_once("--b\nContent-Type: a").expect("a second part");
+        let part = |text: &&str| format!("--b\nContent-Transfer-Encoding: base64\n\n{text}\n");
+        let body = format!("{before}{}--b--\n", texts.iter().map(part).collect::<String>());
+        let package = unpack(RELATED, &filed_for_tests(&octets(&body)), &decoding)?;
+        Ok(package.parts.iter().map(|part| part.body.bytes()).sum::<u64>())
     };
-    assert_eq!(encoded("YWJj"), Ok(3));
-    let what = "octets in a part with a transfer encoding";
-    assert_eq!(
-        encoded("YWJj\n"),
-        Err(MimeError::TooMuch { what, limit: 4 }),
-        "what is filed is decoded in memory"
-    );
+    let too_much = Err(MimeError::TooMuch { what: "octets in parts with a transfer encoding", limit: 8 });
+    assert_eq!(encoded(&["YWJjYWJj"]), Ok(6));
+    assert_eq!(encoded(&["YWJjYWJj\n"]), too_much, "what is filed is decoded in memory");
+    assert_eq!(encoded(&["YWJj", "YWJj"]), Ok(6));
+    assert_eq!(encoded(&["YWJj", "YWJj\n"]), too_much, "all of it together (S12)");
+    assert_eq!(encoded(&["YWJj", "YWJj", ""]), Ok(6));
     let boundary = |octets: usize| format!("multipart/related; boundary={}", "b".repeat(octets));
     assert_eq!(told(&boundary(70), &octets("")), "the closing boundary is missing");
     assert_eq!(told(&boundary(71), &octets("")), "boundary: longer than 70 characters");

@@ -10,21 +10,22 @@ use bytes::Bytes;
 use super::{MimeError, MimeLimits, excerpt};
 use crate::model::Octets;
 
-/// The octets of a part behind its transfer encoding.
+/// The octets of a part behind its transfer encoding; `left` is what may still be decoded of a filed body.
 pub(super) fn decode(
     part: usize,
     encoding: Option<&str>,
     octets: Octets,
     limits: &MimeLimits,
+    left: &mut usize,
 ) -> Result<Octets, MimeError> {
     let name = encoding.unwrap_or("binary").to_ascii_lowercase();
     let refuse = |encoding, fault| MimeError::Encoding { part, encoding, fault };
     match name.as_str() {
         "7bit" | "8bit" | "binary" => Ok(octets),
-        "base64" => {
-            base64(&text_of(&octets, limits)?).map(Octets::from).map_err(|fault| refuse("base64", fault))
-        }
-        "quoted-printable" => quoted_printable(&text_of(&octets, limits)?)
+        "base64" => base64(&text_of(&octets, limits, left)?)
+            .map(Octets::from)
+            .map_err(|fault| refuse("base64", fault)),
+        "quoted-printable" => quoted_printable(&text_of(&octets, limits, left)?)
             .map(Octets::from)
             .map_err(|fault| refuse("quoted-printable", fault)),
         _ => Err(MimeError::UnknownEncoding { part, found: excerpt(&name) }),
@@ -32,15 +33,15 @@ pub(super) fn decode(
 }
 
 /// The text of an encoding in memory, where it is decoded.
-fn text_of(octets: &Octets, limits: &MimeLimits) -> Result<Bytes, MimeError> {
-    let limit = limits.encoded_bytes_max;
-    match octets.as_held() {
-        Some(text) => Ok(text.clone()),
-        None if octets.bytes() > limit as u64 => {
-            Err(MimeError::TooMuch { what: "octets in a part with a transfer encoding", limit })
-        }
-        None => Ok(octets.read(limit)?),
+fn text_of(octets: &Octets, limits: &MimeLimits, left: &mut usize) -> Result<Bytes, MimeError> {
+    if let Some(text) = octets.as_held() {
+        return Ok(text.clone());
     }
+    let limit = limits.encoded_bytes_max;
+    let too_much = MimeError::TooMuch { what: "octets in parts with a transfer encoding", limit };
+    let bytes = usize::try_from(octets.bytes()).ok();
+    *left = bytes.and_then(|bytes| left.checked_sub(bytes)).ok_or(too_much)?;
+    Ok(octets.read(limit)?)
 }
 
 /// Only the alphabet and line ends; padded; no bits left over. Lines may be of any length.
@@ -102,7 +103,8 @@ mod tests {
     #[test]
     fn each_encoding_is_undone_or_refused() {
         fn check(encoding: Option<&str>, text: &[u8], expected: Result<&[u8], &str>) {
-            let octets = decode(1, encoding, text.to_vec().into(), &MimeLimits::default());
+            let limits = MimeLimits::default();
+            let octets = decode(1, encoding, text.to_vec().into(), &limits, &mut 0);
             let octets = octets.map(|octets| octets.read(usize::MAX).expect("is held"));
             let told = octets.map_err(|fault| fault.to_string());
             assert_eq!(

@@ -38,6 +38,7 @@ use crate::model::{
 
 use super::audit::Link;
 use super::lookup::{self, Rows};
+use super::payload::Blob;
 use super::prepare::Prepared;
 use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation,
@@ -225,6 +226,24 @@ impl SqliteStore {
         outcome
     }
 
+    /// Files that a batch brought along, and that nothing names because it was refused, are free to be swept.
+    fn freeing(&self, batch: &Prepared, done: Done) -> Done {
+        let files: Vec<_> = batch.filed().flat_map(Blob::named).collect();
+        if files.is_empty() {
+            return done;
+        }
+        let shared = Arc::clone(&self.shared);
+        Box::new(move |outcome| {
+            let refused = [CommitError::Full, CommitError::Duplicate];
+            let is_refused =
+                |error: &CommitError| refused.contains(error) || matches!(error, CommitError::Conflict(_));
+            if outcome.as_ref().is_err_and(is_refused) {
+                shared.free(files);
+            }
+            done(outcome);
+        })
+    }
+
     fn unreadable(&self) -> BTreeSet<DeliveryId> {
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -252,6 +271,13 @@ impl Store for SqliteStore {
             return done(Err(refusal));
         }
         let batch = Prepared::of(batch);
+        // What is decided about a delivery that could not be read lets it be tried again.
+        if let Ok(mut unreadable) = self.unreadable.lock()
+            && !unreadable.is_empty()
+        {
+            batch.deliveries.iter().for_each(|delivery| drop(unreadable.remove(&delivery.write.delivery.id)));
+        }
+        let done = self.freeing(&batch, done);
         let Some(place) = Place::take(&self.shared, batch.bytes, self.options.waiting_bytes_max) else {
             self.shared.count(|stats| stats.full += 1);
             return done(Err(CommitError::Full));

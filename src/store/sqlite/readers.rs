@@ -1,7 +1,7 @@
 //! Reading: a few connections that can only read, each look in a short transaction of its own, so that what is
 //! loaded together is of one instant and the log can be checkpointed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
 
 use crate::model::{
-    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, Filed, MessageKey, Octets, Piece, Realm,
-    Sealed, Sequence, SequenceKey, StoredMessage, TimelineEntry,
+    Approval, ApprovalKey, Case, CaseId, Delivery, DeliveryId, Digest, Filed, MessageKey, Octets, Piece,
+    Realm, Sealed, Sequence, SequenceKey, Source, StoredMessage, TimelineEntry,
 };
 
 use super::super::lookup::Rows;
@@ -141,12 +141,21 @@ impl Reading<'_> {
         let damaged =
             |detail: &str| StoreError::Damaged(Damage { what: what.to_owned(), detail: detail.to_owned() });
         let mut held = kept.inline.clone().unwrap_or_default();
+        // However many ranges there are of it, a file is opened once.
+        let mut opened: BTreeMap<Digest, Arc<dyn Source>> = BTreeMap::new();
         let pieces = spans.iter().map(|span| match span {
             Span::Held(bytes) if *bytes <= held.len() => Ok(Piece::Held(held.split_to(*bytes))),
             Span::Held(_) => Err(damaged("its octets are too few")),
             Span::Filed { file, start, bytes } => {
-                let whole = self.bodies.open(what, &file.to_string())?;
-                let filed = Filed::of(Arc::clone(whole.source()), *start, *bytes);
+                let source = match opened.get(file) {
+                    Some(source) => Arc::clone(source),
+                    None => {
+                        let whole = self.bodies.open(what, &file.to_string())?;
+                        opened.insert(*file, Arc::clone(whole.source()));
+                        Arc::clone(whole.source())
+                    }
+                };
+                let filed = Filed::of(source, *start, *bytes);
                 filed.map(Piece::Filed).ok_or_else(|| damaged("its file is too short"))
             }
         });

@@ -55,7 +55,7 @@ impl Shared {
         CommitError::Fatal(self.failed.get_or_init(|| reason).clone())
     }
 
-    fn free(&self, digests: Vec<String>) {
+    pub(super) fn free(&self, digests: Vec<String>) {
         self.freed.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
     }
 

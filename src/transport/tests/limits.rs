@@ -46,7 +46,12 @@ async fn bodies_past_a_size_are_spooled_where_there_is_room_p13() {
         Response::text(StatusCode::OK, how)
     };
     for (free_bytes_min, past) in [(0, "200 OK spooled 1001"), (u64::MAX, "503 Service Unavailable ")] {
-        let spool = SpoolOptions { directory: directory.path().to_owned(), from_bytes: 1000, free_bytes_min };
+        let spool = SpoolOptions {
+            directory: directory.path().to_owned(),
+            from_bytes: 1000,
+            free_bytes_min,
+            decoded_bytes_max: 500,
+        };
         let options = ServerOptions { spool: Some(spool), ..with_body_bytes_max(2000) };
         let server = Server::loopback(LOOPBACK, options, tell).await.expect("serves");
         let address = server.address().expect("has an address");

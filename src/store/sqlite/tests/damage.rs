@@ -7,7 +7,7 @@ use super::opening::files;
 use super::*;
 use crate::model::Tree;
 use crate::store::tests::suite::kept_head;
-use crate::store::{CorrelationKey, Damage};
+use crate::store::{CorrelationKey, Damage, DeliveryWrite};
 
 /// A store with three messages, a case and a delivery for each; the third with large octets.
 pub(super) fn filled(options: &StoreOptions) -> SqliteStore {
@@ -86,6 +86,27 @@ fn damage_stays_with_its_record() {
         "approval kfda/approval-2",
     );
     check("UPDATE approval SET version = 3 WHERE number = 2", "approval kfda/approval-2");
+}
+
+#[test]
+fn what_is_mended_comes_due_again_once_it_was_decided_about() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    let change =
+        |sql: &str| assert_eq!(raw(&options.directory).execute(sql, []).expect("changed"), 1, "{sql}");
+    let due = || {
+        let due = store.due(&party("kfda"), sample::at(99), 10).expect("readable");
+        due.into_iter().map(|due| due.id).collect::<Vec<_>>()
+    };
+    change("UPDATE sealed SET digest = 'x' || digest WHERE owner = 2");
+    assert!(matches!(store.load(&needs(2)), Err(StoreError::Damaged(_))), "P12");
+    change("UPDATE sealed SET digest = substr(digest, 2) WHERE owner = 2");
+    assert_eq!(due(), [delivery_id(1), delivery_id(3)], "nobody said that it is mended");
+    let stored = store.load(&needs(2)).expect("readable").delivery.expect("there");
+    let write =
+        DeliveryWrite { delivery: stored.value, based_on: Some(stored.version), sealed: None, receipt: None };
+    assert_eq!(commit(&store, Batch { deliveries: vec![write], ..Batch::default() }), Ok(()));
+    assert_eq!(due(), [delivery_id(1), delivery_id(2), delivery_id(3)], "P9");
 }
 
 #[test]

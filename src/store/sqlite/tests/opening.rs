@@ -140,12 +140,16 @@ fn orphans_of_a_crash_are_swept_and_named_files_stay() {
     assert_eq!(commit(&store, large.clone()), Ok(()));
     assert_eq!(commit(&store, large), Err(CommitError::Duplicate));
     let orphan = Batch { message: Some(new_message("broker", 1, vec![2; 300_000])), ..Batch::default() };
-    assert_eq!(commit(&store, orphan), Err(CommitError::Duplicate));
+    assert_eq!(commit(&store, orphan.clone()), Err(CommitError::Duplicate));
     let bodies = || files(&options.directory.join("bodies")).len();
     assert_eq!(bodies(), 2, "the octets of the refused one have no record");
+    assert_eq!(store.sweep().expect("swept"), 1, "and go, while those of the first stay (P11)");
+    assert_eq!(bodies(), 1);
+    assert_eq!(commit(&store, orphan), Err(CommitError::Duplicate));
+    assert_eq!(bodies(), 2);
     drop(store);
     let store = open(&options);
-    assert_eq!(bodies(), 1);
+    assert_eq!(bodies(), 1, "or at the next start");
     let body = store.body(&sample::message_key("broker", 1)).expect("readable").expect("there");
     assert_eq!(body.body, vec![1; 300_000].into());
 }
