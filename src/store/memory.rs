@@ -95,10 +95,9 @@ impl Inner {
         }
         let prepared = Prepared::of(batch);
         // What is decided about a delivery that could not be read lets it be tried again.
-        prepared
-            .deliveries
-            .iter()
-            .for_each(|delivery| drop(self.unreadable.remove(&delivery.write.delivery.id)));
+        for delivery in &prepared.deliveries {
+            self.unreadable.remove(&delivery.write.delivery.id);
+        }
         self.rows.check(&prepared).inspect_err(|_| self.stats.refused += 1)?;
         let changes = Change::all_of(prepared);
         let frame = journal::frame(self.frames, &changes);

@@ -275,7 +275,9 @@ impl Store for SqliteStore {
         if let Ok(mut unreadable) = self.unreadable.lock()
             && !unreadable.is_empty()
         {
-            batch.deliveries.iter().for_each(|delivery| drop(unreadable.remove(&delivery.write.delivery.id)));
+            for delivery in &batch.deliveries {
+                unreadable.remove(&delivery.write.delivery.id);
+            }
         }
         let done = self.freeing(&batch, done);
         let Some(place) = Place::take(&self.shared, batch.bytes, self.options.waiting_bytes_max) else {
