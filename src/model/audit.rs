@@ -220,6 +220,27 @@ pub struct SignedHead {
     pub signature: String,
 }
 
+impl SignedHead {
+    /// The octets that a time stamp is over: what the head says, and its signature.
+    #[must_use]
+    pub fn stamped_text(&self) -> String {
+        let Self { head, key, signature } = self;
+        format!("{}key {key}\nsignature {signature}\n", head.text())
+    }
+}
+
+/// A time stamp over a signed head, as an entry of the record has it (RFC 3161): an authority says that the head was
+/// there at that time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadStamp {
+    /// How many entries the head speaks for.
+    pub entries: u64,
+    /// When, by the authority's clock.
+    pub at: Timestamp,
+    /// The token over SHA-256 of [`SignedHead::stamped_text`], DER in base64.
+    pub token: String,
+}
+
 /// A signed head as a store keeps it: with the peaks of its tree, from which the next one grows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptHead {

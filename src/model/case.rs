@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AgencyCode, Application, ApprovalKey, CaseId, ConversationId, Declaration, DeliveryId, Digest,
-    DocumentCode, Held, LawCode, LegalHold, MessageId, MessageKey, PartyKey, Realm, RuleId, Timestamp,
-    Unverified,
+    DocumentCode, HeadStamp, Held, LawCode, LegalHold, MessageId, MessageKey, PartyKey, Realm, RuleId,
+    Timestamp, Unverified,
 };
 
 /// One declaration and all its applications. Also holds a result that nobody asked for (`declaration` absent).
@@ -291,6 +291,9 @@ pub struct Attested {
     /// The list of keys that are trusted from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Digest>,
+    /// A time stamp over a head of the record, which stands here whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_stamp: Option<HeadStamp>,
 }
 
 impl Attested {

@@ -41,7 +41,7 @@ pub use application::{
 };
 pub use approval::{Approval, ApprovalKey, ApprovedItem, Drawn, Held, Holder, Quantity, Spent, Unverified};
 pub use audit::{
-    AuditHead, ChainEntry, ExportLine, KeptHead, SignedHead, Tree, TreeHead, Witness, root_by_path,
+    AuditHead, ChainEntry, ExportLine, HeadStamp, KeptHead, SignedHead, Tree, TreeHead, Witness, root_by_path,
 };
 pub use case::{
     Amended, Attested, Case, CaseState, CaseSummary, EventKind, JoinEvent, PlannedRow, RuleTrace,

@@ -2,7 +2,8 @@
 //!
 //! Promises: the first entry that is missing, moved, changed or put in is named; a record whose chain was computed
 //! anew is found by the first head that was signed over the old one; one that was cut off or rolled back is found by
-//! heads that were kept elsewhere. Nothing in the export adds trust to itself.
+//! heads that were kept elsewhere. A time stamp counts only with the certificates of its authority, and only over a head
+//! of this record. Nothing in the export adds trust to itself.
 //!
 //! Does not find entries that were rewritten after the last head that anybody kept: it says how many are not signed.
 
@@ -15,8 +16,10 @@ use openssl::x509::X509;
 
 use super::error::{KeyError, SealError};
 use super::keystore::{SigningKey, VerifyingKey, check_usage, instant};
+use super::time_stamp::{TimeStampAuthority, TimeStampFault, claimed, imprint};
 use crate::model::{
-    AuditHead, ChainEntry, Digest, ExportLine, Fingerprint, SignedHead, Timestamp, Tree, TreeHead,
+    AuditHead, ChainEntry, Digest, ExportLine, Fingerprint, HeadStamp, SignedHead, TimelineEntry, Timestamp,
+    Tree, TreeHead,
 };
 
 /// Signs a head.
@@ -143,6 +146,16 @@ pub enum AuditFault {
         /// Which head says so.
         detail: String,
     },
+    /// A time stamp that cannot be relied on.
+    #[error("entry {number}: the time stamp over the head of {entries} entries: {detail}")]
+    TimeStamp {
+        /// The entry that it stands in.
+        number: u64,
+        /// How many entries its head speaks for.
+        entries: u64,
+        /// What is wrong.
+        detail: String,
+    },
     /// No signature covers anything.
     #[error("no signed head speaks for any entry: that the record is whole cannot be known")]
     Unsigned,
@@ -167,6 +180,21 @@ pub struct Proven {
     pub heads: u64,
     /// When the last of them was signed.
     pub signed_at: Timestamp,
+    /// What time stamps show.
+    pub stamps: Stamps,
+}
+
+/// What the time stamps in an export were shown to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamps {
+    /// Those that count.
+    pub verified: u64,
+    /// How many entries, the first ones, they speak for.
+    pub entries: u64,
+    /// When those entries were there at the latest, by the clock of the authority.
+    pub at: Option<Timestamp>,
+    /// Those that cannot be judged: no certificate of an authority was given, or the head is not in the export.
+    pub open: u64,
 }
 
 /// Checks an export line by line.
@@ -180,6 +208,10 @@ pub struct AuditVerifier<'a> {
     tree: Tree,
     heads: u64,
     signed: Option<(u64, Timestamp)>,
+    authority: Option<&'a TimeStampAuthority>,
+    /// What a time stamp over each of the last heads is over, and when the head was signed.
+    stampable: BTreeMap<u64, (Digest, Timestamp)>,
+    stamps: Stamps,
 }
 
 impl<'a> AuditVerifier<'a> {
@@ -200,12 +232,22 @@ impl<'a> AuditVerifier<'a> {
             tree: Tree::default(),
             heads: 0,
             signed: None,
+            authority: None,
+            stampable: BTreeMap::new(),
+            stamps: Stamps::default(),
         };
         for signed in elsewhere {
             verifier.check_signature(&signed)?;
             verifier.elsewhere.entry(signed.head.entries).or_default().push(signed);
         }
         Ok(verifier)
+    }
+
+    /// Has time stamps of this authority count.
+    #[must_use]
+    pub const fn with_authority(mut self, authority: &'a TimeStampAuthority) -> Self {
+        self.authority = Some(authority);
+        self
     }
 
     /// Takes the next line.
@@ -249,7 +291,7 @@ impl<'a> AuditVerifier<'a> {
             return Err(AuditFault::CutOff { first: entries + 1, last: *last, detail });
         }
         let Some((signed, signed_at)) = self.signed else { return Err(AuditFault::Unsigned) };
-        Ok(Proven { entries, signed, heads: self.heads, signed_at })
+        Ok(Proven { entries, signed, heads: self.heads, signed_at, stamps: self.stamps })
     }
 
     /// Entries taken so far.
@@ -273,7 +315,42 @@ impl<'a> AuditVerifier<'a> {
         self.chain = next;
         self.tree.push(next.hash);
         let kept = self.elsewhere.remove(&next.sequence).unwrap_or_default();
-        kept.iter().try_for_each(|signed| self.compare(signed, "that was kept elsewhere"))
+        kept.iter().try_for_each(|signed| self.compare(signed, "that was kept elsewhere"))?;
+        // Few entries have a time stamp: the others need not be read for it.
+        if !entry.text.contains(STAMPED) {
+            return Ok(());
+        }
+        let read = serde_json::from_str::<TimelineEntry>(&entry.text).ok();
+        read.and_then(|read| read.octets.time_stamp)
+            .map_or(Ok(()), |stamp| self.take_stamp(entry.number, &stamp))
+    }
+
+    /// A time stamp speaks for a head that stands before it; heads up to that one need no other.
+    fn take_stamp(&mut self, number: u64, stamp: &HeadStamp) -> Result<(), AuditFault> {
+        let HeadStamp { entries, at, token } = stamp;
+        let later = self.stampable.split_off(&entries.saturating_add(1));
+        let head = std::mem::replace(&mut self.stampable, later).remove(entries);
+        let Some((over, signed)) = head else {
+            self.stamps.open += 1;
+            return Ok(());
+        };
+        let fault = |detail: String| AuditFault::TimeStamp { number, entries: *entries, detail };
+        let told = |error: TimeStampFault| fault(error.to_string());
+        let token = STANDARD.decode(token).map_err(|error| fault(error.to_string()))?;
+        let says = match self.authority {
+            Some(authority) => authority.verify(&token, over, signed).map_err(told)?,
+            None => claimed(&token, over, signed).map_err(told)?,
+        };
+        if says != *at {
+            return Err(fault(format!("the entry says {at}, and the token {says}")));
+        }
+        if self.authority.is_none() {
+            self.stamps.open += 1;
+            return Ok(());
+        }
+        let Stamps { verified, open, .. } = self.stamps;
+        self.stamps = Stamps { verified: verified + 1, entries: *entries, at: Some(says), open };
+        Ok(())
     }
 
     fn take_head(&mut self, signed: &SignedHead) -> Result<(), AuditFault> {
@@ -315,15 +392,26 @@ impl<'a> AuditVerifier<'a> {
         }
         self.heads += 1;
         self.signed = Some((*entries, *at));
+        self.stampable.insert(*entries, (imprint(signed), *at));
+        if self.stampable.len() > STAMPABLE_MAX {
+            self.stampable.pop_first();
+        }
         Ok(())
     }
 }
 
+/// What the text of an entry with a time stamp has in it.
+const STAMPED: &str = "\"time_stamp\"";
+/// Heads that a time stamp may still come for. A stamp is asked for the newest head, and stands in the record a request
+/// later.
+const STAMPABLE_MAX: usize = 1000;
+
 #[cfg(test)]
 mod tests {
     use super::super::samples::{Identity, VALIDITY, instant};
+    use super::super::time_stamp::tests::Authority;
     use super::*;
-    use crate::model::{PartyKey, SignatureAlgorithm};
+    use crate::model::{Attested, PartyKey, SignatureAlgorithm};
 
     /// Seven entries in two signed heads, of 3 and of 6: a record, its key, and what was kept elsewhere.
     struct Record {
@@ -334,7 +422,7 @@ mod tests {
     impl Record {
         fn of(algorithm: SignatureAlgorithm, texts: &[&str]) -> Self {
             let identity = Identity::new("HUB", algorithm);
-            let lines = lines_of(&identity, texts);
+            let lines = lines_of(&identity, texts, 3);
             Self { identity, lines }
         }
 
@@ -354,7 +442,7 @@ mod tests {
         }
     }
 
-    fn lines_of(identity: &Identity, texts: &[&str]) -> Vec<ExportLine> {
+    fn lines_of(identity: &Identity, texts: &[&str], entries_a_head: u64) -> Vec<ExportLine> {
         let (mut chain, mut tree) = (AuditHead::EMPTY, Tree::default());
         let at = instant(VALIDITY.0);
         let mut lines = vec![ExportLine::Export { form: ExportLine::FORM, at }];
@@ -363,7 +451,7 @@ mod tests {
             tree.push(chain.hash);
             let (number, hash) = (chain.sequence, chain.hash.to_string());
             lines.push(ExportLine::Entry(ChainEntry { number, hash, text: (*text).to_owned() }));
-            if chain.sequence % 3 == 0 {
+            if chain.sequence % entries_a_head == 0 {
                 let gateway = PartyKey::new("HUB").expect("a key");
                 let head = TreeHead { gateway, entries: number, root: tree.root(), chain: chain.hash, at };
                 lines.push(ExportLine::Head(sign_head(&identity.signing_key(), head).expect("signed")));
@@ -404,7 +492,7 @@ mod tests {
         let keys = record.keys();
         // Who tampers, and has no key of ours, but can compute every hash anew.
         let anew = |texts: &[&str]| {
-            let mut lines = lines_of(&record.identity, texts);
+            let mut lines = lines_of(&record.identity, texts, 3);
             for line in &mut lines {
                 if let ExportLine::Head(signed) = line {
                     let old = record.heads().into_iter().find(|old| old.head.entries == signed.head.entries);
@@ -478,5 +566,165 @@ mod tests {
         let unsigned: Vec<_> =
             record.lines.iter().filter(|line| !matches!(line, ExportLine::Head(_))).cloned().collect();
         assert_eq!(verify(&record.keys(), &unsigned, vec![]), Err(AuditFault::Unsigned), "P18");
+    }
+
+    /// Entries of which the fifth has a time stamp over the head of the first three.
+    struct Stamped {
+        record: Record,
+        authority: Authority,
+        head: SignedHead,
+        stamp: HeadStamp,
+    }
+
+    impl Stamped {
+        fn new() -> Self {
+            let record = Record::of(SignatureAlgorithm::EcdsaSha256, &TEXTS);
+            let authority = Authority::new();
+            let head = record.heads().into_iter().find(|signed| signed.head.entries == 3).expect("a head");
+            let stamp = stamp_of(&authority, &head);
+            Self { record, authority, head, stamp }
+        }
+
+        /// The verdict on the record with this entry in it.
+        fn verify(&self, by: Option<&TimeStampAuthority>, stamp: &HeadStamp) -> Result<Proven, AuditFault> {
+            let texts = ["a", "b", "c", "d", &text_of(stamp), "f", "g"];
+            let mut lines = lines_of(&self.record.identity, &texts, 3);
+            for line in &mut lines {
+                // An ECDSA signature is another each time: the head is the one that was stamped.
+                if let ExportLine::Head(signed) = line
+                    && signed.head.entries == 3
+                {
+                    signed.clone_from(&self.head);
+                }
+            }
+            verify_by(&self.record.keys(), by, &lines)
+        }
+    }
+
+    fn verify_by(
+        keys: &AuditKeys,
+        by: Option<&TimeStampAuthority>,
+        lines: &[ExportLine],
+    ) -> Result<Proven, AuditFault> {
+        let mut verifier = AuditVerifier::new(keys, vec![])?;
+        if let Some(authority) = by {
+            verifier = verifier.with_authority(authority);
+        }
+        lines.iter().try_for_each(|line| verifier.take(&serde_json::to_string(line).expect("a line")))?;
+        verifier.end()
+    }
+
+    /// The text of an entry with this time stamp.
+    fn text_of(stamp: &HeadStamp) -> String {
+        let entry = TimelineEntry {
+            at: stamp.at,
+            event: "audit.time-stamped".into(),
+            case: None,
+            party: None,
+            message_id: None,
+            delivery: None,
+            text: "stamped".to_owned(),
+            alarm: false,
+            octets: Attested { time_stamp: Some(stamp.clone()), ..Attested::default() },
+        };
+        serde_json::to_string(&entry).expect("an entry")
+    }
+
+    fn stamp_of(authority: &Authority, head: &SignedHead) -> HeadStamp {
+        let token = authority.token(head);
+        let at = authority.trusted().verify(&token, imprint(head), head.head.at).expect("it counts");
+        HeadStamp { entries: head.head.entries, at, token: STANDARD.encode(token) }
+    }
+
+    #[test]
+    fn a_time_stamp_shows_when_its_entries_were_there() {
+        let stamped = Stamped::new();
+        let Stamped { authority, stamp, .. } = &stamped;
+        let shown = stamped.verify(Some(&authority.trusted()), stamp).expect("whole").stamps;
+        assert_eq!(shown, Stamps { verified: 1, entries: 3, at: Some(stamp.at), open: 0 }, "P18, S26");
+        let shown = stamped.verify(None, stamp).expect("whole").stamps;
+        assert_eq!(shown, Stamps { open: 1, ..Stamps::default() }, "without a certificate it shows nothing");
+        let of_none = HeadStamp { entries: 2, ..stamp.clone() };
+        let shown = stamped.verify(Some(&authority.trusted()), &of_none).expect("whole").stamps;
+        assert_eq!(shown, Stamps { open: 1, ..Stamps::default() }, "its head is not in the export");
+    }
+
+    #[test]
+    fn a_time_stamp_that_is_not_what_it_says_is_named() {
+        let stamped = Stamped::new();
+        let Stamped { authority, stamp, head, .. } = &stamped;
+        let check = |what: &str, by: &TimeStampAuthority, stamp: &HeadStamp, says: &str| {
+            let found = stamped.verify(Some(by), stamp).expect_err(what).to_string();
+            let says = format!("entry 5: the time stamp over the head of 3 entries: {says}");
+            assert!(found.starts_with(&says), "{what}: {found} (P18, S26)");
+        };
+        let trusted = authority.trusted();
+        let with = |token: String| HeadStamp { token, ..stamp.clone() };
+        let mut other = head.clone();
+        other.head.root = Digest([7; 32]);
+        check("over another head", &trusted, &stamp_of(authority, &other), "it is over other octets");
+        other = SignedHead { signature: "c2lnbmVk".to_owned(), ..head.clone() };
+        check("over another signature", &trusted, &stamp_of(authority, &other), "it is over other octets");
+        let of_another = Authority::new().trusted();
+        check(
+            "of another authority",
+            &of_another,
+            stamp,
+            "it was not signed by a certificate of the authority",
+        );
+        check("no token", &trusted, &with(STANDARD.encode("no token")), "it is no time stamp");
+        check("no base64", &trusted, &with("?".to_owned()), "");
+        let mut octets = STANDARD.decode(&stamp.token).expect("base64");
+        *octets.last_mut().expect("octets") ^= 1;
+        check(
+            "its signature changed",
+            &trusted,
+            &with(STANDARD.encode(octets)),
+            "its signature does not hold",
+        );
+        let early = HeadStamp { at: stamp.at.minus(std::time::Duration::from_secs(60)), ..stamp.clone() };
+        check("the entry says another time", &trusted, &early, "the entry says");
+    }
+
+    #[test]
+    fn a_time_stamp_is_not_older_than_its_head() {
+        let stamped = Stamped::new();
+        let Stamped { authority, stamp, head, .. } = &stamped;
+        let token = STANDARD.decode(&stamp.token).expect("base64");
+        let signed = |later: u64| stamp.at.plus(std::time::Duration::from_secs(later));
+        let over = imprint(head);
+        assert_eq!(authority.trusted().verify(&token, over, signed(300)), Ok(stamp.at), "clocks differ");
+        let found = authority.trusted().verify(&token, over, signed(301)).expect_err("older (S26)");
+        assert_eq!(found, TimeStampFault::BeforeHead { at: stamp.at, signed: signed(301) });
+    }
+
+    #[test]
+    fn a_time_stamp_may_come_some_heads_after_its_own() {
+        let (identity, authority) = (Identity::new("HUB", SignatureAlgorithm::EcdsaSha256), Authority::new());
+        let record = Record { identity, lines: Vec::new() };
+        let check = |heads_before_it: usize, verified: u64, open: u64| {
+            let mut lines = lines_of(&record.identity, &vec!["x"; heads_before_it], 1);
+            let heads = || {
+                lines
+                    .iter()
+                    .filter_map(|line| if let ExportLine::Head(signed) = line { Some(signed) } else { None })
+            };
+            let stamp = stamp_of(&authority, heads().next().expect("a head"));
+            let chain = AuditHead {
+                sequence: heads_before_it as u64,
+                hash: heads().next_back().expect("a head").head.chain,
+            };
+            let text = text_of(&stamp);
+            let next = chain.then(&text);
+            lines.push(ExportLine::Entry(ChainEntry {
+                number: next.sequence,
+                hash: next.hash.to_string(),
+                text,
+            }));
+            let shown = verify_by(&record.keys(), Some(&authority.trusted()), &lines).expect("whole").stamps;
+            assert_eq!((shown.verified, shown.open), (verified, open), "{heads_before_it} heads before it");
+        };
+        check(STAMPABLE_MAX, 1, 0);
+        check(STAMPABLE_MAX + 1, 0, 1);
     }
 }

@@ -26,9 +26,10 @@ mod seal;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod time_stamp;
 mod xmlsec;
 
-pub use audit::{AuditFault, AuditKeys, AuditVerifier, Proven, sign_head};
+pub use audit::{AuditFault, AuditKeys, AuditVerifier, Proven, Stamps, sign_head};
 pub use error::{KeyError, PayloadError, SealError, SignatureFault};
 pub use evidence::{EvidenceFault, HELD_BYTES_MAX, ProvenEvidence, names, sign_manifest, verify_evidence};
 pub use inspect::{
@@ -40,4 +41,5 @@ pub use open::{OpenLimits, Opened, Origin, Transit, Trust, Verified, Wire, open,
 pub use refusal::{Refusal, RefusalAnswer, RefusalCause};
 pub use seal::{payload_of, seal};
 pub use signature::Engine;
+pub use time_stamp::{TimeStampAuthority, TimeStampFault, TimeStampQuestion};
 pub use xmlsec::own_engine_only;
