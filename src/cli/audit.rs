@@ -14,7 +14,9 @@ use serde_json::json;
 use super::ask::{Asking, ask_for, plain};
 use crate::codec::archive::{is_archive, unpack};
 use crate::model::{ChainEntry, ExportLine, SignedHead, Timestamp};
-use crate::security::{AuditKeys, AuditVerifier, Proven, ProvenEvidence, verify_evidence};
+use crate::security::{
+    AuditKeys, AuditVerifier, Proven, ProvenEvidence, Stamps, TimeStampAuthority, verify_evidence,
+};
 use crate::store::{Inspection, Manifest, filed};
 
 /// The audit record: every change of state, one after the other, chained and signed
@@ -53,10 +55,14 @@ Every hash is computed anew, every signature verified. The first entry that was 
 named. A record that was cut off or rolled back and signed anew is whole in itself: give the heads that were kept
 elsewhere ([audit] heads_file) with --head.
 
+Time stamps in the record ([audit.time_stamp]) count with the certificates of their authority, --authority: they show
+when the entries before them were there at the latest, also to who trusts the gateway's clock and keys no more.
+
 Exit codes: 0 as it was signed; 1 not, or it cannot be read; 2 wrong usage.
 
 Examples:
   gwanmun audit verify audit.jsonl --key gateway.crt --head /mnt/elsewhere/heads.jsonl
+  gwanmun audit verify audit.jsonl --key gateway.crt --authority tsa.pem --require-time-stamps
   gwanmun audit verify lodging.tar --key gateway.crt")]
     Verify {
         /// What `gwanmun audit export` or `gwanmun message export` wrote
@@ -68,6 +74,12 @@ Examples:
         /// Heads that were kept elsewhere, one a line
         #[arg(long = "head", value_name = "HEADFILE", num_args = 1..)]
         heads: Vec<PathBuf>,
+        /// A certificate that time stamps are signed by, or one that vouches for it, PEM
+        #[arg(long = "authority", value_name = "CERT.pem", num_args = 1..)]
+        authorities: Vec<PathBuf>,
+        /// An export without a time stamp that counts is a finding
+        #[arg(long, requires = "authorities")]
+        require_time_stamps: bool,
         /// For machines
         #[arg(long)]
         json: bool,
@@ -109,7 +121,7 @@ impl AuditArgs {
                 }
                 Ok(writeln!(out, "{}: {entries} entries, {heads} signed heads", to.display())?)
             }
-            AuditCommand::Verify { export, keys, heads, json } => {
+            AuditCommand::Verify { export, keys, heads, authorities, require_time_stamps, json } => {
                 let mut trusted = AuditKeys::default();
                 for key in keys {
                     let pem = std::fs::read(key).with_context(|| key.display().to_string())?;
@@ -119,11 +131,28 @@ impl AuditArgs {
                 for file in heads {
                     elsewhere.extend(heads_in(file)?);
                 }
+                let mut authority = TimeStampAuthority::default();
+                for file in authorities {
+                    let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
+                    authority.add_pem(&file.display().to_string(), &pem)?;
+                }
+                let authority = Some(&authority).filter(|_| !authorities.is_empty());
                 let told = if is_evidence(export)? {
+                    if *require_time_stamps {
+                        bail!(
+                            "{}: evidence about a message has no time stamps: give an export",
+                            export.display()
+                        );
+                    }
                     evidence(export, &trusted, &elsewhere)
                         .and_then(|proven| Ok(tell_evidence(&proven, *json, out)?))
                 } else {
-                    verify(export, &trusted, elsewhere).and_then(|proven| Ok(tell(&proven, *json, out)?))
+                    verify(export, &trusted, elsewhere, authority).and_then(|proven| {
+                        if *require_time_stamps && proven.stamps.verified == 0 {
+                            bail!("there is no time stamp in it that counts");
+                        }
+                        Ok(tell(&proven, *json, out)?)
+                    })
                 };
                 match told {
                     Ok(()) => Ok(()),
@@ -202,8 +231,16 @@ fn write_record(file: File, mut page: impl FnMut(u64) -> Result<Page>) -> Result
     Ok((written, signed))
 }
 
-fn verify(export: &Path, keys: &AuditKeys, elsewhere: Vec<SignedHead>) -> Result<Proven> {
+fn verify(
+    export: &Path,
+    keys: &AuditKeys,
+    elsewhere: Vec<SignedHead>,
+    authority: Option<&TimeStampAuthority>,
+) -> Result<Proven> {
     let mut verifier = AuditVerifier::new(keys, elsewhere)?;
+    if let Some(authority) = authority {
+        verifier = verifier.with_authority(authority);
+    }
     let mut file = BufReader::new(File::open(export)?);
     let bar = spinner("entries checked");
     let mut line = Vec::new();
@@ -276,17 +313,33 @@ fn heads_in(file: &Path) -> Result<Vec<SignedHead>> {
 }
 
 fn tell(proven: &Proven, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
-    let Proven { entries, signed, heads, signed_at } = proven;
+    let Proven { entries, signed, heads, signed_at, stamps } = proven;
     let open = entries - signed;
     if json {
+        let Stamps { verified, entries: stamped, at, open } = stamps;
         let told = json!({
             "intact": true, "entries": entries, "signed": signed, "heads": heads, "signed_at": signed_at,
+            "time_stamps": { "verified": verified, "entries": stamped, "at": at, "not_judged": open },
         });
         return writeln!(out, "{told}");
     }
     writeln!(out, "entries 1 to {signed} are as they were signed at {signed_at} ({heads} heads verified)")?;
     if open > 0 {
         writeln!(out, "{open} entries after them follow in the chain and are not signed yet")?;
+    }
+    let Stamps { verified, entries: stamped, at, open } = stamps;
+    if let Some(at) = at {
+        writeln!(
+            out,
+            "entries 1 to {stamped} were there at {at}, by an authority ({verified} time stamps verified)"
+        )?;
+    }
+    if *open > 0 {
+        writeln!(
+            out,
+            "{open} time stamps were not judged: give the certificates of their authority with --authority, and an export \
+             with their heads"
+        )?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Promises: every mistake of every file is told at once, with file, line, column and remedy; a set with a mistake
 //! is no set, so a reload with one leaves what is in force alone.
 
+mod authority;
 mod bank;
 pub mod cpa;
 mod fault;
@@ -18,6 +19,7 @@ mod terms;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,9 +27,10 @@ use std::sync::Arc;
 use crate::codec::catalogue::Catalogue;
 use crate::model::{Agreement, Deviation, PartyKey};
 use crate::routing::RuleSet;
-use crate::security::{Engine, KeyRing, SigningKeys, own_engine_only};
+use crate::security::{Engine, KeyRing, SigningKeys, TimeStampAuthority, own_engine_only};
 use crate::transport::TlsContext;
 
+pub use authority::{AuthoritySettings, load_authority};
 pub use bank::{BankSettings, load_bank};
 pub use fault::{ConfigFault, SettingsRefused};
 pub use officer::{OfficerSettings, load_officer};
@@ -37,7 +40,7 @@ pub use profiles::{NamedProfile, profile, profiles};
 pub use rules::{read_catalogue, read_rules};
 pub use settings::{
     AuditSettings, Identity, Listen, PaymentSettings, RetentionSettings, ScrubSettings, Settings,
-    SigningFiles,
+    SigningFiles, TimeStampSettings,
 };
 
 use fault::Faults;
@@ -64,6 +67,8 @@ pub struct Loaded {
     pub bank: Option<TlsContext>,
     /// The same of the bank of rehearsals.
     pub practice_bank: Option<TlsContext>,
+    /// What the authority for time stamps is shown, and whose time stamps count.
+    pub time_stamps: Option<(TlsContext, TimeStampAuthority)>,
 }
 
 impl fmt::Debug for Loaded {
@@ -108,6 +113,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     });
     let bank = bank_tls("payment", path, settings.payment.as_ref(), faults);
     let practice_bank = bank_tls("practice_payment", path, settings.practice_payment.as_ref(), faults);
+    let time_stamps = time_stamps(path, settings.audit.time_stamp.as_ref(), faults);
     let signing = signing_keys(path, &settings, faults);
     let partners = Partners::read(&settings.partners, &settings.identity, faults);
     let keys = partners_keys(&settings, &partners, faults);
@@ -138,7 +144,34 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
         hosted,
         bank: bank?,
         practice_bank: practice_bank?,
+        time_stamps: time_stamps?,
     })
+}
+
+/// The authority for time stamps, when there is one; none when it cannot be used, which is told.
+#[expect(clippy::option_option, reason = "no authority is one thing, one that cannot be used another")]
+fn time_stamps(
+    path: &Path,
+    settings: Option<&TimeStampSettings>,
+    faults: &mut Faults,
+) -> Option<Option<(TlsContext, TimeStampAuthority)>> {
+    let Some(settings) = settings else { return Some(None) };
+    let mut tell = |why: &dyn fmt::Display| {
+        let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
+        faults.add(path, (1, 1), format!("[audit.time_stamp] {why}"), remedy);
+    };
+    let tls = TlsContext::load(&settings.tls).map_err(|error| tell(&error)).ok();
+    let mut authority = Some(TimeStampAuthority::new(settings.policy.clone()));
+    for file in &settings.authorities {
+        let whose = file.display().to_string();
+        let read = fs::read(file).map_err(|error| tell(&format_args!("authorities: {whose}: {error}")));
+        let added = read.ok().zip(authority.take()).and_then(|(pem, mut authority)| {
+            let added = authority.add_pem(&whose, &pem);
+            added.map_err(|error| tell(&format_args!("authorities: {error}"))).ok().map(|()| authority)
+        });
+        authority = added;
+    }
+    tls.zip(authority).map(Some)
 }
 
 /// What a bank is shown, when there is one; none when it cannot be used, which is told.

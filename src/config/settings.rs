@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::fault::Faults;
 use super::reader::{Section, TomlFile};
+use crate::codec::time_stamp::ObjectId;
 use crate::model::{
     Bank, Keep, PartyId, PartyKey, PaymentTerms, Retention, Role, ValueError, parse_duration,
 };
@@ -90,6 +91,31 @@ pub struct AuditSettings {
     pub head_entries: u64,
     /// The file that each head is appended to, for the operator to ship away.
     pub heads_file: Option<PathBuf>,
+    /// Who gives time stamps over heads.
+    pub time_stamp: Option<TimeStampSettings>,
+}
+
+/// The authority that gives time stamps over heads of the audit record, and when it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeStampSettings {
+    /// Where it is asked.
+    pub url: Endpoint,
+    /// What it is shown, and whom to trust there.
+    pub tls: TlsFiles,
+    /// Certificates that its time stamps are signed by, or that vouch for those.
+    pub authorities: Vec<PathBuf>,
+    /// The policy that is asked for.
+    pub policy: Option<ObjectId>,
+    /// From one time stamp to the next, while there are heads.
+    pub interval: Duration,
+    /// When it is asked again, when it gave none.
+    pub retry_interval: Duration,
+    /// For the connection, and again for the TLS handshake.
+    pub connect_deadline: Duration,
+    /// For its answer.
+    pub response_deadline: Duration,
+    /// How far its clock may be from ours.
+    pub clock_skew_max: Duration,
 }
 
 /// How long octets are kept, and where their evidence goes before they are purged.
@@ -167,7 +193,7 @@ impl Settings {
         let signing = signing(&mut root, faults);
         let engine = engine(root.table("signature", faults), faults);
         let (store, scrub) = store(root.table("store", faults), faults);
-        let audit = audit(root.table("audit", faults), faults);
+        let audit = audit(root.table("audit", faults), tls.as_ref(), faults);
         let retention = retention(root.table("retention", faults), faults);
         let documents = documents(root.table("documents", faults), faults);
         let rules = directory(root.table("rules", faults), faults);
@@ -194,7 +220,7 @@ impl Settings {
             engine,
             store: store?,
             scrub,
-            audit,
+            audit: audit?,
             retention,
             documents,
             rules: rules?,
@@ -302,12 +328,71 @@ fn store(mut section: Section<'_>, faults: &mut Faults) -> (Option<StoreOptions>
     (directory.map(|_| options), scrub)
 }
 
-fn audit(mut section: Section<'_>, faults: &mut Faults) -> AuditSettings {
+fn audit(mut section: Section<'_>, tls: Option<&TlsFiles>, faults: &mut Faults) -> Option<AuditSettings> {
     let head_interval = section.duration("head_interval", Duration::from_secs(60), faults);
     let head_entries = section.number("head_entries", 1000, 1, faults);
     let heads_file = section.optional_path("heads_file", faults);
+    let stamped = section.has("time_stamp");
+    let time_stamp = stamped.then(|| time_stamp(section.table("time_stamp", faults), tls, faults));
     section.finish(faults);
-    AuditSettings { head_interval, head_entries, heads_file }
+    Some(AuditSettings { head_interval, head_entries, heads_file, time_stamp: given(time_stamp)? })
+}
+
+/// An authority; it is shown what partners are shown, unless another certificate is named.
+fn time_stamp(
+    mut section: Section<'_>,
+    tls: Option<&TlsFiles>,
+    faults: &mut Faults,
+) -> Option<TimeStampSettings> {
+    let read = |text: &str| {
+        let url = text.parse().ok();
+        url.ok_or_else(|| ValueError::new("a URL such as https://tsa.example/tsr", text))
+    };
+    let url = section.required("url", read, faults);
+    let own = if section.has("certificate") || section.has("key") {
+        section.file("certificate", faults).zip(section.file("key", faults))
+    } else {
+        // Both are known here all the same.
+        drop(section.optional_file("certificate", faults).zip(section.optional_file("key", faults)));
+        tls.map(|tls| (tls.certificate.clone(), tls.key.clone()))
+    };
+    let anchors = section.files("anchors", faults);
+    let pinned = section.files("pinned", faults);
+    let revocation_lists = section.files("revocation_lists", faults);
+    if anchors.is_empty() && pinned.is_empty() {
+        let message = "[audit.time_stamp] trusts nobody to be the authority's server".to_owned();
+        section.add(message, "add anchors or pinned, its TLS certificates or those above them", faults);
+    }
+    let authorities = section.files("authorities", faults);
+    if authorities.is_empty() {
+        let message = "[audit.time_stamp] authorities is missing: no time stamp would count".to_owned();
+        section.add(message, "add the certificates that its time stamps are signed by", faults);
+    }
+    let policy = section.optional("policy", str::parse, faults);
+    let interval = section.duration("interval", Duration::from_secs(3600), faults);
+    let retry_interval = section.duration("retry_interval", Duration::from_secs(60), faults);
+    for (key, time) in [("interval", interval), ("retry_interval", retry_interval)] {
+        if time.is_zero() {
+            section.add(format!("{key} is nothing"), "write a time such as \"1h\"", faults);
+        }
+    }
+    let connect_deadline = section.duration("connect_deadline", Duration::from_secs(5), faults);
+    let response_deadline = section.duration("response_deadline", Duration::from_secs(30), faults);
+    let clock_skew_max = section.duration("clock_skew_max", Duration::from_secs(300), faults);
+    section.finish(faults);
+    let (certificate, key) = own?;
+    let tls = TlsFiles { certificate, key, anchors, pinned, revocation_lists };
+    Some(TimeStampSettings {
+        url: url?,
+        tls,
+        authorities,
+        policy,
+        interval,
+        retry_interval,
+        connect_deadline,
+        response_deadline,
+        clock_skew_max,
+    })
 }
 
 /// What is purged is archived before: without a place for the archives everything is kept for ever.

@@ -758,3 +758,82 @@ fn a_practice_bank_knows_whose_orders_it_takes() {
     fs::write(&path, BANK.replace("tls_certificates", "certificates")).expect("writes");
     assert!(super::load_bank(&path).is_err());
 }
+
+/// An authority for time stamps in `gwanmun.toml`.
+const TIME_STAMP: &str = r#"
+[audit.time_stamp]
+url = "https://tsa.example/tsr"
+anchors = ["own.pem"]
+authorities = ["kfda.pem"]
+"#;
+
+#[test]
+fn an_authority_for_time_stamps_is_what_the_settings_say() {
+    let world = world();
+    let path = world.path().join("gwanmun.toml");
+    let without = load(&path).expect("is in order");
+    assert!(without.settings.audit.time_stamp.is_none() && without.time_stamps.is_none());
+    fs::write(&path, format!("{SETTINGS}{TIME_STAMP}")).expect("writes");
+    let loaded = load(&path).expect("is in order");
+    assert!(loaded.time_stamps.is_some());
+    let settings = loaded.settings.audit.time_stamp.expect("there is an authority");
+    assert_eq!(settings.tls.certificate, loaded.settings.tls.certificate, "it is shown what partners are");
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!((settings.interval, settings.retry_interval), (seconds(3600), seconds(60)));
+    let deadlines = (settings.connect_deadline, settings.response_deadline, settings.clock_skew_max);
+    assert_eq!(deadlines, (seconds(5), seconds(30), seconds(300)));
+}
+
+#[test]
+fn every_mistake_about_an_authority_for_time_stamps_is_told() {
+    fn check(from: &str, to: &str, message: &str) {
+        let world = world();
+        let path = world.path().join("gwanmun.toml");
+        assert!(TIME_STAMP.contains(from), "{from}");
+        fs::write(&path, format!("{SETTINGS}{}", TIME_STAMP.replacen(from, to, 1))).expect("writes");
+        let faults = load(&path).expect_err(message);
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|fault| fault.contains(message)), "{message:?} in {told:#?}");
+    }
+    check("https://", "http://", "is not a URL such as https://tsa.example/tsr");
+    check("url = ", "uri = ", "[time_stamp] url is missing");
+    check("anchors", "#", "[audit.time_stamp] trusts nobody to be the authority's server");
+    check("authorities", "#", "[audit.time_stamp] authorities is missing");
+    check("kfda.pem", "kfda.key", "[audit.time_stamp] authorities: ");
+    check("anchors", "policy = \"mine\"\nanchors", "is not an object identifier such as 1.2.410.200001");
+    check("anchors", "interval = \"0s\"\nanchors", "interval is nothing");
+    check("anchors", "retry_interval = \"0s\"\nanchors", "retry_interval is nothing");
+    check("anchors", "certificate = \"own.pem\"\nanchors", "[time_stamp] key is missing");
+    check("anchors", "certificate = \"own.pem\"\nkey = \"kfda.key\"\nanchors", "[audit.time_stamp] ");
+}
+
+/// `AUTHORITY.toml` of a practice authority.
+const AUTHORITY: &str = r#"
+[listen]
+api = "127.0.0.1:18445"
+
+[tls]
+certificate = "kfda.pem"
+key = "kfda.key"
+anchors = ["own.pem"]
+
+[time_stamp]
+certificate = "own.pem"
+key = "own.key"
+policy = "1.2.410.200001"
+directory = "authority"
+"#;
+
+#[test]
+fn a_practice_authority_knows_what_it_stamps_with() {
+    let world = world();
+    let path = world.path().join("authority.toml");
+    fs::write(&path, AUTHORITY).expect("writes");
+    let authority = super::load_authority(&path).expect("is in order");
+    assert_eq!(authority.policy.to_string(), "1.2.410.200001");
+    assert_eq!(authority.directory, world.path().join("authority"));
+    for (from, to) in [("policy = \"1.2", "policy = \"x"), ("own.key", "none.key"), ("directory", "folder")] {
+        fs::write(&path, AUTHORITY.replace(from, to)).expect("writes");
+        assert!(super::load_authority(&path).is_err(), "{to}");
+    }
+}

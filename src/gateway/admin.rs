@@ -132,6 +132,9 @@ fn ready(shared: &Shared) -> Response {
     if let Some(trouble) = shared.heads.standing().trouble {
         warnings.push(json!({ "reason": "audit-not-signed", "detail": trouble }));
     }
+    if let Some(trouble) = shared.stamps.waiting().trouble {
+        warnings.push(json!({ "reason": "audit-not-time-stamped", "detail": trouble }));
+    }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &json!({ "ready": reasons.is_empty(), "reasons": reasons, "warnings": warnings }))
 }
@@ -161,6 +164,7 @@ fn metrics(shared: &Shared, counts: &ServerCounts) -> Response {
         let age = signed_at.filter(|_| signed < entries).map(|at| now().since(at)).unwrap_or_default();
         shared.metrics.audit(entries, signed, age);
     }
+    shared.metrics.time_stamp(shared.stamps.waiting().since.map(|at| now().since(at)).unwrap_or_default());
     if let Ok((in_hand, oldest)) = payments::counted(shared) {
         shared.metrics.payments(in_hand, oldest);
     }

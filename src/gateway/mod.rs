@@ -34,6 +34,7 @@ mod send;
 mod shared;
 mod shelf;
 mod show;
+mod stamps;
 mod statistics;
 
 pub use command::{ServeArgs, StoreFailed};

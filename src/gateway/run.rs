@@ -26,6 +26,7 @@ use super::rules;
 use super::scrub::{Scrub, keep_scrubbing};
 use super::send::send_all;
 use super::shared::{InForce, Shared, now};
+use super::stamps::{Stamps, keep_stamping};
 use crate::codec::mime::MimeLimits;
 use crate::config::Loaded;
 use crate::store::{Manifest, SqliteStore, Store, StoreError};
@@ -77,6 +78,7 @@ pub struct Gateway {
     scrubbing: AbortOnDrop,
     purging: AbortOnDrop,
     signing: AbortOnDrop,
+    stamping: AbortOnDrop,
 }
 
 /// A task that ends with its owner.
@@ -148,6 +150,7 @@ impl Gateway {
             client: Client::new(tls.clone(), ClientOptions::default()),
             tls: tls.clone(),
             heads: Heads::default(),
+            stamps: Stamps::default(),
             settings_file: settings_file.to_owned(),
             in_hand: Arc::new(Semaphore::new(settings.messages_in_hand_max)),
             processors: Arc::new(Semaphore::new(processors)),
@@ -172,6 +175,7 @@ impl Gateway {
         let scrubbing = AbortOnDrop(tokio::spawn(keep_scrubbing(Arc::clone(&shared))));
         let purging = AbortOnDrop(tokio::spawn(keep_purging(Arc::clone(&shared))));
         let signing = AbortOnDrop(tokio::spawn(keep_heads(Arc::clone(&shared))));
+        let stamping = AbortOnDrop(tokio::spawn(keep_stamping(Arc::clone(&shared))));
         let handler = {
             let (shared, path) = (Arc::clone(&shared), settings.listen.path);
             move |request: Request| receive(Arc::clone(&shared), Arc::clone(&path), request)
@@ -195,7 +199,7 @@ impl Gateway {
             rules = %digest,
             "the gateway is ready to accept"
         );
-        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing, purging, signing })
+        Ok(Self { shared, ebms, api, admin, sending, keeping, paying, scrubbing, purging, signing, stamping })
     }
 
     /// Where partners reach it.
@@ -246,6 +250,7 @@ impl Gateway {
         whole &= timeout_at(deadline, &mut self.paying.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.scrubbing.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.purging.0).await.is_ok();
+        whole &= timeout_at(deadline, &mut self.stamping.0).await.is_ok();
         whole &= timeout_at(deadline, &mut self.signing.0).await.is_ok();
         whole &= timeout_at(deadline, sign_the_rest(Arc::clone(&self.shared))).await.is_ok();
         self.shared.client.close().await;

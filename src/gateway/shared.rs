@@ -17,6 +17,7 @@ use super::pay::PaymentAgenda;
 use super::questions::Questions;
 use super::scrub::Scrub;
 use super::shelf::{Schedule, Shelf};
+use super::stamps::{Stamper, Stamps};
 use crate::case::longest_payment_wait;
 use crate::codec::catalogue::Catalogue;
 use crate::config::{Loaded, PaymentSettings, Settings};
@@ -45,16 +46,21 @@ pub(super) struct InForce {
     bank: Option<Arc<dyn PaymentAdapter>>,
     /// The same in rehearsals.
     practice_bank: Option<Arc<dyn PaymentAdapter>>,
+    /// Who gives time stamps over heads of the audit record.
+    pub(super) stamper: Option<Arc<Stamper>>,
 }
 
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
     pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
-        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, bank, practice_bank, .. } =
-            loaded;
+        let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, .. } = loaded;
+        let Loaded { bank, practice_bank, time_stamps, .. } = loaded;
         let bank = bank.zip(settings.payment.as_ref()).map(|(tls, at)| https_bank(tls, at));
         let practice_bank =
             practice_bank.zip(settings.practice_payment.as_ref()).map(|(tls, at)| https_bank(tls, at));
+        let stamper = time_stamps.zip(settings.audit.time_stamp.clone());
+        let stamper =
+            stamper.map(|((tls, authority), settings)| Arc::new(Stamper::new(settings, tls, authority)));
         let identity = settings.identity.clone();
         let trust = Trust {
             registry: Arc::new(partners.registry),
@@ -65,7 +71,21 @@ impl InForce {
         };
         let own = Own { key: identity.key, ids: identity.ids, role: identity.role, domain: identity.domain };
         let schedule = ArcSwap::from_pointee(schedule);
-        (Self { settings, own, trust, catalogue, schedule, keys: signing, hosted, bank, practice_bank }, tls)
+        (
+            Self {
+                settings,
+                own,
+                trust,
+                catalogue,
+                schedule,
+                keys: signing,
+                hosted,
+                bank,
+                practice_bank,
+                stamper,
+            },
+            tls,
+        )
     }
 
     /// The pure core's surroundings, under the rules that count.
@@ -116,6 +136,8 @@ pub(super) struct Shared {
     pub(super) tls: Tls,
     /// How far the audit record is signed.
     pub(super) heads: Heads,
+    /// And how far it is stamped.
+    pub(super) stamps: Stamps,
     pub(super) settings_file: PathBuf,
     /// A permit for each message in hand; without one a message is answered 503.
     pub(super) in_hand: Arc<Semaphore>,

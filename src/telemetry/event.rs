@@ -377,6 +377,14 @@ event_codes! {
     AuditHeadFailed = "audit.head-failed",
         cause "the store, the signing key or [audit] heads_file could not be used",
         remedy "look at the reason; it is tried again each second, and nothing waits for it";
+    /// An authority has given a time stamp over a head of the audit record.
+    AuditTimeStamped = "audit.time-stamped",
+        cause "[audit.time_stamp] interval has passed, and entries were signed meanwhile",
+        remedy "none; the entry has the token, and `gwanmun audit verify --authority` checks it";
+    /// No time stamp over the newest head could be had.
+    AuditTimeStampFailed = "audit.time-stamp-failed",
+        cause "the authority was not reached, gave none, or gave one that does not count",
+        remedy "look at the reason; it is asked again each [audit.time_stamp] retry_interval, and nothing waits for it";
     /// The audit record is not what was signed.
     AuditTampered = "audit.tampered",
         cause "an entry does not follow from those before it, or a head that was kept outside is not in the store",

@@ -123,6 +123,8 @@ metrics! {
     audit_signed_entries: Gauge = Gauge::default();
     /// Age of the last signed head while there are entries that it does not speak for.
     audit_head_age_seconds: FloatGauge = FloatGauge::default();
+    /// Age of the last time stamp over a head while there are heads that it does not speak for.
+    audit_time_stamp_age_seconds: FloatGauge = FloatGauge::default();
     /// Steps that wait for the store.
     store_waiting: Gauge = Gauge::default();
     /// Size of the store.
@@ -210,6 +212,11 @@ impl Metrics {
         self.audit_entries.set(self::signed(entries));
         self.audit_signed_entries.set(self::signed(signed));
         self.audit_head_age_seconds.set(head_age.as_secs_f64());
+    }
+
+    /// How long the audit record has been waiting for its next time stamp.
+    pub fn time_stamp(&self, age: Duration) {
+        self.audit_time_stamp_age_seconds.set(age.as_secs_f64());
     }
 
     /// How long it took to accept a message.
