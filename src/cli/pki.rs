@@ -65,6 +65,7 @@ Makes, in DIR:
   ca.pem, ca.key                  the authority: an anchor for everybody's trust
   NAME/tls.pem, NAME/tls.key      what NAME shows on connections, as client and as server
   NAME/signing.pem, …/signing.key what NAME signs messages with
+  time-stamp.pem, time-stamp.key  what `gwanmun practice --role authority` gives time stamps with
   wrong/expired, wrong/early      parties whose certificates have ended, or not begun
   wrong/foreign                   a party of another authority, whose anchor is wrong/foreign/ca.pem
   wrong/unregistered              a party in order that nobody has registered
@@ -116,7 +117,7 @@ pub struct PracticeCertificate {
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// Vouching for others.
     Authority,
@@ -124,6 +125,8 @@ pub enum Purpose {
     Tls,
     /// Messages.
     Signing,
+    /// Time stamps.
+    TimeStamp,
 }
 
 impl Purpose {
@@ -132,6 +135,7 @@ impl Purpose {
             Self::Authority => "ca",
             Self::Tls => "tls",
             Self::Signing => "signing",
+            Self::TimeStamp => "time-stamp",
         }
     }
 }
@@ -177,6 +181,9 @@ pub fn practice(directory: &Path, options: &PracticeOptions) -> Result<Vec<Pract
     let foreign = Issuer::new("Another practice CA, worthless", options.algorithm)?;
     let mut desk = Desk { directory, options, made: Vec::new() };
     desk.file("", Purpose::Authority, &authority.certificate, &authority.key)?;
+    let key = options.algorithm.generate()?;
+    let certificate = authority.certify("", Purpose::TimeStamp, &key, GOOD_DAYS)?;
+    desk.file("", Purpose::TimeStamp, &certificate, &key)?;
     for party in &options.parties {
         desk.issue(party, &authority, GOOD_DAYS)?;
     }
@@ -249,7 +256,7 @@ impl Issuer {
     }
 
     fn certify(&self, party: &str, purpose: Purpose, key: &PKey<Private>, days: (i64, i64)) -> Result<X509> {
-        let name = subject(&format!("{party} {}", purpose.file_stem()))?;
+        let name = subject(format!("{party} {}", purpose.file_stem()).trim_start())?;
         let mut builder = unsigned(&name, key, days)?;
         builder.set_issuer_name(self.certificate.subject_name())?;
         builder.append_extension(BasicConstraints::new().critical().build()?)?;
@@ -265,6 +272,10 @@ impl Issuer {
             builder.append_extension(names)?;
         } else {
             usage.non_repudiation();
+        }
+        if purpose == Purpose::TimeStamp {
+            // Critical, and nothing else beside it (RFC 3161, 2.3).
+            builder.append_extension(ExtendedKeyUsage::new().critical().time_stamping().build()?)?;
         }
         builder.append_extension(usage.build()?)?;
         let context = builder.x509v3_context(Some(&self.certificate), None);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::authority::Authority;
 use super::bank::{Bank, BankPlay, BankScript};
 use super::node::{Manners, Node};
 use super::partner::Partner;
@@ -16,7 +17,7 @@ use crate::config::{self, ConfigFault, PartySettings};
 use crate::model::{Timestamp, parse_duration};
 use crate::telemetry::{self, LogOptions};
 
-/// Play one partner of the gateway: a broker, customs, an agency, or the bank
+/// Play one partner of the gateway: a broker, customs, an agency, the bank, or an authority for time stamps
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct PracticeArgs {
@@ -97,6 +98,16 @@ A bank has a BANK.toml:
   tls_certificates = ["gateway.pem"]     whose orders it takes
   [ledger]
   directory = "bank"                     ledger.jsonl: every booking and refusal, one JSON object a line
+An authority gives time stamps with `openssl ts` (RFC 3161); its certificate is time-stamp.pem of
+`gwanmun pki practice`. It has an AUTHORITY.toml:
+  [listen]
+  api = "127.0.0.1:18445"
+  [tls]
+  certificate = "tls.pem"                also key, anchors, pinned, revocation_lists
+  [time_stamp]
+  certificate = "time-stamp.pem"         also key
+  policy = "1.3.6.1.4.1.99999.1"         under which its time stamps are given
+  directory = "authority"                its serial numbers
 `gwanmun demo --prepare --directory DIR` writes a whole set of examples.
 
 Example:
@@ -111,6 +122,9 @@ impl PracticeArgs {
         telemetry::init(&LogOptions::default())?;
         if self.role == Role::Bank {
             return self.run_bank(out);
+        }
+        if self.role == Role::Authority {
+            return self.run_authority(out);
         }
         let partner = Partner::new(load(&self.config)?)?;
         let play = Play { role: self.role, script: self.script.clone(), customs_delay: self.customs_delay };
@@ -141,6 +155,21 @@ impl PracticeArgs {
             }
             told_to_end().await?;
             bank.stop(STOP_WITHIN).await;
+            Ok(())
+        })
+    }
+
+    fn run_authority(&self, out: &mut dyn Write) -> Result<()> {
+        let settings = config::load_authority(&self.config).or_else(|faults| mistakes(&faults))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let authority = Authority::start(settings).await?;
+            if let Some(address) = authority.address() {
+                writeln!(out, "the authority listens on {address}")?;
+                out.flush()?;
+            }
+            told_to_end().await?;
+            authority.stop(STOP_WITHIN).await;
             Ok(())
         })
     }

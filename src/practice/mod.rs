@@ -2,10 +2,11 @@
 //! rehearsal and load. They know the wire, never the gateway's inside.
 //!
 //! A [`Node`] listens, takes each message in exactly once into its [`Journal`], and answers as its [`Role`] and its
-//! [`Script`] say; a [`Bank`] books payments in its [`Ledger`]; [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same
-//! floor.
+//! [`Script`] say; a [`Bank`] books payments in its [`Ledger`], an [`Authority`] gives time stamps; [`SendArgs`] lodges,
+//! [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same floor.
 
 mod arrived;
+mod authority;
 mod bank;
 mod check;
 mod command;
@@ -21,6 +22,7 @@ mod role;
 mod script;
 mod send;
 
+pub use authority::Authority;
 pub use bank::{Bank, BankMove, BankPlay, BankScript};
 pub use command::PracticeArgs;
 pub use customs::CustomsMove;

@@ -26,6 +26,8 @@ pub enum Role {
     Agency,
     /// Books payments.
     Bank,
+    /// Gives time stamps.
+    Authority,
 }
 
 /// How a practice partner plays its role.

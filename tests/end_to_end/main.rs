@@ -39,6 +39,7 @@ mod repeated;
 mod restart;
 mod rests;
 mod services;
+mod stamped;
 mod stopped;
 mod survive;
 mod sync_reply;
