@@ -172,17 +172,15 @@ impl Layout {
         connection.pragma_update(None, "page_size", 8192).map_err(&doing)?;
         keep_log(&connection).map_err(&doing)?;
         connection.pragma_update(None, "synchronous", "full").map_err(&doing)?;
-        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(&doing)?;
-        connection.pragma_update(None, "user_version", FORMAT).map_err(&doing)?;
-        connection.execute_batch(TABLES).map_err(&doing)?;
-        connection.execute_batch(APPROVAL).map_err(&doing)?;
-        connection.execute_batch(HEAD).map_err(&doing)?;
-        connection.execute_batch(SEQUENCE).map_err(&doing)?;
-        connection.execute_batch(RECEIPT).map_err(&doing)?;
-        connection.execute_batch(ABOUT).map_err(&doing)?;
-        connection.execute_batch(PURGED).map_err(&doing)?;
-        connection.execute_batch(PIECE).map_err(&doing)?;
-        connection.close().map_err(|(_, error)| doing(error))
+        let tables = [TABLES, APPROVAL, HEAD, SEQUENCE, RECEIPT, ABOUT, PURGED, PIECE].concat();
+        let whole = format!(
+            "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; {tables} COMMIT;"
+        );
+        connection.execute_batch(&whole).map_err(&doing)?;
+        // Closing would copy the log too, and keep to itself that it could not (P10).
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(&doing)?;
+        connection.close().map_err(|(_, error)| doing(error))?;
+        self.check_format().map(drop)
     }
 
     /// Reads the format from the header of the database file, without opening it.
