@@ -11,7 +11,7 @@ use serde_json::json;
 use super::check::{Source, list};
 use crate::codec::cpa::read_cpa;
 use crate::config::cpa::{ImportOptions, Imported, ImportedCertificate, export_cpa, import_cpa};
-use crate::config::{ConfigFault, Partners, SettingsRefused};
+use crate::config::{Candidate, ConfigFault, Partners, SettingsRefused};
 use crate::model::{CpaId, Direction, Finding, PartyKind, Timestamp, format_duration};
 
 /// What is agreed with the partners
@@ -81,7 +81,8 @@ enum Kind {
 
 const IMPORT_HELP: &str = "\
 A partner that is not registered gets a file of its own in the directory of partners, with its certificates beside it.
-One that is gets the agreement added to its file; its certificates must be registered there already.
+One that is registered under any of its PartyIds gets the agreement added to its file; its certificates and PartyIds
+must be registered there already. Of several channels of an Action the first one that can be used is kept, with a note.
 A CPA with a mistake, or with a term that this gateway cannot keep, is imported not at all. `gwanmun reload` then puts
 the new agreement in force; renewal is a CPA with another CPAId, imported before the old one ends.
 
@@ -153,7 +154,7 @@ impl ImportArgs {
         )]
         let now = Timestamp::from(jiff::Timestamp::now());
         let imported = read_cpa(&Bytes::from(octets))
-            .and_then(|cpa| import_cpa(&cpa, &settings.identity, &options, now));
+            .and_then(|cpa| import_cpa(&cpa, &settings.identity, &partners.registry, &options, now));
         let imported = imported.or_else(|findings| self.tell(&findings, out))?;
         let registered = partners.registry.party(&imported.party).is_some();
         if self.dry_run {
@@ -164,19 +165,29 @@ impl ImportArgs {
         } else {
             new_partner(&settings.partners, &imported)?
         };
-        // The gateway reads these files at a reload only; what it would refuse is taken back.
-        let mut faults = crate::config::load(path).err().unwrap_or_default();
+        // Checked as if it were in its place, where nobody sees it before it is found in order.
+        let candidate = Candidate { file: &written.file, text_at: &written.aside };
+        let mut faults = crate::config::load_with(path, Some(&candidate)).err().unwrap_or_default();
         faults.retain(|fault| !before.contains(fault));
         if !faults.is_empty() {
-            written.take_back()?;
             return self.refused(&faults, out);
         }
         let file = written.file.display().to_string();
+        written.put_in_place()?;
         if self.source.json {
-            Ok(writeln!(out, "{}", json!({ "party": imported.party, "file": file, "new": !registered }))?)
-        } else {
-            Ok(writeln!(out, "{} is in {file}; `gwanmun reload` puts it in force", imported.party)?)
+            let told =
+                json!({ "party": imported.party, "file": file, "new": !registered, "notes": imported.notes });
+            return Ok(writeln!(out, "{told}")?);
         }
+        self.note(&imported, out)?;
+        Ok(writeln!(out, "{} is in {file}; `gwanmun reload` puts it in force", imported.party)?)
+    }
+
+    fn note(&self, imported: &Imported, out: &mut dyn Write) -> Result<()> {
+        for note in &imported.notes {
+            writeln!(out, "{}: note: {note}", self.file.display())?;
+        }
+        Ok(())
     }
 
     /// Mistakes that there would be in the settings.
@@ -198,9 +209,11 @@ impl ImportArgs {
     fn show(&self, imported: &Imported, registered: bool, out: &mut dyn Write) -> Result<()> {
         if self.source.json {
             let head = (!registered).then_some(&imported.head);
-            let shown = json!({ "party": imported.party, "head": head, "agreement": imported.agreement });
+            let shown = json!({ "party": imported.party, "head": head, "agreement": imported.agreement,
+                "notes": imported.notes });
             return Ok(writeln!(out, "{shown}")?);
         }
+        self.note(imported, out)?;
         if !registered {
             writeln!(out, "{}", imported.head)?;
         }
@@ -208,40 +221,53 @@ impl ImportArgs {
     }
 }
 
-/// What was written, and what was there before.
+/// What is written beside its place. Certificates are in theirs: no partner file names them yet. All of it goes
+/// again, unless it is put in place.
 struct Written {
     file: PathBuf,
-    before: Option<String>,
+    aside: PathBuf,
     certificates: Vec<PathBuf>,
+    is_in_place: bool,
 }
 
 impl Written {
-    fn take_back(&self) -> Result<()> {
-        match &self.before {
-            Some(before) => replace(&self.file, before)?,
-            None => fs::remove_file(&self.file)?,
+    fn put_in_place(mut self) -> Result<()> {
+        fs::rename(&self.aside, &self.file).with_context(|| self.file.display().to_string())?;
+        self.is_in_place = true;
+        synced_directory(&self.file)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if !self.is_in_place {
+            for path in self.certificates.iter().chain([&self.aside]) {
+                // What cannot be removed is named by nothing, and the next import writes over it.
+                drop(fs::remove_file(path));
+            }
         }
-        for certificate in &self.certificates {
-            fs::remove_file(certificate)?;
-        }
-        Ok(())
     }
 }
 
 /// A file of its own for a partner, its certificates beside it.
 fn new_partner(directory: &Path, imported: &Imported) -> Result<Written> {
-    let file = directory.join(format!("{}.toml", imported.party));
+    let file = directory.join(&imported.file);
     if file.exists() {
         bail!("{} is there, and is not the file of {}: move it away", file.display(), imported.party);
     }
-    let mut certificates = Vec::new();
+    let mut written = Written { aside: beside(&file), file, certificates: Vec::new(), is_in_place: false };
     for certificate in &imported.certificates {
         let path = directory.join(&certificate.file);
-        replace(&path, &certificate.pem)?;
-        certificates.push(path);
+        // Named by its octets: what is there already is the same.
+        if !path.exists() {
+            let aside = beside(&path);
+            write_synced(&aside, &certificate.pem)?;
+            fs::rename(&aside, &path).with_context(|| path.display().to_string())?;
+            written.certificates.push(path);
+        }
     }
-    replace(&file, &format!("{}\n{}", imported.head, imported.agreement))?;
-    Ok(Written { file, before: None, certificates })
+    write_synced(&written.aside, &format!("{}\n{}", imported.head, imported.agreement))?;
+    Ok(written)
 }
 
 /// The agreement behind what is in the partner's file, whose certificates are those of the CPA.
@@ -259,17 +285,31 @@ fn add_agreement(partners: &Partners, imported: &Imported) -> Result<Written> {
     }
     let file = partners.files.get(&imported.party).context("a partner is read from a file")?.clone();
     let before = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    replace(&file, &format!("{}\n\n{}", before.trim_end(), imported.agreement))?;
-    Ok(Written { file, before: Some(before), certificates: Vec::new() })
+    let written = Written { aside: beside(&file), file, certificates: Vec::new(), is_in_place: false };
+    write_synced(&written.aside, &format!("{}\n\n{}", before.trim_end(), imported.agreement))?;
+    Ok(written)
 }
 
-/// Puts a whole file in the place of the one before: who reads meanwhile reads one or the other.
-fn replace(path: &Path, text: &str) -> Result<()> {
+/// Where a file is written before it is put in its place: a name that no directory of partners is read by.
+fn beside(path: &Path) -> PathBuf {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
-    fs::write(&aside, text)
-        .and_then(|()| fs::rename(&aside, path))
-        .with_context(|| path.display().to_string())
+    PathBuf::from(aside)
+}
+
+fn write_synced(path: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let mut file = fs::File::create(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+fn synced_directory(file: &Path) -> Result<()> {
+    let directory = file.parent().unwrap_or_else(|| Path::new("."));
+    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.with_context(|| directory.display().to_string())
 }
 
 impl ExportArgs {

@@ -73,8 +73,19 @@ pub struct CpaParty {
     pub channels: BTreeMap<Arc<str>, DeliveryChannel>,
     /// The channel of signals.
     pub signal_channel: Arc<str>,
-    /// Channels of single signals, where they are others: Action and `channelId`.
-    pub overrides: Vec<(Arc<str>, Arc<str>)>,
+    /// Signals that it takes over channels of their own.
+    pub overrides: Vec<SignalChannel>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// OverrideMshActionBinding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalChannel {
+    /// The Action of the signal.
+    pub action: Arc<str>,
+    /// `channelId`.
+    pub channel: Arc<str>,
     /// Where it stands.
     pub place: Place,
 }

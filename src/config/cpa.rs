@@ -3,11 +3,13 @@
 //! Promises: a CPA of which this gateway cannot keep a term is imported not at all, with every such term told where it
 //! stands; what is exported says of a partner what its own side must say.
 //!
-//! An agreement here has one Role on each side, one endpoint and one set of terms for all of its Actions; a CPA
-//! that needs more is told so.
+//! An Action has one set of terms here in each direction: where a CPA offers several channels, the first one that can
+//! be used is sent over, and what fits each of ours is taken in.
 
 mod export;
 mod import;
+#[cfg(test)]
+mod round_trip;
 #[cfg(test)]
 mod tests;
 

@@ -34,7 +34,7 @@ pub use authority::{AuthoritySettings, load_authority};
 pub use bank::{BankSettings, load_bank};
 pub use fault::{ConfigFault, SettingsRefused};
 pub use officer::{OfficerSettings, load_officer};
-pub use partners::Partners;
+pub use partners::{Candidate, Partners};
 pub use party::{PartySettings, load_party};
 pub use profiles::{NamedProfile, profile, profiles};
 pub use rules::{read_catalogue, read_rules};
@@ -82,8 +82,16 @@ impl fmt::Debug for Loaded {
 /// # Errors
 /// Every mistake, in order of file and place.
 pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigFault>> {
+    load_with(path, None)
+}
+
+/// The same as if a partner file were in its place already.
+///
+/// # Errors
+/// Every mistake, in order of file and place.
+pub fn load_with(path: &Path, candidate: Option<&Candidate<'_>>) -> Result<Loaded, Vec<ConfigFault>> {
     let mut faults = Faults::default();
-    let loaded = read(path, &mut faults);
+    let loaded = read(path, candidate, &mut faults);
     match (loaded, faults.into_list()) {
         (Some(loaded), faults) if faults.is_empty() => Ok(loaded),
         (_, faults) => Err(faults),
@@ -97,15 +105,14 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<ConfigFault>> {
 pub fn load_partners(path: &Path) -> Result<(Settings, Partners), Vec<ConfigFault>> {
     let mut faults = Faults::default();
     let settings = Settings::read(path, &mut faults);
-    let partners =
-        settings.as_ref().map(|settings| Partners::read(&settings.partners, &settings.identity, &mut faults));
+    let partners = settings.as_ref().map(|s| Partners::read(&s.partners, None, &s.identity, &mut faults));
     match (settings, partners, faults.into_list()) {
         (Some(settings), Some(partners), faults) if faults.is_empty() => Ok((settings, partners)),
         (_, _, faults) => Err(faults),
     }
 }
 
-fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
+fn read(path: &Path, candidate: Option<&Candidate<'_>>, faults: &mut Faults) -> Option<Loaded> {
     let settings = Settings::read(path, faults)?;
     let tls = TlsContext::load(&settings.tls).map_err(|error| {
         let remedy = "see `gwanmun keys list` for what is in the file".to_owned();
@@ -115,7 +122,7 @@ fn read(path: &Path, faults: &mut Faults) -> Option<Loaded> {
     let practice_bank = bank_tls("practice_payment", path, settings.practice_payment.as_ref(), faults);
     let time_stamps = time_stamps(path, settings.audit.time_stamp.as_ref(), faults);
     let signing = signing_keys(path, &settings, faults);
-    let partners = Partners::read(&settings.partners, &settings.identity, faults);
+    let partners = Partners::read(&settings.partners, candidate, &settings.identity, faults);
     let keys = partners_keys(&settings, &partners, faults);
     if let Some(signing) = &signing {
         check_algorithms(&settings, &partners, signing, faults);

@@ -4,6 +4,7 @@
 //! choose (P6).
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,15 @@ pub struct Partners {
     pub files: BTreeMap<PartyKey, PathBuf>,
 }
 
+/// A partner file that is not in its place yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its place.
+    pub file: &'a Path,
+    /// Where its text is, in the same directory.
+    pub text_at: &'a Path,
+}
+
 /// What is taken, by what, and where that was said.
 struct Claims<K>(BTreeMap<K, String>);
 
@@ -52,12 +62,24 @@ struct Claimed {
 }
 
 impl Partners {
-    /// Reads every `*.toml` of a directory, in order of name.
-    pub(super) fn read(directory: &Path, own: &Identity, faults: &mut Faults) -> Self {
+    /// Reads every `*.toml` of a directory, in order of name; one that is to take the place of another, or to come to
+    /// them, as if it were there.
+    pub(super) fn read(
+        directory: &Path,
+        candidate: Option<&Candidate<'_>>,
+        own: &Identity,
+        faults: &mut Faults,
+    ) -> Self {
         let mut reading = Reading::new(own);
-        let files = files(directory, faults);
+        let mut files = files(directory, faults);
+        if let Some(Candidate { file, .. }) = candidate
+            && let Err(place) = files.binary_search_by(|path| path.as_path().cmp(file))
+        {
+            files.insert(place, file.to_path_buf());
+        }
         for path in &files {
-            reading.file(path, faults);
+            let candidate = candidate.filter(|candidate| candidate.file == path);
+            reading.file(path, candidate.map_or(path, |candidate| candidate.text_at), faults);
         }
         if files.is_empty() {
             let remedy = "add a file for each partner".to_owned();
@@ -96,9 +118,9 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn new(own: &'a Identity) -> Self {
         let claimed = Claimed {
-            keys: Claims(BTreeMap::from([(own.key.clone(), "this node".to_owned())])),
+            keys: Claims(BTreeMap::from([(own.key.clone(), THIS_NODE.to_owned())])),
             names: Claims(BTreeMap::new()),
-            ids: Claims(own.ids.iter().map(|id| (id.clone(), "this node".to_owned())).collect()),
+            ids: Claims(own.ids.iter().map(|id| (id.clone(), THIS_NODE.to_owned())).collect()),
             certificates: Claims(BTreeMap::new()),
             agreements: Claims(BTreeMap::new()),
             parts: Claims(BTreeMap::new()),
@@ -126,8 +148,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn file(&mut self, path: &Path, faults: &mut Faults) {
-        let Some(file) = TomlFile::read(path, faults) else { return };
+    fn file(&mut self, path: &Path, text_at: &Path, faults: &mut Faults) {
+        let Some(file) = TomlFile::read_as(path, text_at, faults) else { return };
         let table = file.parse(faults);
         let mut root = Section::root(&file, &table);
         let mut section = root.table("party", faults);
@@ -212,6 +234,7 @@ impl<'a> Reading<'a> {
     ) -> Option<Party> {
         let key = section.required("key", |text| PartyKey::new(text), faults);
         let kind_of_id = section.optional("type", plain, faults).unwrap_or_else(|| BOX_NUMBER_TYPE.into());
+        let other_ids = section.list("other_ids", party_id, faults);
         let name = section.required("name", plain, faults);
         let business_number = section.optional("business_number", plain, faults);
         let plays = self.plays(path, &mut section, kind, hosted.is_some(), faults);
@@ -229,7 +252,9 @@ impl<'a> Reading<'a> {
         section.finish(faults);
         let (key, name) = (key?, name?);
         let party = Party {
-            ids: vec![PartyId { value: key.as_str().into(), kind: Some(kind_of_id) }],
+            ids: iter::once(PartyId { value: key.as_str().into(), kind: Some(kind_of_id) })
+                .chain(other_ids)
+                .collect(),
             tls_certificates: tls.iter().map(|der| Digest::of(der)).collect(),
             signing_certificates: signing.iter().map(|der| Digest::of(der)).collect(),
             key: key.clone(),
@@ -327,7 +352,12 @@ impl<'a> Reading<'a> {
         if let Some(party) = party {
             check_practice(&section, party, practice, faults);
         }
+        let response_endpoint = section.optional("response_endpoint", endpoint, faults);
         let endpoint = section.optional("endpoint", endpoint, faults);
+        if section.has("response_endpoint") && !section.has("endpoint") {
+            let message = "an endpoint for answers, and none for anything else".to_owned();
+            section.add(message, "add endpoint, or take response_endpoint away", faults);
+        }
         match (section.has("endpoint"), collects) {
             (false, false) if hosted => {}
             (true, _) | (_, true) if hosted => section.add(
@@ -364,6 +394,14 @@ impl<'a> Reading<'a> {
             section.add("nothing may be sent or received".to_owned(), "add send or receive actions", faults);
         }
         let others = section.tables("override", faults);
+        let other_own_ids = section.list("other_own_ids", party_id, faults);
+        for id in &other_own_ids {
+            if let Some(what) = self.claimed.ids.claim("PartyId", id.clone(), THIS_NODE)
+                && !self.claimed.ids.is_of(id, THIS_NODE)
+            {
+                faults.add(path, place, what, "a PartyId names one party".to_owned());
+            }
+        }
         let own_role = own_role.or_else(|| self.own.role.clone());
         if own_role.is_none() {
             section.add("our role is not known".to_owned(), "add own_role, or [gateway] role", faults);
@@ -384,11 +422,12 @@ impl<'a> Reading<'a> {
             partner: party.key.clone(),
             partner_ids: party.ids.clone(),
             partner_role,
-            own_ids: self.own.ids.clone(),
+            own_ids: self.own.ids.iter().cloned().chain(other_own_ids).collect(),
             own_role,
             start,
             end,
             endpoint,
+            response_endpoint,
             hosted,
             forwards,
             practice,
@@ -412,6 +451,10 @@ impl<K: Ord> Claims<K> {
         self.0.entry(key).or_insert_with(|| by.to_owned());
         taken
     }
+
+    fn is_of(&self, key: &K, by: &str) -> bool {
+        self.0.get(key).is_some_and(|taken| taken == by)
+    }
 }
 
 /// A party that plays something takes part in nothing else; and no other agency or customs takes part in practice.
@@ -432,6 +475,8 @@ fn check_practice(section: &Section<'_>, party: &Party, practice: bool, faults: 
     }
 }
 
+/// Who claims what is ours.
+const THIS_NODE: &str = "this node";
 /// What customs plays.
 const CUSTOMS: &str = "customs";
 /// Every agency that nobody else plays.
@@ -484,6 +529,17 @@ fn certificates_of(path: &Path, faults: &mut Faults) -> Vec<Vec<u8>> {
         faults.add(path, (1, 1), format!("as a certificate: {why}"), remedy);
         Vec::new()
     })
+}
+
+/// A further PartyId: `type value`, or a URI without type (ebMS 2.0, 3.1.1.1).
+fn party_id(text: &str) -> Result<PartyId, ValueError> {
+    match text.split_once(' ') {
+        Some((kind, value)) if !kind.is_empty() && !value.trim().is_empty() => {
+            Ok(PartyId { value: value.trim().into(), kind: Some(kind.into()) })
+        }
+        None if text.contains(':') => Ok(PartyId { value: text.into(), kind: None }),
+        _ => Err(ValueError::new("a type and a PartyId with a space between, or a URI", text)),
+    }
 }
 
 fn party_kind(text: &str) -> Result<PartyKind, ValueError> {

@@ -24,12 +24,17 @@ pub(super) struct TomlFile {
 impl TomlFile {
     /// Reads the file; `None` when it cannot be read, which is told.
     pub(super) fn read(path: &Path, faults: &mut Faults) -> Option<Self> {
+        Self::read_as(path, path, faults)
+    }
+
+    /// Reads a file beside `path` that is to take its place, and is told of as if it had.
+    pub(super) fn read_as(path: &Path, candidate: &Path, faults: &mut Faults) -> Option<Self> {
         let read = || {
-            let size = std::fs::metadata(path)?.len();
+            let size = std::fs::metadata(candidate)?.len();
             if size > FILE_BYTES_MAX {
                 return Err(std::io::Error::other(format!("it has more than {FILE_BYTES_MAX} octets")));
             }
-            std::fs::read_to_string(path)
+            std::fs::read_to_string(candidate)
         };
         match read() {
             Ok(text) => Some(Self { path: path.to_owned(), text }),

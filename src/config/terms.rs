@@ -11,8 +11,8 @@ use super::profiles::{algorithm, canonicalization, digest, profile};
 use super::reader::Section;
 use super::settings::SERVICE_TYPE;
 use crate::model::{
-    ActionBinding, Agreement, Direction, Override, PartnerProfile, PartyKind, Presence, Reliability,
-    SignatureTerms, SyncReplyMode, Timestamp, ValueError,
+    ActionBinding, Agreement, Direction, Override, PartnerProfile, PartyKind, Presence, Reliability, Role,
+    Service, SignalAction, SignatureTerms, SyncReplyMode, Timestamp, ValueError,
 };
 
 /// What holds for some Actions of an agreement in place of what it says.
@@ -32,15 +32,24 @@ pub(super) fn overrides(
             );
         }
         let mut actions = section.list("send", |text| binding(Direction::Send, text), faults);
-        let sends = !actions.is_empty();
         actions.extend(section.list("receive", |text| binding(Direction::Receive, text), faults));
-        let actions: Vec<_> = actions.into_iter().map(|b| (b.direction, b.service, b.action)).collect();
+        let mut actions: Vec<_> = actions.into_iter().map(|b| (b.direction, b.service, b.action)).collect();
+        let signals = section.list("signals", signal, faults);
+        if !signals.is_empty() && (!actions.is_empty() || OF_MESSAGES.iter().any(|key| section.has(key))) {
+            section.add(
+                "signals have an endpoint of their own, and nothing else".to_owned(),
+                "write an override of its own for them",
+                faults,
+            );
+        }
+        actions.extend(signals.into_iter().map(|action| (Direction::Send, Service::MSH.into(), action)));
+        let sends = actions.iter().any(|(direction, ..)| *direction == Direction::Send);
         if actions.is_empty() {
-            section.add("it is for no Action".to_owned(), "add send or receive actions", faults);
+            section.add("it is for no Action".to_owned(), "add send or receive actions, or signals", faults);
         }
         for (direction, service, action) in &actions {
             let told = format!("{service} {action}");
-            if !agreement.allows(*direction, service, action) {
+            if **service != *Service::MSH && !agreement.allows(*direction, service, action) {
                 section.add(
                     format!("{told} is not under send or receive of the agreement"),
                     "add it there",
@@ -53,8 +62,13 @@ pub(super) fn overrides(
                 section.add(format!("{told} has other terms twice"), "take one away", faults);
             }
         }
+        let role = |text: &str| Role::new(text);
+        let own_role = section.optional("own_role", role, faults);
+        let partner_role = section.optional("partner_role", role, faults);
+        let response_url = section.optional("response_endpoint", endpoint, faults);
         let url = section.optional("endpoint", endpoint, faults);
-        if section.has("endpoint") && (agreement.endpoint.is_none() || !sends) {
+        let posted = ["endpoint", "response_endpoint"].iter().any(|key| section.has(key));
+        if posted && (agreement.endpoint.is_none() || !sends) {
             section.add(
                 "an endpoint, and nothing that is posted there".to_owned(),
                 "take it away, or name what is sent",
@@ -66,7 +80,12 @@ pub(super) fn overrides(
         let reliability = reliability(&mut section, &agreement.reliability, faults);
         check_order(&section, &reliability, sync_reply_mode, false, faults);
         section.finish(faults);
+        // What is posted elsewhere has its answers posted there too, where nothing else is said.
+        let usual_response = agreement.response_endpoint.clone().filter(|_| url.is_none());
         let terms = Agreement {
+            own_role: own_role.unwrap_or_else(|| agreement.own_role.clone()),
+            partner_role: partner_role.unwrap_or_else(|| agreement.partner_role.clone()),
+            response_endpoint: response_url.or(usual_response),
             endpoint: url.or_else(|| agreement.endpoint.clone()),
             sync_reply_mode,
             reliability,
@@ -206,6 +225,15 @@ pub(super) fn endpoint(text: &str) -> Result<Arc<str>, ValueError> {
     checked.map(|_| text.into()).map_err(|_| ValueError::new("a URL such as https://host:8443/ebms", text))
 }
 
+/// A signal that has an endpoint of its own.
+fn signal(text: &str) -> Result<Arc<str>, ValueError> {
+    let signal = SignalAction::of_action(text).map(|signal| signal.as_str().into());
+    signal.ok_or_else(|| {
+        let expected = "Acknowledgment, MessageError, Ping, Pong, StatusRequest or StatusResponse";
+        ValueError::new(expected, text)
+    })
+}
+
 pub(super) fn instant(text: &str) -> Result<Timestamp, ValueError> {
     text.parse()
 }
@@ -224,6 +252,20 @@ pub(super) fn binding(direction: Direction, text: &str) -> Result<ActionBinding,
     }
 }
 
+/// What is said of messages, and of no signal.
+const OF_MESSAGES: [&str; 11] = [
+    "own_role",
+    "partner_role",
+    "response_endpoint",
+    "sync_reply_mode",
+    "duplicate_elimination",
+    "ack_requested",
+    "ack_signed",
+    "retries",
+    "retry_interval",
+    "time_to_live",
+    "persist_duration",
+];
 /// How long a message of ours may be delivered where nothing says otherwise.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(86_400);
 /// Reliable messaging where nothing says otherwise; PersistDuration is twice the TimeToLive.

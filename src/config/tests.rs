@@ -11,8 +11,8 @@ use openssl::x509::{X509, X509Name};
 
 use super::*;
 use crate::model::{
-    Canonicalization, CpaId, Deviation, DigestMethod, Direction, PartnerProfile, PartyKey, PartyKind,
-    Reliability, SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode,
+    Canonicalization, CpaId, Deviation, DigestMethod, Direction, PartnerProfile, PartyId, PartyKey,
+    PartyKind, Reliability, SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode,
 };
 
 const SETTINGS: &str = r#"
@@ -504,6 +504,83 @@ fn some_actions_of_an_agreement_have_terms_of_their_own() {
     check(&format!("{send}own_algorithm = \"rsa-sha256\"\n"), &["unknown key own_algorithm"]);
     let receive = "receive = [\"urn:swgw:service:requirement GOVCBRX51\"]\n";
     check(&format!("{receive}endpoint = \"https://127.0.0.1:1/ebms\"\n"), &["nothing that is posted there"]);
+    check(
+        &format!("{receive}response_endpoint = \"https://127.0.0.1:1/ebms\"\n"),
+        &["nothing that is posted there"],
+    );
+    let alone = "signals have an endpoint of their own, and nothing else";
+    check("signals = [\"Pong\"]\nretries = 2\n", &[alone]);
+    check(&format!("{send}signals = [\"Pong\"]\n"), &[alone]);
+    check("signals = [\"Pang\"]\n", &["it is for no Action", "\"Pang\" is not Acknowledgment"]);
+    check("signals = [\"Pong\"]\n[[agreement.override]]\nsignals = [\"Pong\"]\n", &["has other terms twice"]);
+}
+
+/// A partner that has several names, several Roles and several places to be posted at (CPPA 2.0).
+#[test]
+fn a_partner_has_several_names_roles_and_endpoints() {
+    let directory = world();
+    let text = KFDA
+        .replace("name = \"KFDA\"", "name = \"KFDA\"\nother_ids = [\"urn:duns 880000001\", \"urn:kfda\"]")
+        .replace(
+            "sync_reply",
+            "response_endpoint = \"https://127.0.0.1:1/a\"\nother_own_ids = [\"urn:duns 1\"]\nsync_reply",
+        );
+    let text = format!(
+        "{text}[[agreement.override]]\nreceive = [\"urn:swgw:service:requirement GOVCBRX51\"]\n\
+         own_role = \"Applicant\"\npartner_role = \"Inspector\"\n\
+         [[agreement.override]]\nsignals = [\"MessageError\"]\nendpoint = \"https://127.0.0.1:1/e\"\n\
+         [[agreement.override]]\nsend = [\"RequirementVerification GOVCBRX01\"]\nendpoint = \"https://127.0.0.1:1/x\"\n"
+    );
+    fs::write(directory.path().join("partners/kfda.toml"), &text).expect("writes");
+    let loaded = load(&directory.path().join("gwanmun.toml")).expect("is in order");
+    let registry = &loaded.partners.registry;
+    let party = registry.parties().next().expect("there is one");
+    let id = |kind: Option<&str>, value: &str| PartyId { value: value.into(), kind: kind.map(Into::into) };
+    let [duns, uri] = [id(Some("urn:duns"), "880000001"), id(None, "urn:kfda")];
+    assert_eq!(party.ids[1..], [duns.clone(), uri.clone()]);
+    for id in [&duns, &uri, &party.ids[0]] {
+        assert_eq!(registry.party_by_id(id), Some(party));
+    }
+    let agreement = registry.agreements().next().expect("there is one");
+    assert_eq!((agreement.partner_ids.len(), &agreement.own_ids[1]), (3, &id(Some("urn:duns"), "1")));
+    let inspected = agreement.on(Direction::Receive, "urn:swgw:service:requirement", "GOVCBRX51");
+    assert_eq!((inspected.own_role.as_str(), inspected.partner_role.as_str()), ("Applicant", "Inspector"));
+    assert_eq!((agreement.own_role.as_str(), agreement.partner_role.as_str()), ("SingleWindow", "Agency"));
+    let posted = |service: &str, action: &str, is_answer: bool| {
+        let url = agreement.on(Direction::Send, service, action).endpoint_of(is_answer);
+        url.map(|url| url.rsplit('/').next().unwrap_or_default().to_owned())
+    };
+    let msh = crate::model::Service::MSH;
+    for (service, action, is_answer, expected) in [
+        (msh, "Acknowledgment", true, "a"),
+        (msh, "MessageError", true, "e"),
+        (msh, "Ping", false, "ebms"),
+        ("RequirementVerification", "GOVCBRX01", false, "x"),
+        ("RequirementVerification", "GOVCBRX01", true, "x"),
+        ("RequirementVerification", "another", true, "a"),
+    ] {
+        assert_eq!(posted(service, action, is_answer).as_deref(), Some(expected), "{action} {is_answer}");
+    }
+
+    let check = |from: &str, to: &str, expected: &str| {
+        let edited = text.replace(from, to);
+        assert_ne!(edited, text, "{from} is there");
+        fs::write(directory.path().join("partners/kfda.toml"), edited).expect("writes");
+        let told = told(&directory);
+        assert!(told.iter().any(|told| told.contains(expected)), "{from} -> {to}: {told:#?}");
+    };
+    check("\"urn:duns 880000001\"", "\"880000001\"", "other_ids: \"880000001\" is not a type and a PartyId");
+    check(
+        "\"urn:duns 880000001\"",
+        "\"urn:swgw:party SW000000000001\"",
+        "this PartyId is already that of this node",
+    );
+    check("[\"urn:duns 1\"]", "[\"urn:duns 880000001\"]", "this PartyId is already that of");
+    check(
+        "endpoint = \"https://127.0.0.1:18443/ebms\"",
+        "mailbox = true",
+        "an endpoint for answers, and none",
+    );
 }
 
 #[test]

@@ -185,7 +185,8 @@ impl Step {
             format!("transmission {} of at most {}", delivery.attempts, agreement.reliability.retries + 1);
         self.audit.push(entry(now, EventCode::DeliveryAttempted, text).of_delivery(delivery));
         let awaits_receipt = awaits_receipt(delivery, Some(agreement));
-        self.transmit.insert(delivery.id.clone(), (awaits_receipt, agreement.endpoint.clone()));
+        let endpoint = agreement.endpoint_of(delivery.ref_to_message_id.is_some());
+        self.transmit.insert(delivery.id.clone(), (awaits_receipt, endpoint.cloned()));
     }
 
     pub(super) fn change(&mut self, delivery: Delivery, stored: &Versioned<Delivery>) {

@@ -61,7 +61,7 @@ pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
     let mut agreements = Vec::new();
     let until = Instant::now() + CHECK_DEADLINE;
     for agreement in registry.agreements().filter(|agreement| agreement.partner == party.key) {
-        let mut visit = Visit { shared, party, agreement, until, steps: Vec::new() };
+        let mut visit = Visit { shared, party, agreement, to: None, until, steps: Vec::new() };
         let reached = visit.take_steps().await;
         if let Err((step, says)) = &reached {
             visit.steps.push(Taken { step, ok: Some(false), says: says.clone() });
@@ -86,6 +86,8 @@ struct Visit<'a> {
     party: &'a Party,
     /// As it holds for what is sent next.
     agreement: &'a Agreement,
+    /// Another URL than it has for what is sent next.
+    to: Option<&'a str>,
     until: Instant,
     steps: Vec<Taken>,
 }
@@ -107,13 +109,17 @@ impl Visit<'_> {
         // Actions with terms of their own may go elsewhere.
         let mut reached = vec![&agreement.endpoint];
         for other in agreement.terms() {
-            if let (false, Some(url)) = (reached.contains(&&other.endpoint), &other.endpoint) {
-                reached.push(&other.endpoint);
-                self.took("endpoint", format!("{url}, for some Actions"));
-                self.agreement = other;
-                self.ping().await?;
+            let urls = [(&other.endpoint, "some Actions"), (&other.response_endpoint, "answers")];
+            for (url, what) in urls {
+                if let (false, Some(told)) = (reached.contains(&url), url) {
+                    reached.push(url);
+                    self.took("endpoint", format!("{told}, for {what}"));
+                    (self.agreement, self.to) = (other, Some(&**told));
+                    self.ping().await?;
+                }
             }
         }
+        self.to = None;
         let (service, action) = TEST;
         self.agreement = agreement.on(Direction::Send, service, action);
         let tested = self.send_test().await?;
@@ -242,7 +248,8 @@ impl Visit<'_> {
 
     /// Posts. The steps of a connection are told of the first one that takes it.
     async fn post(&mut self, sealed: &Sealed, is_first: bool) -> Result<(), Failed> {
-        let posting = post(self.shared, &self.party.key, self.agreement.endpoint.as_deref(), sealed);
+        let url = self.to.or(self.agreement.endpoint.as_deref());
+        let posting = post(self.shared, &self.party.key, url, sealed);
         let response = match timeout_at(self.until, posting).await {
             Err(_) => return Err(("answer", nothing_in_time())),
             Ok(Ok(response)) => response,

@@ -28,6 +28,8 @@ pub struct Agreement {
     pub end: Option<Timestamp>,
     /// The URL that messages to the partner are posted to; without one the partner collects them from its mailbox.
     pub endpoint: Option<Arc<str>>,
+    /// The URL that answers to its messages are posted to, where that is another one.
+    pub response_endpoint: Option<Arc<str>>,
     /// The partner has no system: what is owed to it is in its inbox here, where its officers work.
     pub hosted: bool,
     /// Messages of the partner for others of whom the same is agreed, and of those for the partner, are passed on.
@@ -53,16 +55,16 @@ pub struct Agreement {
 /// Other terms for some Actions of an agreement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// Direction, Service and Action of each.
+    /// Direction, Service and Action of each; of signals only such as we send.
     pub actions: Vec<(Direction, Arc<str>, Arc<str>)>,
-    /// The agreement as it holds for them; only `endpoint`, `sync_reply_mode` and `reliability` differ from the rest,
-    /// and it has no overrides of its own.
+    /// The agreement as it holds for them; only the Roles, the endpoints, `sync_reply_mode` and `reliability` differ from
+    /// the rest, and it has no overrides of its own.
     pub agreement: Agreement,
 }
 
 impl Agreement {
     /// The agreement as it holds for this Service and Action in this direction. Signals have the terms of the agreement
-    /// itself.
+    /// itself, and may have an endpoint of their own.
     #[must_use]
     pub fn on(&self, direction: Direction, service: &str, action: &str) -> &Self {
         let names = |other: &&Override| {
@@ -74,6 +76,13 @@ impl Agreement {
     /// The agreement itself, then as it holds for the Actions that have other terms.
     pub fn terms(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(self.overrides.iter().map(|other| &other.agreement))
+    }
+
+    /// The URL that something is posted to which is sent on these terms: an answer has RefToMessageId.
+    #[must_use]
+    pub fn endpoint_of(&self, is_answer: bool) -> Option<&Arc<str>> {
+        let of_answers = self.response_endpoint.as_ref().filter(|_| is_answer);
+        of_answers.or(self.endpoint.as_ref())
     }
 
     /// Whether the agreement lets this Service and Action go in this direction.

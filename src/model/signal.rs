@@ -138,7 +138,8 @@ pub enum SignalAction {
 }
 
 impl SignalAction {
-    const ALL: [Self; 6] = [
+    /// Every one.
+    pub const ALL: [Self; 6] = [
         Self::Acknowledgment,
         Self::MessageError,
         Self::StatusRequest,

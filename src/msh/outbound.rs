@@ -126,6 +126,7 @@ mod tests {
             start: None,
             end: None,
             endpoint: Some("https://partner.example/ebms".into()),
+            response_endpoint: None,
             hosted: false,
             forwards: false,
             practice: false,

@@ -264,6 +264,7 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
         start: None,
         end: None,
         endpoint: None,
+        response_endpoint: None,
         hosted: false,
         forwards: false,
         practice: false,

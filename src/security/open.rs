@@ -371,21 +371,26 @@ impl Opening<'_> {
         }
         let not_agreed = |code, at, told| Err(refuse(RefusalCause::NotAgreed, code, at, told));
         let is_user = message.kind == MessageKind::User;
-        // Signals may come without Role (digest, 6).
+        let (service, action) = (&*header.service.value, &*header.action);
+        // An Action is sent in its Roles. A signal speaks of one of them, and may come without Role (digest, 6).
+        let terms: Vec<&Agreement> = match is_user {
+            true => vec![agreement.on(Direction::Receive, service, action)],
+            false => agreement.terms().collect(),
+        };
         let may_be_missing = !is_user || agreement.profile.allows(Deviation::MissingRole);
-        let plays = |role: Option<&Role>, agreed: &Role| role.map_or(may_be_missing, |role| role == agreed);
         if is_user && header.from.role.is_none() {
             deviations.insert(Deviation::MissingRole);
         }
-        if !plays(header.from.role.as_ref(), &agreement.partner_role) {
+        let from_agreed = |role: &Role| terms.iter().any(|terms| *role == terms.partner_role);
+        if !header.from.role.as_ref().map_or(may_be_missing, from_agreed) {
             let told = "the agreement gives From another Role";
             return not_agreed(ErrorCode::Inconsistent, "eb:From/eb:Role", told);
         }
-        if header.to.role.as_ref().is_some_and(|role| *role != agreement.own_role) {
+        let to_agreed = |role: &Role| terms.iter().any(|terms| *role == terms.own_role);
+        if !header.to.role.as_ref().is_none_or(to_agreed) {
             let told = "the agreement gives To another Role";
             return not_agreed(ErrorCode::Inconsistent, "eb:To/eb:Role", told);
         }
-        let (service, action) = (&*header.service.value, &*header.action);
         if is_user && !agreement.knows_service(Direction::Receive, service) {
             let told = "the agreement does not let this Service be sent to us";
             return not_agreed(ErrorCode::ValueNotRecognized, "eb:Service", told);

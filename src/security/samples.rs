@@ -144,6 +144,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         start: Some(instant("2024-01-01T00:00:00Z")),
         end: Some(instant("2025-01-01T00:00:00Z")),
         endpoint: Some("https://localhost/ebms".into()),
+        response_endpoint: None,
         hosted: false,
         forwards: false,
         practice: false,

@@ -81,7 +81,25 @@ fn an_agreement_leaves_as_a_cpa_and_comes_back_the_same() {
     assert!(listed().contains("swgw-kfda-4"));
     world.write("partners/kfda.toml", &registered);
 
+    // What a killed import has left beside the files is read by nobody, and written over.
     std::fs::remove_file(world.path("partners/kfda.toml")).expect("is there");
+    world.write("partners/AG000000000001.toml.new", "[party]\nhalf of i");
+    let files = || {
+        let listed = std::fs::read_dir(world.path("partners")).expect("is there");
+        let mut files: Vec<_> = listed.map(|entry| entry.expect("an entry").file_name()).collect();
+        files.sort();
+        files
+    };
+    let there = files();
+    let taken = world.read("partners/broker.toml");
+    // A mistake that only shows beside the other partners: the CPAId of another one.
+    let (_, cpa_id) = taken.split_once("cpa_id = \"").expect("it has an agreement");
+    let cpa_id = cpa_id.split('"').next().expect("it ends");
+    world.write("wrong.xml", &cpa.replace("swgw-kfda-3", cpa_id));
+    let (code, told) = agreement(&["import", "wrong.xml", "--name", "KFDA"]);
+    assert!(code == Some(4) && told.contains("this cpa_id is already that of"), "{code:?} {told}");
+    let without_rest = there.iter().filter(|name| !name.to_string_lossy().ends_with(".new")).cloned();
+    assert_eq!(files(), without_rest.collect::<Vec<_>>(), "neither a file nor a certificate was left");
     world.write("wrong.xml", &cpa.replace("NotGuaranteed", "Guaranteed"));
     let (code, told) = agreement(&["import", "wrong.xml", "--name", "KFDA"]);
     assert!(code == Some(1) && told.contains("Guaranteed goes with syncReplyMode none"), "{code:?} {told}");

@@ -285,6 +285,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         start: None,
         end: None,
         endpoint: Some(format!("https://{}.example/ebms", with.name()).into()),
+        response_endpoint: None,
         hosted: false,
         forwards: false,
         practice: false,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     CollaborationRole, Cpa, CpaBinding, CpaMessaging, CpaParty, CpaSignature, CpaStatus, CpaTransport,
-    DeliveryChannel, DocExchange, Place, TP,
+    DeliveryChannel, DocExchange, Place, SignalChannel, TP,
 };
 use crate::codec::schema::cpa_findings;
 use crate::codec::xml::{Element, XmlLimits, XmlTree};
@@ -125,7 +125,11 @@ impl Reading {
             children(info, "CollaborationRole").filter_map(|element| self.role(element, &known)).collect();
         let overrides = children(info, "OverrideMshActionBinding").filter_map(|element| {
             self.named(element, "channelId", "DeliveryChannel", &known)?;
-            Some((attribute(element, "action")?.into(), attribute(element, "channelId")?.into()))
+            Some(SignalChannel {
+                action: attribute(element, "action")?.into(),
+                channel: attribute(element, "channelId")?.into(),
+                place: place(element),
+            })
         });
         let overrides = overrides.collect();
         self.named(info, "defaultMshChannelId", "DeliveryChannel", &known)?;

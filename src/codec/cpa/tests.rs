@@ -7,12 +7,11 @@ use bytes::Bytes;
 use super::*;
 use crate::model::{DigestMethod, SignatureAlgorithm, SyncReplyMode};
 
-fn party(name: &str, role: &str, sends: &[&str]) -> PartyTerms {
+fn party(name: &str, sends: &[&str]) -> PartyTerms {
     let service = Service { value: "ImportClearance".into(), kind: Some("urn:swgw:service".into()) };
     PartyTerms {
         name: name.into(),
         ids: vec![PartyId { value: name.into(), kind: Some("urn:swgw:party".into()) }],
-        role: Role::new(role).expect("a Role"),
         tls_certificate: Some(format!("TLS of {name}").into_bytes()),
         signing_certificate: format!("key of {name}").into_bytes(),
         digest: DigestMethod::Sha256,
@@ -27,6 +26,8 @@ fn terms() -> CpaTerms {
         start: "2009-01-01T00:00:00Z".parse().expect("an instant"),
         end: "2012-01-01T00:00:00Z".parse().expect("an instant"),
         usual: ChannelTerms {
+            roles: ["SingleWindow", "Declarant"].map(|role| Role::new(role).expect("a Role")),
+            response_endpoints: [None, None],
             endpoints: ["gateway", "broker"].map(|name| Some(format!("https://{name}.example/ebms").into())),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,
             ack_requested: Presence::Always,
@@ -38,10 +39,7 @@ fn terms() -> CpaTerms {
             persist_duration: Duration::from_secs(86_400),
         },
         overrides: Vec::new(),
-        parties: [
-            party("gateway", "SingleWindow", &["GOVCBR023", "GOVCBRXS2"]),
-            party("broker", "Declarant", &["GOVCBR929"]),
-        ],
+        parties: [party("gateway", &["GOVCBR023", "GOVCBRXS2"]), party("broker", &["GOVCBR929"])],
     }
 }
 
@@ -56,11 +54,11 @@ fn what_is_written_reads_back() {
     assert_eq!((cpa.id.as_str(), cpa.status), ("swgw-broker-1", CpaStatus::Agreed));
     assert_eq!((cpa.start, cpa.end), (terms().start, terms().end));
     let [gateway, broker] = terms().parties;
-    for (read, written, other) in [(&cpa.parties[0], &gateway, &broker), (&cpa.parties[1], &broker, &gateway)]
-    {
+    for (place, written, other) in [(0, &gateway, &broker), (1, &broker, &gateway)] {
+        let read = &cpa.parties[place];
         assert_eq!((&read.name, &read.ids), (&written.name, &written.ids));
         let [role] = read.roles.as_slice() else { panic!("one Service, one CollaborationRole") };
-        assert_eq!(role.role, written.role);
+        assert_eq!(role.role, terms().usual.roles[place]);
         let actions = |sends: bool| {
             let mut actions: Vec<_> =
                 role.bindings.iter().filter(|b| b.sends == sends).map(|b| b.action.clone()).collect();

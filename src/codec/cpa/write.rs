@@ -33,8 +33,12 @@ pub struct CpaTerms {
 /// What a channel of either party says.
 #[derive(Clone, Debug)]
 pub struct ChannelTerms {
+    /// The Role that each party acts in.
+    pub roles: [Role; 2],
     /// The URL that each party is posted to; none when it has no server.
     pub endpoints: [Option<Arc<str>>; 2],
+    /// The URL that answers are posted to, errors too, where that is another one.
+    pub response_endpoints: [Option<Arc<str>>; 2],
     /// What travels back on the same connection.
     pub sync_reply_mode: SyncReplyMode,
     /// AckRequested.
@@ -56,13 +60,18 @@ pub struct ChannelTerms {
 /// Actions that have a channel of their own.
 #[derive(Clone, Debug)]
 pub struct ChannelOverride {
-    /// Each with the place of the party that sends it, and its Service.
+    /// Each with the place of the party that sends it, and its Service; signals too.
     pub actions: Vec<(usize, Arc<str>, Arc<str>)>,
     /// What holds for them.
     pub terms: ChannelTerms,
 }
 
 impl CpaTerms {
+    /// What holds for what goes over a channel.
+    fn over(&self, channel: usize) -> &ChannelTerms {
+        channel.checked_sub(1).map_or(&self.usual, |other| &self.overrides[other].terms)
+    }
+
     /// The place of the channel that an Action goes over.
     fn channel_of(&self, sender: usize, service: &str, action: &str) -> usize {
         let names = |other: &ChannelOverride| {
@@ -84,8 +93,6 @@ pub struct PartyTerms {
     pub name: Arc<str>,
     /// Its PartyIds.
     pub ids: Vec<PartyId>,
-    /// The Role that it acts in.
-    pub role: Role,
     /// DER of the certificate of its connections.
     pub tls_certificate: Option<Vec<u8>>,
     /// DER of the certificate it signs with.
@@ -134,7 +141,7 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
     }
     let href = terms.usual.endpoints[place].as_deref().unwrap_or("urn:swgw:party");
     empty(out, "tp:PartyRef", &[("xlink:type", "simple"), ("xlink:href", href)]);
-    for (service, actions) in by_service(this, other) {
+    for (role, service, actions) in by_role_and_service(terms, place) {
         out.open("tp:CollaborationRole");
         let process = [
             ("tp:name", &*service.value),
@@ -143,8 +150,7 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
             ("xlink:href", "urn:swgw:process"),
         ];
         empty(out, "tp:ProcessSpecification", &process);
-        let role =
-            [("tp:name", this.role.as_str()), ("xlink:type", "simple"), ("xlink:href", "urn:swgw:role")];
+        let role = [("tp:name", role.as_str()), ("xlink:type", "simple"), ("xlink:href", "urn:swgw:role")];
         empty(out, "tp:Role", &role);
         out.open("tp:ServiceBinding");
         typed(out, "tp:Service", &service.value, service.kind.as_deref());
@@ -158,8 +164,7 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
             out.attribute("tp:action", action).attribute("tp:packageId", "package");
             let sender = if sends { place } else { 1 - place };
             let channel = terms.channel_of(sender, &service.value, action);
-            let over = channel.checked_sub(1).map_or(&terms.usual, |other| &terms.overrides[other].terms);
-            let receipt = if over.ack_signed { "true" } else { "false" };
+            let receipt = if terms.over(channel).ack_signed { "true" } else { "false" };
             let characteristics = [
                 ("tp:isNonRepudiationRequired", "true"),
                 ("tp:isNonRepudiationReceiptRequired", receipt),
@@ -181,16 +186,21 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
         delivery_channel(out, channel, &|what| numbered(&id(what), number));
     }
     for (number, channel) in terms.channels() {
-        let (own, endpoint) = (|what: &str| numbered(&id(what), number), &channel.endpoints[place]);
-        transport(
-            out,
-            this.tls_certificate.is_some().then(|| id("tls")),
-            endpoint.as_deref(),
-            &own("transport"),
-        );
+        let own = |what: &str| numbered(&id(what), number);
+        let tls = this.tls_certificate.is_some().then(|| id("tls"));
+        transport(out, tls, endpoints(channel, place), &own("transport"));
     }
     for (number, channel) in terms.channels() {
         exchange(out, channel, [this, other], &id("signing"), &numbered(&id("exchange"), number));
+    }
+    // Who is posted to says where: the channel is that of the party that receives the signal.
+    for (number, other) in (1..).zip(&terms.overrides) {
+        let signals = other.actions.iter().filter(|(s, v, _)| *s != place && **v == *Service::MSH);
+        for (_, _, action) in signals {
+            let channel = numbered(&id("channel"), number);
+            let attributes = [("tp:action", &**action), ("tp:channelId", &*channel)];
+            empty(out, "tp:OverrideMshActionBinding", &attributes);
+        }
     }
     out.close("tp:PartyInfo").text("\n");
 }
@@ -218,19 +228,29 @@ fn delivery_channel(out: &mut XmlWriter, channel: &ChannelTerms, id: &impl Fn(&s
 /// Whether a party sends it, its place among all that its sender sends, and the Action.
 type Bound<'a> = (bool, usize, &'a str);
 
-/// Of each Service what a party sends, then what it receives.
-fn by_service<'a>(this: &'a PartyTerms, other: &'a PartyTerms) -> Vec<(&'a Service, Vec<Bound<'a>>)> {
-    let mut found = BTreeMap::<_, (&Service, Vec<Bound<'_>>)>::new();
-    for (sends, party) in [(true, this), (false, other)] {
-        for (index, (service, action)) in party.sends.iter().enumerate() {
-            let key = (&*service.value, service.kind.as_deref());
-            found.entry(key).or_insert_with(|| (service, Vec::new())).1.push((sends, index, &**action));
+/// Of each Role of a party and each Service what it sends, then what it receives; what it does in its usual Role first.
+fn by_role_and_service(terms: &CpaTerms, place: usize) -> Vec<(&Role, &Service, Vec<Bound<'_>>)> {
+    let usual = &terms.usual.roles[place];
+    let mut found = BTreeMap::<_, (&Role, &Service, Vec<Bound<'_>>)>::new();
+    for sender in [place, 1 - place] {
+        for (index, (service, action)) in terms.parties[sender].sends.iter().enumerate() {
+            let role = &terms.over(terms.channel_of(sender, &service.value, action)).roles[place];
+            let key = (role != usual, role, &*service.value, service.kind.as_deref());
+            let (.., bound) = found.entry(key).or_insert_with(|| (role, service, Vec::new()));
+            bound.push((sender == place, index, &**action));
         }
     }
     found.into_values().collect()
 }
 
-fn transport(out: &mut XmlWriter, tls: Option<String>, endpoint: Option<&str>, id: &str) {
+/// Where a party is posted to over a channel, and with what.
+fn endpoints(channel: &ChannelTerms, place: usize) -> Vec<(&str, &'static str)> {
+    let (usual, answers) = (&channel.endpoints, &channel.response_endpoints);
+    let urls = [(usual, "allPurpose"), (answers, "response"), (answers, "error")];
+    urls.iter().filter_map(|(urls, kind)| Some((urls[place].as_deref()?, *kind))).collect()
+}
+
+fn transport(out: &mut XmlWriter, tls: Option<String>, endpoints: Vec<(&str, &str)>, id: &str) {
     let secured = |out: &mut XmlWriter, side: &str| {
         let Some(tls) = &tls else { return };
         let security = format!("tp:Transport{side}Security");
@@ -244,10 +264,12 @@ fn transport(out: &mut XmlWriter, tls: Option<String>, endpoint: Option<&str>, i
     versioned(out, "tp:TransportProtocol", "HTTP", "1.1");
     secured(out, "Client");
     out.close("tp:TransportSender");
-    if let Some(endpoint) = endpoint {
+    if !endpoints.is_empty() {
         out.open("tp:TransportReceiver");
         versioned(out, "tp:TransportProtocol", "HTTP", "1.1");
-        empty(out, "tp:Endpoint", &[("tp:uri", endpoint), ("tp:type", "allPurpose")]);
+        for (url, kind) in endpoints {
+            empty(out, "tp:Endpoint", &[("tp:uri", url), ("tp:type", kind)]);
+        }
         secured(out, "Server");
         out.close("tp:TransportReceiver");
     }

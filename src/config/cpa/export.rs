@@ -8,7 +8,7 @@ use openssl::x509::X509;
 use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, write_cpa};
 use crate::config::Loaded;
 use crate::model::{
-    Agreement, DigestMethod, Direction, PartyId, Role, Service, SignatureAlgorithm, SignatureTerms, Timestamp,
+    Agreement, DigestMethod, Direction, PartyId, Service, SignatureAlgorithm, SignatureTerms, Timestamp,
 };
 
 /// Why an agreement cannot be written as a CPA.
@@ -51,7 +51,7 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
         tls_certificate: Some(own_tls_certificate(&loaded.settings.tls.certificate)?),
         ..side(
             own_name,
-            (&agreement.own_ids, &agreement.own_role),
+            &agreement.own_ids,
             own_key.certificate_der(),
             (agreement.signature.own.digest, vec![algorithm]),
             sends(agreement, Direction::Send),
@@ -62,15 +62,22 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
         tls_certificate: of_partner(&loaded.partners.tls_certificates),
         ..side(
             name,
-            (&agreement.partner_ids, &agreement.partner_role),
+            &agreement.partner_ids,
             signing,
             (accepted_digest(&agreement.signature), agreement.signature.accepted.clone()),
             sends(agreement, Direction::Receive),
         )
     };
+    Ok(write_cpa(&cpa_terms(agreement, endpoint, [gateway, partner])))
+}
+
+/// What an agreement says, in the words of a CPA, with the gateway as the first of the parties.
+pub(super) fn cpa_terms(agreement: &Agreement, endpoint: &str, parties: [PartyTerms; 2]) -> CpaTerms {
     let instant = |text: &str| text.parse::<Timestamp>().expect("a constant is an instant");
     let channel = |terms: &Agreement| ChannelTerms {
+        roles: [terms.own_role.clone(), terms.partner_role.clone()],
         endpoints: [Some(endpoint.into()), terms.endpoint.clone()],
+        response_endpoints: [None, terms.response_endpoint.clone()],
         sync_reply_mode: terms.sync_reply_mode,
         ack_requested: terms.reliability.ack_requested,
         ack_signed: terms.reliability.ack_signed,
@@ -85,19 +92,19 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
         actions: other.actions.iter().map(|(d, s, a)| (sender(*d), s.clone(), a.clone())).collect(),
         terms: channel(&other.agreement),
     });
-    Ok(write_cpa(&CpaTerms {
+    CpaTerms {
         id: agreement.cpa_id.clone(),
         start: agreement.start.unwrap_or_else(|| instant("2000-01-01T00:00:00Z")),
         end: agreement.end.unwrap_or_else(|| instant("9999-01-01T00:00:00Z")),
         usual: channel(agreement),
         overrides: overrides.collect(),
-        parties: [gateway, partner],
-    }))
+        parties,
+    }
 }
 
 fn side(
     name: Arc<str>,
-    (ids, role): (&[PartyId], &Role),
+    ids: &[PartyId],
     signing_certificate: Vec<u8>,
     (digest, algorithms): (DigestMethod, Vec<SignatureAlgorithm>),
     sends: Vec<(Service, Arc<str>)>,
@@ -105,7 +112,6 @@ fn side(
     PartyTerms {
         name,
         ids: ids.to_vec(),
-        role: role.clone(),
         tls_certificate: None,
         signing_certificate,
         digest,

@@ -9,8 +9,8 @@ use super::{ImportOptions, Imported, import_cpa};
 use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, read_cpa, write_cpa};
 use crate::config::Identity;
 use crate::model::{
-    CpaId, DigestMethod, PartyId, PartyKey, PartyKind, Presence, Role, Service, SignatureAlgorithm,
-    SyncReplyMode, Timestamp,
+    CpaId, DigestMethod, Party, PartyId, PartyKey, PartyKind, Presence, Registry, Role, Service,
+    SignatureAlgorithm, SyncReplyMode, Timestamp,
 };
 use crate::security::samples;
 
@@ -20,13 +20,12 @@ fn instant(text: &str) -> Timestamp {
     text.parse().expect("an instant")
 }
 
-fn party(key: &str, role: &str, sends: &[&str]) -> PartyTerms {
+fn party(key: &str, sends: &[&str]) -> PartyTerms {
     let service = Service { value: "ImportClearance".into(), kind: Some("urn:swgw:service".into()) };
     let der = || samples::Identity::new(key, SignatureAlgorithm::EcdsaSha256).der();
     PartyTerms {
         name: key.into(),
         ids: vec![PartyId { value: key.into(), kind: Some("urn:swgw:party".into()) }],
-        role: Role::new(role).expect("a Role"),
         tls_certificate: Some(der()),
         signing_certificate: der(),
         digest: DigestMethod::Sha256,
@@ -35,10 +34,16 @@ fn party(key: &str, role: &str, sends: &[&str]) -> PartyTerms {
     }
 }
 
+fn role(name: &str) -> Role {
+    Role::new(name).expect("a Role")
+}
+
 fn usual() -> ChannelTerms {
     let endpoint = || Some("https://host.example:8443/ebms".into());
     ChannelTerms {
+        roles: ["SingleWindow", "Declarant"].map(role),
         endpoints: [endpoint(), endpoint()],
+        response_endpoints: [None, None],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
         ack_requested: Presence::Always,
         ack_signed: true,
@@ -58,20 +63,24 @@ fn terms() -> CpaTerms {
         usual: usual(),
         overrides: Vec::new(),
         parties: [
-            party("SW000000000001", "SingleWindow", &["GOVCBR023", "GOVCBRXS2"]),
-            party("BR123450000001", "Declarant", &["GOVCBR929"]),
+            party("SW000000000001", &["GOVCBR023", "GOVCBRXS2"]),
+            party("BR123450000001", &["GOVCBR929"]),
         ],
     }
 }
 
 fn import(text: &str) -> Result<Imported, Vec<String>> {
+    import_among(text, &Registry::default())
+}
+
+fn import_among(text: &str, registered: &Registry) -> Result<Imported, Vec<String>> {
     let cpa = read_cpa(&Bytes::copy_from_slice(text.as_bytes())).expect("the CPA reads");
     let key = PartyKey::new("SW000000000001").expect("a box number");
     let ids = vec![PartyId { value: key.as_str().into(), kind: Some("urn:swgw:party".into()) }];
     let own = Identity { key, ids, role: None, domain: "gateway.example".into() };
     let options =
         ImportOptions { kind: PartyKind::Declarant, name: Some("Broker".to_owned()), business_number: None };
-    let imported = import_cpa(&cpa, &own, &options, instant(NOW));
+    let imported = import_cpa(&cpa, &own, registered, &options, instant(NOW));
     imported.map_err(|findings| findings.iter().map(ToString::to_string).collect())
 }
 
@@ -232,6 +241,214 @@ fn a_channel_of_its_own_becomes_an_override() {
     let overrides = vec![ChannelOverride { actions, terms }];
     let told = import(&write_cpa(&CpaTerms { overrides, ..self::terms() })).expect_err("it is neither");
     assert!(told[0].contains("a partner is posted to, or it collects"), "{told:#?}");
+}
+
+/// What a CPA says of names, Roles, channels and Endpoints that are several, a partner file says too.
+#[test]
+fn several_names_roles_channels_and_endpoints_are_kept() {
+    let id = |kind: Option<&str>, value: &str| PartyId { value: value.into(), kind: kind.map(Into::into) };
+    let mut terms = terms();
+    terms.parties[0].ids.push(id(Some("urn:duns"), "880000001"));
+    terms.parties[1].ids.insert(0, id(Some("orgnummer"), "990000001"));
+    terms.parties[1].ids.push(id(None, "urn:broker:one"));
+    let elsewhere = |name: &str| Some(format!("https://{name}.example/ebms").into());
+    terms.usual.response_endpoints[1] = elsewhere("answers");
+    let report = ChannelTerms { roles: ["Customs", "Reporter"].map(role), ..terms.usual.clone() };
+    let signals = ChannelTerms {
+        endpoints: [usual().endpoints[0].clone(), elsewhere("signals")],
+        response_endpoints: [None, None],
+        ..usual()
+    };
+    let signal = |action: &str| (0, Service::MSH.into(), action.into());
+    terms.overrides = vec![
+        ChannelOverride { actions: vec![(0, "ImportClearance".into(), "GOVCBRXS2".into())], terms: report },
+        ChannelOverride { actions: vec![signal("Pong"), signal("Acknowledgment")], terms: signals },
+    ];
+    let response = "<tp:Endpoint tp:uri=\"https://answers.example/ebms\" tp:type=\"response\"/>";
+    let error = response.replace("response", "error");
+    let written = write_cpa(&terms);
+    assert!(written.contains(response) && written.contains(&error), "{written}");
+    assert!(!import(&written).expect("can be kept").agreement.contains("MessageError"), "it is an answer");
+    let text = written.replace(&error, "");
+    let imported = import(&text).expect("can be kept");
+    let ids = "\nother_ids = [\"orgnummer 990000001\", \"urn:broker:one\"]\n";
+    assert!(imported.head.contains(ids), "{}", imported.head);
+    let (_, told) = imported.agreement.split_once("cpa_id = \"swgw-broker-1\"\n").expect("begins with it");
+    let (head, overrides) = told.split_once("\n\n[[agreement.override]]\n").expect("there are some");
+    for line in [
+        "other_own_ids = [\"urn:duns 880000001\"]",
+        "own_role = \"SingleWindow\"",
+        "partner_role = \"Declarant\"",
+        "endpoint = \"https://host.example:8443/ebms\"",
+        "response_endpoint = \"https://answers.example/ebms\"",
+    ] {
+        assert!(head.lines().any(|told| told == line), "{line}: {head}");
+    }
+    assert_eq!(
+        overrides,
+        "send = [\"ImportClearance GOVCBRXS2\"]\nown_role = \"Customs\"\npartner_role = \"Reporter\"\n\n\
+         [[agreement.override]]\nsignals = [\"MessageError\"]\nendpoint = \"https://host.example:8443/ebms\"\n\n\
+         [[agreement.override]]\nsignals = [\"Acknowledgment\", \"Pong\"]\nendpoint = \"https://signals.example/ebms\"\n",
+        "an Endpoint for everything is where errors go, if there is none for them"
+    );
+    // Endpoints by what is posted there.
+    let of = |kind: &str| text.replace(response, &response.replace("response", kind));
+    let imported = import(&of("error")).expect("can be kept");
+    let errors = "signals = [\"MessageError\"]\nendpoint = \"https://answers.example/ebms\"\n";
+    assert!(imported.agreement.contains(errors) && !imported.agreement.contains("response_endpoint"));
+    let imported = import(&of("request")).expect("can be kept");
+    assert!(
+        imported
+            .agreement
+            .contains("\nendpoint = \"https://answers.example/ebms\"\nresponse_endpoint = \"https://host")
+    );
+    let imported = import(&of("login")).expect("nobody logs in here");
+    assert!(!imported.agreement.contains("answers.example"), "{}", imported.agreement);
+    let wrong = import(
+        &text
+            .replace("tp:type=\"allPurpose\"", "tp:type=\"login\"")
+            .replace(response, &response.replace("response", "login")),
+    );
+    assert!(
+        wrong.expect_err("nothing to post to").iter().any(|told| told.contains("no Endpoint but for login"))
+    );
+    let wrong = import(&text.replace("tp:action=\"Pong\"", "tp:action=\"Pang\"")).expect_err("no signal");
+    assert!(wrong[0].contains("\"Pang\" is no signal: Acknowledgment, "), "{wrong:#?}");
+}
+
+/// Of several channels of an Action the partner's first one that can be used is sent over; what comes over any of ours
+/// is taken.
+#[test]
+fn of_several_channels_the_first_usable_one_is_sent_over() {
+    let other = |terms: ChannelTerms, actions: &[(usize, &str)]| {
+        let actions =
+            actions.iter().map(|(sender, action)| (*sender, "ImportClearance".into(), (*action).into()));
+        let overrides = vec![ChannelOverride { actions: actions.collect(), terms }];
+        write_cpa(&CpaTerms { overrides, ..self::terms() })
+    };
+    let second = ChannelTerms {
+        endpoints: [usual().endpoints[0].clone(), Some("https://second.example/ebms".into())],
+        duplicate_elimination: Presence::Never,
+        ..usual()
+    };
+    // Both channels for both Actions, the usual one as the second choice.
+    let text = other(second.clone(), &[(0, "GOVCBRXS2"), (1, "GOVCBR929")]);
+    let both = |text: &str| {
+        let text = text.replace(
+            "<tp:ChannelId>party1-channel-1</tp:ChannelId>",
+            "<tp:ChannelId>party1-channel-1</tp:ChannelId><tp:ChannelId>party1-channel</tp:ChannelId>",
+        );
+        text.replace(
+            "<tp:ChannelId>party2-channel-1</tp:ChannelId>",
+            "<tp:ChannelId>party2-channel-1</tp:ChannelId><tp:ChannelId>party2-channel</tp:ChannelId>",
+        )
+    };
+    let imported = import(&both(&text)).expect("can be kept");
+    let (_, written) = imported.agreement.split_once("]\n\n[[agreement.override]]\n").expect("there are two");
+    assert_eq!(
+        written,
+        "receive = [\"ImportClearance GOVCBR929\"]\nduplicate_elimination = \"perMessage\"\n\n\
+         [[agreement.override]]\nsend = [\"ImportClearance GOVCBRXS2\"]\nendpoint = \"https://second.example/ebms\"\n\
+         duplicate_elimination = \"never\"\n"
+    );
+    let notes: Vec<_> = imported.notes.iter().map(ToString::to_string).collect();
+    assert!(notes.len() == 1 && notes[0].contains("it is sent over party2-channel-1"), "{notes:?}");
+
+    // The first choice is by mail: the second one is used.
+    let (before, after) =
+        text.split_once("tp:transportId=\"party2-transport-1\"><tp:TransportSender>").expect("is there");
+    let by_mail = after.replacen(">HTTP<", ">SMTP<", 2);
+    let mail = format!("{before}tp:transportId=\"party2-transport-1\"><tp:TransportSender>{by_mail}");
+    let imported = import(&both(&mail)).expect("can be kept");
+    assert!(!imported.agreement.contains("second.example"), "{}", imported.agreement);
+    assert!(imported.notes[0].message.contains("it is sent over party2-channel,"), "{:?}", imported.notes);
+    assert!(
+        import(&mail).expect_err("nothing else is offered").iter().any(|told| told.contains("over HTTPS"))
+    );
+
+    let third = ChannelTerms { sync_reply_mode: SyncReplyMode::None, ..usual() };
+    let told = import(&both(&other(third, &[(1, "GOVCBR929")]))).expect_err("one mode is kept");
+    assert!(told.iter().any(|told| told.contains("differ in syncReplyMode")), "{told:#?}");
+}
+
+/// One Action in two Roles has two sets of terms, and there is room for one.
+#[test]
+fn an_action_in_two_roles_is_told() {
+    let text = write_cpa(&terms());
+    let (before, rest) = text.split_once("<tp:CollaborationRole>").expect("is there");
+    let (role, after) = rest.split_once("</tp:CollaborationRole>").expect("ends");
+    let second = role
+        .replace("tp:name=\"SingleWindow\"", "tp:name=\"Customs\"")
+        .replace("tp:id=\"party1-", "tp:id=\"again-");
+    let twice = format!(
+        "{before}<tp:CollaborationRole>{role}</tp:CollaborationRole><tp:CollaborationRole>{second}</tp:CollaborationRole>{after}"
+    );
+    let told = import(&twice).expect_err("which of them is it");
+    let expected = "ImportClearance GOVCBR023 goes the same way in other Roles or over another channel too";
+    assert!(told.iter().any(|told| told.contains(expected) && told.ends_with("[cpa:role]")), "{told:#?}");
+}
+
+/// A registered partner is found by any of its PartyIds, and has to be known by all of them.
+#[test]
+fn a_registered_partner_is_found_by_any_of_its_names() {
+    let id = |kind: &str, value: &str| PartyId { value: value.into(), kind: Some(kind.into()) };
+    let registered = |key: &str, ids: &[PartyId]| Party {
+        key: PartyKey::new(key).expect("a box number"),
+        name: key.into(),
+        kind: PartyKind::Declarant,
+        ids: ids.to_vec(),
+        business_number: None,
+        tls_certificates: Vec::new(),
+        signing_certificates: Vec::new(),
+        plays: None,
+    };
+    let names = [id("urn:swgw:party", "BR123450000001"), id("urn:duns", "880000001")];
+    let mut terms = terms();
+    terms.parties[1].ids = names.to_vec();
+    let import = |parties: Vec<Party>| import_among(&write_cpa(&terms), &Registry::new(parties, []));
+    let imported = import(vec![registered("BOX9", &names)]).expect("is known by both");
+    assert_eq!(imported.party.as_str(), "BOX9");
+    let told = import(vec![registered("BOX9", &names[1..])]).expect_err("is known by one");
+    assert!(
+        told[0].contains("write other_ids = [\"urn:swgw:party BR123450000001\"] under [party]"),
+        "{told:#?}"
+    );
+    let two = vec![registered("BOX8", &names[..1]), registered("BOX9", &names[1..])];
+    let told = import(two).expect_err("two parties");
+    assert!(told.iter().any(|told| told.contains("those of several parties here: BOX8, BOX9")), "{told:#?}");
+}
+
+/// A PartyId that cannot be written, and one that a file system would take for a path (S22).
+#[test]
+fn a_name_is_written_as_it_is_or_told() {
+    let check = |value: &str, kind: Option<&str>, expected: Result<&str, &str>| {
+        let mut terms = terms();
+        terms.parties[1].ids = vec![PartyId { value: value.into(), kind: kind.map(Into::into) }];
+        match (import(&write_cpa(&terms)), expected) {
+            (Ok(imported), Ok(file)) => {
+                assert!(
+                    imported.file == file || file.is_empty() && imported.file.starts_with("party-"),
+                    "{value}: {}",
+                    imported.file
+                );
+                let names =
+                    imported.certificates.iter().map(|certificate| &certificate.file).chain([&imported.file]);
+                for name in names {
+                    assert!(!name.contains(['/', '\\']) && !name.starts_with('.'), "{name}");
+                }
+            }
+            (Err(told), Err(expected)) => {
+                assert!(told.iter().any(|told| told.contains(expected)), "{told:#?}")
+            }
+            (found, _) => panic!("{value}: {found:#?}"),
+        }
+    };
+    check("BR123450000001", Some("urn:swgw:party"), Ok("BR123450000001.toml"));
+    check("../../etc/passwd", Some("urn:swgw:party"), Ok(""));
+    check(".hidden", Some("urn:swgw:party"), Ok(""));
+    check(&"1".repeat(64), Some("urn:swgw:party"), Ok(&format!("{}.toml", "1".repeat(64))));
+    check(&"1".repeat(65), Some("urn:swgw:party"), Ok(""));
+    check("urn:broker:one", None, Err("no PartyId of it has a type"));
 }
 
 /// A CPA has no TimeToLive: one is chosen that ends after the last transmission and before the receiver forgets.

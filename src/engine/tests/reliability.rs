@@ -1,5 +1,7 @@
 //! The combinations of reliable messaging (ebMS 2.0, 6.6): what each brings where we receive, and where we send.
 
+use std::collections::BTreeMap;
+
 use super::super::*;
 use super::cases::lodging;
 use super::world::*;
@@ -159,6 +161,46 @@ fn an_action_with_terms_of_its_own_is_sent_and_judged_by_them() {
     world.drive(&application);
     let Event::Due(id) = application else { unreachable!() };
     assert_eq!(world.delivery(&id).state, DeliveryState::Expired, "no transmission was left");
+    world.check_laws();
+}
+
+/// Endpoints of type `response` and `error`, and OverrideMshActionBinding (CPPA 2.0).
+#[test]
+fn answers_and_signals_go_to_endpoints_of_their_own() {
+    let mut world = World::new();
+    world.agree(BROKER, |agreement| {
+        agreement.sync_reply_mode = SyncReplyMode::None;
+        agreement.response_endpoint = Some("https://answers.example/ebms".into());
+        let elsewhere = Agreement {
+            endpoint: Some("https://signals.example/ebms".into()),
+            response_endpoint: None,
+            ..agreement.clone()
+        };
+        let actions = vec![(Direction::Send, Service::MSH.into(), "Acknowledgment".into())];
+        agreement.overrides = vec![Override { actions, agreement: elsewhere }];
+    });
+    let posted =
+        lodging(&world, BROKER, "lodging", DECLARATION, &[0]).with(|message| message.sync_reply = false);
+    assert_eq!(world.post(&posted), Some(Reply::Empty));
+    let mut sent = BTreeMap::new();
+    for stored in world.store.due(&party(BROKER), world.now, 9).expect("the store reads") {
+        let (answers, action) = {
+            let delivery = world.delivery(&stored.id);
+            (delivery.ref_to_message_id.is_some(), delivery.action.to_string())
+        };
+        for done in world.actions(&Event::Due(stored.id.clone())) {
+            if let Action::Transmit { endpoint, .. } = done {
+                sent.insert((action.clone(), answers), endpoint);
+            }
+        }
+    }
+    let signals = sent.remove(&("Acknowledgment".to_owned(), true));
+    assert_eq!(signals, Some(Some("https://signals.example/ebms".into())));
+    assert!(!sent.is_empty(), "the status of what was lodged goes to its declarant");
+    for ((action, answers), endpoint) in sent {
+        let expected = if answers { "answers" } else { "partner" };
+        assert_eq!(endpoint, Some(format!("https://{expected}.example/ebms").into()), "{action}");
+    }
     world.check_laws();
 }
 

@@ -638,6 +638,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         start: None,
         end: None,
         endpoint: Some("https://partner.example/ebms".into()),
+        response_endpoint: None,
         hosted: false,
         forwards: false,
         practice: false,

@@ -114,6 +114,47 @@ fn what_is_agreed_opens() {
     }
 }
 
+//= ebms2 3.1.1.2 MAY: the Role is that of the Action, where an agreement knows several; a signal has any of them
+#[test]
+fn a_role_is_that_of_its_action() {
+    let pair = pair();
+    let sent = message(&PARTS[..1]);
+    let (service, action) = (sent.header.service.value.clone(), sent.header.action.clone());
+    let other = |actions: Vec<(Direction, Arc<str>, Arc<str>)>| {
+        agreed(&pair, |agreement| {
+            let (own_role, partner_role) = (role("Authority"), role("Applicant"));
+            let terms = Agreement { own_role, partner_role, ..agreement.clone() };
+            agreement.overrides = vec![Override { actions: actions.clone(), agreement: terms }];
+        })
+    };
+    let of_action = other(vec![(Direction::Receive, service.clone(), action.clone())]);
+    let of_another = other(vec![(Direction::Receive, service.clone(), "Another".into())]);
+    let sent_by = |message: &Message, from: &str, to: &str| {
+        let mut message = message.clone();
+        message.header.from.role = Some(role(from));
+        message.header.to.role = Some(role(to));
+        sealed_by(&pair.trader, &message)
+    };
+    let usual = sent_by(&sent, "Declarant", "SingleWindow");
+    let others = sent_by(&sent, "Applicant", "Authority");
+    assert!(opened(&of_action, &others, NOW).is_ok() && opened(&of_another, &usual, NOW).is_ok());
+    for (trust, sealed) in [(&of_action, &usual), (&of_another, &others)] {
+        let refused = refusal(opened(trust, sealed, NOW), "the Role of another Action");
+        assert_eq!((refused.cause, told(&refused).0), (RefusalCause::NotAgreed, ErrorCode::Inconsistent));
+    }
+    let mixed = sent_by(&sent, "Applicant", "SingleWindow");
+    assert!(refusal(opened(&of_action, &mixed, NOW), "mixed").text.contains("To another Role"));
+
+    let mut ping = message(&[]);
+    (ping.kind, ping.manifest) = (MessageKind::Signal(SignalAction::Ping), None);
+    (ping.header.service, ping.header.action) = (Service::msh(), "Ping".into());
+    (ping.sync_reply, ping.ack_requested) = (false, Vec::new());
+    for (from, to) in [("Declarant", "SingleWindow"), ("Applicant", "Authority")] {
+        assert!(opened(&of_action, &sent_by(&ping, from, to), NOW).is_ok(), "{from}");
+    }
+    refusal(opened(&of_action, &sent_by(&ping, "Inspector", "Authority"), NOW), "nobody's");
+}
+
 //= ebms2 4.1.3 MUST: SHA-1 is accepted until the day that the agreement names, and told
 #[test]
 fn sha1_ends_on_its_day() {
