@@ -8,6 +8,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use crate::config::{self, ConfigFault, Loaded, SettingsRefused};
+use crate::model::Timestamp;
 
 /// Tell everything that the gateway would refuse in its settings and partner files
 #[derive(Debug, clap::Args)]
@@ -35,11 +36,18 @@ impl CheckArgs {
     /// [`SettingsRefused`] when there are mistakes.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         let loaded = self.source.load(out)?;
+        #[allow(clippy::disallowed_methods, reason = "what is over is over by the clock of this command")]
+        let warnings = config::warnings(&loaded, Timestamp::from(jiff::Timestamp::now()));
         let registry = &loaded.partners.registry;
         let (parties, agreements) = (registry.parties().count(), registry.agreements().count());
         if self.source.json {
-            writeln!(out, "{}", json!({ "faults": [], "parties": parties, "agreements": agreements }))?;
+            let told =
+                json!({ "faults": [], "warnings": warnings, "parties": parties, "agreements": agreements });
+            writeln!(out, "{told}")?;
         } else {
+            for warning in warnings {
+                writeln!(out, "warning: {warning}")?;
+            }
             let file = self.source.config.display();
             writeln!(out, "{file} is in order: {parties} parties, {agreements} agreements")?;
         }

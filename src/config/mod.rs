@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::catalogue::Catalogue;
-use crate::model::{Agreement, Deviation, PartyKey};
+use crate::model::{Agreement, Deviation, PartyKey, Timestamp};
 use crate::routing::RuleSet;
 use crate::security::{Engine, KeyRing, SigningKeys, TimeStampAuthority, own_engine_only};
 use crate::transport::TlsContext;
@@ -252,13 +252,37 @@ fn check_certificates(settings: &Settings, partners: &Partners, keys: &KeyRing, 
     }
 }
 
+/// What is no mistake, and yet not as somebody once meant it: an exception whose day has come. It must not keep a gateway
+/// from starting that was in order the day before.
+#[must_use]
+pub fn warnings(loaded: &Loaded, now: Timestamp) -> Vec<ConfigFault> {
+    let mut faults = Faults::default();
+    for agreement in loaded.partners.registry.agreements() {
+        let until = agreement.signature.sha1_until.filter(|until| *until <= now);
+        if let (Some(until), Some(file)) = (until, loaded.partners.files.get(&agreement.partner)) {
+            let message =
+                format!("agreement {}: sha1_until is over since {until}, SHA-1 is refused", agreement.cpa_id);
+            faults.add(file, (1, 1), message, "take sha1_until away".to_owned());
+        }
+    }
+    faults.into_list()
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an exception is over, or not, by the clock of who reads the files"
+)]
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}
+
 /// What an agreement lets a partner do, the engine must be able to verify: libxmlsec1 knows less than our own.
 fn check_engine(settings: &Settings, partners: &Partners, faults: &mut Faults) {
     if settings.engine == Engine::Own {
         return;
     }
     for agreement in partners.registry.agreements() {
-        for what in own_engine_only(&agreement.signature, &agreement.profile) {
+        for what in own_engine_only(&agreement.signature, &agreement.profile, now()) {
             let message = format!(
                 "agreement {} accepts {what}, which libxmlsec1 cannot verify: it needs [signature] engine \"own\"",
                 agreement.cpa_id

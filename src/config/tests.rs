@@ -12,7 +12,7 @@ use openssl::x509::{X509, X509Name};
 use super::*;
 use crate::model::{
     Canonicalization, CpaId, Deviation, DigestMethod, Direction, PartnerProfile, PartyId, PartyKey,
-    PartyKind, Reliability, SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode,
+    PartyKind, Reliability, SignatureAlgorithm, SignatureTerms, SigningTerms, SyncReplyMode, Timestamp,
 };
 
 const SETTINGS: &str = r#"
@@ -255,14 +255,16 @@ fn an_agreement_needs_an_engine_that_verifies_all_of_it() {
     for (engine, lines, expected) in [
         ("xmlsec", "accepted_algorithms = [\"ecdsa-sha256\", \"rsa-pss-sha256\"]", vec!["rsa-pss-sha256"]),
         ("both", "accepted_algorithms = [\"ecdsa-sha256\", \"ed25519\"]", vec!["ed25519"]),
-        ("both", "sha1_until = \"2027-01-01T00:00:00Z\"", vec!["sha1_until"]),
+        ("both", "sha1_until = \"9999-01-01T00:00:00Z\"", vec!["sha1_until"]),
+        ("both", "sha1_until = \"2020-01-01T00:00:00Z\"", vec![]),
+        ("xmlsec", "sha1_until = \"2020-01-01T00:00:00Z\"", vec![]),
         (
             "both",
             "profile = \"standard\"",
             vec!["content-location", "ed25519", "rsa-pss-sha256", "rsa-pss-sha384", "rsa-pss-sha512"],
         ),
         ("both", "profile = \"digikoppeling\"", vec![]),
-        ("own", "profile = \"standard\"\nsha1_until = \"2027-01-01T00:00:00Z\"", vec![]),
+        ("own", "profile = \"standard\"\nsha1_until = \"9999-01-01T00:00:00Z\"", vec![]),
     ] {
         let world = world();
         for (file, more) in [
@@ -277,6 +279,28 @@ fn an_agreement_needs_an_engine_that_verifies_all_of_it() {
         let mut told = told(&world);
         told.sort();
         assert_eq!(told, expected, "{engine} {lines}");
+    }
+}
+
+/// An exception that is over is told, and the set stays a set: no day that comes keeps a gateway from starting.
+#[test]
+fn an_exception_that_is_over_is_a_warning() {
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("an instant");
+    for (until, warned) in
+        [("2025-12-31T23:59:59Z", true), ("2026-01-01T00:00:00Z", true), ("2026-01-01T00:00:01Z", false)]
+    {
+        let world = world();
+        let file = world.path().join("partners/kfda.toml");
+        fs::write(&file, format!("{KFDA}sha1_until = \"{until}\"\n")).expect("writes");
+        let loaded = load(&world.path().join("gwanmun.toml")).expect("is in order");
+        let told = warnings(&loaded, now);
+        assert_eq!(told.len(), usize::from(warned), "{until}: {told:?}");
+        if let [only] = told.as_slice() {
+            assert!(
+                only.file == file && only.message.contains("sw-kfda: sha1_until is over since"),
+                "{only}"
+            );
+        }
     }
 }
 

@@ -167,6 +167,7 @@ pub(super) fn tell_deviations(shared: &Shared, verified: &Verified) {
         let in_force = shared.in_force.load();
         let name = in_force.trust.registry.party(party).map_or("", |party| &*party.name);
         shared.metrics.told(event, name);
+        shared.metrics.deviates(*deviation, name);
         warn!(
             event = event.code(),
             partner = name,

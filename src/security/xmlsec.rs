@@ -15,7 +15,9 @@ use super::profile::{Signature, Target};
 use super::signature::Signed;
 use crate::codec::mime::PartName;
 use crate::ffi::{Part, XmlSec, XmlSecError};
-use crate::model::{ContentId, Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms};
+use crate::model::{
+    ContentId, Deviation, DigestMethod, PartnerProfile, SignatureAlgorithm, SignatureTerms, Timestamp,
+};
 
 /// Verifies with this certificate's key.
 pub(super) fn verify(signed: &Signed<'_>, certificate: &RegisteredCertificate) -> Result<(), SignatureFault> {
@@ -58,11 +60,15 @@ fn in_memory<'a>(signed: &Signed<'a>) -> Result<Vec<(&'a ContentId, Bytes)>, Sig
     read.collect()
 }
 
-/// What an agreement accepts that only our own engine verifies.
-pub fn own_engine_only(terms: &SignatureTerms, profile: &PartnerProfile) -> Vec<&'static str> {
+/// What an agreement accepts from `now` on that only our own engine verifies.
+pub fn own_engine_only(
+    terms: &SignatureTerms,
+    profile: &PartnerProfile,
+    now: Timestamp,
+) -> Vec<&'static str> {
     let algorithms = terms.accepted.iter().filter(|algorithm| !knows(**algorithm));
     let algorithms = algorithms.map(|algorithm| algorithm.as_str());
-    let sha1 = terms.sha1_until.map(|_| "sha1_until");
+    let sha1 = terms.sha1_until.filter(|until| now < *until).map(|_| "sha1_until");
     let location = profile.allows(Deviation::ContentLocation).then_some("content-location");
     algorithms.chain(sha1).chain(location).collect()
 }

@@ -19,7 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::event::EventCode;
-use crate::model::{AttemptOutcome, ChargeOutcome};
+use crate::model::{AttemptOutcome, ChargeOutcome, Deviation};
 use crate::transport::ServerCounts;
 
 /// The Content-Type of [`Metrics::render`].
@@ -93,6 +93,8 @@ macro_rules! metrics {
 metrics! {
     /// Entries of the audit record, by event and by the partner they are about.
     events: Family<Told, Counter> = Family::default();
+    /// Messages outside the strict profile, by what they needed and by partner.
+    message_deviations: Family<Deviates, Counter> = Family::default();
     /// Attempts to deliver, by what came of them.
     delivery_attempts: Family<Attempt, Counter> = Family::default();
     /// Deliveries that have not ended.
@@ -165,6 +167,12 @@ impl Metrics {
     /// An entry of the audit record became durable.
     pub fn told(&self, event: EventCode, partner: &str) {
         self.events.get_or_create(&Told { event: event.code(), partner: self.label(partner) }).inc();
+    }
+
+    /// A message needed what the strict profile refuses.
+    pub fn deviates(&self, deviation: Deviation, partner: &str) {
+        let labels = Deviates { deviation: deviation.as_str(), partner: self.label(partner) };
+        self.message_deviations.get_or_create(&labels).inc();
     }
 
     /// An attempt to deliver ended.
@@ -299,6 +307,12 @@ struct Told {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Deviates {
+    deviation: &'static str,
+    partner: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Destination {
     destination: Label,
 }
@@ -354,6 +368,7 @@ mod tests {
             |m| {
                 m.told(EventCode::MessageAccepted, "KFDA");
                 m.told(EventCode::DeliveryExpired, "NPQS");
+                m.deviates(Deviation::MissingRole, "KFDA");
                 m.attempt("KFDA", &AttemptOutcome::Taken);
                 m.pending("KFDA", 3, Duration::from_millis(1500));
                 m.charge(&ChargeOutcome::Refused { reason: "no funds".into() });
@@ -372,6 +387,7 @@ mod tests {
             &[
                 "gwanmun_events_total{event=\"message.accepted\",partner=\"KFDA\"} 1",
                 "gwanmun_events_total{event=\"delivery.expired\",partner=\"NPQS\"} 1",
+                "gwanmun_message_deviations_total{deviation=\"missing-role\",partner=\"KFDA\"} 1",
                 "gwanmun_delivery_attempts_total{destination=\"KFDA\",outcome=\"taken\"} 1",
                 "gwanmun_deliveries_pending{destination=\"KFDA\"} 3",
                 "gwanmun_delivery_oldest_pending_seconds{destination=\"KFDA\"} 1.5",

@@ -135,6 +135,7 @@ async fn packages_as_others_write_them_are_acknowledged() {
     })
     .await;
     stage.told("message.deviates", 2).await;
+    stage.told("content-location", 2).await;
 }
 
 //= ebms2 2.1.6 MUST: a package that no two readers would read alike is refused, at the SOAP layer or by MimeProblem

@@ -19,6 +19,8 @@ async fn requests_in_order_are_answered_one_after_the_other() {
 }
 
 //= ebms2 B.2.1 MUST: a request whose end can be read in two ways is refused (S13)
+//= ebms2 B.2.2 MAY: HTTP header fields are folded over lines
+//=  deviation: answered with 400 and the connection closed, as RFC 9112, 5.2, allows and S13 asks; MIME header fields of parts may be folded
 #[tokio::test]
 async fn ambiguous_requests_are_refused_and_the_connection_closed() {
     for headers in [
