@@ -51,8 +51,9 @@ simulate: deps ## many more simulated runs and histories of cases, from where it
 	SIMULATION_SEEDS=$(or $(SEEDS),20000) SIMULATION_PLACE=$(CURDIR)/target/simulation.seed $(CARGO) test --test simulation every_seed -- --nocapture
 	CASE_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --lib histories
 
-differential: deps ## both signature engines over many more generated envelopes (ENVELOPES=10000)
+differential: deps ## both signature engines over many more envelopes, and canonical forms against libxml2 (ENVELOPES=10000 TREES=100000)
 	DIFFERENTIAL_ENVELOPES=$(or $(ENVELOPES),10000) $(CARGO) test --lib both_engines_say_the_same -- --nocapture
+	DIFFERENTIAL_TREES=$(or $(TREES),100000) $(CARGO) test --lib canonical_forms_are_those -- --nocapture
 
 # libFuzzer wants a nightly compiler and g++; what has been found is kept in target/fuzz-corpus for the next run.
 fuzz: deps ## HTTP, MIME, XML, canonical form, signatures and CPA documents, fuzzed for a while each (FUZZ_SECONDS=300 FUZZ="http cpa")

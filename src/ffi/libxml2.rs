@@ -16,6 +16,17 @@ use std::sync::Once;
 #[derive(Debug)]
 pub(super) struct Document(NonNull<XmlDoc>);
 
+/// Which canonical form, with the number that libxml2 gives it (xmlC14NMode).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanonicalForm {
+    /// Canonical XML 1.0.
+    Xml10 = 0,
+    /// Exclusive XML Canonicalization 1.0, without InclusiveNamespaces.
+    Exclusive = 1,
+    /// Canonical XML 1.1.
+    Xml11 = 2,
+}
+
 /// Why octets are no document for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ParseFault {
@@ -93,9 +104,13 @@ impl Document {
         }
     }
 
-    /// Inclusive Canonical XML 1.0 without comments of the nodes that `visible` says are in; it is asked for
-    /// elements, and for text and comments by their parent.
-    pub(super) fn canonical(&self, visible: &dyn Fn(Node<'_>) -> bool) -> Result<Vec<u8>, Fault> {
+    /// The canonical form without comments of the nodes that `visible` says are in; it is asked for elements,
+    /// and for text and comments by their parent.
+    pub(super) fn canonical(
+        &self,
+        form: CanonicalForm,
+        visible: &dyn Fn(Node<'_>) -> bool,
+    ) -> Result<Vec<u8>, Fault> {
         let mut faults = Faults::default();
         let mut visible = visible;
         // SAFETY: the callback's user data is `visible`, which lives during the call; the output buffer is
@@ -107,7 +122,8 @@ impl Document {
             }
             let user_data = ptr::from_mut(&mut visible).cast();
             let document = self.as_ptr();
-            let rc = xmlC14NExecute(document, is_visible, user_data, 0, ptr::null_mut(), 0, output);
+            let mode = form as c_int;
+            let rc = xmlC14NExecute(document, is_visible, user_data, mode, ptr::null_mut(), 0, output);
             let length = c_int::try_from(xmlOutputBufferGetSize(output)).unwrap_or(0);
             let octets = (rc >= 0).then(|| copied(xmlOutputBufferGetContent(output), length));
             xmlOutputBufferClose(output);
@@ -581,12 +597,15 @@ mod tests {
     fn the_canonical_form_leaves_out_what_is_not_visible() {
         let octets = "<?xml version='1.0'?>\r\n<a  z='1' b='2'><!--x--><b/>\r\n<c><d/>&#13;</c></a>";
         let document = Document::parse(octets.as_bytes(), LIMIT).expect("well-formed");
-        let whole = document.canonical(&|_| true).expect("canonical");
+        let whole = document.canonical(CanonicalForm::Xml10, &|_| true).expect("canonical");
         assert_eq!(String::from_utf8_lossy(&whole), "<a b=\"2\" z=\"1\"><b></b>\n<c><d></d>&#xD;</c></a>");
-        let hidden = document.canonical(&|node| node.ancestors_and_self().all(|n| n.name() != "c"));
+        let hidden = document
+            .canonical(CanonicalForm::Xml10, &|node| node.ancestors_and_self().all(|n| n.name() != "c"));
         assert_eq!(String::from_utf8_lossy(&hidden.expect("canonical")), "<a b=\"2\" z=\"1\"><b></b>\n</a>");
         let relative = Document::parse(b"<a xmlns='relative'/>", LIMIT).expect("well-formed");
-        let fault = relative.canonical(&|_| true).expect_err("a relative namespace has no canonical form");
+        let fault = relative
+            .canonical(CanonicalForm::Xml10, &|_| true)
+            .expect_err("a relative namespace has no canonical form");
         assert!(fault.message.contains("Relative namespace"), "{fault:?}");
     }
 }

@@ -4,6 +4,7 @@ mod libxml2;
 mod xmlsec;
 mod xsd;
 
+pub use libxml2::CanonicalForm;
 pub use xmlsec::{
     ENVELOPE_BYTES_MAX, Part, PrivateKey, PublicKey, REFERENCES_MAX, Selection, VerifiedReference,
     VerifiedSignature, XML_PART_BYTES_MAX, XmlSec, XmlSecError,

@@ -25,7 +25,7 @@ use super::signature::{Cover, Engine, Part, Signed, digest_of, envelope_octets, 
 use super::xmlsec;
 use crate::codec::mime::MimePart;
 use crate::codec::xml::{XmlLimits, XmlTree};
-use crate::ffi::{PrivateKey, Selection, XmlSec};
+use crate::ffi::{CanonicalForm, PrivateKey, Selection, XmlSec};
 use crate::model::{
     Actor, Canonicalization, ContentId, DigestMethod, DigestReference, SignatureAlgorithm, SigningTerms,
     Transform,
@@ -78,7 +78,7 @@ fn both_engines_say_the_same_of_generated_envelopes() {
     );
 }
 
-fn setting(name: &str, otherwise: u64) -> u64 {
+pub(super) fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect(name))
 }
 
@@ -196,8 +196,9 @@ fn verdicts(
         let form = signature.references.iter().find(|reference| reference.uri.is_empty());
         if form.is_some_and(|form| form.transforms.last() == Some(&Transform::CanonicalXml)) {
             let actors = signature.filter.map(|filter| filter.actors().to_vec()).unwrap_or_default();
-            let theirs = XmlSec::init()
-                .and_then(|engine| engine.canonicalize(text.as_bytes(), Selection::Unsigned(&actors)));
+            let (form, selection) = (CanonicalForm::Xml10, Selection::Unsigned(&actors));
+            let theirs =
+                XmlSec::init().and_then(|engine| engine.canonicalize(text.as_bytes(), form, selection));
             let octets = envelope_octets(tree.root(), &signature).0;
             assert!(theirs.expect("canonical") == octets, "other octets of\n{text}");
         }
@@ -621,7 +622,7 @@ fn mutated(chance: &mut Chance, text: &str, parts: &[(String, Vec<u8>)]) -> (Str
 }
 
 /// A stream of draws (SplitMix64).
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
     fn next(&mut self) -> u64 {
@@ -633,7 +634,7 @@ impl Chance {
     }
 
     /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(bound).expect("a length")).expect("is below a length")
     }
 
@@ -641,11 +642,11 @@ impl Chance {
         self.next().to_le_bytes()[0]
     }
 
-    fn one_in(&mut self, odds: usize) -> bool {
+    pub(super) fn one_in(&mut self, odds: usize) -> bool {
         self.below(odds) == 0
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }

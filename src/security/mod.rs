@@ -12,6 +12,8 @@
 mod actor_filter;
 mod audit;
 #[cfg(test)]
+mod canonical_forms;
+#[cfg(test)]
 mod differential;
 mod error;
 mod evidence;

@@ -25,7 +25,7 @@ pub use error::XmlSecError;
 pub use key::{PrivateKey, PublicKey};
 pub use profile::{REFERENCES_MAX, XML_PART_BYTES_MAX};
 
-use super::libxml2::{Document, Faults, Node, XmlNode, initialize, text};
+use super::libxml2::{CanonicalForm, Document, Faults, Node, XmlNode, initialize, text};
 
 /// The largest envelope that is parsed; an unauthenticated peer can make us hash this much.
 pub const ENVELOPE_BYTES_MAX: usize = 256 << 10;
@@ -136,17 +136,22 @@ impl XmlSec {
         Ok(document.to_octets())
     }
 
-    /// Inclusive Canonical XML 1.0 without comments by libxml2, to hold our own against.
+    /// A canonical form without comments by libxml2, to hold our own against.
     ///
     /// # Errors
     /// Octets that are no document within the limits, or one that has no canonical form.
-    pub fn canonicalize(&self, octets: &[u8], selection: Selection<'_>) -> Result<Vec<u8>, XmlSecError> {
+    pub fn canonicalize(
+        &self,
+        octets: &[u8],
+        form: CanonicalForm,
+        selection: Selection<'_>,
+    ) -> Result<Vec<u8>, XmlSecError> {
         let document = Document::parse(octets, ENVELOPE_BYTES_MAX)?;
         let canonical = match selection {
-            Selection::Whole => document.canonical(&|_| true),
+            Selection::Whole => document.canonical(form, &|_| true),
             Selection::Subtree(place) => {
                 let apex = document.elements().nth(place);
-                document.canonical(&|node| node.ancestors_and_self().any(|at| Some(at) == apex))
+                document.canonical(form, &|node| node.ancestors_and_self().any(|at| Some(at) == apex))
             }
             Selection::Unsigned(actors) => {
                 let hidden = |node: Node<'_>| {
@@ -155,7 +160,7 @@ impl XmlSec {
                         || node.is(DSIG, "Signature")
                             && node.parent().is_some_and(|parent| parent.is(SOAP, "Header"))
                 };
-                document.canonical(&|node| !node.ancestors_and_self().any(hidden))
+                document.canonical(form, &|node| !node.ancestors_and_self().any(hidden))
             }
         };
         canonical.map_err(|fault| XmlSecError::Malformed { line: fault.line, message: fault.message })

@@ -93,7 +93,9 @@ mod samples {
     #[test]
     fn the_filtered_envelope_has_the_octets_that_were_digested() {
         fn check(envelope: &[u8], length: usize, digest: &str) {
-            let octets = engine().canonicalize(envelope, Selection::Unsigned(&NEXT)).expect("canonical");
+            let octets = engine()
+                .canonicalize(envelope, CanonicalForm::Xml10, Selection::Unsigned(&NEXT))
+                .expect("canonical");
             assert_eq!(octets.len(), length);
             let digested = hash(MessageDigest::sha256(), &octets).expect("SHA-256");
             assert_eq!(openssl::base64::encode_block(&digested), digest);
@@ -334,12 +336,17 @@ mod canonical {
     fn a_subtree_takes_the_namespaces_and_xml_attributes_around_it() {
         let octets =
             b"<a xmlns='urn:a' xmlns:p='urn:p' xml:lang='en' k='1'><b><c q='2' p:r='3'/></b><d/></a>";
-        let canonical = |place| engine().canonicalize(octets, Selection::Subtree(place)).expect("canonical");
+        let canonical = |place| {
+            engine().canonicalize(octets, CanonicalForm::Xml10, Selection::Subtree(place)).expect("canonical")
+        };
         assert_eq!(
             String::from_utf8_lossy(&canonical(2)),
             "<c xmlns=\"urn:a\" xmlns:p=\"urn:p\" q=\"2\" xml:lang=\"en\" p:r=\"3\"></c>"
         );
-        assert_eq!(canonical(0), engine().canonicalize(octets, Selection::Whole).expect("canonical"));
+        assert_eq!(
+            canonical(0),
+            engine().canonicalize(octets, CanonicalForm::Xml10, Selection::Whole).expect("canonical")
+        );
         assert_eq!(canonical(9), b"");
     }
 }

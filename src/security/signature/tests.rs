@@ -6,7 +6,7 @@ use openssl::x509::X509;
 use super::super::keystore::KeyRing;
 use super::super::samples::Identity;
 use super::*;
-use crate::ffi::{PrivateKey, Selection, XmlSec};
+use crate::ffi::{CanonicalForm, PrivateKey, Selection, XmlSec};
 use crate::model::{PartnerProfile, PartyKey, SignatureAlgorithm, SignatureTerms, SigningTerms, Timestamp};
 
 macro_rules! sample {
@@ -80,7 +80,8 @@ fn verdict(
     let form = signature.references.first().and_then(payload_form);
     if form.is_none_or(|form| form == Canonicalization::Xml10) {
         let selection = Selection::Unsigned(&actors);
-        let theirs = XmlSec::init().and_then(|engine| engine.canonicalize(envelope, selection));
+        let theirs =
+            XmlSec::init().and_then(|engine| engine.canonicalize(envelope, CanonicalForm::Xml10, selection));
         assert_eq!(theirs.expect("canonical"), octets, "the engines hash the same octets");
     }
     Ok((signature.references, octets))
