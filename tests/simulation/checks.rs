@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gwanmun::model::{
-    Case, CaseState, DeliveryState, Digest, Document, FeeState, Message, Payment, PaymentState, Realm,
-    payment_key,
+    Case, CaseState, DeliveryState, Digest, Document, FeeState, Message, OrderStatus, Payment, PaymentState,
+    Realm, payment_key,
 };
-use gwanmun::store::{CaseFilter, CorrelationKey, DeliveryFilter, Store as _};
+use gwanmun::store::{AuditEntry, CaseFilter, CorrelationKey, DeliveryFilter, Store as _};
 
 use crate::papers;
 use crate::parties::Who;
@@ -22,6 +22,7 @@ impl World {
             return self.find("the gateway does not run at the end");
         }
         self.check_histories();
+        self.check_order();
         self.check_reports();
         self.check_fees();
         self.check_laws();
@@ -91,6 +92,77 @@ impl World {
             }
         }
         findings.into_iter().for_each(|finding| self.find(finding));
+    }
+
+    /// Where order is guaranteed, what a partner sent in a conversation took effect in the order of its numbers, and what
+    /// it was sent has every number once, from a Reset on; nothing is held any more (P5).
+    fn check_order(&mut self) {
+        let store = self.gateway.store();
+        let mut findings = Vec::new();
+        let held = store.sequences(true, usize::MAX).expect("the store can be read").items;
+        for sequence in held {
+            let (key, next) = (&sequence.key, sequence.next);
+            findings
+                .push(format!("{key} waits for {next} at the end, and {} came early", sequence.early.len()));
+        }
+        let effects = self.effects();
+        for partner in self.partners.values().filter(|partner| partner.is_in_order()) {
+            let name = partner.who.name();
+            let mut lines = BTreeMap::<&str, Vec<_>>::new();
+            for posted in partner.posted.iter().filter(|posted| posted.forges.is_none()) {
+                let (Some(letter), Some(order)) = (&posted.letter, posted.order) else { continue };
+                let effect = effects.get(&(partner.who, posted.message_id.to_string()));
+                if let Some(effect) = effect {
+                    lines.entry(&letter.conversation).or_default().push((order.number, *effect));
+                }
+            }
+            for (conversation, mut line) in lines {
+                line.sort();
+                if !line.iter().map(|(_, effect)| effect).is_sorted() {
+                    findings.push(format!("{conversation} of {name} is handed on out of order: {line:?}"));
+                }
+            }
+            let mut lines = BTreeMap::<String, Vec<_>>::new();
+            for message in &partner.handed_on {
+                let order = message.order.map(|order| (order.number, order.status));
+                lines.entry(message.header.conversation_id.to_string()).or_default().push(order);
+            }
+            for (conversation, mut line) in lines {
+                line.sort_by_key(|order| order.map(|(number, _)| number));
+                let whole = (0_u32..).zip(&line).all(|(expected, order)| {
+                    let status = if expected == 0 { OrderStatus::Reset } else { OrderStatus::Continue };
+                    order.is_some_and(|(number, it)| u32::from(number) == expected && it == status)
+                });
+                if !whole {
+                    findings.push(format!("{name} is sent other numbers in {conversation}: {line:?}"));
+                }
+            }
+        }
+        findings.into_iter().for_each(|finding| self.find(format!("{finding} (P5)")));
+    }
+
+    /// Where in the audit record each message took effect: where it was accepted and not held, or handed on. What was
+    /// refused took none.
+    fn effects(&self) -> BTreeMap<(Who, String), u64> {
+        let entries = self.gateway.store().audit(1, usize::MAX).expect("the store can be read").items;
+        let mut effects = BTreeMap::new();
+        for AuditEntry { sequence, entry, .. } in entries {
+            let (Some(party), Some(id)) = (&entry.party, &entry.message_id) else { continue };
+            let key = (Who::of(party), id.to_string());
+            match &*entry.event {
+                "message.accepted" => {
+                    effects.insert(key, sequence);
+                }
+                "message.held" => {
+                    effects.remove(&key);
+                }
+                "message.handed-on" => {
+                    effects.insert(key, sequence);
+                }
+                _ => {}
+            }
+        }
+        effects
     }
 
     /// Declarations of which a change was acknowledged.

@@ -15,12 +15,13 @@ use gwanmun::engine::{
     read_documents,
 };
 use gwanmun::model::{
-    AttemptOutcome, Bank, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Retention, Timestamp,
+    AttemptOutcome, Bank, ChargeOutcome, DeliveryId, PaymentTerms, Registry, Retention, SequenceKey,
+    Timestamp,
 };
 use gwanmun::msh::{AgePolicy, OrderPolicy, ResponseContent, Window, judge_response};
 use gwanmun::routing::RuleSet;
 use gwanmun::security::{Origin, Trust, Wire, open};
-use gwanmun::store::{AuditVerdict, Batch, CommitError, Committed, MemoryStore, Store as _};
+use gwanmun::store::{AuditVerdict, Batch, CommitError, Committed, MemoryStore, Needs, Store as _};
 
 use crate::bank::Asking;
 use crate::disk::{Kept, SimulatedDisk, Trouble};
@@ -29,8 +30,8 @@ use crate::partner::{Entity, Response};
 use crate::plants::{Plant, overwrite, rename};
 use crate::rules;
 use crate::world::{
-    Answer, CLOCK_STEP_WHILE_COMMITTING, FREEZE_WHILE_COMMITTING, FREEZE_WHILE_VERIFYING, Purpose,
-    Transmitted, World,
+    Answer, CLOCK_STEP_WHILE_COMMITTING, FREEZE_WHILE_COMMITTING, FREEZE_WHILE_VERIFYING,
+    HANDED_ON_IN_ITS_TURN, Purpose, Transmitted, World,
 };
 
 /// The gateway: its disk, and what it is when it runs.
@@ -62,6 +63,8 @@ struct Life {
     lanes: BTreeMap<Who, Lane>,
     /// The next look at payments that is planned.
     payment_look: Option<Timestamp>,
+    /// The next look at conversations that is planned.
+    sequence_look: Option<Timestamp>,
     handlings: BTreeMap<u64, Handling>,
     handled: u64,
 }
@@ -93,6 +96,8 @@ const LONGEST_SLEEP_MILLIS: u64 = 60_000;
 const LONGEST_SLEEP: Duration = Duration::from_millis(LONGEST_SLEEP_MILLIS);
 /// Cases of one look at payments: fewer than there may be, as in the shell.
 const PAYMENTS_MAX: usize = 2;
+/// Conversations of one look: fewer than there may be.
+const SEQUENCES_MAX: usize = 2;
 /// How often an event is decided again because somebody else wrote in between.
 const TRIES_MAX: u32 = 20;
 
@@ -162,14 +167,22 @@ impl World {
             (*who, Lane { window: Window::new(*limit), in_hand: BTreeSet::new(), look: None })
         };
         let lanes = self.gateway.site.windows.iter().map(lane).collect();
-        let (payment_look, handlings) = (None, BTreeMap::new());
-        self.gateway.life = Some(Life { number, store, lanes, payment_look, handlings, handled: 0 });
+        self.gateway.life = Some(Life {
+            number,
+            store,
+            lanes,
+            payment_look: None,
+            sequence_look: None,
+            handlings: BTreeMap::new(),
+            handled: 0,
+        });
         self.note(format!("the gateway starts, life {number}"));
         self.check_laws();
         for who in Who::PARTNERS {
             self.look_at(number, who, self.now);
         }
         self.look_at_payments(number, self.now);
+        self.look_at_sequences(number, self.now);
     }
 
     /// What must hold of a store at any instant (P2, P18).
@@ -344,6 +357,7 @@ impl World {
                     // Its actions may be lost: what is due is looked for.
                     Who::PARTNERS.into_iter().for_each(|who| self.look_at(number, who, self.now));
                     self.look_at_payments(number, self.now);
+                    self.look_at_sequences(number, self.now);
                 }
                 if handling.tries < TRIES_MAX {
                     self.keep(number, at, handling);
@@ -446,7 +460,14 @@ impl World {
                     let purpose = Purpose::Transmit(Transmitted { life, delivery, attempt, awaits_receipt });
                     self.post(Who::Gateway, Who::of(&destination), sealed.into(), purpose);
                 }
-                Action::Schedule(_) => {}
+                // What else is scheduled are deadlines of cases, which lie behind the end.
+                Action::Schedule(_) => {
+                    let next = self.gateway.store().scheduled_sequences(1).expect("the store can be read");
+                    if let Some(next) = next.first() {
+                        let wait = next.due.since(self.clock(Who::Gateway));
+                        self.look_at_sequences(self.gateway.lives, self.now.plus(wait));
+                    }
+                }
                 Action::SchedulePayment(at) => {
                     let wait = at.since(self.clock(Who::Gateway));
                     self.look_at_payments(self.gateway.lives, self.now.plus(wait));
@@ -559,6 +580,55 @@ impl World {
         }
     }
 
+    /// Plans a look at conversations, unless there is an earlier one.
+    fn look_at_sequences(&mut self, number: u64, at: Timestamp) {
+        let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
+        if life.sequence_look.is_none_or(|planned| at < planned) {
+            life.sequence_look = Some(at);
+            self.plan_look_at_sequences(number, at);
+        }
+    }
+
+    /// The gateway does what has come due in its conversations: hands on what has its turn, or tells of a gap.
+    pub(crate) fn gateway_looks_at_sequences(&mut self, number: u64) {
+        let now = self.clock(Who::Gateway);
+        let Some(life) = self.gateway.life.as_mut().filter(|life| life.number == number) else { return };
+        life.sequence_look = None;
+        let scheduled = life.store.scheduled_sequences(SEQUENCES_MAX).expect("the store can be read");
+        let (due, waiting): (Vec<_>, Vec<_>) = scheduled.into_iter().partition(|it| it.due <= now);
+        let next = waiting.first().map(|it| it.due.since(now));
+        let next = if due.is_empty() { next } else { Some(Duration::from_secs(1)) };
+        for scheduled in due {
+            let event = self.due_in(scheduled.key);
+            if matches!(event, Event::HandedOn { .. }) {
+                self.met.insert(HANDED_ON_IN_ITS_TURN);
+            }
+            self.handle(event, None);
+        }
+        if let Some(wait) = next {
+            self.look_at_sequences(number, self.now.plus(wait.min(LONGEST_SLEEP)));
+        }
+    }
+
+    /// What has come due in a conversation, as the shell finds it.
+    fn due_in(&self, key: SequenceKey) -> Event {
+        let (store, site) = (self.gateway.store(), &self.gateway.site);
+        let needs = Needs { sequences: [key.clone()].into(), ..Needs::default() };
+        let mut view = store.load(&needs).expect("the store can be read");
+        let sequence = view.sequences.remove(&key).expect("it is scheduled").value;
+        let Some((_, early)) = sequence.ready() else { return Event::OrderDue(key) };
+        let message = sequence.message(early);
+        let octets = store.body(&message).expect("the store can be read").expect("what is held has octets");
+        let gwanmun::store::Entity { content_type, body } = octets;
+        let origin = Origin::Stored(message.sender);
+        let wire = Wire { content_type: &content_type, body: &body, origin };
+        let verified = open(&wire, &site.trust, early.received_at).expect("it was opened before");
+        let received_at = early.received_at;
+        let documents = read_documents(Catalogue::built_in(), &verified, received_at).expect("in memory");
+        let arrival = Arrival { verified, documents, content_type, body, received_at, waiting: false };
+        Event::HandedOn { arrival: Box::new(arrival), sequence: key }
+    }
+
     /// The bank has said something, or nothing in time.
     pub(crate) fn gateway_hears_bank(&mut self, asked: Asking, outcome: ChargeOutcome) {
         let Asking { life, case, attempt, charge, .. } = asked;
@@ -580,6 +650,7 @@ impl World {
             self.look_at(number, who, self.now.plus(wait));
         }
         self.look_at_payments(number, self.now.plus(LONGEST_SLEEP));
+        self.look_at_sequences(number, self.now.plus(LONGEST_SLEEP));
     }
 
     /// What came of a transmission.

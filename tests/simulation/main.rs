@@ -8,7 +8,7 @@
 //! What a power cut leaves of the real store is another matter, and enumerated: `crash_states`.
 //!
 //! After each run: the partners' histories (nothing acknowledged is lost; each business message is handed on
-//! exactly once, octet for octet), the bank's bookings (a fee is booked once when it is paid, and else never; both sides
+//! exactly once, octet for octet; where order is guaranteed, in the order of its numbers, without a gap), the bank's bookings (a fee is booked once when it is paid, and else never; both sides
 //! are told once), the conservation law (P2), the audit chain (P18), and everything has ended (P9). A run that fails prints
 //! the command that replays it. `SIMULATION_SEED=7` runs one seed and prints its trace, `SIMULATION_SEEDS=100000` (or
 //! `make simulate`) runs so many.

@@ -261,6 +261,8 @@ pub(crate) fn certificate(who: Who) -> Fingerprint {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) sync_reply_mode: SyncReplyMode,
+    /// What goes either way in a conversation is handed on in the order in which it was sent.
+    pub(crate) message_order: bool,
     pub(crate) retries: u32,
     pub(crate) retry_interval: Duration,
     pub(crate) time_to_live: Duration,
@@ -295,7 +297,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
             ack_signed: true,
-            message_order: false,
+            message_order: terms.message_order,
             retries: terms.retries,
             retry_interval: terms.retry_interval,
             persist_duration: Duration::from_secs(7 * 86_400),

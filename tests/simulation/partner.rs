@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gwanmun::model::{
-    Agreement, ConversationId, Digest, DigestReference, Message, MessageId, MessageKind, Payload, Sealed,
-    Service, SyncReplyMode, Timestamp,
+    Agreement, ConversationId, Digest, DigestReference, Message, MessageId, MessageKind, MessageOrder,
+    OrderStatus, Payload, Sealed, SequenceNumber, Service, SyncReplyMode, Timestamp,
 };
 use gwanmun::msh::{self, Posting, check_receipt};
 use gwanmun::security::{Origin, Trust, Verified, Wire, open, seal};
@@ -107,6 +107,8 @@ pub(crate) struct Posted {
     pub(crate) letter: Option<Letter>,
     /// The place of the message whose MessageId it uses for other content: it must be refused.
     pub(crate) forges: Option<usize>,
+    /// Its place in its conversation, where the agreement guarantees order.
+    pub(crate) order: Option<MessageOrder>,
     pub(crate) attempts: u32,
     pub(crate) fate: Fate,
     /// It was refused for its age, and what it says went out once more as a new message.
@@ -254,11 +256,32 @@ impl Partner {
         seal(&receipt, signed.then(|| signer(self.who).strict())).expect("a receipt can be sealed")
     }
 
+    /// Whether its agreement guarantees order.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.agreement.reliability.message_order
+    }
+
+    /// The place of the next message of a conversation; a forged one has that of the one whose MessageId it has.
+    fn order_in(&self, conversation: &str, forges: Option<usize>) -> Option<MessageOrder> {
+        if let Some(place) = forges {
+            return self.posted[place].order;
+        }
+        let is_before = |posted: &&Posted| {
+            posted.forges.is_none()
+                && posted.letter.as_ref().is_some_and(|letter| letter.conversation == conversation)
+        };
+        let before = u32::try_from(self.posted.iter().filter(is_before).count()).expect("some");
+        let status = if before == 0 { OrderStatus::Reset } else { OrderStatus::Continue };
+        let number = SequenceNumber::new(before).expect("fewer than a hundred millions");
+        self.is_in_order().then_some(MessageOrder { number, status })
+    }
+
     /// Makes a message to post; gives its place among what it posted.
     pub(crate) fn compose(&mut self, letter: Letter, now: Timestamp, forges: Option<usize>) -> usize {
         let number = self.posted.len() + 1;
         let fresh = MessageId::new(format!("{number}@{}.example", self.who.name())).expect("a MessageId");
         let message_id = forges.map_or(fresh, |place| self.posted[place].message_id.clone());
+        let order = self.order_in(&letter.conversation, forges);
         let posting = Posting {
             message_id: message_id.clone(),
             conversation_id: ConversationId::new(letter.conversation.clone()).expect("a ConversationId"),
@@ -267,12 +290,21 @@ impl Partner {
             action: letter.action.clone().into(),
             timestamp: now,
             time_to_live: now.plus(self.agreement.reliability.time_to_live),
-            order: None,
+            order,
         };
         let message = msh::compose(&self.agreement, posting, letter.payloads.clone());
         let sealed = seal(&message, Some(signer(self.who).strict())).expect("a message can be sealed");
         let (letter, fate) = (Some(letter), Fate::Open);
-        self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate, renewed: false });
+        self.posted.push(Posted {
+            sealed,
+            message_id,
+            letter,
+            forges,
+            order,
+            attempts: 0,
+            fate,
+            renewed: false,
+        });
         self.posted.len() - 1
     }
 
@@ -280,8 +312,16 @@ impl Partner {
     pub(crate) fn keep_signal(&mut self, sealed: Sealed) -> usize {
         let message_id = MessageId::new("signal").expect("a MessageId");
         let fate = Fate::Open;
-        let (letter, forges) = (None, None);
-        self.posted.push(Posted { sealed, message_id, letter, forges, attempts: 0, fate, renewed: false });
+        self.posted.push(Posted {
+            sealed,
+            message_id,
+            letter: None,
+            forges: None,
+            order: None,
+            attempts: 0,
+            fate,
+            renewed: false,
+        });
         self.posted.len() - 1
     }
 
@@ -309,6 +349,11 @@ impl Partner {
             let told: Vec<_> =
                 errors.errors.iter().map(|it| format!("{}: {}", it.code, it.description)).collect();
             return self.hear_errors(place, about, told.join("; "));
+        }
+        // What was held and then refused had its receipt before, and repeats of it are answered with that.
+        let refused = |place: &usize| matches!(self.posted[*place].fate, Fate::Refused(_));
+        if self.is_in_order() && place.is_some_and(|place| refused(&place)) {
+            return None;
         }
         match self.check(signal, octets, place) {
             Ok(place) => {
@@ -357,6 +402,15 @@ impl Partner {
             Some(place) if self.posted[place].fate == Fate::Open => {
                 self.posted[place].fate = Fate::Refused(told);
                 Some(place)
+            }
+            // It came before its turn, was acknowledged and held, and is refused now that it has it.
+            Some(place)
+                if self.posted[place].order.is_some()
+                    && self.posted[place].forges.is_none()
+                    && matches!(self.posted[place].fate, Fate::Acknowledged(_)) =>
+            {
+                self.posted[place].fate = Fate::Refused(told);
+                None
             }
             Some(place) if matches!(self.posted[place].fate, Fate::Refused(_)) => None,
             _ => {

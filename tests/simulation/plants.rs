@@ -47,10 +47,12 @@ pub(crate) enum Plant {
     JoinOnce,
     /// The one key of a fee: each attempt at it has its own.
     PaymentKey,
+    /// The turn of a message in its conversation: each has it when it comes.
+    Turn,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Sync,
         Self::RetriedSync,
         Self::VersionCheck,
@@ -65,6 +67,7 @@ impl Plant {
         Self::Delivery,
         Self::JoinOnce,
         Self::PaymentKey,
+        Self::Turn,
     ];
 
     /// The run that it is planted in. That attempts are counted shows only where they come to an end.
@@ -101,6 +104,11 @@ impl Plant {
         let Event::Arrived(arrival) = event else { return false };
         let message = arrival.verified.message();
         match self {
+            Self::Turn => {
+                for stored in view.sequences.values_mut() {
+                    stored.value.next = message.order.map_or(stored.value.next, |order| order.number);
+                }
+            }
             Self::DuplicateDigest => {
                 if let Some(known) = &mut view.message {
                     known.record.content_digest = message.content_digest(arrival.verified.is_signed());

@@ -113,6 +113,8 @@ enum Happening {
     Look { life: u64, destination: Who },
     /// The gateway looks at what the bank is to be asked.
     LookAtPayments { life: u64 },
+    /// The gateway looks at what is held in conversations.
+    LookAtSequences { life: u64 },
     /// A request reaches the bank.
     Bank { asking: u64 },
     /// The bank's answer, or the end of waiting for it, reaches the gateway.
@@ -172,12 +174,14 @@ pub(crate) const CLOCK_STEP_WHILE_RECEIVING: &str =
     "a step of the gateway's clock while it is asked something";
 pub(crate) const CLOCK_STEP_WHILE_COMMITTING: &str =
     "a step of the gateway's clock between deciding and committing";
+pub(crate) const HANDED_ON_IN_ITS_TURN: &str = "a message that came before its turn, handed on in it";
 
-pub(crate) const MOMENTS: [&str; 4] = [
+pub(crate) const MOMENTS: [&str; 5] = [
     FREEZE_WHILE_VERIFYING,
     FREEZE_WHILE_COMMITTING,
     CLOCK_STEP_WHILE_RECEIVING,
     CLOCK_STEP_WHILE_COMMITTING,
+    HANDED_ON_IN_ITS_TURN,
 ];
 
 /// The instant at which every run begins.
@@ -273,6 +277,7 @@ impl World {
             Happening::Step { life, handling } => self.gateway_goes_on(life, handling),
             Happening::Look { life, destination } => self.gateway_looks(life, destination),
             Happening::LookAtPayments { life } => self.gateway_looks_at_payments(life),
+            Happening::LookAtSequences { life } => self.gateway_looks_at_sequences(life),
             Happening::Bank { asking } => self.bank_is_asked(asking),
             Happening::BankAnswer { asking, outcome } => self.bank_is_heard(asking, outcome),
             Happening::Start => self.start_gateway(),
@@ -366,6 +371,12 @@ impl World {
     pub(crate) fn plan_look_at_payments(&mut self, life: u64, at: Timestamp) {
         let after = at.since(self.now).max(Duration::from_millis(1));
         self.plan(after, Happening::LookAtPayments { life });
+    }
+
+    /// The gateway looks at its conversations at this instant.
+    pub(crate) fn plan_look_at_sequences(&mut self, life: u64, at: Timestamp) {
+        let after = at.since(self.now).max(Duration::from_millis(1));
+        self.plan(after, Happening::LookAtSequences { life });
     }
 
     /// The gateway is started again, after a while.
@@ -650,8 +661,11 @@ impl World {
 /// The terms of one agreement. Retries outlast every fault, so that what ends badly is never an accident.
 fn terms(chance: &mut Chance, faults: &Faults) -> Terms {
     const HOUR: Duration = Duration::from_secs(3600);
+    let sync_reply_mode = chance.pick(&[SyncReplyMode::MshSignalsOnly, SyncReplyMode::None]);
     Terms {
-        sync_reply_mode: chance.pick(&[SyncReplyMode::MshSignalsOnly, SyncReplyMode::None]),
+        sync_reply_mode,
+        // Order goes without SyncReply (ebMS 2.0, 9).
+        message_order: sync_reply_mode == SyncReplyMode::None,
         retries: 200,
         retry_interval: chance.millis(4_000, 12_000),
         // No delivery ends by a step of an hour (P9); only what outlasts them is not ended by greater ones.
