@@ -74,6 +74,10 @@ Examples:
         /// Heads that were kept elsewhere, one a line
         #[arg(long = "head", value_name = "HEADFILE", num_args = 1..)]
         heads: Vec<PathBuf>,
+        /// An entry that says that the store was restored from a backup, when you know that it was: heads of the store
+        /// that was lost are then no finding
+        #[arg(long = "restored", value_name = "ENTRY", num_args = 1..)]
+        restored: Vec<u64>,
         /// A certificate that time stamps are signed by, or one that vouches for it, PEM
         #[arg(long = "authority", value_name = "CERT.pem", num_args = 1..)]
         authorities: Vec<PathBuf>,
@@ -121,16 +125,21 @@ impl AuditArgs {
                 }
                 Ok(writeln!(out, "{}: {entries} entries, {heads} signed heads", to.display())?)
             }
-            AuditCommand::Verify { export, keys, heads, authorities, require_time_stamps, json } => {
+            AuditCommand::Verify {
+                export,
+                keys,
+                heads,
+                restored,
+                authorities,
+                require_time_stamps,
+                json,
+            } => {
                 let mut trusted = AuditKeys::default();
                 for key in keys {
                     let pem = std::fs::read(key).with_context(|| key.display().to_string())?;
                     trusted.add_pem(&key.display().to_string(), &pem)?;
                 }
-                let mut elsewhere = Vec::new();
-                for file in heads {
-                    elsewhere.extend(heads_in(file)?);
-                }
+                let elsewhere = heads.iter().map(|file| HeadFile::open(file)).collect::<Result<Vec<_>>>()?;
                 let mut authority = TimeStampAuthority::default();
                 for file in authorities {
                     let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
@@ -144,10 +153,17 @@ impl AuditArgs {
                             export.display()
                         );
                     }
-                    evidence(export, &trusted, &elsewhere)
+                    evidence(export, &trusted, elsewhere)
                         .and_then(|proven| Ok(tell_evidence(&proven, *json, out)?))
                 } else {
-                    verify(export, &trusted, elsewhere, authority).and_then(|proven| {
+                    let mut verifier = AuditVerifier::new(&trusted);
+                    for number in restored {
+                        verifier = verifier.with_restored(*number);
+                    }
+                    if let Some(authority) = authority {
+                        verifier = verifier.with_authority(authority);
+                    }
+                    verify(export, verifier, elsewhere).and_then(|proven| {
                         if *require_time_stamps && proven.stamps.verified == 0 {
                             bail!("there is no time stamp in it that counts");
                         }
@@ -158,7 +174,7 @@ impl AuditArgs {
                     Ok(()) => Ok(()),
                     Err(why) => {
                         if *json {
-                            writeln!(out, "{}", json!({ "intact": false, "finding": why.to_string() }))?;
+                            writeln!(out, "{}", json!({ "intact": false, "finding": format!("{why:#}") }))?;
                         }
                         bail!("{}: {}", export.display(), plain(&format!("{why:#}")))
                     }
@@ -231,20 +247,18 @@ fn write_record(file: File, mut page: impl FnMut(u64) -> Result<Page>) -> Result
     Ok((written, signed))
 }
 
-fn verify(
-    export: &Path,
-    keys: &AuditKeys,
-    elsewhere: Vec<SignedHead>,
-    authority: Option<&TimeStampAuthority>,
-) -> Result<Proven> {
-    let mut verifier = AuditVerifier::new(keys, elsewhere)?;
-    if let Some(authority) = authority {
-        verifier = verifier.with_authority(authority);
-    }
+fn verify(export: &Path, mut verifier: AuditVerifier<'_>, mut elsewhere: Vec<HeadFile>) -> Result<Proven> {
     let mut file = BufReader::new(File::open(export)?);
     let bar = spinner("entries checked");
     let mut line = Vec::new();
     loop {
+        for file in &mut elsewhere {
+            // The next head of each file waits for its entry, and no more than that one.
+            while file.beyond <= verifier.entries() {
+                let Some(signed) = file.next().transpose()? else { break };
+                verifier.keep_to(signed).with_context(|| file.to_string())?;
+            }
+        }
         line.clear();
         if file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             break;
@@ -261,8 +275,75 @@ fn verify(
             bar.set_position(verifier.entries());
         }
     }
+    for file in &mut elsewhere {
+        while let Some(signed) = file.next().transpose()? {
+            verifier.also_kept(signed).with_context(|| file.to_string())?;
+        }
+    }
     bar.finish_and_clear();
     Ok(verifier.end()?)
+}
+
+/// Heads that were kept elsewhere, one a line, read one by one. A last line without an end may still be being written: it
+/// counts when it is a head.
+struct HeadFile {
+    path: PathBuf,
+    lines: BufReader<File>,
+    read: u64,
+    /// How many entries the last head that was read speaks for.
+    beyond: u64,
+}
+
+impl HeadFile {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| path.display().to_string())?;
+        Ok(Self { path: path.to_owned(), lines: BufReader::new(file), read: 0, beyond: 0 })
+    }
+
+    fn read_head(&mut self) -> Result<Option<SignedHead>> {
+        let mut line = Vec::new();
+        self.lines.by_ref().take(HEAD_BYTES_MAX + 1).read_until(b'\n', &mut line)?;
+        let is_whole = line.last() == Some(&b'\n');
+        match serde_json::from_slice::<SignedHead>(&line) {
+            Ok(signed) if line.len() as u64 <= HEAD_BYTES_MAX => {
+                self.read += 1;
+                self.beyond = signed.head.entries;
+                return Ok(Some(signed));
+            }
+            Err(error) if is_whole => {
+                return Err(error)
+                    .with_context(|| format!("{}:{}: no head", self.path.display(), self.read + 1));
+            }
+            _ if line.len() as u64 > HEAD_BYTES_MAX => {
+                bail!(
+                    "{}:{}: no head: the line is longer than {HEAD_BYTES_MAX} octets",
+                    self.path.display(),
+                    self.read + 1
+                )
+            }
+            _ => {}
+        }
+        if self.read == 0 {
+            bail!("{}: there is no head in it, so that it proves nothing", self.path.display());
+        }
+        // Nothing comes after it.
+        self.beyond = u64::MAX;
+        Ok(None)
+    }
+}
+
+impl Iterator for HeadFile {
+    type Item = Result<SignedHead>;
+
+    fn next(&mut self) -> Option<Result<SignedHead>> {
+        self.read_head().transpose()
+    }
+}
+
+impl std::fmt::Display for HeadFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.read)
+    }
 }
 
 /// Whether a file is an archive of evidence.
@@ -273,13 +354,17 @@ fn is_evidence(file: &Path) -> Result<bool> {
     Ok(is_archive(&beginning))
 }
 
-fn evidence(file: &Path, keys: &AuditKeys, elsewhere: &[SignedHead]) -> Result<ProvenEvidence> {
+fn evidence(file: &Path, keys: &AuditKeys, elsewhere: Vec<HeadFile>) -> Result<ProvenEvidence> {
     let length = file.metadata()?.len();
     if length > ARCHIVE_BYTES_MAX {
         bail!("it has {length} octets; an archive of evidence has {ARCHIVE_BYTES_MAX} at most");
     }
     let members = unpack(&filed(file)?)?;
-    Ok(verify_evidence(&members, keys, elsewhere)?)
+    let mut unread = None;
+    let heads =
+        elsewhere.into_iter().flatten().map_while(|read| read.map_err(|error| unread = Some(error)).ok());
+    let proven = verify_evidence(&members, keys, heads)?;
+    unread.map_or(Ok(proven), Err)
 }
 
 fn tell_evidence(proven: &ProvenEvidence, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
@@ -297,35 +382,26 @@ fn tell_evidence(proven: &ProvenEvidence, json: bool, out: &mut dyn Write) -> st
     open.iter().try_for_each(|open| writeln!(out, "not shown: {}", plain(open)))
 }
 
-/// The heads in a file. A last line without an end may still be being written: it counts when it is a head.
-fn heads_in(file: &Path) -> Result<Vec<SignedHead>> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", &text));
-    let read = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).with_context(|| format!("{}:{}: no head", file.display(), at + 1))
-    };
-    let mut heads: Vec<SignedHead> = whole.lines().enumerate().map(read).collect::<Result<_>>()?;
-    heads.extend(serde_json::from_str::<SignedHead>(rest));
-    if heads.is_empty() {
-        bail!("{}: there is no head in it, so that it proves nothing", file.display());
-    }
-    Ok(heads)
-}
-
 fn tell(proven: &Proven, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
-    let Proven { entries, signed, heads, signed_at, stamps } = proven;
+    let Proven { entries, signed, heads, signed_at, lost, stamps } = proven;
     let open = entries - signed;
     if json {
         let Stamps { verified, entries: stamped, at, open } = stamps;
         let told = json!({
             "intact": true, "entries": entries, "signed": signed, "heads": heads, "signed_at": signed_at,
-            "time_stamps": { "verified": verified, "entries": stamped, "at": at, "not_judged": open },
+            "lost_heads": lost, "time_stamps": { "verified": verified, "entries": stamped, "at": at, "not_judged": open },
         });
         return writeln!(out, "{told}");
     }
     writeln!(out, "entries 1 to {signed} are as they were signed at {signed_at} ({heads} heads verified)")?;
     if open > 0 {
         writeln!(out, "{open} entries after them follow in the chain and are not signed yet")?;
+    }
+    if *lost > 0 {
+        writeln!(
+            out,
+            "{lost} heads that were kept elsewhere are of a store that was lost before this one was restored"
+        )?;
     }
     let Stamps { verified, entries: stamped, at, open } = stamps;
     if let Some(at) = at {
@@ -364,5 +440,7 @@ const PAGE: usize = 1000;
 const ARCHIVE_HEAD_BYTES: u64 = 512;
 /// Octets of an archive that is read.
 const ARCHIVE_BYTES_MAX: u64 = 20 << 30;
+/// Octets of a line of a file of heads.
+const HEAD_BYTES_MAX: u64 = 4096;
 /// Octets of a line of an export.
 const LINE_BYTES_MAX: u64 = 16 << 20;

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep};
 use tracing::error;
 
 use super::shared::{InForce, Shared, now};
-use crate::model::{AuditHead, KeptHead, PartyKey, SignedHead, Timestamp, Tree, TreeHead};
+use crate::config::AuditSettings;
+use crate::model::{AuditHead, KeptHead, PartyKey, SignedHead, TimelineEntry, Timestamp, Tree, TreeHead};
 use crate::security::sign_head;
 use crate::store::{Batch, CommitError, Store, StoreError};
 use crate::telemetry::EventCode;
@@ -95,6 +96,12 @@ pub(super) enum HeadFault {
     #[error("{}: {error}", file.display())]
     Outside { file: PathBuf, error: io::Error },
     #[error(
+        "{} knows a head of {entries} entries of the store that was lost: audit entry {number} says that this one was restored \
+         from a backup; keep the file, move it away, and a new one is begun",
+        file.display()
+    )]
+    Restored { file: PathBuf, entries: u64, number: u64 },
+    #[error(
         "{} knows a head of {entries} entries that the store does not have: the store was rolled back or changed",
         file.display()
     )]
@@ -132,7 +139,10 @@ pub(super) async fn sign_the_rest(shared: Arc<Shared>) {
 /// Signs all that is not signed yet, on this thread; what keeps it from that. The file beside the store may have to wait.
 pub(super) fn sign_all(shared: &Shared) -> Result<(), HeadFault> {
     match look_now(shared, true) {
-        None | Some(HeadFault::Outside { .. } | HeadFault::RolledBack { .. }) => Ok(()),
+        None
+        | Some(HeadFault::Outside { .. } | HeadFault::RolledBack { .. } | HeadFault::Restored { .. }) => {
+            Ok(())
+        }
         Some(fault) => Err(fault),
     }
 }
@@ -176,16 +186,25 @@ fn keep(store: &dyn Store, in_force: &InForce, work: &mut Work, all: bool) -> Re
         let height = store.audit_height()?;
         for _ in 0..HEADS_MAX {
             let open = height.saturating_sub(grown.tree.size());
-            let late = grown.since.elapsed() >= audit.head_interval;
-            if open == 0 || !(all || late || open >= audit.head_entries) {
-                break;
+            match due(audit, open, grown.since.elapsed(), all) {
+                0 => break,
+                entries => sign(store, in_force, grown, entries)?,
             }
-            sign(store, in_force, grown, if all { open } else { open.min(audit.head_entries) })?;
         }
     }
     match &audit.heads_file {
         Some(file) => append(store, file, outside),
         None => Ok(()),
+    }
+}
+
+/// How many entries the next head speaks for beside those of the last one; none is due yet when it is 0.
+fn due(audit: &AuditSettings, open: u64, waited: Duration, all: bool) -> u64 {
+    match open {
+        _ if all => open,
+        _ if open >= audit.head_entries => audit.head_entries,
+        _ if waited >= audit.head_interval => open,
+        _ => 0,
     }
 }
 
@@ -293,8 +312,20 @@ fn taken_up_outside(
     let here = store.heads(entries.saturating_sub(1), 1)?.into_iter().next();
     match here {
         Some(here) if here.signed == last => Ok(entries),
-        _ => Err(HeadFault::RolledBack { file: file.to_owned(), entries }),
+        _ => Err(match restored_after(store, &last)? {
+            Some(number) => HeadFault::Restored { file: file.to_owned(), entries, number },
+            None => HeadFault::RolledBack { file: file.to_owned(), entries },
+        }),
     }
+}
+
+/// The entry that says that the store was restored after this head was signed, from a backup without its last entry.
+fn restored_after(store: &dyn Store, head: &SignedHead) -> Result<Option<u64>, StoreError> {
+    let SignedHead { head: TreeHead { entries, at, .. }, .. } = head;
+    let said = store.last_of_event(TimelineEntry::STORE_RESTORED, *entries)?;
+    let restored =
+        said.and_then(|said| Some((said.number, serde_json::from_str::<TimelineEntry>(&said.text).ok()?)));
+    Ok(restored.filter(|(_, entry)| entry.is_restore() && *at < entry.at).map(|(number, _)| number))
 }
 
 /// The last whole line; what stands behind it is cut off. A file that is not there is made.
@@ -384,6 +415,70 @@ mod tests {
         assert!(matches!(told, HeadFault::RolledBack { entries: 5, .. }), "{told}");
         assert_eq!(told.event(), EventCode::AuditTampered);
         assert_eq!(entries_in(&file), [2, 5]);
+    }
+
+    #[test]
+    fn a_store_that_was_restored_is_told_apart_from_that() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("heads");
+        let open =
+            |name: &str| SqliteStore::open(StoreOptions::at(directory.path().join(name))).expect("opens");
+        let lost = open("lost");
+        for entries in [2, 5] {
+            commit(&lost, head(entries)).expect("committed");
+        }
+        append(&lost, &file, &mut None).expect("appended");
+        let entry = |event: &str, at| TimelineEntry {
+            at: Timestamp::from_millis(at),
+            event: event.into(),
+            case: None,
+            party: None,
+            message_id: None,
+            delivery: None,
+            text: String::new(),
+            alarm: false,
+            octets: crate::model::Attested::default(),
+        };
+        let check = |name: &str, restored_at: i64, entries_before: usize, expected: Option<u64>| {
+            let restored = open(name);
+            for number in 0..=entries_before {
+                let event = if number == entries_before { TimelineEntry::STORE_RESTORED } else { "x" };
+                let batch = Batch { audit: vec![entry(event, restored_at)], ..Batch::default() };
+                let (tell, told) = sync_channel(1);
+                restored.commit(batch, Box::new(move |outcome| drop(tell.send(outcome.map(|_| ())))));
+                told.recv().expect("told").expect("committed");
+            }
+            let told = append(&restored, &file, &mut None).expect_err("it is another store (S26)");
+            let found = if let HeadFault::Restored { number, .. } = told { Some(number) } else { None };
+            assert_eq!(found, expected, "{name}: {told}");
+            let tampered = told.event() == EventCode::AuditTampered;
+            assert_eq!(tampered, expected.is_none(), "P20: {told}");
+        };
+        check("from a backup of 3 entries, after the head", 1, 3, Some(4));
+        check("at the head's own time", 0, 3, None);
+        check("from a backup that had the head's entries", 1, 5, None);
+    }
+
+    #[test]
+    fn a_head_is_due_after_so_many_entries_or_so_long() {
+        fn check(open: u64, waited_millis: u64, all: bool, expected: u64) {
+            let head_interval = Duration::from_secs(60);
+            let audit =
+                AuditSettings { head_interval, head_entries: 1000, heads_file: None, time_stamp: None };
+            let found = due(&audit, open, Duration::from_millis(waited_millis), all);
+            assert_eq!(found, expected, "{open} entries, {waited_millis} ms (P18)");
+        }
+        check(0, 60_000, false, 0);
+        check(999, 59_999, false, 0);
+        check(1000, 0, false, 1000);
+        check(1001, 0, false, 1000);
+        check(1_000_000, 0, false, 1000);
+        check(1, 59_999, false, 0);
+        check(1, 60_000, false, 1);
+        check(999, 60_001, false, 999);
+        check(0, 0, true, 0);
+        check(1, 0, true, 1);
+        check(1_000_000, 0, true, 1_000_000);
     }
 
     #[test]

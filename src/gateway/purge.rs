@@ -214,7 +214,7 @@ fn archive(shared: &Shared, in_force: &InForce, subject: &EvidenceSubject) -> Re
         trusted.add_der("an earlier key of ours", &der).map_err(|error| error.to_string())?;
     }
     let proven =
-        verify_evidence(&members, &trusted, &[]).map_err(|error| format!("{}: {error}", path.display()))?;
+        verify_evidence(&members, &trusted, []).map_err(|error| format!("{}: {error}", path.display()))?;
     if proven.manifest.subject != *subject {
         return Err(format!("{} is about another message", path.display()));
     }

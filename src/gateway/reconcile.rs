@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -14,13 +15,40 @@ use tracing::warn;
 use super::acts::{act, reason};
 use super::admin::json_response;
 use super::driver::{DriveError, compute, drive};
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use super::show::{Query, decoded};
 use crate::engine::{Event, Settle};
-use crate::model::{DeliveryId, DeliveryState};
-use crate::store::{DeliveryFilter, Listing, Manifest, Store};
+use crate::model::{Attested, DeliveryId, DeliveryState, TimelineEntry};
+use crate::store::{Batch, CommitError, DeliveryFilter, Listing, Manifest, Store};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
+
+/// Has the audit record say that the store was restored, before anything else is recorded: so heads of the store that was
+/// lost are told apart from a roll-back that nobody speaks of (P20; threat S26).
+pub(super) fn record(store: &dyn Store, restored: &Manifest) -> Result<(), String> {
+    let last = store.last_of_event(TimelineEntry::STORE_RESTORED, u64::MAX >> 1);
+    if last.map_err(|error| error.to_string())?.is_some_and(|last| last.number > restored.audit_entries) {
+        return Ok(());
+    }
+    let entry = TimelineEntry {
+        at: now(),
+        event: TimelineEntry::STORE_RESTORED.into(),
+        case: None,
+        party: None,
+        message_id: None,
+        delivery: None,
+        text: format!(
+            "restored from the backup of {}, of {} entries: what was recorded after it was lost",
+            restored.made_at, restored.audit_entries
+        ),
+        alarm: false,
+        octets: Attested::default(),
+    };
+    let (tell, told) = sync_channel(1);
+    let batch = Batch { audit: vec![entry], ..Batch::default() };
+    store.commit(batch, Box::new(move |outcome| drop(tell.send(outcome.map(|_| ())))));
+    told.recv().unwrap_or(Err(CommitError::Unknown)).map_err(|error| error.to_string())
+}
 
 /// Holds back every open delivery; gives how many.
 pub(super) async fn hold_back(shared: &Arc<Shared>, restored: &Manifest) -> Result<u64, DriveError> {

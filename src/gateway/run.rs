@@ -21,7 +21,7 @@ use super::pay::{PaymentAgenda, keep_payments};
 use super::purge::keep_purging;
 use super::questions::Questions;
 use super::receive::receive;
-use super::reconcile::hold_back;
+use super::reconcile::{self, hold_back};
 use super::rules;
 use super::scrub::{Scrub, keep_scrubbing};
 use super::send::send_all;
@@ -128,6 +128,9 @@ impl Gateway {
         restored: Option<&Manifest>,
     ) -> Result<Self, StartError> {
         loaded.catalogue.make_ready();
+        if let Some(restored) = restored {
+            reconcile::record(&*store, restored).map_err(StartError::Restored)?;
+        }
         let settings = loaded.settings.clone();
         let metrics = Metrics::new();
         metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));

@@ -272,6 +272,17 @@ pub struct TimelineEntry {
     pub octets: Attested,
 }
 
+impl TimelineEntry {
+    /// The event of the entry that a restored store begins with (P20).
+    pub const STORE_RESTORED: &str = "store.restored";
+
+    /// Whether it says that the store was restored from a backup of the entries before it.
+    #[must_use]
+    pub fn is_restore(&self) -> bool {
+        &*self.event == Self::STORE_RESTORED && self.case.is_none() && self.message_id.is_none()
+    }
+}
+
 /// Octets that an entry of the audit record vouches for, by their SHA-256: whoever has them can show that they are those
 /// that were kept in its commit (P18).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //!
 //! Promises: the first entry that is missing, moved, changed or put in is named; a record whose chain was computed
 //! anew is found by the first head that was signed over the old one; one that was cut off or rolled back is found by
-//! heads that were kept elsewhere. A time stamp counts only with the certificates of its authority, and only over a head
+//! heads that were kept elsewhere, one that was restored from a backup by the entry that says so. A time stamp counts only with the certificates of its authority, and only over a head
 //! of this record. Nothing in the export adds trust to itself.
 //!
 //! Does not find entries that were rewritten after the last head that anybody kept: it says how many are not signed.
@@ -146,6 +146,19 @@ pub enum AuditFault {
         /// Which head says so.
         detail: String,
     },
+    /// A head from elsewhere is of a store that was lost, and this one was restored.
+    #[error(
+        "the head of {entries} entries, signed at {at}, is of a store that was lost: entry {number} says that this one was \
+         restored from a backup of the {} entries before it; whoever knows that it was gives --restored {number}", number - 1
+    )]
+    Restored {
+        /// The entry that says that the store was restored.
+        number: u64,
+        /// How many entries the head speaks for.
+        entries: u64,
+        /// When it was signed.
+        at: Timestamp,
+    },
     /// A time stamp that cannot be relied on.
     #[error("entry {number}: the time stamp over the head of {entries} entries: {detail}")]
     TimeStamp {
@@ -180,6 +193,8 @@ pub struct Proven {
     pub heads: u64,
     /// When the last of them was signed.
     pub signed_at: Timestamp,
+    /// Heads from elsewhere that are of a store that was lost before this one was restored, as was accepted.
+    pub lost: u64,
     /// What time stamps show.
     pub stamps: Stamps,
 }
@@ -202,6 +217,11 @@ pub struct AuditVerifier<'a> {
     keys: &'a AuditKeys,
     /// Heads from elsewhere whose entries have not come yet.
     elsewhere: BTreeMap<u64, Vec<SignedHead>>,
+    /// Entries that say that the store was restored, and when.
+    restores: BTreeMap<u64, Timestamp>,
+    /// Those of them that are known to be true.
+    accepted: BTreeSet<u64>,
+    lost: u64,
     gateways: BTreeSet<String>,
     lines: u64,
     chain: AuditHead,
@@ -215,17 +235,15 @@ pub struct AuditVerifier<'a> {
 }
 
 impl<'a> AuditVerifier<'a> {
-    /// A verifier that trusts these keys, and heads that were kept where the store is not.
-    ///
-    /// # Errors
-    /// [`AuditFault::Head`] when one of those heads is not signed with one of these keys.
-    pub fn new(
-        keys: &'a AuditKeys,
-        elsewhere: impl IntoIterator<Item = SignedHead>,
-    ) -> Result<Self, AuditFault> {
-        let mut verifier = Self {
+    /// A verifier that trusts these keys.
+    #[must_use]
+    pub fn new(keys: &'a AuditKeys) -> Self {
+        Self {
             keys,
             elsewhere: BTreeMap::new(),
+            restores: BTreeMap::new(),
+            accepted: BTreeSet::new(),
+            lost: 0,
             gateways: BTreeSet::new(),
             lines: 0,
             chain: AuditHead::EMPTY,
@@ -235,12 +253,58 @@ impl<'a> AuditVerifier<'a> {
             authority: None,
             stampable: BTreeMap::new(),
             stamps: Stamps::default(),
-        };
-        for signed in elsewhere {
-            verifier.check_signature(&signed)?;
-            verifier.elsewhere.entry(signed.head.entries).or_default().push(signed);
         }
-        Ok(verifier)
+    }
+
+    /// Knows that the store was restored, as this entry says: a head of the store that was lost is no fault.
+    #[must_use]
+    pub fn with_restored(mut self, number: u64) -> Self {
+        self.accepted.insert(number);
+        self
+    }
+
+    /// Compares a head that was kept where the store is not, when its last entry comes. As few as that are kept: give
+    /// each before that entry, not all of them before the first line.
+    ///
+    /// # Errors
+    /// [`AuditFault::Head`] when it is not signed with one of the keys, or its entry has come already.
+    pub fn keep_to(&mut self, signed: SignedHead) -> Result<(), AuditFault> {
+        self.check_turn(&signed)?;
+        self.elsewhere.entry(signed.head.entries).or_default().push(signed);
+        Ok(())
+    }
+
+    fn check_turn(&mut self, signed: &SignedHead) -> Result<(), AuditFault> {
+        self.check_signature(signed)?;
+        let entries = signed.head.entries;
+        if entries > self.chain.sequence {
+            return Ok(());
+        }
+        let detail = "it stands behind a head of more entries: heads that were kept elsewhere are given in their order,                       those of another file in a file of their own";
+        Err(AuditFault::Head { entries, detail: detail.to_owned() })
+    }
+
+    /// After the last line: what else was kept elsewhere. Only what speaks for the most entries is remembered.
+    ///
+    /// # Errors
+    /// [`AuditFault::Head`] as of [`AuditVerifier::keep_to`].
+    pub fn also_kept(&mut self, signed: SignedHead) -> Result<(), AuditFault> {
+        self.check_turn(&signed)?;
+        if let Some((number, _)) = self.restored_after(&signed)
+            && self.accepted.contains(&number)
+        {
+            self.lost += 1;
+            return Ok(());
+        }
+        let last = self.elsewhere.last_key_value().map_or(0, |(last, _)| *last);
+        if signed.head.entries > last {
+            // The first one says from where on entries are missing, the last one up to where.
+            if self.elsewhere.len() > 1 {
+                self.elsewhere.pop_last();
+            }
+            self.elsewhere.insert(signed.head.entries, vec![signed]);
+        }
+        Ok(())
     }
 
     /// Has time stamps of this authority count.
@@ -277,8 +341,13 @@ impl<'a> AuditVerifier<'a> {
     ///
     /// # Errors
     /// When entries that a head speaks for are not there, or no head speaks for any.
-    pub fn end(self) -> Result<Proven, AuditFault> {
+    pub fn end(mut self) -> Result<Proven, AuditFault> {
         let entries = self.chain.sequence;
+        for signed in std::mem::take(&mut self.elsewhere).into_values().flatten() {
+            if !self.is_lost(&signed)? {
+                self.elsewhere.entry(signed.head.entries).or_default().push(signed);
+            }
+        }
         if self.lines == 0 {
             return Err(AuditFault::Form { line: 1, detail: "there is nothing in it".to_owned() });
         }
@@ -291,7 +360,7 @@ impl<'a> AuditVerifier<'a> {
             return Err(AuditFault::CutOff { first: entries + 1, last: *last, detail });
         }
         let Some((signed, signed_at)) = self.signed else { return Err(AuditFault::Unsigned) };
-        Ok(Proven { entries, signed, heads: self.heads, signed_at, stamps: self.stamps })
+        Ok(Proven { entries, signed, heads: self.heads, signed_at, lost: self.lost, stamps: self.stamps })
     }
 
     /// Entries taken so far.
@@ -314,15 +383,44 @@ impl<'a> AuditVerifier<'a> {
         }
         self.chain = next;
         self.tree.push(next.hash);
-        let kept = self.elsewhere.remove(&next.sequence).unwrap_or_default();
-        kept.iter().try_for_each(|signed| self.compare(signed, "that was kept elsewhere"))?;
-        // Few entries have a time stamp: the others need not be read for it.
-        if !entry.text.contains(STAMPED) {
-            return Ok(());
+        // Few entries say something about the record itself: the others need not be read.
+        let told = [STAMPED, RESTORED].iter().any(|told| entry.text.contains(told));
+        let told = told.then(|| serde_json::from_str::<TimelineEntry>(&entry.text).ok()).flatten();
+        if let Some(TimelineEntry { at, .. }) = told.as_ref().filter(|told| told.is_restore()) {
+            self.restores.insert(next.sequence, *at);
         }
-        let read = serde_json::from_str::<TimelineEntry>(&entry.text).ok();
-        read.and_then(|read| read.octets.time_stamp)
-            .map_or(Ok(()), |stamp| self.take_stamp(entry.number, &stamp))
+        for signed in self.elsewhere.remove(&next.sequence).unwrap_or_default() {
+            if self.is_other(&signed) && self.is_lost(&signed)? {
+                continue;
+            }
+            self.compare(&signed, "that was kept elsewhere")?;
+        }
+        let stamp = told.and_then(|told| told.octets.time_stamp);
+        stamp.map_or(Ok(()), |stamp| self.take_stamp(entry.number, &stamp))
+    }
+
+    /// The restore, if there was one, that explains a head from elsewhere which does not fit: it was signed before, and
+    /// speaks for entries that the backup did not have.
+    fn restored_after(&self, signed: &SignedHead) -> Option<(u64, Timestamp)> {
+        let SignedHead { head: TreeHead { entries, at, .. }, .. } = signed;
+        let mut restores = self.restores.range(..=*entries).map(|(number, restored)| (*number, *restored));
+        restores.find(|(_, restored)| at < restored)
+    }
+
+    /// Whether a head from elsewhere which does not fit is explained by a restore that is known to be true.
+    fn is_lost(&mut self, signed: &SignedHead) -> Result<bool, AuditFault> {
+        let SignedHead { head: TreeHead { entries, at, .. }, .. } = signed;
+        let Some((number, _)) = self.restored_after(signed) else { return Ok(false) };
+        if !self.accepted.contains(&number) {
+            return Err(AuditFault::Restored { number, entries: *entries, at: *at });
+        }
+        self.lost += 1;
+        Ok(true)
+    }
+
+    /// Whether a head is not of the entries that are here.
+    fn is_other(&self, signed: &SignedHead) -> bool {
+        signed.head.root != self.tree.root() || signed.head.chain != self.chain.hash
     }
 
     /// A time stamp speaks for a head that stands before it; heads up to that one need no other.
@@ -381,8 +479,8 @@ impl<'a> AuditVerifier<'a> {
 
     /// Compares what is here with what was signed.
     fn compare(&mut self, signed: &SignedHead, which: &str) -> Result<(), AuditFault> {
-        let SignedHead { head: TreeHead { entries, root, chain, at, .. }, .. } = signed;
-        if *root != self.tree.root() || *chain != self.chain.hash {
+        let SignedHead { head: TreeHead { entries, at, .. }, .. } = signed;
+        if self.is_other(signed) {
             let first = self.signed.map_or(1, |(signed, _)| signed + 1);
             let detail = format!(
                 "they are not those that the head {which}, signed at {at}, speaks for: the record was written anew, or \
@@ -402,6 +500,8 @@ impl<'a> AuditVerifier<'a> {
 
 /// What the text of an entry with a time stamp has in it.
 const STAMPED: &str = "\"time_stamp\"";
+/// And that of one which says that the store was restored.
+const RESTORED: &str = TimelineEntry::STORE_RESTORED;
 /// Heads that a time stamp may still come for. A stamp is asked for the newest head, and stands in the record a request
 /// later.
 const STAMPABLE_MAX: usize = 1000;
@@ -465,7 +565,15 @@ mod tests {
         lines: &[ExportLine],
         elsewhere: Vec<SignedHead>,
     ) -> Result<Proven, AuditFault> {
-        let mut verifier = AuditVerifier::new(keys, elsewhere)?;
+        verify_with(AuditVerifier::new(keys), lines, elsewhere)
+    }
+
+    fn verify_with(
+        mut verifier: AuditVerifier<'_>,
+        lines: &[ExportLine],
+        elsewhere: Vec<SignedHead>,
+    ) -> Result<Proven, AuditFault> {
+        elsewhere.into_iter().try_for_each(|signed| verifier.keep_to(signed))?;
         for line in lines {
             verifier.take(&serde_json::to_string(line).expect("a line"))?;
         }
@@ -606,12 +714,11 @@ mod tests {
         by: Option<&TimeStampAuthority>,
         lines: &[ExportLine],
     ) -> Result<Proven, AuditFault> {
-        let mut verifier = AuditVerifier::new(keys, vec![])?;
+        let mut verifier = AuditVerifier::new(keys);
         if let Some(authority) = by {
             verifier = verifier.with_authority(authority);
         }
-        lines.iter().try_for_each(|line| verifier.take(&serde_json::to_string(line).expect("a line")))?;
-        verifier.end()
+        verify_with(verifier, lines, vec![])
     }
 
     /// The text of an entry with this time stamp.
@@ -726,5 +833,76 @@ mod tests {
         };
         check(STAMPABLE_MAX, 1, 0);
         check(STAMPABLE_MAX + 1, 0, 1);
+    }
+
+    #[test]
+    fn a_store_that_was_restored_is_told_apart_from_one_that_was_rolled_back() {
+        let lost = Record::of(SignatureAlgorithm::EcdsaSha256, &TEXTS);
+        let (keys, before) = (lost.keys(), instant(VALIDITY.0));
+        let restored = |at: Timestamp| {
+            let entry = TimelineEntry {
+                at,
+                event: TimelineEntry::STORE_RESTORED.into(),
+                case: None,
+                party: None,
+                message_id: None,
+                delivery: None,
+                text: "restored".to_owned(),
+                alarm: false,
+                octets: Attested::default(),
+            };
+            serde_json::to_string(&entry).expect("an entry")
+        };
+        let at = before.plus(std::time::Duration::from_secs(1));
+        let here = lines_of(&lost.identity, &["a", "b", "c", &restored(at), "x", "y", "z"], 3);
+        let verifier = || AuditVerifier::new(&keys);
+        let found = verify_with(verifier(), &here, lost.heads()).expect_err("told apart (P20, S26)");
+        assert_eq!(found, AuditFault::Restored { number: 4, entries: 6, at: before });
+        let proven = verify_with(verifier().with_restored(4), &here, lost.heads()).expect("as is known");
+        assert_eq!((proven.entries, proven.heads, proven.lost), (7, 3, 1), "the head of 3 is of both");
+        verify_with(verifier().with_restored(5), &here, lost.heads()).expect_err("another entry is known");
+        // Cut off after it: the heads of the lost store speak for more than is here.
+        let short = lines_of(&lost.identity, &["a", "b", "c", &restored(at), "x"], 3);
+        let found = verify_with(verifier(), &short, lost.heads()).expect_err("told apart (S26)");
+        assert_eq!(found, AuditFault::Restored { number: 4, entries: 6, at: before });
+        let proven = verify_with(verifier().with_restored(4), &short, lost.heads()).expect("as is known");
+        assert_eq!((proven.entries, proven.lost), (5, 1));
+        // What was signed after it is explained by no restore, nor what the backup had.
+        let anew = lines_of(&lost.identity, &["a", "b", "c", &restored(before), "x", "y", "z"], 3);
+        let found = verify_with(verifier().with_restored(4), &anew, lost.heads()).expect_err("S26");
+        assert!(matches!(found, AuditFault::Rewritten { first: 4, last: 6, .. }), "{found}");
+        let anew = lines_of(&lost.identity, &["a", "b", "X", &restored(at), "x", "y", "z"], 3);
+        let found = verify_with(verifier().with_restored(4), &anew, lost.heads()).expect_err("S26");
+        assert!(matches!(found, AuditFault::Rewritten { first: 1, last: 3, .. }), "{found}");
+    }
+
+    #[test]
+    fn heads_from_elsewhere_are_compared_one_by_one_and_in_their_order() {
+        let record = Record::of(SignatureAlgorithm::EcdsaSha256, &TEXTS);
+        let (keys, heads) = (record.keys(), record.heads());
+        let mut verifier = AuditVerifier::new(&keys);
+        for line in &record.lines {
+            let next = heads.iter().find(|signed| signed.head.entries == verifier.entries() + 1);
+            next.into_iter().try_for_each(|signed| verifier.keep_to(signed.clone())).expect("in time");
+            verifier.take(&serde_json::to_string(line).expect("a line")).expect("whole");
+        }
+        let late = verifier.keep_to(heads[1].clone()).expect_err("its entry has come").to_string();
+        assert!(late.starts_with("the head of 6 entries: it stands behind"), "{late}");
+        assert_eq!(verifier.end().expect("whole").heads, 4);
+        // What is left when the export ends says up to where it was cut off.
+        let longer = Record { identity: record.identity, lines: Vec::new() };
+        let kept = lines_of(&longer.identity, &["x"; 12], 3);
+        let mut verifier = AuditVerifier::new(&keys);
+        let begin = ExportLine::Export { form: ExportLine::FORM, at: instant(VALIDITY.0) };
+        verifier.take(&serde_json::to_string(&begin).expect("a line")).expect("a beginning");
+        let kept = kept
+            .into_iter()
+            .filter_map(|line| if let ExportLine::Head(signed) = line { Some(signed) } else { None });
+        for (at, signed) in kept.enumerate() {
+            let taken = if at == 0 { verifier.keep_to(signed) } else { verifier.also_kept(signed) };
+            taken.expect("signed");
+        }
+        let found = verifier.end().expect_err("S26");
+        assert!(matches!(found, AuditFault::CutOff { first: 1, last: 12, .. }), "{found}");
     }
 }

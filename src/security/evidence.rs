@@ -95,14 +95,14 @@ pub struct ProvenEvidence {
     pub open: Vec<String>,
 }
 
-/// Checks the files of an archive, with heads that were kept elsewhere when there are some.
+/// Checks the files of an archive, with heads that were kept elsewhere when there are some; each is looked at once.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify_evidence(
     members: &BTreeMap<String, Octets>,
     keys: &AuditKeys,
-    elsewhere: &[SignedHead],
+    elsewhere: impl IntoIterator<Item = SignedHead>,
 ) -> Result<ProvenEvidence, EvidenceFault> {
     let manifest = manifest(members, keys)?;
     let files = Files { members, manifest: &manifest };
@@ -197,7 +197,7 @@ type Entry = (u64, TimelineEntry);
 fn audit_path(
     files: &Files<'_>,
     keys: &AuditKeys,
-    elsewhere: &[SignedHead],
+    elsewhere: impl IntoIterator<Item = SignedHead>,
     proven: &mut ProvenEvidence,
 ) -> Result<Vec<Entry>, EvidenceFault> {
     let path: AuditPath = serde_json::from_slice(&files.get(names::AUDIT)?)
@@ -210,13 +210,14 @@ fn audit_path(
         if signed.head.gateway != files.manifest.gateway {
             return Err(wrong(format!("it is of another gateway, {}", signed.head.gateway)));
         }
-        let other = elsewhere.iter().find(|kept| kept.head.entries == entries);
-        if other.is_some_and(|kept| kept.head.root != signed.head.root) {
-            return Err(wrong(
-                "a head of as many entries that was kept elsewhere has another root".to_owned(),
-            ));
-        }
         heads.insert(entries, signed);
+    }
+    for kept in elsewhere {
+        let (entries, root) = (kept.head.entries, kept.head.root);
+        if heads.get(&entries).is_some_and(|signed| signed.head.root != root) {
+            let detail = "a head of as many entries that was kept elsewhere has another root";
+            return Err(fault(format!("the head of {entries} entries"), detail));
+        }
     }
     let mut before = AuditHead::EMPTY;
     let mut entries = Vec::new();

@@ -84,6 +84,14 @@ async fn the_record_is_signed_exported_and_checked_with_a_certificate_alone() {
     world.write("last.jsonl", kept.lines().last().expect("a head"));
     let (intact, told) = audited.verify("before.jsonl", &["--head", "last.jsonl"]);
     assert!(!intact && told.contains("rolled back"), "a head without line end counts: {told} (S26)");
+    world.write("turned.jsonl", &kept.lines().rev().map(|line| format!("{line}\n")).collect::<String>());
+    if kept.lines().count() > 1 {
+        let (intact, told) = audited.verify("whole.jsonl", &["--head", "turned.jsonl"]);
+        assert!(!intact && told.contains("it stands behind a head of more entries"), "{told}");
+    }
+    world.write("long.jsonl", &format!("{}{}\n", kept.lines().next().expect("a head"), " ".repeat(4096)));
+    let (intact, told) = audited.verify("whole.jsonl", &["--head", "long.jsonl"]);
+    assert!(!intact && told.contains("long.jsonl:1: no head: the line is longer than 4096 octets"), "{told}");
     world.write("none.jsonl", "");
     let (intact, told) = audited.verify("whole.jsonl", &["--head", "none.jsonl"]);
     assert!(!intact && told.contains("proves nothing"), "{told}");
@@ -110,4 +118,65 @@ async fn the_record_is_signed_exported_and_checked_with_a_certificate_alone() {
     assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
     let (intact, told) = audited.verify("cut.jsonl", &[]);
     assert!(!intact && told.contains("entry 3: it and all up to"), "{told} (P18, S26)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_restored_is_told_apart_from_one_that_was_rolled_back_p20() {
+    let audited = Audited { world: World::new() };
+    let world = &audited.world;
+    let settings = fs::read_to_string(world.settings()).expect("settings");
+    let audit = "\n[audit]\nhead_interval = \"1s\"\nheads_file = \"heads.jsonl\"\n";
+    fs::write(world.settings(), settings + audit).expect("written");
+    let settings = world.settings().to_str().expect("is text").to_owned();
+    let broker = Correspondent::new(world, "broker");
+    let cli = |command: &str| {
+        let done = run(&audited.path("."), ["store", command, "backup", "--config", &settings]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+
+    let mut gateway = world.serve().await;
+    audited.lodge(&broker, 1).await;
+    cli("backup");
+    audited.lodge(&broker, 2).await;
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "a stop signs everything:\n{}", gateway.said());
+    fs::rename(audited.path("store"), audited.path("lost")).expect("moved");
+
+    // A copy that is put back is a roll-back.
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "backup/store", "store"])
+        .current_dir(audited.path("."))
+        .status()
+        .expect("cp runs");
+    assert!(copied.success());
+    let mut gateway = world.serve().await;
+    gateway.says("audit.tampered").await;
+    gateway.kill();
+    fs::remove_dir_all(audited.path("store")).expect("removed");
+
+    // A restore says that it is one.
+    cli("restore");
+    let before = gateway.said().matches("audit.tampered").count();
+    let mut gateway = world.serve().await;
+    gateway.says("was restored from a backup; keep the file").await;
+    audited.lodge(&broker, 3).await;
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    assert_eq!(gateway.said().matches("audit.tampered").count(), before);
+
+    let exported = run(&audited.path("."), ["audit", "export", "whole.jsonl", "--store", "store"]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let (intact, told) = audited.verify("whole.jsonl", &[]);
+    assert!(intact, "{told}");
+    let (intact, told) = audited.verify("whole.jsonl", &["--head", "heads.jsonl"]);
+    assert!(!intact && told.contains("is of a store that was lost: entry "), "{told} (S26)");
+    let (_, number) = told.split_once("--restored ").expect("which entry says so");
+    let number: String = number.chars().take_while(char::is_ascii_digit).collect();
+    let (intact, told) = audited.verify("whole.jsonl", &["--head", "heads.jsonl", "--restored", &number]);
+    assert!(
+        intact && told.contains("are of a store that was lost before this one was restored"),
+        "{told} (P20)"
+    );
+    let (intact, told) = audited.verify("whole.jsonl", &["--head", "heads.jsonl", "--restored", "1"]);
+    assert!(!intact, "{told} (S26)");
 }

@@ -172,7 +172,7 @@ impl Story {
     }
 
     fn verify(&self, files: &Files) -> Result<ProvenEvidence, EvidenceFault> {
-        verify_evidence(files, &self.trusted(), &[])
+        verify_evidence(files, &self.trusted(), [])
     }
 
     /// Somebody changes files, and has a manifest made and signed over them: what is found now is found without it.
@@ -312,7 +312,7 @@ fn whoever_has_no_key_of_ours_changes_nothing_unseen() {
         "{found}"
     );
     let found =
-        verify_evidence(&archive, &AuditKeys::default(), &[]).expect_err("no key is trusted").to_string();
+        verify_evidence(&archive, &AuditKeys::default(), []).expect_err("no key is trusted").to_string();
     assert!(found.starts_with("manifest.json: "), "{found}");
 }
 
@@ -438,7 +438,7 @@ fn a_head_or_a_proof_of_another_record_is_found() {
     edit_path(&mut files, |path| *path = another.clone());
     let forked = story.signed(&files, &story.own.signing_key());
     assert!(story.verify(&forked).is_ok(), "nothing in it shows it");
-    let found = verify_evidence(&forked, &story.trusted(), &kept).expect_err("S26").to_string();
+    let found = verify_evidence(&forked, &story.trusted(), kept).expect_err("S26").to_string();
     assert!(found.starts_with("the head of 6 entries: a head of as many entries"), "{found}");
 
     let other = Identity::new("another", SignatureAlgorithm::EcdsaSha256);
