@@ -271,7 +271,7 @@ fn verify(export: &Path, mut verifier: AuditVerifier<'_>, mut elsewhere: Vec<Hea
         }
         let text = std::str::from_utf8(&line).context(format!("after entry {}", verifier.entries()))?;
         verifier.take(text)?;
-        if verifier.entries() % PAGE as u64 == 0 {
+        if verifier.entries().is_multiple_of(PAGE as u64) {
             bar.set_position(verifier.entries());
         }
     }

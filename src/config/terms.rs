@@ -42,14 +42,15 @@ pub(super) fn overrides(
                 faults,
             );
         }
+        let messages = actions.len();
         actions.extend(signals.into_iter().map(|action| (Direction::Send, Service::MSH.into(), action)));
         let sends = actions.iter().any(|(direction, ..)| *direction == Direction::Send);
         if actions.is_empty() {
             section.add("it is for no Action".to_owned(), "add send or receive actions, or signals", faults);
         }
-        for (direction, service, action) in &actions {
+        for (place, (direction, service, action)) in actions.iter().enumerate() {
             let told = format!("{service} {action}");
-            if **service != *Service::MSH && !agreement.allows(*direction, service, action) {
+            if place < messages && !agreement.allows(*direction, service, action) {
                 section.add(
                     format!("{told} is not under send or receive of the agreement"),
                     "add it there",

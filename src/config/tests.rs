@@ -534,6 +534,8 @@ fn some_actions_of_an_agreement_have_terms_of_their_own() {
     );
     let alone = "signals have an endpoint of their own, and nothing else";
     check("signals = [\"Pong\"]\nretries = 2\n", &[alone]);
+    let msh = crate::model::Service::MSH;
+    check(&format!("send = [\"{msh} Pong\"]\n"), &["is not under send or receive"]);
     check(&format!("{send}signals = [\"Pong\"]\n"), &[alone]);
     check("signals = [\"Pang\"]\n", &["it is for no Action", "\"Pang\" is not Acknowledgment"]);
     check("signals = [\"Pong\"]\n[[agreement.override]]\nsignals = [\"Pong\"]\n", &["has other terms twice"]);

@@ -758,11 +758,11 @@ fn head(
     (files.into_values().collect(), head)
 }
 
-/// What a party does when it sends what it sends, and its signals: who sends nothing acknowledges what it gets.
+/// What a party does when it sends what it sends, over whichever of its channels, and its signals: who sends nothing
+/// acknowledges what it gets.
 fn senders<'a>(party: &'a CpaParty, sent: &'a [Met<'a>]) -> impl Iterator<Item = &'a CpaMessaging> {
-    let of_signals =
-        party.channels.get(&party.signal_channel).and_then(|channel| channel.exchange.sender.as_ref());
-    sent.iter().filter_map(|met| met.sender).chain(of_signals)
+    let ids = sent.iter().flat_map(|met| &met.binding.channels).chain([&party.signal_channel]);
+    ids.filter_map(|id| party.channels.get(id)?.exchange.sender.as_ref())
 }
 
 /// The channel of a partner's signals, then those that single ones have.
