@@ -2,10 +2,10 @@
 //!
 //! Promises: no more than two chunks of it are in memory; it is digested as it is written; where the disk has no room for
 //! what is announced, or for what comes, beside what all the others are about to write, it is refused before it takes the
-//! last of it (P10, P11); what is whole is synced, on a thread of its own; a file that nobody takes over is removed, and one
-//! that a crash leaves has the extension `aside`, by which it is known.
+//! last of it (P11); a file that nobody takes over is removed, and one that a crash leaves has the extension `aside`, by
+//! which it is known.
 //!
-//! Does not know what becomes of it: that is for who takes it over.
+//! Does not sync the file: whoever takes it over does, and ends when that fails (P10).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -146,8 +146,6 @@ impl Spooling {
         let (options, rest) = (self.options, self.pending.freeze());
         on_a_thread(move || {
             writing.write(&options, &rest)?;
-            // The store syncs it once more when it takes it over, and finds nothing to do that would keep others waiting.
-            writing.aside.file.sync_data()?;
             Ok(Spooled { written: writing.aside, sha256: writing.hasher.finish() })
         })
         .await
