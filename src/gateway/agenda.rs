@@ -17,7 +17,7 @@ use super::driver::{DriveError, compute, drive};
 use super::receive::Received;
 use super::shared::{InForce, Shared, now};
 use crate::engine::Event;
-use crate::model::{ApprovalKey, CaseId, SequenceKey, Timestamp};
+use crate::model::{ApprovalKey, CaseId, SequenceKey, Timestamp, Unreadable};
 use crate::security::Origin;
 use crate::store::{Entity, Needs, StoreError};
 use crate::telemetry::EventCode;
@@ -60,11 +60,11 @@ fn due_in(shared: &Shared, in_force: &InForce, key: SequenceKey) -> Result<Event
     let Some((message, early)) = ready else { return Ok(Event::OrderDue(key)) };
     let unopenable = |reason| Event::Unopenable { message: message.clone(), sequence: key.clone(), reason };
     Ok(match shared.store.body(&message) {
-        // As it was when it was acknowledged, whatever its size.
-        Ok(Some(Entity { body, .. })) if body.checked().any(|chunk| chunk.is_err()) => {
-            unopenable("its octets are damaged".to_owned())
-        }
         Ok(Some(Entity { content_type, body })) => {
+            // As it was when it was acknowledged, whatever its size (P12).
+            if let Some(Unreadable(why)) = body.checked().find_map(Result::err) {
+                return Ok(unopenable(why));
+            }
             let (origin, received_at) = (Origin::Stored(message.sender.clone()), early.received_at);
             match (Received { content_type, body, origin, received_at, waiting: false }).open(in_force) {
                 Event::Arrived(arrival) => Event::HandedOn { arrival, sequence: key },

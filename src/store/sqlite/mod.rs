@@ -272,9 +272,8 @@ impl Store for SqliteStore {
         }
         let batch = Prepared::of(batch);
         // What is decided about a delivery that could not be read lets it be tried again.
-        if let Ok(mut unreadable) = self.unreadable.lock()
-            && !unreadable.is_empty()
         {
+            let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
             for delivery in &batch.deliveries {
                 unreadable.remove(&delivery.write.delivery.id);
             }
@@ -446,6 +445,9 @@ impl Store for SqliteStore {
     }
 
     fn sweep(&self) -> Result<u64, StoreError> {
+        if !self.shared.has_freed() {
+            return Ok(0);
+        }
         // What is freed while a backup copies is swept another time.
         let Some(_held) = self.layout.lock_to_sweep()? else { return Ok(0) };
         let freed = self.shared.take_freed();

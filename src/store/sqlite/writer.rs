@@ -59,7 +59,12 @@ impl Shared {
         self.freed.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
     }
 
-    /// The payload files that lost a record since this was asked last.
+    /// Whether a payload file lost a record, or its batch was refused, since the last sweep.
+    pub(super) fn has_freed(&self) -> bool {
+        !self.freed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The payload files that lost a record, or whose batch was refused, since this was asked last.
     pub(super) fn take_freed(&self) -> Vec<String> {
         std::mem::take(&mut *self.freed.lock().unwrap_or_else(PoisonError::into_inner))
     }
