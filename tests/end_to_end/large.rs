@@ -4,9 +4,8 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
-use gwanmun::model::{Digest, Octets, Payload, Source, Unreadable};
+use gwanmun::model::{Digest, Payload};
 use openssl::sha::Sha256;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -145,17 +144,14 @@ impl Stage {
     fn file(&self, name: &str, mib: u64) -> Payload {
         let path = self.world.path(name);
         let mut file = File::create_new(&path).expect("a new file");
-        let (mut block, mut hasher) = (vec![0; MIB], Sha256::new());
+        let mut block = vec![0; MIB];
         let mut noise = File::open("/dev/urandom").expect("the system has one");
         for _ in 0..mib {
             noise.read_exact(&mut block).expect("is without end");
-            hasher.update(&block);
             file.write_all(&block).expect("there is room");
         }
-        let digest = Digest(hasher.finish());
-        let file = File::open(path).expect("it is there");
-        let body = Octets::of_file(Arc::new(Filed { file, bytes: mib << 20, digest }));
-        Payload { body, digest, ..attachment(name, "application/pdf", b"") }
+        let body = gwanmun::store::filed(&path).expect("it is there");
+        Payload { digest: body.digest(), body, ..attachment(name, "application/pdf", b"") }
     }
 
     /// Until every agency has handed on each of these.
@@ -236,26 +232,4 @@ pub(crate) fn memory_mib(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells it");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
-}
-
-/// A file of the broker's.
-#[derive(Debug)]
-struct Filed {
-    file: File,
-    bytes: u64,
-    digest: Digest,
-}
-
-impl Source for Filed {
-    fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), Unreadable> {
-        self.file.read_exact_at(into, at).map_err(|error| Unreadable(error.to_string()))
-    }
 }
