@@ -81,6 +81,11 @@ impl Correspondent {
         Self::with(world, name, &world.path(&format!("{name}-through.toml")))
     }
 
+    /// A partner as another file says it, of another gateway.
+    pub(crate) fn at(world: &World, name: &str, file: &str, endpoint: &str) -> Self {
+        Self { endpoint: endpoint.to_owned(), ..Self::with(world, name, &world.path(file)) }
+    }
+
     /// Takes whatever is posted there, until what it gives is dropped.
     pub(crate) async fn listen(&self, address: SocketAddr) -> Listener {
         let (taken, requests) = mpsc::channel(64);

@@ -1,6 +1,10 @@
 //! Two gateways, each the other's partner, exchange every combination of agreement parameters over mutual TLS: answers on
 //! the connection or by themselves, acknowledgments none, unsigned and signed, DuplicateElimination, MessageOrder, how
-//! it is signed, and 0, 1 or 5 payloads. What the standard forbids is put in force on neither side.
+//! it is signed, and 0, 1 or 5 payloads, each of them both ways. What the standard forbids is put in force on neither
+//! side.
+//!
+//! KFDA gives both of them results for an applicant who is behind the other one. So each passes results on to the other,
+//! octet for octet, and from there they come into the mailbox of the applicant.
 //!
 //! Both are started once; what is agreed changes under them by a reload.
 
@@ -11,21 +15,44 @@ use gwanmun::codec::archive::unpack as files_of;
 use gwanmun::codec::envelope::{Envelope, decode_envelope};
 use gwanmun::codec::mime::{MimeLimits, unpack};
 use gwanmun::codec::xml::XmlLimits;
-use gwanmun::model::{Digest, Octets, Payload, Timestamp};
+use gwanmun::model::{Octets, Payload, Timestamp};
 use gwanmun::transport::{LocalClient, LocalResponse};
 use openssl::base64::encode_block;
 use serde_json::Value;
 
 use crate::correspondent::{Correspondent, Told};
 use crate::process::{Process, run, until};
-use crate::world::{World, attachment};
+use crate::world::{World, attachment, document};
 
 /// Where the second gateway keeps what is its own.
 const SECOND: &str = "second.toml";
+/// What KFDA has for the second gateway.
+const KFDA_AT_SECOND: &str = "kfda-second.toml";
 /// Us, at the second gateway.
 const HUB: &str = "SW000000000001";
+/// Who has results to give.
+const KFDA: &str = "AG000000000001";
 /// NPQS, which the second gateway is.
 const NPQS: &str = "AG000000000002";
+/// The applicant behind us, and the number that documents name him by; at the second gateway that is us.
+const BROKER: (&str, &str) = ("BR123450000001", "1208143211");
+/// The applicant behind the second gateway, and his number; here that is the second gateway.
+const TRADER: (&str, &str) = ("BR123450000002", "2208143218");
+/// What travels between the two.
+const RESULT: &str = "GOVCBRX51";
+/// A rule set that knows nothing but results, and passes them on to their applicants.
+const RULES: &str = "format = \"swgw-rules/1\"
+id = \"results\"
+revision = \"1\"
+time_zone = \"UTC\"
+hours = \"09:00..18:00\"
+weekend = [\"Saturday\", \"Sunday\"]
+tables = [\"requirements.csv\"]
+
+[envelope.result]
+match = { service = \"RequirementVerification\", action = [\"GOVCBRX51\"] }
+then = { pipeline = \"result\", relay = [\"applicant\"] }
+";
 
 /// One combination.
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +97,15 @@ impl Terms {
         !self.order || (self.sync_reply_mode == "none" && self.ack.is_some() && self.duplicate_elimination)
     }
 
-    fn agreement(&self, roles: [&str; 2], endpoint: &str, actions: [&str; 2]) -> String {
+    fn agreement(&self, roles: [&str; 2], endpoint: &str, actions: &str) -> String {
         let presence = |is: bool| if is { "always" } else { "never" };
         let [own_role, partner_role] = roles;
-        let [send, receive] = actions;
         format!(
             "\n[[agreement]]\ncpa_id = \"swgw-npqs-2\"\nown_role = \"{own_role}\"\n\
              partner_role = \"{partner_role}\"\nendpoint = \"{endpoint}\"\n\
              sync_reply_mode = \"{}\"\nack_requested = \"{}\"\nack_signed = {}\n\
              duplicate_elimination = \"{}\"\nmessage_order = {}\n{}\nretries = 60\nretry_interval = \"2s\"\n\
-             time_to_live = \"1h\"\nsend = [{send}]\nreceive = [{receive}]\n",
+             time_to_live = \"1h\"\nsend = [{actions}]\nreceive = [{actions}]\n",
             self.sync_reply_mode,
             presence(self.ack.is_some()),
             self.ack.unwrap_or_default(),
@@ -104,6 +130,8 @@ struct Gateway {
     client: LocalClient,
     /// Who the other one is.
     other: &'static str,
+    /// Who is behind it.
+    applicant: &'static str,
 }
 
 impl Gateway {
@@ -118,52 +146,54 @@ impl Gateway {
     }
 
     async fn list(&self, path: &str) -> Vec<Value> {
-        let answer = self.client.get(&format!("{path}?limit=10000")).await.expect("answers");
+        let answer = self.client.get(path).await.expect("answers");
         let listed: Value = serde_json::from_slice(&answer.body).expect("is JSON");
         listed.as_array().expect("is a list").clone()
     }
 
-    /// Messages to the other one, which are no signals, oldest first.
-    async fn sent(&self) -> Vec<Value> {
-        let mut deliveries = self.list("/deliveries").await;
-        deliveries.retain(|d| d["destination"] == self.other && d["purpose"]["kind"] != "signal");
+    /// What it sends to the other one of the so many newest results of KFDA, oldest first.
+    async fn passed_on(&self, results: usize) -> Vec<Value> {
+        let given = self.list(&format!("/messages?sender={KFDA}&limit={results}")).await;
+        let cases: BTreeSet<_> = given.iter().filter_map(|message| message["case"].as_str()).collect();
+        let mut deliveries = Vec::new();
+        for case in cases {
+            let of_case = format!("/deliveries?case={case}&destination={}", self.other);
+            deliveries.extend(self.list(&of_case).await);
+        }
         deliveries.sort_by_key(created_at);
         deliveries
     }
 
-    /// What came from the other one.
+    /// Messages that came from the other one, of the newest ones.
     async fn received(&self) -> Vec<Value> {
-        let mut messages = self.list("/messages").await;
-        messages.retain(|message| message["key"]["sender"] == self.other);
-        messages
+        self.list(&format!("/messages?sender={}&limit=20", self.other)).await
     }
 
-    /// The numbers of these messages in the order in which they were handed on: what came early was accepted before that,
-    /// to be held.
-    async fn handed_on(&self, messages: &[Value]) -> Vec<Option<u64>> {
-        let told = self.client.get("/audit?limit=10000").await.expect("answers");
-        let told: Value = serde_json::from_slice(&told.body).expect("is JSON");
-        let entries = told["entries"].as_array().expect("a list").iter();
-        let entries = entries.map(|entry| -> Value {
-            serde_json::from_str(entry["text"].as_str().expect("text")).expect("is JSON")
-        });
-        let number = |entry: Value| {
-            let event = entry["event"].as_str()?;
-            let mut messages = messages.iter();
-            let message = messages.find(|message| message["message_id"] == entry["message_id"])?;
-            ["message.handed-on", "message.accepted"]
-                .contains(&event)
-                .then(|| message["order"]["number"].as_u64())
+    /// How many parts of a message the applicant finds in his mailbox.
+    async fn in_mailbox(&self, message: &Value) -> usize {
+        let case = message["case"].as_str().expect("it has a case");
+        let of_case = format!("/deliveries?case={case}&destination={}", self.applicant);
+        let mut waiting = self.list(&of_case).await;
+        let of_message = |delivery: &Value| {
+            let parts = delivery["parts"].as_array().expect("parts");
+            parts.iter().any(|part| part["source"]["received"]["message"] == message["key"])
         };
-        let mut numbers: Vec<_> = entries.filter_map(number).collect();
-        numbers.reverse();
-        let mut handed_on: Vec<_> = Vec::new();
-        for number in numbers {
-            if !handed_on.contains(&number) {
-                handed_on.insert(0, number);
-            }
-        }
-        handed_on
+        waiting.retain(of_message);
+        let [delivery] = &waiting[..] else { panic!("{message}: {waiting:#?}") };
+        assert_eq!(
+            (&delivery["mailbox"], &delivery["state"]),
+            (&true.into(), &"pending".into()),
+            "{delivery}"
+        );
+        delivery["parts"].as_array().expect("parts").len()
+    }
+
+    /// These cases, each of which one message opened, in the order in which the messages were handed on.
+    async fn opened(&self, cases: &[String]) -> Vec<String> {
+        let mut newest = self.list("/cases?limit=30").await;
+        newest.reverse();
+        let ids = newest.iter().map(|case| case["id"].as_str().expect("an id").to_owned());
+        ids.filter(|id| cases.contains(id)).collect()
     }
 
     /// The evidence about a message between the two: each file of the archive.
@@ -199,15 +229,19 @@ struct Two {
 impl Two {
     fn prepare(world: &World) -> Self {
         with_another_key(world);
-        let line = |text: &str| {
-            let line = text.lines().find(|line| line.starts_with("ebms")).expect("listens").to_owned();
+        let address = |file: &str, key: &str| {
+            let text = world.read(file);
+            let line = text.lines().find(|line| line.starts_with(key)).expect("listens").to_owned();
             line.split('"').nth(1).expect("an address").to_owned()
         };
-        let (first, npqs) = (world.read("gwanmun.toml"), world.read("npqs.toml"));
-        let (own, other) = (line(&npqs), line(&first));
-        let settings = first.split("[payment]").next().expect("the rest");
-        let settings = settings.lines().filter(|line| !line.starts_with("api") && !line.starts_with("admin"));
+        let [first, second] = ["gwanmun.toml", "npqs.toml"].map(|file| address(file, "ebms"));
+        // KFDA does not listen here.
+        let apis = [address("gwanmun.toml", "api"), address("kfda.toml", "ebms")];
+        let settings = world.read("gwanmun.toml");
+        let settings = settings.split("[payment]").next().expect("the rest");
         let settings = settings
+            .lines()
+            .filter(|line| !line.starts_with("admin"))
             .map(|line| if line.starts_with("directory") { with_another(line) } else { line.to_owned() })
             .collect::<Vec<_>>()
             .join("\n")
@@ -216,35 +250,41 @@ impl Two {
             .replace("gateway.practice", "npqs.practice")
             .replace("pki/gateway", "pki/npqs")
             .replace("rsa/gateway", "rsa/npqs")
-            .replace(&other, &own)
+            .replace(&first, &second)
+            .replace(&apis[0], &apis[1])
             .replace("run/gwanmun.sock", "second/gwanmun.sock");
         for directory in ["second", "second/rules", "second/partners"] {
             std::fs::create_dir_all(world.path(directory)).expect("is made");
         }
         world.write(SECOND, &settings);
-        // It is nobody's Single Window: no rule says what to do with anything.
-        world.write(
-            "second/rules/ruleset.toml",
-            "format = \"swgw-rules/1\"\nid = \"none\"\nrevision = \"1\"\ntime_zone = \"UTC\"\n\
-             hours = \"09:00..18:00\"\nweekend = [\"Saturday\", \"Sunday\"]\ntables = [\"requirements.csv\"]\n",
-        );
+        // Neither is anybody's Single Window: results are all that they know what to do with.
+        world.write("second/rules/ruleset.toml", RULES);
         let header = world.read("rules/requirements.csv").lines().next().expect("a header").to_owned();
         world.write("second/rules/requirements.csv", &format!("{header}\n"));
-        let known_hub = format!(
-            "[party]\nkey = \"{HUB}\"\nname = \"hub\"\nkind = \"declarant\"\n\
-             tls_certificates = [\"../../pki/gateway/tls.pem\"]\n\
-             signing_certificates = [\"../../pki/gateway/signing.pem\", \"../../rsa/gateway/signing.pem\"]\n"
-        );
-        let known_npqs = world.read("partners/npqs.toml");
-        let known_npqs = known_npqs.split("[[agreement]]").next().expect("the party").replace(
-            "[\"../pki/npqs/signing.pem\"]",
-            "[\"../pki/npqs/signing.pem\", \"../rsa/npqs/signing.pem\"]",
-        );
-        let gateway = |socket: &str, other| Gateway { client: LocalClient::new(&world.path(socket)), other };
+        world.edit("gwanmun.toml", "/rules\"", "/second/rules\"");
+
+        let known_hub = known(HUB, "hub", BROKER.1, "gateway");
+        let known_npqs = known(NPQS, "NPQS", TRADER.1, "npqs").replace("../../", "../");
+        let kfda = world.read("partners/kfda.toml");
+        world.write("second/partners/kfda.toml", &kfda.replace("../pki", "../../pki"));
+        let broker = collects(&world.read("partners/broker.toml"));
+        world.write("partners/broker.toml", &broker);
+        // His certificates are nobody's here: he only has to be somebody.
+        let trader = broker.replace(BROKER.0, TRADER.0).replace(BROKER.1, TRADER.1);
+        world.write("second/partners/trader.toml", &trader.replace("../pki", "../../pki"));
+        let kfda = world.read("kfda.toml");
+        let kfda = kfda.replace(HUB, NPQS).replace("pki/gateway", "pki/npqs").replace(&first, &second);
+        world.write(KFDA_AT_SECOND, &kfda);
+
+        let gateway = |socket: &str, other, applicant| Gateway {
+            client: LocalClient::new(&world.path(socket)),
+            other,
+            applicant,
+        };
         Self {
-            hub: gateway("run/gwanmun.sock", NPQS),
-            npqs: gateway("second/gwanmun.sock", HUB),
-            endpoint: format!("https://{}/ebms", own.replace("127.0.0.1", "localhost")),
+            hub: gateway("run/gwanmun.sock", NPQS, BROKER.0),
+            npqs: gateway("second/gwanmun.sock", HUB, TRADER.0),
+            endpoint: format!("https://{}/ebms", second.replace("127.0.0.1", "localhost")),
             known_hub,
             known_npqs,
         }
@@ -252,18 +292,10 @@ impl Two {
 
     /// Writes down something else on both sides.
     fn agree(&self, world: &World, terms: &Terms) {
-        let verification = ["GOVCBRX02", "GOVCBRX52", "GOVCBRRBH", "GOVCBRRBG"]
-            .map(|code| format!("\"RequirementVerification {code}\""));
-        let [application, result, ..] = &verification;
-        let (hub_sends, npqs_sends) = (
-            format!("{application}, \"Status GOVCBRINF\", \"Test Test\""),
-            format!("{result}, {}, \"Status GOVCBRINF\", \"Test Test\"", verification[2..].join(", ")),
-        );
-        let actions = [&*hub_sends, &npqs_sends];
-        let agreement = terms.agreement(["SingleWindow", "Agency"], &self.endpoint, actions);
+        let actions = format!("\"RequirementVerification {RESULT}\", \"Test Test\"");
+        let agreement = terms.agreement(["SingleWindow", "Agency"], &self.endpoint, &actions);
         world.write("partners/npqs.toml", &format!("{}{agreement}", self.known_npqs));
-        let actions = [&*npqs_sends, &hub_sends];
-        let agreement = terms.agreement(["Agency", "SingleWindow"], world.endpoint(), actions);
+        let agreement = terms.agreement(["Agency", "SingleWindow"], world.endpoint(), &actions);
         world.write("second/partners/hub.toml", &format!("{}{agreement}", self.known_hub));
     }
 
@@ -279,14 +311,22 @@ impl Two {
         gateway
     }
 
-    /// A message that `from` has sent, and what the other one has of it: once, the same octets, acknowledged as agreed.
-    async fn compare(&self, terms: &Terms, from: &Gateway, to: &Gateway, delivery: &Value, parts: usize) {
+    /// A message that `from` has sent, and what the other one has of it: once, the same octets, acknowledged as agreed,
+    /// and all of it in the mailbox of its applicant. Gives the case that it belongs to there.
+    async fn compare(
+        &self,
+        terms: &Terms,
+        from: &Gateway,
+        to: &Gateway,
+        delivery: &Value,
+        parts: usize,
+    ) -> String {
         let id = delivery["message_id"].as_str().expect("text");
         let mut received = to.received().await;
         received.retain(|message| message["key"]["message_id"] == id);
         let [message] = &received[..] else { panic!("{terms:?}: {received:#?}") };
         assert_eq!(message["accepted"], true, "{terms:?}: {message}");
-        assert_ne!(message["held"], true, "{terms:?}: {message}");
+        assert!(message["held"] != true && message["quarantined"] != true, "{terms:?}: {message}");
         assert_eq!(message["order"], delivery["order"], "{terms:?}");
         assert_eq!(delivery["order"].is_object(), terms.order, "{terms:?}: {delivery}");
 
@@ -299,7 +339,7 @@ impl Two {
         assert_eq!(asked, terms.ack.into_iter().collect::<Vec<_>>(), "{terms:?}");
         assert_eq!(header.duplicate_elimination, terms.duplicate_elimination, "{terms:?}");
         assert_eq!(envelope.message.sync_reply, terms.sync_reply_mode != "none", "{terms:?}");
-        assert_eq!(payloads, parts, "{terms:?}");
+        assert_eq!((payloads, to.in_mailbox(message).await), (parts, parts), "{terms:?}: P2");
         assert_eq!(sent.contains_key("receipt"), terms.ack.is_some(), "{terms:?}");
         if let Some(receipt) = sent.get("receipt") {
             let (answer, _) = read(receipt.held(), None);
@@ -315,6 +355,7 @@ impl Two {
                 assert!(text.contains(&digest), "{terms:?}: {digest}");
             }
         }
+        message["case"].as_str().expect("it has a case").to_owned()
     }
 }
 
@@ -346,33 +387,34 @@ fn with_another_key(world: &World) {
     world.edit("gwanmun.toml", "[store]", rsa);
 }
 
-/// The documents of a declaration with one application, to NPQS, which has four attachments.
-fn lodging(world: &World, serial: u32) -> (String, Vec<Payload>) {
-    let lodging = world.lodging(serial);
-    let is = |payload: &Payload, code: &str| payload.role.as_deref().is_some_and(|role| role.ends_with(code));
-    let mut payloads = lodging.payloads;
-    payloads.retain(|payload| payload.role.is_none() || is(payload, "929") || is(payload, "X02"));
-    let x02 = payloads.iter_mut().find(|payload| is(payload, "X02")).expect("is lodged");
-    let text = String::from_utf8(x02.body.held().to_vec()).expect("is text");
-    let (before, rest) = text.split_once("<AttachedDocument>").expect("has one");
-    let (one, after) = rest.split_once("</AttachedDocument>").expect("ends");
-    let more: String = (1..4)
-        .map(|number| {
-            let one = one.replace("phytosanitary-certificate.pdf", &format!("page-{number}.pdf"));
-            format!("<AttachedDocument>{one}</AttachedDocument>")
-        })
-        .collect();
-    let text = format!("{before}<AttachedDocument>{one}</AttachedDocument>{more}{after}");
-    *x02 = with_text(x02, text);
-    let pages = (1..4).map(|number| {
-        attachment(&format!("page-{number}.pdf"), "application/pdf", format!("%PDF-1.4 {number}").as_bytes())
-    });
-    payloads.extend(pages);
-    (lodging.declaration, payloads)
+/// A party as one of the two has it, that documents name by this number.
+fn known(key: &str, name: &str, number: &str, keys: &str) -> String {
+    format!(
+        "[party]\nkey = \"{key}\"\nname = \"{name}\"\nkind = \"declarant\"\nbusiness_number = \"{number}\"\n\
+         tls_certificates = [\"../../pki/{keys}/tls.pem\"]\n\
+         signing_certificates = [\"../../pki/{keys}/signing.pem\", \"../../rsa/{keys}/signing.pem\"]\n"
+    )
 }
 
-fn with_text(payload: &Payload, text: String) -> Payload {
-    Payload { digest: Digest::of(text.as_bytes()), body: Bytes::from(text).into(), ..payload.clone() }
+/// A partner file in which nothing is posted to its party, with the first of its agreements alone.
+fn collects(file: &str) -> String {
+    let agreements: Vec<_> = file.split("[[agreement]]").take(2).collect();
+    let first = agreements.join("[[agreement]]");
+    let lines = first.lines().map(|line| if line.starts_with("endpoint") { "mailbox = true" } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A result for the applicant with this number, and so many attachments.
+fn result(number: u32, application: u32, applicant: &str, attachments: usize) -> Vec<Payload> {
+    let text = include_str!("../samples/documents/X51/conditional.xml");
+    let text = text
+        .replace("20091202142000124", &format!("2009120214{number:07}"))
+        .replace("X01-20091201-0001", &format!("X01-20091201-{application:04}"))
+        .replace(BROKER.1, applicant);
+    let pages = (0..attachments).map(|number| {
+        attachment(&format!("page-{number}.pdf"), "application/pdf", format!("%PDF-1.4 {number}").as_bytes())
+    });
+    std::iter::once(document(RESULT, &text)).chain(pages).collect()
 }
 
 /// Every one of them that the standard allows: 42 agreements, one after the other between the same two gateways; and the
@@ -386,7 +428,10 @@ async fn two_gateways_understand_each_other_under_every_agreement() {
     two.agree(&world, &combinations().next().expect("there are some"));
     let _hub = world.serve().await;
     let _npqs = two.serve_second(&world).await;
-    let broker = Correspondent::new(&world, "broker");
+    let kfda = [
+        Correspondent::new(&world, "kfda"),
+        Correspondent::at(&world, "kfda", KFDA_AT_SECOND, &two.endpoint),
+    ];
     let (allowed, forbidden): (Vec<_>, Vec<_>) = combinations().partition(Terms::is_allowed);
     assert_eq!((allowed.len(), forbidden.len()), (42, 30));
     for terms in &forbidden {
@@ -400,87 +445,73 @@ async fn two_gateways_understand_each_other_under_every_agreement() {
             );
         }
     }
-    let mut seen = Seen::default();
     for (serial, terms) in (1..).zip(&allowed) {
-        exchange(&world, &two, &broker, serial, terms, &mut seen).await;
+        two.agree(&world, terms);
+        for gateway in [&two.hub, &two.npqs] {
+            gateway.act("/reload").await;
+        }
+        // No payload.
+        two.hub.check(terms).await;
+        two.npqs.check(terms).await;
+        // One payload, and five; from both at once.
+        let (to_npqs, to_hub) =
+            tokio::join!(give(&kfda[0], terms, TRADER.1, serial), give(&kfda[1], terms, BROKER.1, serial));
+        assert_eq!(to_npqs, to_hub);
+        tokio::join!(
+            arrive(&two, terms, [&two.hub, &two.npqs], to_npqs),
+            arrive(&two, terms, [&two.npqs, &two.hub], to_hub)
+        );
     }
 }
 
-/// Deliveries of earlier agreements, by their ids.
-#[derive(Default)]
-struct Seen {
-    hub: BTreeSet<String>,
-    npqs: BTreeSet<String>,
+/// KFDA gives a gateway results for an applicant: one alone, and one with four attachments; where order is kept, more of
+/// those in one conversation. Gives how many they are.
+async fn give(kfda: &Correspondent, terms: &Terms, applicant: &str, serial: u32) -> usize {
+    let with_attachments: u32 = if terms.order { 4 } else { 1 };
+    let alone = (10 * serial, 10 * serial, 0);
+    let more = (1..=with_attachments).map(|number| (10 * serial + number, 10 * serial + 1, 4));
+    let results: Vec<_> = std::iter::once(alone).chain(more).collect();
+    for (number, application, attachments) in &results {
+        let payloads = result(*number, *application, applicant, *attachments);
+        let sealed = kfda.sealed(&kfda.message(RESULT, &format!("X01-{application}"), payloads));
+        assert_eq!(kfda.ask(&sealed).await, Told::Acknowledged, "{terms:?}");
+    }
+    results.len()
 }
 
-/// Messages of every kind in both directions under one agreement.
-async fn exchange(
-    world: &World,
-    two: &Two,
-    broker: &Correspondent,
-    serial: u32,
-    terms: &Terms,
-    seen: &mut Seen,
-) {
-    two.agree(world, terms);
-    for gateway in [&two.hub, &two.npqs] {
-        gateway.act("/reload").await;
-    }
-    // No payload.
-    two.hub.check(terms).await;
-    two.npqs.check(terms).await;
-    // One payload, and five; where order is kept, more of them in one conversation.
-    for gateway in [&two.hub, &two.npqs] {
-        gateway.act(&format!("/notices?to={}&text=works&reason=test", gateway.other)).await;
-    }
-    let (declaration, payloads) = lodging(world, serial);
-    let lodged = broker.sealed(&broker.message("GOVCBR929", &declaration, payloads.clone()));
-    assert_eq!(broker.ask(&lodged).await, Told::Acknowledged, "{terms:?}");
-    let newer = if terms.order { 3 } else { 0 };
-    for _ in 0..newer {
-        let mut enclosed = payloads[1..].to_vec();
-        let text = std::str::from_utf8(enclosed[0].body.held()).expect("is text");
-        let text = text.replacen("<FunctionCode>9<", "<FunctionCode>5<", 1);
-        enclosed[0] = with_text(&enclosed[0], text);
-        let again = broker.sealed(&broker.message("GOVCBRX02", &declaration, enclosed));
-        assert_eq!(broker.ask(&again).await, Told::Acknowledged, "{terms:?}");
-    }
-    let sent = delivered(&two.npqs, terms, &seen.npqs, 1).await;
-    two.compare(terms, &two.npqs, &two.hub, &sent[0], 1).await;
-    let sent = delivered(&two.hub, terms, &seen.hub, 2 + newer).await;
-    two.compare(terms, &two.hub, &two.npqs, &sent[0], 1).await;
-    for delivery in &sent[1..] {
-        two.compare(terms, &two.hub, &two.npqs, delivery, 5).await;
+/// What one of the two was given has come to the other one, as agreed.
+async fn arrive(two: &Two, terms: &Terms, [from, to]: [&Gateway; 2], count: usize) {
+    let sent = delivered(from, terms, count).await;
+    let mut cases = Vec::new();
+    for (delivery, parts) in sent.iter().zip([1, 5, 5, 5, 5]) {
+        cases.push(two.compare(terms, from, to, delivery, parts).await);
     }
     if terms.order {
         let numbers =
             sent[1..].iter().map(|delivery| delivery["order"]["number"].as_u64()).collect::<Vec<_>>();
         assert_eq!(numbers, [Some(0), Some(1), Some(2), Some(3)], "{terms:?}");
-        assert_eq!(two.npqs.handed_on(&sent[1..]).await, numbers, "{terms:?}: P5");
+        assert_eq!(to.opened(&cases[1..]).await, cases[1..], "{terms:?}: P5");
     }
 
     // The same octets again are answered, and are no second message.
-    let before = two.npqs.received().await.len();
+    let before = to.received().await;
     let again = &sent[sent.len() - 1];
     let id = again["id"].as_str().expect("text");
-    two.hub.act(&format!("/deliveries/{id}/again?reason=test")).await;
+    from.act(&format!("/deliveries/{id}/again?reason=test")).await;
     until(&format!("{terms:?}: it is delivered again"), async || {
-        let sent = two.hub.sent().await;
+        let sent = from.passed_on(count).await;
         let delivery = sent.iter().find(|delivery| delivery["id"] == id)?;
         (delivery["state"] == "delivered" && delivery["again"] == 1).then_some(())
     })
     .await;
-    assert_eq!(two.npqs.received().await.len(), before, "{terms:?}: P3");
-    two.compare(terms, &two.hub, &two.npqs, again, 5).await;
-    seen.hub.extend(sent.iter().map(|delivery| delivery["id"].to_string()));
-    seen.npqs.extend(two.npqs.sent().await.iter().map(|delivery| delivery["id"].to_string()));
+    assert_eq!(to.received().await, before, "{terms:?}: P3");
+    two.compare(terms, from, to, again, 5).await;
 }
 
-/// Waits until everything that a gateway has sent since is delivered, which is so many messages.
-async fn delivered(gateway: &Gateway, terms: &Terms, seen: &BTreeSet<String>, count: usize) -> Vec<Value> {
+/// Waits until everything that a gateway passes on of the newest results is delivered, which is so many messages.
+async fn delivered(gateway: &Gateway, terms: &Terms, count: usize) -> Vec<Value> {
     until(&format!("{terms:?}: {count} to {} are delivered", gateway.other), async || {
-        let mut sent = gateway.sent().await;
-        sent.retain(|delivery| !seen.contains(&delivery["id"].to_string()));
+        let sent = gateway.passed_on(count).await;
         (sent.len() == count && sent.iter().all(|delivery| delivery["state"] == "delivered")).then_some(sent)
     })
     .await
