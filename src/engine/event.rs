@@ -294,6 +294,8 @@ pub struct Context<'a> {
     pub practice_payment: Option<&'a Bank>,
     /// How long octets are kept.
     pub retention: &'a Retention,
+    /// When the store was last restored from a backup.
+    pub restored: Option<Timestamp>,
 }
 
 impl<'a> Context<'a> {

@@ -1,11 +1,15 @@
 //! After a restore nobody knows what was sent since the backup was made: what was open then is held back, and an operator
 //! says of each what becomes of it (P20). An acknowledgment that proves a receipt settles one too, as ever (P4).
+//!
+//! What is made after a restore may have been made before it, under the same MessageId and in other octets. A destination
+//! that knows it acknowledges what it had, or refuses what it gets: that is no end of any kind, and an operator says which.
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::event::Settle;
 use super::step::{DeliveryDraft, How, Octets, Reply, ReplyDraft, Step, Told};
-use crate::model::{Delivery, DeliveryState};
+use crate::model::{Agreement, Delivery, DeliveryState};
+use crate::msh::CLOCK_STEP_MAX;
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
@@ -21,6 +25,29 @@ pub(super) fn withheld(desk: Desk<'_>, why: &str) -> Step {
         step.audit.push(entry(desk.now, EventCode::DeliveryWithheld, why).of_delivery(&stored.value));
     }
     step
+}
+
+/// Whether a destination may know MessageIds of ours from before a restore: it keeps them for PersistDuration, and our
+/// clock may have stepped.
+pub(super) fn may_be_known(desk: Desk<'_>, agreement: &Agreement) -> bool {
+    let memory = agreement.reliability.persist_duration + CLOCK_STEP_MAX;
+    desk.context.restored.is_some_and(|at| desk.now < at.plus(memory))
+}
+
+/// A destination has said something about a MessageId of ours that fits what it may have got under it before a restore: the
+/// delivery waits for an operator, with an alarm. None when it is not under way.
+pub(super) fn in_doubt(desk: Desk<'_>, stored: &Versioned<Delivery>, told: &str) -> Option<Step> {
+    let is_open =
+        matches!(stored.value.state, DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment);
+    is_open.then(|| {
+        let why =
+            format!("its destination may have had it before the store was restored, in other octets: {told}");
+        let mut step = Step::default();
+        let withheld = entry(desk.now, EventCode::DeliveryWithheld, &why).of_delivery(&stored.value);
+        step.audit.push(withheld.alarm_if(true));
+        step.settle(stored, Delivery { state: DeliveryState::Held, reason: why, ..stored.value.clone() });
+        step
+    })
 }
 
 /// An operator says what becomes of a delivery that is held.

@@ -5,14 +5,15 @@ use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::ending;
 use super::event::Arrival;
+use super::reconcile;
 use super::service;
 use super::step::{DeliveryDraft, Octets, Reply, Says, Step};
 use crate::case::DeliveryEnd;
 use crate::model::{
-    Acknowledgment, Delivery, DeliveryPurpose, DeliveryState, ErrorList, Message, MessageId, MessageKind,
-    Sealed, Severity, SignalAction, StatusBody, TimelineEntry,
+    Acknowledgment, Delivery, DeliveryPurpose, DeliveryState, ErrorCode, ErrorList, Message, MessageId,
+    MessageKind, Sealed, Severity, SignalAction, StatusBody, TimelineEntry,
 };
-use crate::msh::check_receipt;
+use crate::msh::{ReceiptFault, check_receipt};
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
 
@@ -96,7 +97,9 @@ fn acknowledged(
         );
     };
     if let Err(fault) = check_receipt(acknowledgment, verified.is_signed(), agreement, sent) {
-        return refused_receipt(desk, delivery, &fault.to_string());
+        let is_known = fault == ReceiptFault::OtherDigests && reconcile::may_be_known(desk, agreement);
+        let in_doubt = is_known.then(|| reconcile::in_doubt(desk, stored, &fault.to_string())).flatten();
+        return in_doubt.unwrap_or_else(|| refused_receipt(desk, delivery, &fault.to_string()));
     }
     // What was quarantined after it was sent arrived all the same.
     if delivery.state.is_terminal() && delivery.state != DeliveryState::Quarantined {
@@ -139,9 +142,32 @@ fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
         let text = format!("errors after it was {}: {text}", delivery.state.as_str());
         return recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_delivery(delivery));
     }
+    if let Some(step) = refused_as_known(desk, arrival, stored, errors, &text) {
+        return step;
+    }
     let mut step = rejected(desk, stored, text);
     step.receipts.insert(delivery.id.clone(), as_it_came(arrival));
     step
+}
+
+/// What becomes of a delivery whose MessageId its destination may refuse because it has it, in the octets of before a
+/// restore: `Inconsistent` is how an MSH says so, ours too.
+fn refused_as_known(
+    desk: Desk<'_>,
+    arrival: &Arrival,
+    stored: &Versioned<Delivery>,
+    errors: &ErrorList,
+    text: &str,
+) -> Option<Step> {
+    let agreement = desk.context.registry.agreement(arrival.verified.cpa_id())?;
+    let is_known = errors.errors.iter().any(|error| error.code == ErrorCode::Inconsistent)
+        && reconcile::may_be_known(desk, agreement);
+    if !is_known {
+        return None;
+    }
+    // It waits for an operator already.
+    let warned = || recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_delivery(&stored.value));
+    Some(reconcile::in_doubt(desk, stored, text).unwrap_or_else(warned))
 }
 
 /// The octets that ended a delivery: what they prove, they prove as they came (P18).

@@ -219,7 +219,7 @@ fn reload_now(shared: &Shared, asked_by: &str) -> Response {
             let after = schedule.rules(at).digest();
             *shared.shelf.lock().unwrap_or_else(PoisonError::into_inner) = shelf;
             shared.metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
-            let (in_force, tls) = InForce::of(loaded, schedule);
+            let (in_force, tls) = InForce::of(loaded, schedule, shared.in_force.load().restored);
             shared.tls.replace(tls);
             shared.in_force.store(Arc::new(in_force));
             info!(

@@ -15,9 +15,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::error;
 
+use super::reconcile::restored;
 use super::shared::{InForce, Shared, now};
 use crate::config::AuditSettings;
-use crate::model::{AuditHead, KeptHead, PartyKey, SignedHead, TimelineEntry, Timestamp, Tree, TreeHead};
+use crate::model::{AuditHead, KeptHead, PartyKey, SignedHead, Timestamp, Tree, TreeHead};
 use crate::security::sign_head;
 use crate::store::{Batch, CommitError, Store, StoreError};
 use crate::telemetry::EventCode;
@@ -322,10 +323,8 @@ fn taken_up_outside(
 /// The entry that says that the store was restored after this head was signed, from a backup without its last entry.
 fn restored_after(store: &dyn Store, head: &SignedHead) -> Result<Option<u64>, StoreError> {
     let SignedHead { head: TreeHead { entries, at, .. }, .. } = head;
-    let said = store.last_of_event(TimelineEntry::STORE_RESTORED, *entries)?;
-    let restored =
-        said.and_then(|said| Some((said.number, serde_json::from_str::<TimelineEntry>(&said.text).ok()?)));
-    Ok(restored.filter(|(_, entry)| entry.is_restore() && *at < entry.at).map(|(number, _)| number))
+    let said = restored(store, *entries)?;
+    Ok(said.filter(|(_, entry)| *at < entry.at).map(|(number, _)| number))
 }
 
 /// The last whole line; what stands behind it is cut off. A file that is not there is made.
@@ -355,7 +354,7 @@ fn last_line(path: &Path) -> io::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Digest;
+    use crate::model::{Digest, TimelineEntry};
     use crate::store::{SqliteStore, StoreOptions};
 
     fn head(entries: u64) -> KeptHead {

@@ -19,15 +19,25 @@ use super::shared::{Shared, now};
 use super::show::{Query, decoded};
 use crate::engine::{Event, Settle};
 use crate::model::{Attested, DeliveryId, DeliveryState, TimelineEntry};
-use crate::store::{Batch, CommitError, DeliveryFilter, Listing, Manifest, Store};
+use crate::store::{Batch, CommitError, DeliveryFilter, Listing, Manifest, Store, StoreError};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
+
+/// The entry, and its number, that says that the store was restored, of those up to a number.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn restored(store: &dyn Store, up_to: u64) -> Result<Option<(u64, TimelineEntry)>, StoreError> {
+    let said = store.last_of_event(TimelineEntry::STORE_RESTORED, up_to)?;
+    let said = said.and_then(|said| Some((said.number, serde_json::from_str(&said.text).ok()?)));
+    Ok(said.filter(|(_, entry): &(u64, TimelineEntry)| entry.is_restore()))
+}
 
 /// Has the audit record say that the store was restored, before anything else is recorded: so heads of the store that was
 /// lost are told apart from a roll-back that nobody speaks of (P20; threat S26).
 pub(super) fn record(store: &dyn Store, restored: &Manifest) -> Result<(), String> {
-    let last = store.last_of_event(TimelineEntry::STORE_RESTORED, u64::MAX >> 1);
-    if last.map_err(|error| error.to_string())?.is_some_and(|last| last.number > restored.audit_entries) {
+    let last = self::restored(store, u64::MAX >> 1).map_err(|error| error.to_string())?;
+    if last.is_some_and(|(number, _)| number > restored.audit_entries) {
         return Ok(());
     }
     let entry = TimelineEntry {

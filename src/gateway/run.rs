@@ -140,7 +140,8 @@ impl Gateway {
         let keys = Keys::of_store(&settings.store.directory).record(&*store, &loaded, now());
         keys.map_err(|error| StartError::Keys(error.to_string()))?;
         let digest = schedule.rules(now()).digest();
-        let (in_force, context) = InForce::of(loaded, schedule);
+        let restored_at = reconcile::restored(&*store, u64::MAX >> 1)?.map(|(_, said)| said.at);
+        let (in_force, context) = InForce::of(loaded, schedule, restored_at);
         let tls = Tls::new(context);
         let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let shared = Arc::new(Shared {

@@ -48,11 +48,13 @@ pub(super) struct InForce {
     practice_bank: Option<Arc<dyn PaymentAdapter>>,
     /// Who gives time stamps over heads of the audit record.
     pub(super) stamper: Option<Arc<Stamper>>,
+    /// When the store was last restored from a backup.
+    pub(super) restored: Option<Timestamp>,
 }
 
 impl InForce {
     /// What checked settings put in force; the TLS context beside it, which the sockets share.
-    pub(super) fn of(loaded: Loaded, schedule: Schedule) -> (Self, TlsContext) {
+    pub(super) fn of(loaded: Loaded, schedule: Schedule, restored: Option<Timestamp>) -> (Self, TlsContext) {
         let Loaded { settings, partners, catalogue, tls, signing, keys, hosted, .. } = loaded;
         let Loaded { bank, practice_bank, time_stamps, .. } = loaded;
         let bank = bank.zip(settings.payment.as_ref()).map(|(tls, at)| https_bank(tls, at));
@@ -83,6 +85,7 @@ impl InForce {
                 bank,
                 practice_bank,
                 stamper,
+                restored,
             },
             tls,
         )
@@ -102,6 +105,7 @@ impl InForce {
             payment,
             practice_payment,
             retention: &self.settings.retention.terms,
+            restored: self.restored,
         }
     }
 

@@ -315,7 +315,8 @@ event_codes! {
         remedy "none; who asked and why stands in the line";
     /// A delivery is held after a restore.
     DeliveryWithheld = "delivery.withheld",
-        cause "the store was restored; the delivery was open in the backup and may have been sent since",
+        cause "the store was restored; the delivery was open in the backup and may have been sent since, or, as an alarm, its \
+              destination seems to know its MessageId from before, with other octets",
         remedy "ask its destination, then `gwanmun store reconcile`";
     /// A held delivery goes out.
     DeliveryReleased = "delivery.released",

@@ -150,6 +150,7 @@ impl Site {
             order: OrderPolicy::default(),
             payment: Some(&self.bank),
             practice_payment: None,
+            restored: None,
         }
     }
 }

@@ -280,3 +280,77 @@ fn what_was_open_in_a_backup_is_held_until_it_is_settled_p20() {
     assert_eq!(settle(&mut world, &unknown, Settle::Send), Err("there is no such delivery".to_owned()));
     world.check_laws();
 }
+
+/// A destination that eliminates duplicates repeats its first acknowledgment, one that is strict refuses: neither says that
+/// the message is lost, and nobody is told so (P20).
+#[test]
+fn what_a_destination_knows_from_before_a_restore_waits_for_an_operator_p20() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    enum Says {
+        OtherDigests,
+        Unsigned,
+        Error(ErrorCode),
+    }
+    fn check(restored: Option<Duration>, says: &Says, state: DeliveryState, event: (&str, bool)) {
+        let mut world = World::new();
+        world.restored = restored.map(|before| world.now.minus(before));
+        world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+        let customs = world.deliveries().into_iter().find(|d| d.destination.as_str() == CUSTOMS);
+        let id = customs.expect("it is owed").id;
+        world.drive(&Event::Due(id.clone()));
+        let mut references = world.sent[0].sealed.references.clone();
+        let delivery = world.delivery(&id);
+        let arrival = match says {
+            Says::OtherDigests => {
+                references[0].value[0] ^= 1;
+                receipt(&delivery, references, world.now)
+            }
+            Says::Unsigned => {
+                let message = receipt(&delivery, references, world.now).verified.message().clone();
+                response(&delivery, message, false, world.now)
+            }
+            Says::Error(code) => {
+                let mut message =
+                    error_about(&delivery, Severity::Error, world.now).verified.message().clone();
+                let errors = message.error_list.as_mut().expect("it has errors");
+                errors.errors = vec![EbxmlError::new(code.clone(), None, "not so")];
+                response(&delivery, message, true, world.now)
+            }
+        };
+        world.logged.clear();
+        world.drive(&Event::Arrived(Box::new(arrival)));
+        assert_eq!(world.delivery(&id).state, state, "{event:?}");
+        assert_eq!(world.logged(event.0), Some(event.1));
+        let is_told = world.count(BROKER, "MessageError") > 0
+            || world.deliveries().iter().any(|delivery| &*delivery.action == "MessageError");
+        assert_eq!(is_told, state == DeliveryState::Rejected);
+        if state == DeliveryState::Held {
+            assert!(settle(&mut world, &id, Settle::Delivered).is_ok(), "an operator may settle it");
+            assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+        }
+        world.check_laws();
+    }
+    use DeliveryState::{AwaitingAcknowledgment, Held, Rejected};
+    let (withheld, refused) = (("delivery.withheld", true), ("delivery.receipt-refused", true));
+    let rejected = ("delivery.rejected", true);
+    let (inconsistent, other) = (Says::Error(ErrorCode::Inconsistent), Says::Error(ErrorCode::OtherXml));
+    check(None, &Says::OtherDigests, AwaitingAcknowledgment, refused);
+    check(None, &inconsistent, Rejected, rejected);
+    check(Some(Duration::from_secs(60)), &Says::OtherDigests, Held, withheld);
+    check(Some(Duration::from_secs(60)), &inconsistent, Held, withheld);
+    check(Some(Duration::from_secs(60)), &Says::Unsigned, AwaitingAcknowledgment, refused);
+    check(Some(Duration::from_secs(60)), &other, Rejected, rejected);
+    // As long as a destination keeps MessageIds, and an hour for a clock that stepped.
+    let memory = cpa_memory() + Duration::from_secs(3600);
+    let millisecond = Duration::from_millis(1);
+    check(Some(memory - millisecond), &inconsistent, Held, withheld);
+    check(Some(memory), &inconsistent, Rejected, rejected);
+    check(Some(memory + 30 * DAY), &Says::OtherDigests, AwaitingAcknowledgment, refused);
+}
+
+/// PersistDuration of the agreements here.
+fn cpa_memory() -> Duration {
+    let world = World::new();
+    let agreement = world.registry.agreement(&cpa(CUSTOMS)).expect("it is registered");
+    agreement.reliability.persist_duration
+}

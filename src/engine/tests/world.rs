@@ -44,6 +44,8 @@ pub(super) struct World {
     /// The same of the bank of rehearsals.
     pub(super) practice_payment: Option<Bank>,
     pub(super) retention: Retention,
+    /// When the store was restored.
+    pub(super) restored: Option<Timestamp>,
     /// What the bank was asked and has not answered.
     pub(super) charges: Vec<(CaseId, u32, Charge)>,
     /// Every entry that was logged.
@@ -125,6 +127,7 @@ impl World {
             payment: Some(bank("bank")),
             practice_payment: None,
             retention: Retention::default(),
+            restored: None,
             charges: Vec::new(),
             logged: Vec::new(),
         }
@@ -140,6 +143,7 @@ impl World {
             payment: self.payment.as_ref(),
             practice_payment: self.practice_payment.as_ref(),
             retention: &self.retention,
+            restored: self.restored,
         }
     }
 
