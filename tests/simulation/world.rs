@@ -13,8 +13,9 @@ use crate::bank::{Asking, Bank};
 use crate::chance::Chance;
 use crate::faults::{Faults, Offset};
 use crate::gateway::Gateway;
+use crate::network::{Answer, Exchange, PATIENCE};
 use crate::parties::{Terms, Who};
-use crate::partner::{Entity, Fate, Letter, Partner, Response};
+use crate::partner::Partner;
 use crate::plants::Plant;
 use crate::roles::{Errand, Lodgings};
 
@@ -79,7 +80,7 @@ pub(crate) struct World {
     /// What the bank was asked; by number.
     pub(crate) askings: BTreeMap<u64, Asking>,
     /// Numbers of what is answered, or waited for no longer.
-    heard: BTreeSet<u64>,
+    pub(crate) heard: BTreeSet<u64>,
     /// What no promise allows.
     pub(crate) findings: Vec<String>,
     pub(crate) trace: Vec<String>,
@@ -94,13 +95,13 @@ pub(crate) struct World {
     agenda: BTreeMap<(Timestamp, u64), Happening>,
     planned: u64,
     happenings: u64,
-    exchanges: BTreeMap<u64, Exchange>,
-    last_exchange: u64,
+    pub(crate) exchanges: BTreeMap<u64, Exchange>,
+    pub(crate) last_exchange: u64,
 }
 
 /// An entry of the agenda.
 #[derive(Debug)]
-enum Happening {
+pub(crate) enum Happening {
     /// A request reaches its server; the answer to an echo goes nowhere.
     Request { exchange: u64, echo: bool },
     /// An answer reaches the client.
@@ -131,41 +132,6 @@ enum Happening {
     Errand { who: Who, errand: Errand },
 }
 
-/// What a client gets.
-#[derive(Clone, Debug)]
-pub(crate) enum Answer {
-    /// A response.
-    Response(Response),
-    /// Nothing: refused, reset, or too late.
-    Nothing,
-}
-
-/// What a request is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// The gateway transmits a delivery.
-    Transmit(Transmitted),
-    /// A partner posts what stands at this place.
-    Post { life: u64, place: usize },
-}
-
-/// A transmission of the gateway: in which of its lives, of what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Transmitted {
-    pub(crate) life: u64,
-    pub(crate) delivery: DeliveryId,
-    pub(crate) attempt: u32,
-    pub(crate) awaits_receipt: bool,
-}
-
-struct Exchange {
-    from: Who,
-    to: Who,
-    request: Entity,
-    purpose: Purpose,
-    is_open: bool,
-}
-
 /// Moments that the table of faults says are met.
 pub(crate) const FREEZE_WHILE_VERIFYING: &str = "a stop longer than a client waits, before deciding";
 pub(crate) const FREEZE_WHILE_COMMITTING: &str =
@@ -185,10 +151,7 @@ pub(crate) const MOMENTS: [&str; 5] = [
 ];
 
 /// The instant at which every run begins.
-const BEGIN: &str = "2009-12-01T01:00:00Z";
-
-/// How long a client waits for a response.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const BEGIN: &str = "2009-12-01T01:00:00Z";
 
 /// A run that has found so much needs no more.
 const FINDINGS_MAX: usize = 20;
@@ -289,7 +252,7 @@ impl World {
         }
     }
 
-    fn plan(&mut self, after: Duration, happening: Happening) {
+    pub(crate) fn plan(&mut self, after: Duration, happening: Happening) {
         self.planned += 1;
         self.agenda.insert((self.now.plus(after), self.planned), happening);
     }
@@ -393,268 +356,6 @@ impl World {
         if count > most {
             self.find(format!("a delivery to {} goes out {count} times, of at most {most} (P9)", to.name()));
         }
-    }
-
-    // The network.
-
-    /// A request goes out.
-    pub(crate) fn post(&mut self, from: Who, to: Who, request: Entity, purpose: Purpose) {
-        self.last_exchange += 1;
-        let exchange = self.last_exchange;
-        self.exchanges.insert(exchange, Exchange { from, to, request, purpose, is_open: true });
-        self.plan(PATIENCE, Happening::TimeOut { exchange });
-        let copies = if self.strikes(self.scenario.faults.repetition) { 2 } else { 1 };
-        for copy in 0..copies {
-            if self.is_cut(from) || self.is_cut(to) || self.strikes(self.scenario.faults.loss) {
-                self.note(format!("a request of {} to {} is lost", from.name(), to.name()));
-                continue;
-            }
-            let after = self.delay();
-            self.plan(after, Happening::Request { exchange, echo: copy > 0 });
-        }
-    }
-
-    fn request_arrives(&mut self, exchange: u64, echo: bool) {
-        let Exchange { from, to, request, .. } = &self.exchanges[&exchange];
-        let (from, to, request) = (*from, *to, request.clone());
-        let answers = (!echo).then_some(exchange);
-        if to == Who::Gateway {
-            self.gateway_is_asked(from, request, answers);
-        } else {
-            self.partner_is_asked(to, &request, answers);
-        }
-    }
-
-    /// An answer goes back on the connection, where there is one.
-    pub(crate) fn answer(&mut self, exchange: Option<u64>, answer: Answer) {
-        let Some(exchange) = exchange else { return };
-        let Exchange { from, to, .. } = &self.exchanges[&exchange];
-        let (from, to) = (*from, *to);
-        if self.is_cut(from) || self.is_cut(to) || self.strikes(self.scenario.faults.loss) {
-            return self.note(format!("an answer of {} to {} is lost", to.name(), from.name()));
-        }
-        let after = self.delay();
-        self.plan(after, Happening::Answer { exchange, answer });
-    }
-
-    fn answer_arrives(&mut self, exchange: u64, answer: Answer) {
-        let Some(open) = self.exchanges.get_mut(&exchange).filter(|it| it.is_open) else { return };
-        open.is_open = false;
-        let (client, server, purpose) = (open.from, open.to, open.purpose.clone());
-        match purpose {
-            Purpose::Transmit(transmitted) => self.gateway_is_answered(server, transmitted, answer),
-            Purpose::Post { life, place } if self.runs(client, life) => {
-                self.partner_is_answered(client, place, &answer);
-            }
-            Purpose::Post { .. } => {}
-        }
-    }
-
-    /// A request goes to the bank.
-    pub(crate) fn ask_bank(&mut self, asked: Asking) {
-        let asking = self.askings.len() as u64 + 1;
-        self.askings.insert(asking, asked);
-        let reason = "no answer in time".to_owned();
-        let outcome = ChargeOutcome::Again { reason, alarm: false };
-        self.plan(PATIENCE, Happening::BankAnswer { asking, outcome });
-        let copies = if self.strikes(self.scenario.faults.repetition) { 2 } else { 1 };
-        for _ in 0..copies {
-            if self.strikes(self.scenario.faults.loss) {
-                self.note("a request to the bank is lost");
-                continue;
-            }
-            let after = self.delay();
-            self.plan(after, Happening::Bank { asking });
-        }
-    }
-
-    /// The bank's answer goes back.
-    pub(crate) fn bank_answers(&mut self, asking: u64, outcome: ChargeOutcome) {
-        if self.strikes(self.scenario.faults.loss) {
-            return self.note("an answer of the bank is lost");
-        }
-        let after = self.delay();
-        self.plan(after, Happening::BankAnswer { asking, outcome });
-    }
-
-    /// What comes first counts.
-    fn bank_is_heard(&mut self, asking: u64, outcome: ChargeOutcome) {
-        if self.heard.insert(asking) {
-            let asked = self.askings[&asking].clone();
-            self.gateway_hears_bank(asked, outcome);
-        }
-    }
-
-    /// Whether a party cannot be reached now.
-    fn is_cut(&self, who: Who) -> bool {
-        let begin: Timestamp = BEGIN.parse().expect("an instant");
-        let at = self.now.since(begin);
-        if self.scenario.faults.dead == Some(who) {
-            return true;
-        }
-        let outages = self.scenario.faults.outages.iter();
-        self.now < self.calm_from()
-            && outages.clone().any(|(cut, from, until)| *cut == who && *from <= at && at < *until)
-    }
-
-    fn delay(&mut self) -> Duration {
-        if self.strikes(self.scenario.faults.lateness) {
-            self.chance.millis(100, 15_000)
-        } else {
-            self.chance.millis(1, 40)
-        }
-    }
-
-    // Partners.
-
-    /// A partner does something of its own accord, later.
-    pub(crate) fn send_on_errand(&mut self, after: Duration, who: Who, errand: Errand) {
-        self.plan(after, Happening::Errand { who, errand });
-    }
-
-    /// A partner.
-    pub(crate) fn partner(&mut self, who: Who) -> &mut Partner {
-        self.partners.get_mut(&who).expect("everybody takes part")
-    }
-
-    /// Whether a partner runs, in this life of its.
-    fn runs(&self, who: Who, life: u64) -> bool {
-        let partner = &self.partners[&who];
-        partner.is_up && partner.life == life
-    }
-
-    /// A point at which a partner may die: it has what it had journalled when it is started again.
-    fn falls_here(&mut self, who: Who, how: &str) -> bool {
-        let falls = self.strikes(self.scenario.faults.partner_crash);
-        if falls {
-            self.note(format!("{} dies {how}", who.name()));
-            self.partner(who).is_up = false;
-            let after = self.chance.millis(500, 30_000);
-            self.plan(after, Happening::Rise { who });
-        }
-        falls
-    }
-
-    /// A partner is started again, and goes on with what is not answered.
-    fn rise(&mut self, who: Who) {
-        let partner = self.partner(who);
-        partner.is_up = true;
-        partner.life += 1;
-        let places = 0..partner.posted.len();
-        self.note(format!("{} is started again", who.name()));
-        for place in places {
-            if self.partners[&who].posted[place].letter.is_some() {
-                self.insist(who, place);
-            }
-        }
-    }
-
-    fn partner_is_asked(&mut self, who: Who, request: &Entity, exchange: Option<u64>) {
-        if !self.partners[&who].is_up || self.falls_here(who, "before it takes what it is asked") {
-            return self.answer(exchange, Answer::Nothing);
-        }
-        let manners = if self.now < self.calm_from() {
-            self.scenario.faults.manners(&mut self.chance)
-        } else {
-            crate::partner::Manners::Honest
-        };
-        let now = self.clock(who);
-        let taken = self.partner(who).take(request, now, manners);
-        let response = taken.response.as_ref().map(|it| it.status);
-        self.note(format!("{} is asked: {manners:?}, {response:?}", who.name()));
-        self.collect_complaints(who);
-        if self.falls_here(who, "before it answers") {
-            self.answer(exchange, Answer::Nothing);
-        } else {
-            if let Some(response) = taken.response {
-                self.answer(exchange, Answer::Response(response));
-            }
-            if let Some(signal) = taken.signal {
-                let place = self.partner(who).keep_signal(signal);
-                self.insist(who, place);
-            }
-        }
-        self.is_told(who, taken.told);
-        if let Some(message) = taken.claimed {
-            let others: Vec<_> = Who::PARTNERS.into_iter().filter(|other| *other != who).collect();
-            let other = self.chance.pick(&others);
-            let now = self.clock(other);
-            let signal = self.partner(other).claim(message, now);
-            let place = self.partner(other).keep_signal(signal);
-            self.insist(other, place);
-        }
-        if let Some(message) = taken.news {
-            let header = &message.header;
-            self.note(format!("{} hands on {} {}", who.name(), header.action, header.data.message_id));
-            self.react(who, &message);
-        }
-    }
-
-    fn partner_is_answered(&mut self, who: Who, place: usize, answer: &Answer) {
-        let Answer::Response(response) = answer else { return };
-        let now = self.clock(who);
-        let told = self.partner(who).answered(place, response, now);
-        self.collect_complaints(who);
-        self.is_told(who, told);
-    }
-
-    /// A partner has learned what became of what it posted at this place.
-    fn is_told(&mut self, who: Who, place: Option<usize>) {
-        let Some(place) = place else { return };
-        let posted = &self.partner(who).posted[place];
-        let (id, fate) = (posted.message_id.clone(), posted.fate.clone());
-        let told = if let Fate::Refused(why) = fate { why } else { "acknowledged".to_owned() };
-        self.note(format!("{} hears of {id}: {told}", who.name()));
-        self.relapse(who, place);
-    }
-
-    fn collect_complaints(&mut self, who: Who) {
-        for complaint in std::mem::take(&mut self.partner(who).complaints) {
-            self.find(complaint);
-        }
-    }
-
-    /// A partner posts a letter, and goes on until it is answered.
-    pub(crate) fn write(&mut self, who: Who, letter: Letter) {
-        self.write_under(who, letter, None);
-    }
-
-    /// A partner posts a letter, under the MessageId of another one that it posted.
-    pub(crate) fn write_under(&mut self, who: Who, letter: Letter, forges: Option<usize>) {
-        let now = self.clock(who);
-        let action = letter.action.clone();
-        let place = self.partner(who).compose(letter, now, forges);
-        let id = self.partner(who).posted[place].message_id.clone();
-        let how = if forges.is_some() { "forges" } else { "posts" };
-        self.note(format!("{} {how} {action} {id}", who.name()));
-        self.insist(who, place);
-    }
-
-    fn insist(&mut self, who: Who, place: usize) {
-        let partner = self.partner(who);
-        let (life, posted) = (partner.life, &partner.posted[place]);
-        let is_signal = posted.letter.is_none();
-        // What is written while it is down goes out when it is up again.
-        if !partner.is_up || posted.fate != Fate::Open || (is_signal && posted.attempts > 0) {
-            return;
-        }
-        self.post_again(who, place);
-        if !is_signal {
-            let after = self.chance.millis(8_000, 12_000);
-            self.plan(after, Happening::Insist { who, life, place });
-        }
-    }
-
-    /// A partner that is up posts what stands at this place, whether or not it was posted or answered before.
-    pub(crate) fn post_again(&mut self, who: Who, place: usize) {
-        let partner = self.partner(who);
-        if !partner.is_up {
-            return;
-        }
-        let (life, posted) = (partner.life, &mut partner.posted[place]);
-        posted.attempts += 1;
-        let request = posted.sealed.clone().into();
-        self.post(who, Who::Gateway, request, Purpose::Post { life, place });
     }
 }
 
