@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// Lets two years pass for everything that a stopped store holds: what its records and their columns say of time, with the
 /// checksums that go with it.
-fn age(store: &Path) {
+pub(crate) fn age(store: &Path) {
     const TWO_YEARS: i64 = 2 * 365 * 86_400_000;
     let disk = rusqlite::Connection::open(store.join("gwanmun.db")).expect("opens");
     for (table, kind, key, time) in [
@@ -62,7 +62,7 @@ fn told(world: &World, arguments: &[&str]) -> Value {
     serde_json::from_slice(&ran.stdout).expect("is JSON")
 }
 
-fn archives(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn archives(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let below = entries.map(|entry| entry.expect("an entry").path());
     below.flat_map(|path| if path.is_dir() { archives(&path) } else { vec![path] }).collect()

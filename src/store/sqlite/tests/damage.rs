@@ -278,3 +278,49 @@ fn a_signed_head_that_is_damaged_is_named() {
     check("UPDATE head SET record = replace(record, 'signature', 'signatur3')", &["audit head 3"]);
     check("UPDATE head SET entries = 2", &["audit head 2"]);
 }
+
+/// Until a batch is answered a flip of what was written of it may cost it, and nothing else: as a crash finds the log with a
+/// batch that the mark does not know yet.
+#[test]
+fn an_octet_that_flips_before_anybody_is_answered_costs_at_most_that_batch() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    let at = |name: &str| options.directory.join(name);
+    assert_eq!(commit(&store, receives(1, "the first")), Ok(()));
+    let (mark, before) = (fs::read(at("mark")).expect("a mark"), fs::metadata(at("gwanmun.db-wal")));
+    let before = usize::try_from(before.expect("a log").len()).expect("is small");
+    assert_eq!(commit(&store, receives(2, "the second")), Ok(()));
+    let log = fs::read(at("gwanmun.db-wal")).expect("a log");
+    let database = fs::read(at("gwanmun.db")).expect("a database");
+    assert!(log.len() > before, "the second batch is in the log");
+
+    let (mut kept, mut lost) = (0, 0);
+    for place in (before..log.len()).step_by(499).chain([log.len()]) {
+        let crashed = directory();
+        let options = StoreOptions { directory: crashed.path().join("store"), ..options.clone() };
+        drop(open(&options));
+        let put = |name: &str, octets: &[u8]| fs::write(options.directory.join(name), octets).expect(name);
+        let mut flipped = log.clone();
+        if let Some(octet) = flipped.get_mut(place) {
+            *octet ^= 0x10;
+        }
+        for (name, octets) in [("gwanmun.db", &database), ("gwanmun.db-wal", &flipped), ("mark", &mark)] {
+            put(name, octets);
+        }
+        let store = open(&options);
+        let body =
+            |number| store.body(&sample::message_key("broker", number)).expect("readable").map(|it| it.body);
+        assert_eq!(body(1), Some(b"the first".to_vec().into()), "flipped at {place} (P1)");
+        match body(2) {
+            Some(second) => {
+                assert_eq!(second, b"the second".to_vec().into(), "flipped at {place} (P12)");
+                kept += 1;
+            }
+            None => lost += 1,
+        }
+        assert!(store.conservation().expect("readable").holds(), "flipped at {place} (P2)");
+        assert!(matches!(store.verify_audit(), Ok(AuditVerdict::Intact(_))), "flipped at {place} (P18)");
+        assert_eq!(store.scrub().expect("readable"), [], "flipped at {place} (P12)");
+    }
+    assert!(kept >= 1 && lost > 10, "{kept} kept, {lost} lost: the log that is whole is kept");
+}
