@@ -201,8 +201,8 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
     );
 }
 
-/// The archives that the records of a stopped store name.
-fn named(store: &Path) -> BTreeSet<String> {
+/// The archives that the records of a store name.
+pub(crate) fn named(store: &Path) -> BTreeSet<String> {
     let disk = rusqlite::Connection::open(store.join("gwanmun.db")).expect("opens");
     let sql = "SELECT json_extract(record, '$.purged.archive') FROM message WHERE purged = 1 \
                UNION SELECT json_extract(record, '$.purged.archive') FROM delivery WHERE purged = 1";

@@ -30,7 +30,7 @@ async fn a_start_with_a_message_that_cannot_be_read_takes_up_all_others() {
     until("the others have come", async || (applications() == 2).then_some(())).await;
     assert!(answered(&broker, &lodging(&world, &broker, 4, Vec::new()).sealed).await.is_some());
     until("and what comes later", async || (applications() == 3).then_some(())).await;
-    gateway.says("store.unreadable").await;
+    gateway.says("store.damaged").await;
     gateway.kill();
     nothing_panicked(&world);
     assert_eq!(applications(), 3, "nobody gets what cannot be read (P12)");
