@@ -33,7 +33,7 @@ pub struct PracticeArgs {
     /// How long customs thinks before each notice
     #[arg(long, value_name = "TIME", default_value = "300ms", value_parser = parse_duration)]
     customs_delay: Duration,
-    /// Wait so long before each HTTP answer
+    /// Take each message, and wait so long before the HTTP answer
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
     slow: Duration,
     /// Take connections and requests, and never answer

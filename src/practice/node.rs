@@ -37,7 +37,7 @@ use crate::transport::{Content, Request, Response, Server, StatusCode};
 /// How a practice partner behaves towards the gateway besides its role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manners {
-    /// It waits so long before each answer.
+    /// It takes each message and waits so long before the HTTP answer.
     pub slow: Duration,
     /// It takes connections and requests, and never answers.
     pub dead: bool,
@@ -203,7 +203,13 @@ impl Desk {
         if self.manners.dead {
             std::future::pending::<()>().await;
         }
-        sleep(self.manners.slow).await;
+        let slow = self.manners.slow;
+        let answer = self.answer_of(request, path).await;
+        sleep(slow).await;
+        answer
+    }
+
+    async fn answer_of(self: Arc<Self>, request: Request, path: &str) -> Response {
         if request.path != path {
             return Response::empty(StatusCode::NOT_FOUND);
         }

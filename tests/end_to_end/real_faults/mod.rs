@@ -1,11 +1,13 @@
 //! Real faults on the real program, one after the other: killed under load, each sync failed, the disk full at each step,
 //! stopped and let go on, a slow disk, no descriptors, a clock that is set, keys that are gone, a record that cannot be read,
-//! an upgrade. After each of them: nothing that was acknowledged is lost, nothing is handed on twice, no octets are wrong, nothing panicked (P1 to P4, P9 to P11, P14, S24).
+//! octets that flip, an upgrade. After each of them: nothing that was acknowledged is lost, nothing is handed on twice, no
+//! octets are wrong, nothing panicked (P1 to P4, P9 to P11, P14, S24).
 //!
 //! The plain run takes a few of each; `make soak` takes them all and says how far it is.
 
 mod clocks;
 mod exhausted;
+mod flipped;
 mod frozen;
 mod full;
 mod keyless;
