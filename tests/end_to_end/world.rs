@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use gwanmun::model::{ContentId, Digest, DocumentCode, Payload, role_of_document_code};
@@ -43,6 +44,18 @@ struct Partner {
     journal: PathBuf,
 }
 
+/// Ports that no other world of this run has: some of its processes start late, and must find theirs free.
+fn ports() -> String {
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    // Two runs at once on one machine begin at different ones.
+    let world = (std::process::id() + WORLDS.fetch_add(1, Ordering::Relaxed)) % (22_500 / PORTS_EACH);
+    let first = 10_240 + world * PORTS_EACH;
+    format!("{first}-{}", first + PORTS_EACH - 1)
+}
+
+/// More than a world takes, should some be taken.
+const PORTS_EACH: u32 = 50;
+
 /// The documents of one declaration with what three agencies want to see.
 pub(crate) struct Lodging {
     /// The declaration's number.
@@ -55,7 +68,8 @@ impl World {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("makes a directory");
         let root = directory.path();
-        let arguments = ["demo", "--prepare", "--algorithm", "p256", "--directory", "."];
+        let ports = ports();
+        let arguments = ["demo", "--prepare", "--algorithm", "p256", "--ports", &ports, "--directory", "."];
         let made = run(root, arguments);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let plan = serde_json::from_slice(&made.stdout).expect("describes the world");

@@ -13,6 +13,7 @@ mod world;
 
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +55,9 @@ pub struct DemoArgs {
     /// Messages in flight between the gateway and one partner
     #[arg(long, default_value_t = 8, value_name = "COUNT")]
     window: u32,
+    /// The ports of the loopback that its processes may listen on
+    #[arg(long, default_value = world::PORTS, value_name = "FIRST-LAST", value_parser = world::parse_ports)]
+    ports: RangeInclusive<u16>,
     /// How long the declaration may take
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = crate::model::parse_duration)]
     deadline: Duration,
@@ -86,8 +90,12 @@ impl DemoArgs {
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         let temporary = std::env::temp_dir().join(format!("gwanmun-demo-{}", std::process::id()));
         let directory = self.directory.as_ref().unwrap_or(&temporary);
-        let options =
-            WorldOptions { rules: self.rules.clone(), algorithm: self.algorithm, window: self.window };
+        let options = WorldOptions {
+            rules: self.rules.clone(),
+            algorithm: self.algorithm,
+            window: self.window,
+            ports: self.ports.clone(),
+        };
         let world = world::prepare(directory, &options)?;
         if self.prepare {
             world::examples(&world, now())?;

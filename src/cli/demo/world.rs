@@ -81,6 +81,8 @@ pub(super) struct WorldOptions {
     pub(super) algorithm: KeyAlgorithm,
     /// How many messages may be in flight between the gateway and one partner.
     pub(super) window: u32,
+    /// The ports that processes may listen on.
+    pub(super) ports: RangeInclusive<u16>,
 }
 
 impl World {
@@ -142,7 +144,7 @@ pub(super) fn prepare(directory: &Path, options: &WorldOptions) -> Result<World>
         replace: false,
     };
     pki::practice(&directory.join("pki"), &practice)?;
-    let mut ports = free_ports(cast.len() + 4)?.into_iter();
+    let mut ports = free_ports(&options.ports, cast.len() + 4)?.into_iter();
     let mut port = || ports.next().expect("as many were asked for");
     let (gateway_port, api_port, admin_port, bank_port) = (port(), port(), port(), port());
     let endpoint = format!("https://localhost:{gateway_port}/ebms");
@@ -237,9 +239,9 @@ fn worked_rules(directory: &Path) -> Result<PathBuf> {
     Ok(rules)
 }
 
-/// Ports of the loopback that nobody listens on, drawn from [`PORTS`]. Somebody may take one before we do: then starting
+/// Ports of the loopback that nobody listens on, drawn from a range. Somebody may take one before we do: then starting
 /// fails, and says so.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+fn free_ports(range: &RangeInclusive<u16>, count: usize) -> Result<Vec<u16>> {
     let mut held = Vec::new();
     for _ in 0..PORT_DRAWS_MAX {
         if held.len() == count {
@@ -247,16 +249,32 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
         }
         let mut drawn = [0; 2];
         rand_bytes(&mut drawn)?;
-        let port = PORTS.start() + u16::from_ne_bytes(drawn) % (PORTS.end() - PORTS.start() + 1);
+        let port = range.start() + u16::from_ne_bytes(drawn) % (range.end() - range.start() + 1);
         // Held until all are found, so that none is found twice.
         held.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
     }
-    ensure!(held.len() == count, "no {count} ports of {PORTS:?} are free on this machine");
+    ensure!(
+        held.len() == count,
+        "of the ports {} to {} no {count} are free: give others with --ports",
+        range.start(),
+        range.end()
+    );
     held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
+/// A range of ports, as `20000-20099`.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let range = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    range
+        .filter(|range| *range.start() > 0 && !range.is_empty())
+        .ok_or_else(|| "a range of ports is written as 20000-20099".to_owned())
+}
+
 /// Below the ports that the system lends to outgoing connections: one of those could be lent between two starts.
-const PORTS: RangeInclusive<u16> = 10_240..=32_767;
+pub(super) const PORTS: &str = "10240-32767";
 /// So often a port is drawn before it is said that there is none.
 const PORT_DRAWS_MAX: usize = 10_000;
 
@@ -299,7 +317,12 @@ mod tests {
     fn a_world_is_in_order_and_both_sides_say_the_same() {
         for rules in ["kr-import", "kr-agencies"] {
             let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules").join(rules);
-            let options = WorldOptions { rules: Some(rules), algorithm: KeyAlgorithm::P256, window: 8 };
+            let options = WorldOptions {
+                rules: Some(rules),
+                algorithm: KeyAlgorithm::P256,
+                window: 8,
+                ports: 10_240..=32_767,
+            };
             both_sides_say_the_same(&options);
         }
     }
@@ -328,6 +351,22 @@ mod tests {
     }
 
     #[test]
+    fn ports_come_from_their_range_or_it_says_that_it_has_too_few() {
+        assert_eq!(parse_ports(PORTS), Ok(10_240..=32_767));
+        for text in ["", "20000", "20000-", "-20000", "0-9", "20001-20000", "20000-65536", "a-b"] {
+            assert!(parse_ports(text).is_err(), "{text}");
+        }
+        let range = 10_240..=32_767;
+        let mut ports = free_ports(&range, 20).expect("are free");
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 20);
+        assert!(ports.iter().all(|port| range.contains(port)));
+        let told = free_ports(&(20_000..=20_002), 4).expect_err("are too few").to_string();
+        assert_eq!(told, "of the ports 20000 to 20002 no 4 are free: give others with --ports");
+    }
+
+    #[test]
     fn the_built_in_rules_are_those_of_the_checkout() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("routing-rules/kr-import");
         let mut open = vec![root.clone()];
@@ -352,7 +391,8 @@ mod tests {
     #[test]
     fn examples_get_fresh_numbers_and_keep_no_hole() {
         let directory = tempfile::tempdir().expect("makes a directory");
-        let options = WorldOptions { rules: None, algorithm: KeyAlgorithm::P256, window: 8 };
+        let options =
+            WorldOptions { rules: None, algorithm: KeyAlgorithm::P256, window: 8, ports: 10_240..=32_767 };
         let world = prepare(directory.path(), &options).expect("is made");
         let [first, second] = [1_259_629_200_000, 1_259_629_201_000]
             .map(|at| examples(&world, Timestamp::from_millis(at)).expect("are written"));
