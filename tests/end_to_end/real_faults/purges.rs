@@ -1,7 +1,8 @@
-//! A purge on a disk that stalls, and without descriptors: nothing goes before its archive is there, nothing is lost, and it
-//! goes on when it can (P2, P12, P13, P18).
+//! A purge on a disk that stalls, without room or descriptors, and after a change of keys: nothing goes before its archive is
+//! there, nothing is lost, and it goes on when it can (P2, P11, P12, P13, P18).
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 struct Over {
     world: Arc<World>,
     gateway: Process,
+    /// The certificates of everybody who signed for the gateway.
+    keys: Vec<&'static str>,
 }
 
 impl Over {
@@ -49,7 +52,44 @@ impl Over {
         world.write("archive", "in the way");
         let mut gateway = world.serve().await;
         gateway.says("purge.failed").await;
-        Self { world, gateway }
+        Self { world, gateway, keys: vec!["pki/gateway/signing.pem"] }
+    }
+
+    /// Has strace meddle with system calls of the running gateway.
+    async fn meddled(&self, calls: &str, how: &str) -> Process {
+        let (id, trace) = (self.gateway.id().to_string(), format!("trace={calls}"));
+        let inject = format!("inject={calls}:{how}");
+        let arguments = ["-f", "-qq", "-o", "/dev/null", "-p", &id, "-e", &trace, "-e", &inject];
+        let strace = Process::start_other("strace", self.world.path("strace.log"), arguments);
+        until("strace is attached", async || {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+            (!status.contains("TracerPid:\t0")).then_some(())
+        })
+        .await;
+        strace
+    }
+
+    /// The archives have a place.
+    fn makes_way(&self) {
+        fs::remove_file(self.world.path("archive")).expect("removed");
+    }
+
+    /// A round of the purge has failed for this.
+    async fn has_failed(&self, reason: &str) {
+        until("a round of it has failed", async || {
+            let said = self.gateway.said();
+            let mut failed = said.lines().filter(|line| line.contains("purge.failed"));
+            failed.any(|line| line.contains(reason)).then_some(())
+        })
+        .await;
+        assert!(!self.is_purged(), "what cannot be archived is kept (P12, P18)");
+    }
+
+    /// Whether an archive is proved by these certificates.
+    fn is_proved_by(&self, archive: &Path, keys: &[&str]) -> bool {
+        let archive = archive.to_str().expect("is text");
+        let with = ["audit", "verify", archive, "--key"].into_iter().chain(keys.iter().copied());
+        run(&self.world.path("."), with).status.success()
     }
 
     /// Whether anything was purged, by the records.
@@ -71,10 +111,7 @@ impl Over {
         .await;
         assert!(self.is_purged());
         for archive in archives(&self.world.path("archive")) {
-            let archive = archive.to_str().expect("is text");
-            let verified =
-                run(&self.world.path("."), ["audit", "verify", archive, "--key", "pki/gateway/signing.pem"]);
-            assert!(verified.status.success(), "P18: {}", String::from_utf8_lossy(&verified.stderr));
+            assert!(self.is_proved_by(&archive, &self.keys), "P18: {}", archive.display());
         }
         self.gateway.kill();
         let store = gwanmun::config::store_of(self.world.settings()).expect("the settings are in order");
@@ -86,15 +123,8 @@ impl Over {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_on_a_disk_that_stalls_takes_nothing_away_and_goes_on_with_it() {
     let over = Over::new().await;
-    let (id, stall) = (over.gateway.id().to_string(), format!("inject=fsync,fdatasync:delay_enter={STALL}s"));
-    let arguments = ["-f", "-qq", "-o", "/dev/null", "-p", &id, "-e", "trace=fsync,fdatasync", "-e", &stall];
-    let mut strace = Process::start_other("strace", over.world.path("strace.log"), arguments);
-    until("strace is attached", async || {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
-        (!status.contains("TracerPid:\t0")).then_some(())
-    })
-    .await;
-    fs::remove_file(over.world.path("archive")).expect("removed");
+    let mut strace = over.meddled("fsync,fdatasync", &format!("delay_enter={STALL}s")).await;
+    over.makes_way();
     let settings = over.world.settings().to_str().expect("is text").to_owned();
     let log = over.world.path("purge.log");
     let mut asked = Process::start(log, ["store", "purge", "--config", &settings]);
@@ -114,14 +144,38 @@ async fn a_purge_without_descriptors_keeps_everything_and_goes_on_when_there_are
     let before = prlimit(pid, Resource::Nofile, getrlimit(Resource::Nofile)).expect("is ours to limit");
     let none = Rlimit { current: Some(0), ..before };
     prlimit(pid, Resource::Nofile, none).expect("is ours to limit");
-    fs::remove_file(over.world.path("archive")).expect("removed");
-    until("a round of it has met the limit", async || {
-        let said = over.gateway.said();
-        let mut failed = said.lines().filter(|line| line.contains("purge.failed"));
-        failed.any(|line| line.contains("Too many open files")).then_some(())
-    })
-    .await;
-    assert!(!over.is_purged(), "what cannot be archived is kept (P12, P18)");
+    over.makes_way();
+    over.has_failed("Too many open files").await;
     prlimit(pid, Resource::Nofile, before).expect("is ours to limit");
+    over.goes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_whose_archives_find_no_room_keeps_everything_and_goes_on_when_there_is_some() {
+    let over = Over::new().await;
+    // Of this process only archives are synced so: the database and its log are by fdatasync.
+    let mut strace = over.meddled("fsync", "error=ENOSPC").await;
+    over.makes_way();
+    over.has_failed("No space left on device").await;
+    strace.kill();
+    over.goes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_key_signed_is_purged_under_another_and_both_prove_it_p18() {
+    let mut over = Over::new().await;
+    over.gateway.signal(Signal::TERM);
+    assert_eq!(over.gateway.ended().await, 0, "stopped as asked:\n{}", over.gateway.said());
+    let make = ["pki", "practice", "renewed", "--party", "gateway", "--algorithm", "p256"];
+    assert!(run(&over.world.path("."), make).status.success());
+    for file in ["signing.pem", "signing.key"] {
+        over.world.edit("gwanmun.toml", &format!("pki/gateway/{file}"), &format!("renewed/gateway/{file}"));
+    }
+    over.makes_way();
+    over.gateway = over.world.serve().await;
+    over.keys.push("renewed/gateway/signing.pem");
+    until("an archive is there", async || archives(&over.world.path("archive")).pop().map(drop)).await;
+    let archive = archives(&over.world.path("archive")).pop().expect("is there");
+    assert!(!over.is_proved_by(&archive, &over.keys[..1]), "it is signed with the new key");
     over.goes().await;
 }
