@@ -13,9 +13,9 @@ use super::shared::{Shared, now};
 use super::show::Unanswered;
 use crate::codec::archive::pack;
 use crate::model::{
-    AuditHead, AuditPath, ChainEntry, Delivery, Digest, EvidenceManifest, EvidenceMember, EvidenceSubject,
-    KeyList, KeyUse, MessageId, MessageKey, Octets, PartyKey, ProvenEntry, Purged, SignedHead, StoredMessage,
-    TimelineEntry, Timestamp, Tree, Witness,
+    AuditHead, AuditPath, ChainEntry, Delivery, DeliveryPurpose, Digest, EvidenceManifest, EvidenceMember,
+    EvidenceSubject, KeyList, KeyUse, MessageId, MessageKey, Octets, PartyKey, ProvenEntry, Purged,
+    SignedHead, StoredMessage, TimelineEntry, Timestamp, Tree, Witness,
 };
 use crate::security::{SigningKey, names, sign_manifest};
 use crate::store::{DeliveryLocator, Needs, Store, StoreError};
@@ -97,6 +97,7 @@ pub(super) fn answer(shared: &Shared, party: &str, id: &str) -> Result<Response,
 /// The octets that belong to a message, with their Content-Types, and what says where to look further.
 struct Kept {
     subject: EvidenceSubject,
+    passed_on_for: Option<PartyKey>,
     entities: Vec<(&'static str, Arc<str>, Octets)>,
     entries: Vec<ChainEntry>,
     told: String,
@@ -116,10 +117,11 @@ impl Archivist<'_> {
                 .sent(party, message_id)?
                 .ok_or_else(|| EvidenceError::Nothing(format!("{party}/{message_id}")))?,
         };
-        let Kept { subject, entities, mut entries, told } = kept;
+        let Kept { subject, passed_on_for, entities, mut entries, told } = kept;
         let mut files = Vec::new();
         let counted = self.keys_at(&entries)?;
-        for (name, digest) in self.keys_of(&counted, subject.party())? {
+        let parties = [Some(subject.party()), passed_on_for.as_ref()].into_iter().flatten();
+        for (name, digest) in self.keys_of(&counted, parties)? {
             files.push((name, None, self.keys.get(digest)?.into()));
         }
         entries.extend(counted);
@@ -145,6 +147,7 @@ impl Archivist<'_> {
             gateway: self.gateway.clone(),
             made_at,
             subject: subject.clone(),
+            passed_on_for,
             members: files.iter().map(member).collect(),
         };
         let manifest = json(serde_json::to_vec_pretty(&manifest))?;
@@ -170,7 +173,8 @@ impl Archivist<'_> {
         }
         let subject = EvidenceSubject::Received(key);
         let entries = self.entries(&subject, record.case.as_ref(), |entry| entry.delivery.is_none())?;
-        Ok(Some(Kept { subject, entities, entries, told: told_of_received(&record) }))
+        let told = told_of_received(&record);
+        Ok(Some(Kept { subject, passed_on_for: None, entities, entries, told }))
     }
 
     fn sent(&self, party: &PartyKey, message_id: &MessageId) -> Result<Option<Kept>, EvidenceError> {
@@ -195,7 +199,12 @@ impl Archivist<'_> {
         };
         let of = |entry: &TimelineEntry| entry.delivery.as_ref() == Some(&delivery.id);
         let entries = self.entries(&subject, delivery.case.as_ref(), of)?;
-        Ok(Some(Kept { subject, entities, entries, told: told_of_sent(&delivery) }))
+        let passed_on_for = match &delivery.purpose {
+            DeliveryPurpose::Transit { from, .. } => Some(from.clone()),
+            _ => None,
+        };
+        let told = told_of_sent(&delivery, passed_on_for.as_ref());
+        Ok(Some(Kept { subject, passed_on_for, entities, entries, told }))
     }
 
     /// The audit entries about the message.
@@ -239,10 +248,10 @@ impl Archivist<'_> {
     }
 
     /// The lists of keys that counted, and what they name that belongs to this exchange.
-    fn keys_of(
+    fn keys_of<'p>(
         &self,
         counted: &[ChainEntry],
-        party: &PartyKey,
+        parties: impl Iterator<Item = &'p PartyKey> + Clone,
     ) -> Result<BTreeMap<String, Digest>, EvidenceError> {
         let mut named = BTreeMap::new();
         for entry in counted {
@@ -252,7 +261,8 @@ impl Archivist<'_> {
             })?;
             let list: KeyList =
                 String::from_utf8_lossy(&self.keys.get(digest)?).parse().map_err(EvidenceError::Record)?;
-            let certificates = list.of(KeyUse::Own, self.gateway).chain(list.of(KeyUse::Signing, party));
+            let theirs = parties.clone().flat_map(|party| list.of(KeyUse::Signing, party));
+            let certificates = list.of(KeyUse::Own, self.gateway).chain(theirs);
             named.extend(certificates.map(|digest| (names::certificate(&digest), digest)));
             let lists = list.all_of(KeyUse::Revocation);
             named.extend(lists.map(|digest| (names::revocation(&digest), digest)));
@@ -357,10 +367,11 @@ fn told_of_received(record: &StoredMessage) -> String {
     told
 }
 
-fn told_of_sent(delivery: &Delivery) -> String {
+fn told_of_sent(delivery: &Delivery, passed_on_for: Option<&PartyKey>) -> String {
     let Delivery { destination, service, action, message_id, created_at, state, reason, .. } = delivery;
+    let of = passed_on_for.map_or(String::new(), |from| format!(" of {from}, as it was signed,"));
     let mut told = format!(
-        "This gateway owed {destination} {} {action} under MessageId {message_id}, from {created_at} on.\n\
+        "This gateway owed {destination} {} {action}{of} under MessageId {message_id}, from {created_at} on.\n\
          Its delivery is {}",
         service.value,
         state.as_str()

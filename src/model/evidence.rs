@@ -23,6 +23,9 @@ pub struct EvidenceManifest {
     pub made_at: Timestamp,
     /// What it is about.
     pub subject: EvidenceSubject,
+    /// Who sent it and signed it, when it is no message of ours but one that was passed on (ebMS 2.0, 10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_on_for: Option<PartyKey>,
     /// Everything else that is in it, but the signature of this.
     pub members: Vec<EvidenceMember>,
 }

@@ -364,10 +364,14 @@ impl Exchanged<'_> {
         let made = self.entries.iter().find(|(_, entry)| entry.octets.sent.is_some());
         let (number, entry) = made.ok_or_else(|| unvouched(names::MESSAGE))?;
         self.vouched(names::MESSAGE, entry.octets.sent, *number)?;
-        let gateway = &self.files.manifest.gateway;
-        let message = self.signed(names::MESSAGE, KeyUse::Own, gateway, (*number, entry.at))?;
+        let manifest = self.files.manifest;
+        let (of, by, what) = match &manifest.passed_on_for {
+            None => (KeyUse::Own, &manifest.gateway, "our message".to_owned()),
+            Some(from) => (KeyUse::Signing, from, format!("the message of {from}, passed on")),
+        };
+        let message = self.signed(names::MESSAGE, of, by, (*number, entry.at))?;
         self.is_subject(names::MESSAGE, &message)?;
-        self.tell(proven, &format!("our message to {}", subject.party()), number, &message);
+        self.tell(proven, &format!("{what} to {}", subject.party()), number, &message);
         let receipt = self.entries.iter().rev().find(|(_, entry)| entry.octets.receipt.is_some());
         let Some((number, entry)) = receipt else {
             self.vouched(names::RECEIPT, None, 0)?;

@@ -11,9 +11,11 @@ use gwanmun::practice::{Entry, Journal};
 use gwanmun::security::{Capture, Inspection, inspect};
 use gwanmun::transport::{LocalClient, PostResponse};
 use openssl::x509::X509;
+use rustix::process::Signal;
 
 use crate::correspondent::Correspondent;
 use crate::process::{Process, run, until};
+use crate::purged::{age, archives};
 use crate::world::{World, document};
 
 /// What broker and agency agree with each other; the gateway knows nothing of it.
@@ -87,7 +89,7 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
     let x51 = "\"RequirementVerification GOVCBRX51\"";
     let back = through(&world, "broker", "kfda", ["Declarant", "Agency"], [x01, x51]);
     through(&world, "kfda", "broker", ["Agency", "Declarant"], [x51, x01]);
-    let _gateway = world.serve().await;
+    let mut gateway = world.serve().await;
     let mut kfda = play_through(&world, "kfda");
     kfda.says("listens on").await;
     let broker = Correspondent::through(&world, "broker");
@@ -128,6 +130,12 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
         let path = format!("/messages/AG000000000001/{id}/evidence");
         let evidence = LocalClient::new(&world.path("run/gwanmun.sock")).get(&path).await.expect("answers");
         assert!(evidence.status.is_success(), "{}", String::from_utf8_lossy(&evidence.body));
+        std::fs::write(world.path("passed-on.tar"), &evidence.body).expect("written");
+        let verify = ["audit", "verify", "passed-on.tar", "--key", "pki/gateway/signing.pem"];
+        let proven = run(&world.path(""), verify);
+        let told = String::from_utf8_lossy(&proven.stdout).into_owned();
+        let told = told + &String::from_utf8_lossy(&proven.stderr);
+        assert!(proven.status.success() && told.contains("passed on to AG000000000001"), "P18: {told}");
         let files = files_of(&evidence.body.into()).expect("is an archive");
         assert_eq!(files["message"], sealed.body, "P6: what was passed on is what came");
     }
@@ -148,4 +156,25 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
     let errors = refused.message.expect("is a message").error_list.expect("is refused").errors;
     assert_eq!(errors[0].code, ErrorCode::NotSupported);
     assert!(refused.signature.is_some_and(|signature| signature.signed_by.is_some()));
+
+    // When its time is over, what was passed on goes like every other message: its archive proves it.
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    age(&store);
+    let settings = world.read("gwanmun.toml");
+    world
+        .write("gwanmun.toml", &(settings + "\n[retention]\ndefault = \"30 days\"\narchive = \"archive\"\n"));
+    let gateway = world.serve().await;
+    let purge = ["store", "purge", "--json", "--config", "gwanmun.toml"];
+    let purged = run(&world.path(""), purge);
+    assert!(purged.status.success(), "{purged:?}");
+    let archives = archives(&world.path("archive"));
+    assert!(archives.len() >= 4, "two messages and their acknowledgments: {archives:?}");
+    for archive in archives {
+        let archive = archive.to_str().expect("is text");
+        let proven = run(&world.path(""), ["audit", "verify", archive, "--key", "pki/gateway/signing.pem"]);
+        assert!(proven.status.success(), "P18: {}", String::from_utf8_lossy(&proven.stderr));
+    }
+    assert!(!gateway.said().contains("purge.failed"), "{}", gateway.said());
 }

@@ -151,6 +151,7 @@ impl Story {
             gateway: PartyKey::new(GATEWAY).expect("a key"),
             made_at: instant(NOW),
             subject: self.subject(),
+            passed_on_for: None,
             members: files.iter().map(member).collect(),
         };
         let manifest = serde_json::to_vec(&manifest).expect("JSON");
