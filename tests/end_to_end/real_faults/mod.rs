@@ -13,6 +13,7 @@ mod full;
 mod keyless;
 mod kills;
 mod load;
+mod meddled;
 mod poisoned;
 mod purges;
 mod stalled;

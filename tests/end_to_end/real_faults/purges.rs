@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::load::{
     PARTNERS, all_is_handed_on_once, all_is_proved, answered, lodging, nothing_panicked, play,
 };
+use super::meddled::meddled;
 use crate::correspondent::Correspondent;
 use crate::process::{Process, run, until};
 use crate::purged::{age, archives, named};
@@ -53,20 +54,6 @@ impl Over {
         let mut gateway = world.serve().await;
         gateway.says("purge.failed").await;
         Self { world, gateway, keys: vec!["pki/gateway/signing.pem"] }
-    }
-
-    /// Has strace meddle with system calls of the running gateway.
-    async fn meddled(&self, calls: &str, how: &str) -> Process {
-        let (id, trace) = (self.gateway.id().to_string(), format!("trace={calls}"));
-        let inject = format!("inject={calls}:{how}");
-        let arguments = ["-f", "-qq", "-o", "/dev/null", "-p", &id, "-e", &trace, "-e", &inject];
-        let strace = Process::start_other("strace", self.world.path("strace.log"), arguments);
-        until("strace is attached", async || {
-            let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
-            (!status.contains("TracerPid:\t0")).then_some(())
-        })
-        .await;
-        strace
     }
 
     /// The archives have a place.
@@ -123,7 +110,8 @@ impl Over {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_on_a_disk_that_stalls_takes_nothing_away_and_goes_on_with_it() {
     let over = Over::new().await;
-    let mut strace = over.meddled("fsync,fdatasync", &format!("delay_enter={STALL}s")).await;
+    let mut strace =
+        meddled(&over.world, &over.gateway, "fsync,fdatasync", &format!("delay_enter={STALL}s")).await;
     over.makes_way();
     let settings = over.world.settings().to_str().expect("is text").to_owned();
     let log = over.world.path("purge.log");
@@ -154,7 +142,7 @@ async fn a_purge_without_descriptors_keeps_everything_and_goes_on_when_there_are
 async fn a_purge_whose_archives_find_no_room_keeps_everything_and_goes_on_when_there_is_some() {
     let over = Over::new().await;
     // Of this process only archives are synced so: the database and its log are by fdatasync.
-    let mut strace = over.meddled("fsync", "error=ENOSPC").await;
+    let mut strace = meddled(&over.world, &over.gateway, "fsync", "error=ENOSPC").await;
     over.makes_way();
     over.has_failed("No space left on device").await;
     strace.kill();

@@ -4,10 +4,11 @@ use std::fs;
 use std::sync::Arc;
 
 use super::count;
-use super::load::{Load, all_is_proved, nothing_is_lost};
+use super::load::{Load, all_is_proved, answered, lodging, nothing_is_lost};
+use super::meddled::{injected, meddled};
 use crate::correspondent::Correspondent;
 use crate::process::Process;
-use crate::world::World;
+use crate::world::{World, attachment};
 
 /// The exit code for a store that failed or cannot be opened.
 const STORE_FAILED: i32 = 3;
@@ -74,6 +75,29 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
         }
     }
     println!("{syncs} failed syncs, {in_starts} of them in a start; nothing lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_cannot_be_synced_in_its_file_ends_the_gateway_and_nobody_is_answered_p10() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let mut gateway = world.serve().await;
+    // A file of the store from its first megabyte, before anything of it is verified.
+    let scan = attachment("scan.pdf", "application/pdf", &vec![b'%'; 3 << 20]);
+    let mut one = lodging(&world, &broker, 1, vec![scan]);
+    let mut strace = meddled(&world, &gateway, "fsync,fdatasync", "error=EIO").await;
+    one.acknowledgment = answered(&broker, &one.sealed).await;
+    assert!(one.acknowledgment.is_none(), "nobody is answered");
+    assert_eq!(gateway.ended().await, STORE_FAILED, "{}", gateway.said());
+    let injected = injected(&world);
+    let [failed] = &injected[..] else { panic!("after one that failed there is none: {injected:#?}") };
+    assert!(failed.contains("/store/bodies/"), "it is that of the body: {failed}");
+    strace.kill();
+    let mut gateway = world.serve().await;
+    nothing_is_lost(&broker, &[one]).await;
+    gateway.kill();
+    all_is_proved(&world, &store);
 }
 
 /// A gateway of which the sync with this number fails, counted in each of its threads.

@@ -1,0 +1,29 @@
+//! System calls of a gateway that runs, meddled with from outside.
+
+use std::fs;
+
+use crate::process::{Process, until};
+use crate::world::World;
+
+/// What strace saw: each call with the path of its descriptor.
+const TRACE: &str = "meddled.trace";
+
+/// Has strace do this with these calls of the gateway, from when it is there until it is killed.
+pub(super) async fn meddled(world: &World, gateway: &Process, calls: &str, how: &str) -> Process {
+    let (id, trace, seen) = (gateway.id().to_string(), format!("trace={calls}"), world.path(TRACE));
+    let inject = format!("inject={calls}:{how}");
+    let seen = seen.to_str().expect("is text");
+    let arguments = ["-f", "-qq", "-y", "-o", seen, "-p", &id, "-e", &trace, "-e", &inject];
+    let strace = Process::start_other("strace", world.path("strace.log"), arguments);
+    until("strace is attached", async || {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        (!status.contains("TracerPid:\t0")).then_some(())
+    })
+    .await;
+    strace
+}
+
+/// The calls that were meddled with, in their order.
+pub(super) fn injected(world: &World) -> Vec<String> {
+    world.read(TRACE).lines().filter(|line| line.contains("(INJECTED)")).map(str::to_owned).collect()
+}
