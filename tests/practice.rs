@@ -15,7 +15,9 @@ use gwanmun::config::load_party;
 use gwanmun::model::{
     ContentId, ConversationId, Digest, DocumentCode, Payload, Timestamp, role_of_document_code,
 };
-use gwanmun::practice::{Done, Ending, Entry, Journal, Letter, Manners, Node, Outgoing, Partner, Play, Role};
+use gwanmun::practice::{
+    Done, Ending, Entry, Journal, Letter, Manners, Node, Outgoing, Partner, Play, Role, Wanted,
+};
 use gwanmun::transport::{Client, ClientOptions, Post, Tls, TlsContext};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -157,7 +159,7 @@ fn application(partner: &Partner) -> Outgoing {
 
 async fn deliver(partner: &Partner, outgoing: &Outgoing) -> Ending {
     let (_nobody, signals) = mpsc::channel(1);
-    partner.deliver(outgoing, signals, false, now).await.expect("is under an agreement").how
+    partner.deliver(outgoing, signals, Wanted::Receipt, false, now).await.expect("is under an agreement").how
 }
 
 #[tokio::test(flavor = "multi_thread")]

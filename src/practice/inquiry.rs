@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::command::now;
+use super::hear::{self, Hearing};
 use super::journal::{Ending, Entry, Journal, Octets, Received};
 use super::node::{read_first, received};
 use super::partner::{Letter, Outcome, Partner};
-use super::question::on_the_connection;
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{read_document, write_query};
 use crate::model::{
@@ -92,13 +91,14 @@ pub(super) async fn inquire(
     };
     let outgoing = partner.seal(letter, now())?;
     let agreement = partner.agreement(&outgoing.cpa_id)?;
-    on_the_connection(agreement)?;
+    if let (Hearing::Nobody, false) = (Hearing::under(partner, agreement)?, comes_by_itself) {
+        bail!("agreement {}: the answer {}", agreement.cpa_id, hear::comes_to(partner));
+    }
     let journal = Journal::path_in(&settings.directory);
     let (_, before) = Journal::entries_from(&journal, 0)?;
-    let (_no_signals, signals) = mpsc::channel(1);
-    let Outcome { how, reason, response } = partner.deliver(&outgoing, signals, false, now).await?;
+    let Outcome { how, reason, response } = hear::deliver(partner, &outgoing).await?;
     match how {
-        Ending::Acknowledged => {}
+        Ending::Acknowledged | Ending::Taken => {}
         Ending::Refused => bail!("the gateway refuses:\n{reason}"),
         Ending::Expired => bail!("no receipt for {message_id}: {reason}"),
     }

@@ -29,6 +29,8 @@ pub enum Entry {
     Sent(Sent),
     /// A message of our own is done with.
     Ended(Ended),
+    /// The gateway posted a signal about a message that a command sent, which is to read it here.
+    Signal(Posted),
 }
 
 /// A message that was taken in and handed on.
@@ -101,6 +103,17 @@ pub struct Sent {
     pub references: Vec<DigestReference>,
 }
 
+/// A signal that came by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// When.
+    pub time: Timestamp,
+    /// The message that it is about.
+    pub about: MessageId,
+    /// The signal as it came.
+    pub octets: Octets,
+}
+
 /// The end of a message of our own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -125,6 +138,8 @@ pub enum Ending {
     Refused,
     /// Its retries are spent.
     Expired,
+    /// The gateway took it, and nothing more is heard of that here.
+    Taken,
 }
 
 /// HTTP entity of a message, so that it can be sent again octet for octet.
@@ -185,6 +200,13 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || write_lines(&mut file, end, waiting))?;
         Ok(Self { path, lines: Some(lines), writer: Some(writer) })
+    }
+
+    /// Whether a process has the journal of a directory open: a listener that notes there what comes.
+    #[must_use]
+    pub fn is_kept(directory: &Path) -> bool {
+        let file = File::open(Self::path_in(directory));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
     }
 
     /// Appends an entry; returns once it is on stable storage.

@@ -11,6 +11,7 @@ mod bank;
 mod check;
 mod command;
 mod customs;
+mod hear;
 mod inquiry;
 mod journal;
 mod ledger;
@@ -26,11 +27,11 @@ pub use authority::Authority;
 pub use bank::{Bank, BankMove, BankPlay, BankScript};
 pub use command::PracticeArgs;
 pub use customs::CustomsMove;
-pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Received, Sent};
+pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Posted, Received, Sent};
 pub use ledger::{Ledger, LedgerEntry, LedgerError, Transfer, Verdict};
 pub use mailbox::MailboxArgs;
 pub use node::{Done, Manners, Node};
-pub use partner::{Letter, Outgoing, Partner};
+pub use partner::{Letter, Outgoing, Partner, Wanted};
 pub use role::{
     Owed, Play, Role, Saying, about, code_of, document_of, gist, number_of, owed, owed_when_paid,
 };

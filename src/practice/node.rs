@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::arrived;
 use super::customs::CustomsMove;
-use super::journal::{Entry, Journal, Octets, Place, Received, Sent};
+use super::journal::{Entry, Journal, Octets, Place, Posted, Received, Sent};
 use super::partner::Partner;
 use super::role::{self, Owed, Play};
 use super::script::Script;
@@ -28,7 +28,8 @@ use crate::codec::document::read_document;
 use crate::codec::envelope::encode_fault;
 use crate::model::{
     Agreement, Digest, Document, EbxmlError, ErrorCode, Message, MessageHeader, MessageId, MessageKind,
-    MessageStatus, Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode, Timestamp,
+    MessageStatus, Octets as Body, Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode,
+    Timestamp,
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
@@ -170,6 +171,7 @@ impl Unfinished {
             Entry::Sent(sent) => {
                 self.sent.insert(sent.message_id.clone(), sent);
             }
+            Entry::Signal(_) => {}
             Entry::Ended(ended) => {
                 // Its place stays, so that it is not made anew.
                 self.sent.entry(ended.message_id).and_modify(|sent| sent.sealed.body.clear());
@@ -217,12 +219,12 @@ impl Desk {
             return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         };
         let now = (self.clock)();
+        let peer = request.peer.certificate_der_sha256().map(Digest);
+        let Ok(body) = arrived::body_of(request) else {
+            return Response::empty(StatusCode::SERVICE_UNAVAILABLE);
+        };
         let opening = {
-            let desk = Arc::clone(&self);
-            let peer = request.peer.certificate_der_sha256().map(Digest);
-            let Ok(body) = arrived::body_of(request) else {
-                return Response::empty(StatusCode::SERVICE_UNAVAILABLE);
-            };
+            let (desk, content_type, body) = (Arc::clone(&self), content_type.clone(), body.clone());
             spawn_blocking(move || desk.partner.open_octets(&content_type, &body, peer, now))
         };
         let verified = match opening.await {
@@ -240,7 +242,7 @@ impl Desk {
                     Response::empty(StatusCode::SERVICE_UNAVAILABLE)
                 })
             }
-            MessageKind::Signal(_) => self.take_signal(verified).await,
+            MessageKind::Signal(_) => self.take_signal(verified, content_type, &body).await,
             MessageKind::User => self.take(&verified, now).await.unwrap_or_else(|error| {
                 tracing::error!(cause = format!("{error:#}"), "a message cannot be taken in");
                 Response::empty(StatusCode::SERVICE_UNAVAILABLE)
@@ -274,16 +276,28 @@ impl Desk {
         Ok(StatusResponse { status, ref_to_message_id: about.clone(), timestamp })
     }
 
-    /// Hands a signal to whoever sends the message that it is about.
-    async fn take_signal(&self, verified: Verified) -> Response {
-        let about = verified.message().header.data.ref_to_message_id.clone();
-        let sender = about.and_then(|about| lock(&self.open).get(&about).cloned());
-        if let Some(sender) = sender
-            && sender.send(verified).await.is_err()
-        {
-            tracing::debug!("a signal came when its message was done with");
+    /// Hands a signal to whoever sends the message that it is about: us, or a command that reads it in the journal.
+    async fn take_signal(&self, verified: Verified, content_type: String, body: &Body) -> Response {
+        let Some(about) = verified.message().header.data.ref_to_message_id.clone() else {
+            return Response::empty(StatusCode::ACCEPTED);
+        };
+        let sender = lock(&self.open).get(&about).cloned();
+        if let Some(sender) = sender {
+            if sender.send(verified).await.is_err() {
+                tracing::debug!("a signal came when its message was done with");
+            }
+            return Response::empty(StatusCode::ACCEPTED);
         }
-        Response::empty(StatusCode::ACCEPTED)
+        let Some(body) = body.as_held() else { return Response::empty(StatusCode::PAYLOAD_TOO_LARGE) };
+        let octets = Octets { content_type: content_type.into(), body: body.to_vec() };
+        let posted = Entry::Signal(Posted { time: (self.clock)(), about, octets });
+        match self.journal.append(&posted).await {
+            Ok(_) => Response::empty(StatusCode::ACCEPTED),
+            Err(error) => {
+                tracing::error!(cause = error.to_string(), "a signal cannot be noted");
+                Response::empty(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
     }
 
     /// Takes a user message in, once, and answers.

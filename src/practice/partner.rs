@@ -74,8 +74,19 @@ pub struct Outcome {
     pub response: Option<Box<Verified>>,
 }
 
+/// What a message is sent until.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its verified receipt.
+    Receipt,
+    /// The gateway has it: where no receipt is asked, or nobody here hears of it.
+    Taken,
+}
+
 /// What one attempt came to.
 enum Attempt {
+    /// The gateway has it, and has said no more.
+    Taken,
     /// It is over.
     Ended(Ending, String),
     /// It is over, with a receipt that came on this response.
@@ -86,8 +97,12 @@ enum Attempt {
 
 impl Attempt {
     /// The outcome; why there is none yet.
-    fn over(self) -> Result<Outcome, String> {
+    fn over(self, wanted: Wanted) -> Result<Outcome, String> {
         match self {
+            Self::Taken if wanted == Wanted::Taken => {
+                Ok(Outcome { how: Ending::Taken, reason: String::new(), response: None })
+            }
+            Self::Taken => Err("taken, not acknowledged".to_owned()),
             Self::Ended(how, reason) => Ok(Outcome { how, reason, response: None }),
             Self::Answered(response) => {
                 Ok(Outcome { how: Ending::Acknowledged, reason: String::new(), response: Some(response) })
@@ -232,7 +247,7 @@ impl Partner {
         security::open(&wire, &self.trust, now).map_err(Box::new)
     }
 
-    /// Sends until a verified receipt comes, the gateway refuses, or the retries are spent. `signals` brings a
+    /// Sends until what is wanted has come, the gateway refuses, or the retries are spent. `signals` brings a
     /// signal about the message that came by itself. What is `begun` has gone back on a connection, which was its first
     /// transmission.
     ///
@@ -242,6 +257,7 @@ impl Partner {
         &self,
         outgoing: &Outgoing,
         mut signals: mpsc::Receiver<Verified>,
+        wanted: Wanted,
         begun: bool,
         clock: fn() -> Timestamp,
     ) -> Result<Outcome> {
@@ -250,13 +266,13 @@ impl Partner {
         for transmission in 0..=agreement.reliability.retries {
             let next = Instant::now() + agreement.reliability.retry_interval;
             if !begun || transmission > 0 {
-                match self.attempt(outgoing, agreement, clock).await.over() {
+                match self.attempt(outgoing, agreement, clock).await.over(wanted) {
                     Ok(outcome) => return Ok(outcome),
                     Err(reason) => last = reason,
                 }
             }
             while let Ok(Some(signal)) = timeout_at(next, signals.recv()).await {
-                match self.judge(signal, outgoing, agreement).over() {
+                match self.judge(signal, outgoing, agreement).over(wanted) {
                     Ok(outcome) => return Ok(outcome),
                     Err(reason) => last = reason,
                 }
@@ -416,7 +432,7 @@ pub(super) fn told(error: &EbxmlError) -> String {
 
 fn again_or_end(outcome: AttemptOutcome) -> Attempt {
     match outcome {
-        AttemptOutcome::Taken => Attempt::Again("taken, not acknowledged".to_owned()),
+        AttemptOutcome::Taken => Attempt::Taken,
         AttemptOutcome::Again { reason, .. } => Attempt::Again(reason),
         AttemptOutcome::GiveUp { reason } => Attempt::Ended(Ending::Refused, reason),
     }

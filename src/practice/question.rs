@@ -2,18 +2,19 @@
 //! 2.0, 7 and 8). Nothing is remembered.
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::command::now;
+use super::hear;
 use super::journal::Ending;
 use super::partner::{Outcome, Partner, told};
 use crate::model::{
     Agreement, ConversationId, Direction, Message, MessageId, MessageKind, SignalAction, StatusBody,
-    StatusResponse, SyncReplyMode,
+    StatusResponse,
 };
 use crate::msh;
 use crate::security::Verified;
@@ -30,16 +31,22 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// Asks, and prints the answer.
+    /// Asks, and prints the answer. One that travels by itself is waited for with patience.
     ///
     /// # Errors
     /// When no verified answer comes, or it is an error.
-    pub(super) async fn ask(&self, partner: &Partner, json: bool, out: &mut dyn Write) -> Result<()> {
+    pub(super) async fn ask(
+        &self,
+        partner: &Partner,
+        patience: Duration,
+        json: bool,
+        out: &mut dyn Write,
+    ) -> Result<()> {
         let mut agreements = partner.settings().partners.registry.agreements();
         match self {
             Self::Ping => {
                 for agreement in agreements {
-                    ping(partner, agreement, json, out).await?;
+                    ping(partner, agreement, patience, json, out).await?;
                 }
                 Ok(())
             }
@@ -57,18 +64,24 @@ impl Question {
             }
             Self::Status(about) => {
                 let agreement = agreements.next().context("there is no agreement with the gateway")?;
-                status(partner, agreement, about, json, out).await
+                status(partner, agreement, about, (patience, json), out).await
             }
         }
     }
 }
 
-async fn ping(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dyn Write) -> Result<()> {
+async fn ping(
+    partner: &Partner,
+    agreement: &Agreement,
+    patience: Duration,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<()> {
     let message_id = partner.fresh_id()?;
     let conversation = ConversationId::new(message_id.as_str())?;
     let question = msh::ping(agreement, message_id.clone(), conversation, now());
     let began = Instant::now();
-    let answer = answer_to(partner, &question, agreement, &message_id).await?;
+    let answer = answer_to(partner, &question, agreement, patience).await?;
     ensure!(
         answer.message().kind == MessageKind::Signal(SignalAction::Pong),
         "the gateway answers a Ping with {}",
@@ -88,24 +101,27 @@ async fn ping(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dy
 
 /// Sends what tests the way until its receipt verifies, as any message is sent.
 async fn test(partner: &Partner, agreement: &Agreement, json: bool, out: &mut dyn Write) -> Result<()> {
-    on_the_connection(agreement)?;
     let message_id = partner.fresh_id()?;
     let conversation = ConversationId::new(message_id.as_str())?;
     let message = msh::test_message(agreement, message_id.clone(), conversation, now());
     let outgoing = partner.seal_message(&message, agreement)?;
     let began = Instant::now();
-    let (_no_signals, signals) = mpsc::channel(1);
-    let Outcome { how, reason, .. } = partner.deliver(&outgoing, signals, false, now).await?;
-    match how {
-        Ending::Acknowledged => {}
+    let Outcome { how, reason, .. } = hear::deliver(partner, &outgoing).await?;
+    let says = match how {
+        Ending::Acknowledged => "acknowledged",
+        Ending::Taken => "taken, and no acknowledgment is heard here,",
         Ending::Refused => bail!("the gateway refuses {message_id}:\n{reason}"),
         Ending::Expired => bail!("no receipt for {message_id}: {reason}"),
-    }
+    };
     let (cpa_id, took) = (&agreement.cpa_id, began.elapsed().as_millis());
     if json {
-        writeln!(out, "{}", json!({ "cpa_id": cpa_id, "message_id": message_id, "took_ms": took }))?;
+        let acknowledged = how == Ending::Acknowledged;
+        let told = json!({
+            "cpa_id": cpa_id, "message_id": message_id, "took_ms": took, "acknowledged": acknowledged,
+        });
+        writeln!(out, "{told}")?;
     } else {
-        writeln!(out, "acknowledged under {cpa_id} after {took} ms: {message_id}")?;
+        writeln!(out, "{says} under {cpa_id} after {took} ms: {message_id}")?;
     }
     Ok(out.flush()?)
 }
@@ -114,13 +130,13 @@ async fn status(
     partner: &Partner,
     agreement: &Agreement,
     about: &MessageId,
-    json: bool,
+    (patience, json): (Duration, bool),
     out: &mut dyn Write,
 ) -> Result<()> {
     let message_id = partner.fresh_id()?;
     let conversation = ConversationId::new(message_id.as_str())?;
     let question = msh::status_request(agreement, message_id.clone(), conversation, about.clone(), now());
-    let answer = answer_to(partner, &question, agreement, &message_id).await?;
+    let answer = answer_to(partner, &question, agreement, patience).await?;
     let Some(StatusBody::Told(StatusResponse { status, ref_to_message_id, timestamp })) =
         &answer.message().status
     else {
@@ -142,25 +158,14 @@ async fn answer_to(
     partner: &Partner,
     question: &Message,
     agreement: &Agreement,
-    message_id: &MessageId,
+    patience: Duration,
 ) -> Result<Verified> {
-    on_the_connection(agreement)?;
-    let answer = partner.ask(question, agreement, now).await?;
+    let answer = hear::ask(partner, question, agreement, patience).await?;
     let message = answer.message();
     if let Some(list) = &message.error_list {
         bail!("the gateway refuses:\n{}", list.errors.iter().map(told).collect::<Vec<_>>().join("\n"));
     }
     let about = message.header.data.ref_to_message_id.as_ref();
-    ensure!(about == Some(message_id), "the gateway answers something else");
+    ensure!(about == Some(&question.header.data.message_id), "the gateway answers something else");
     Ok(answer)
-}
-
-/// What a command waits for comes back on the connection: only a listener hears what is posted.
-pub(super) fn on_the_connection(agreement: &Agreement) -> Result<()> {
-    ensure!(
-        agreement.sync_reply_mode != SyncReplyMode::None,
-        "agreement {} has its signals posted separately; `gwanmun send` needs another sync_reply_mode than none",
-        agreement.cpa_id
-    );
-    Ok(())
 }

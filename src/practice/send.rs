@@ -11,19 +11,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::check::check;
 use super::command::{load, now};
+use super::hear;
 use super::inquiry::{goods, inquire, month, taken_in};
 use super::journal::{Ending, Entry, Journal, Received};
-use super::partner::{Letter, Outcome, Partner};
-use super::question::{Question, on_the_connection};
+use super::partner::{Letter, Outcome, Outgoing, Partner};
+use super::question::Question;
 use crate::codec::catalogue::Catalogue;
 use crate::codec::xml::{XmlLimits, XmlTree};
 use crate::model::{
-    Asked, ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, Timestamp,
+    Asked, ContentId, ConversationId, Digest, DocumentCode, MessageId, Payload, Presence, Timestamp,
     role_of_document_code,
 };
 
@@ -97,8 +97,11 @@ customs comes in time.
 --query, --requirements and --statistics send a query (GOVCBRXS1) and print the answer that comes to the partner's
 listener. Only a party of a case hears of it; an agency of its own applications alone.
 
-Receipts are read on the connection: sync_reply_mode is anything but none. Under responseOnly and signalsAndResponse the
-answer comes there too, with the receipt in it: it is printed, acknowledged, and nobody has to listen for it.
+Receipts are read on the connection. Under responseOnly and signalsAndResponse the answer comes there too, with the
+receipt in it: it is printed, acknowledged, and nobody has to listen for it. Under sync_reply_mode none the gateway posts
+receipts and answers by themselves: the partner's listener (`gwanmun practice` with the same PARTY.toml) notes them in its
+journal, where this command waits for them. When nobody listens, documents are sent all the same; what is printed then is
+that the gateway has taken them, and where the receipt comes to.
 
 The answer to --status is Processed (accepted), Received (kept, but refused or in quarantine), NotRecognized (never
 came from us, or is forgotten) or UnAuthorized.
@@ -115,7 +118,7 @@ Examples:
   gwanmun send --config broker.toml --test
   gwanmun send --config broker.toml --status 6xk2@broker.practice";
 
-/// What the gateway has confirmed.
+/// What the gateway has confirmed, or taken.
 #[derive(Clone, Debug, Serialize)]
 struct Receipt {
     message_id: MessageId,
@@ -123,7 +126,11 @@ struct Receipt {
     action: Arc<str>,
     documents: Vec<Enclosed>,
     sent_at: Timestamp,
-    acknowledged_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at: Option<Timestamp>,
+    /// When the gateway took it, where no receipt is heard here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_at: Option<Timestamp>,
 }
 
 /// A document or attachment that was enclosed.
@@ -161,7 +168,7 @@ impl SendArgs {
         let asked = self.status.clone().map(Question::Status);
         let asked = asked.or(self.ping.then_some(Question::Ping)).or(self.test.then_some(Question::Test));
         match asked {
-            Some(question) => runtime.block_on(question.ask(&partner, self.json, out)),
+            Some(question) => runtime.block_on(question.ask(&partner, self.patience, self.json, out)),
             None => runtime.block_on(self.send(&partner, out)),
         }
     }
@@ -197,25 +204,25 @@ impl SendArgs {
         };
         let sent_at = now();
         let outgoing = partner.seal(letter, sent_at)?;
-        let agreement = partner.agreement(&outgoing.cpa_id)?;
-        on_the_connection(agreement)?;
         if self.check {
             return check(partner, &outgoing.sealed, self.json, out).await;
         }
         let journal = Journal::path_in(&settings.directory);
         let (_, before) = Journal::entries_from(&journal, 0)?;
-        let (_no_signals, signals) = mpsc::channel(1);
-        let Outcome { how, reason, response } = partner.deliver(&outgoing, signals, false, now).await?;
+        let Outcome { how, reason, response } = hear::deliver(partner, &outgoing).await?;
         let receipt = Receipt {
-            message_id: outgoing.message_id,
+            message_id: outgoing.message_id.clone(),
             conversation_id,
             action,
             documents: enclosed,
             sent_at,
-            acknowledged_at: now(),
+            acknowledged_at: (how == Ending::Acknowledged).then(now),
+            taken_at: (how == Ending::Taken).then(now),
         };
         match how {
-            Ending::Acknowledged => receipt.tell(self.json, out)?,
+            Ending::Acknowledged | Ending::Taken => {
+                receipt.tell(&unheard(partner, &outgoing)?, self.json, out)?
+            }
             Ending::Refused => bail!("the gateway refuses {}:\n{reason}", receipt.message_id),
             Ending::Expired => bail!("no receipt for {}: {reason}", receipt.message_id),
         }
@@ -258,12 +265,21 @@ impl SendArgs {
 }
 
 impl Receipt {
-    fn tell(&self, json: bool, out: &mut dyn Write) -> Result<()> {
+    /// `receipt` says what is known of a receipt that is not heard here.
+    fn tell(&self, receipt: &str, json: bool, out: &mut dyn Write) -> Result<()> {
         if json {
             writeln!(out, "{}", serde_json::to_string(self)?)?;
         } else {
-            let took = self.acknowledged_at.since(self.sent_at).as_millis();
-            writeln!(out, "acknowledged after {took} ms: stored safely at the gateway, nothing decided yet")?;
+            let took = |at: Timestamp| at.since(self.sent_at).as_millis();
+            if let Some(took) = self.acknowledged_at.map(took) {
+                writeln!(
+                    out,
+                    "acknowledged after {took} ms: stored safely at the gateway, nothing decided yet"
+                )?;
+            }
+            if let Some(took) = self.taken_at.map(took) {
+                writeln!(out, "taken by the gateway after {took} ms; {receipt}")?;
+            }
             writeln!(out, "  MessageId       {}", self.message_id)?;
             writeln!(out, "  ConversationId  {}", self.conversation_id)?;
             for enclosed in &self.documents {
@@ -301,6 +317,14 @@ impl Received {
         }
         Ok(out.flush()?)
     }
+}
+
+/// What is known of the receipt of a message that the gateway took, and of which no more was heard.
+fn unheard(partner: &Partner, outgoing: &Outgoing) -> Result<String> {
+    Ok(match partner.agreement(&outgoing.cpa_id)?.reliability.ack_requested {
+        Presence::Never => "no acknowledgment is agreed".to_owned(),
+        _ => format!("its acknowledgment {}", hear::comes_to(partner)),
+    })
 }
 
 /// A file as a payload, and what is said of it.

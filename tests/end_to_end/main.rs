@@ -6,6 +6,7 @@
 
 mod activation;
 mod audited;
+mod by_themselves;
 mod changes;
 mod configuration;
 mod connection;

@@ -16,7 +16,7 @@ use crate::model::{
     Payload, PaymentConfirmation, PaymentOutcome, Sealed, Timestamp, role_of_document_code,
 };
 use crate::practice::journal::{Ended, Ending, Entry, Journal, Received, Sent};
-use crate::practice::partner::{Letter, Outcome, Outgoing};
+use crate::practice::partner::{Letter, Outcome, Outgoing, Wanted};
 use crate::practice::role::{self, Owed};
 use crate::security::Verified;
 
@@ -189,7 +189,7 @@ impl Desk {
         let Sent { message_id, cpa_id, references, sealed, .. } = sent;
         let sealed = Sealed { content_type: sealed.content_type, body: sealed.body.into(), references };
         let outgoing = Outgoing { message_id: message_id.clone(), cpa_id, sealed };
-        let ended = self.partner.deliver(&outgoing, waiting, begun, self.clock).await;
+        let ended = self.partner.deliver(&outgoing, waiting, Wanted::Receipt, begun, self.clock).await;
         lock(&self.open).remove(&message_id);
         // A business response in the answer is left: unacknowledged, it comes by a POST like everything else.
         let ended = ended.map(|Outcome { how, reason, .. }| (how, reason));
