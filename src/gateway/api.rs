@@ -15,7 +15,7 @@ use super::receive::{answer, in_hand, turned_away};
 use super::shared::Shared;
 use super::show::decoded;
 use super::{foretell, inbox, mailbox};
-use crate::engine::{Event, How, Told};
+use crate::engine::{Event, How, Reply, Told};
 use crate::model::{Digest, PartyKey};
 use crate::transport::{Method, Request, Response, StatusCode};
 
@@ -61,19 +61,21 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response {
 pub(super) async fn act(shared: Arc<Shared>, event: Event) -> Response {
     let acting = Arc::clone(&shared);
     let work = async move {
-        let driven = match &event {
-            Event::Fetched { delivery, .. } => {
-                let delivery = delivery.clone();
-                drive_delivery(&acting, event, delivery).await
-            }
-            _ => drive(&acting, event).await,
+        let fetched = match &event {
+            Event::Fetched { delivery, .. } => Some(delivery.clone()),
+            _ => None,
         };
-        match driven {
-            Ok(released) => {
-                let reply = released.reply.map(|reply| answer(&acting, reply));
-                Some(reply.unwrap_or_else(|| Response::empty(StatusCode::ACCEPTED)))
+        let driven = match fetched.clone() {
+            Some(delivery) => drive_delivery(&acting, event, delivery).await,
+            None => drive(&acting, event).await,
+        };
+        match (driven.map(|released| released.reply), fetched) {
+            (Ok(Some(Reply::Message(sealed))), Some(delivery)) => {
+                mailbox::given_out(&acting, delivery, &sealed).await
             }
-            Err(error) => turned_away(&acting, &error),
+            (Ok(Some(reply)), _) => Some(answer(&acting, reply)),
+            (Ok(None), _) => Some(Response::empty(StatusCode::ACCEPTED)),
+            (Err(error), _) => turned_away(&acting, &error),
         }
     };
     in_hand(&shared, work).await

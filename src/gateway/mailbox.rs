@@ -4,19 +4,23 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::runtime::Handle;
+use tracing::warn;
 
 use super::admin::json_response;
 use super::api::{act, nothing};
-use super::driver::compute;
-use super::receive::{Received, content_type, proved, tell_deviations, turned_away};
+use super::driver::{DriveError, compute, drive};
+use super::receive::{Received, answer, content_type, proved, tell_deviations, turned_away};
 use super::shared::{Shared, now};
 use super::show::{Query, list as listed};
-use crate::engine::{Event, owes_signed_receipt};
+use crate::engine::{Event, Reply, owes_signed_receipt};
 use crate::model::{
-    CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryState, MessageId, PartyKey, Timestamp,
+    CaseId, ConversationId, CpaId, Delivery, DeliveryId, DeliveryState, MessageId, Octets, PartyKey, Sealed,
+    Timestamp, Unreadable,
 };
 use crate::store::{DeliveryFilter, Listing};
-use crate::transport::{Request, Response, StatusCode};
+use crate::telemetry::EventCode;
+use crate::transport::{Content, Request, Response, StatusCode};
 
 /// What waits, in one line of the list.
 #[derive(Debug, Serialize)]
@@ -91,6 +95,59 @@ pub(super) async fn fetch(shared: Arc<Shared>, by: PartyKey, id: &str) -> Respon
         Ok(delivery) => act(shared, Event::Fetched { delivery, by }).await,
         Err(_) => nothing(&by),
     }
+}
+
+/// The octets of a delivery on their way to whoever fetches them. Damage takes it out of the mailbox with the alarm that
+/// damage behind a posted one raises (P12): what is seen before the head leaves is told in the answer; what is found
+/// later breaks it off, with octets missing that were announced.
+pub(super) async fn given_out(
+    shared: &Arc<Shared>,
+    delivery: DeliveryId,
+    sealed: &Sealed,
+) -> Option<Response> {
+    let body = sealed.body.clone();
+    let there = match compute(shared, move |_, _| is_there(&body)).await {
+        Ok(there) => there,
+        Err(error) => return turned_away(shared, &error),
+    };
+    if let Err(Unreadable(why)) = there {
+        return match found_damaged(shared, delivery, &why).await {
+            Ok(Some(reply)) => Some(answer(shared, reply)),
+            Ok(None) => Some(Response::empty(StatusCode::CONFLICT)),
+            Err(error) => turned_away(shared, &error),
+        };
+    }
+    let (runtime, shared) = (Handle::current(), Arc::clone(shared));
+    // On the thread that reads them: it is recorded before the connection ends.
+    let chunks = sealed.body.checked().inspect(move |chunk| {
+        let Err(Unreadable(why)) = chunk else { return };
+        if let Err(error) = runtime.block_on(found_damaged(&shared, delivery.clone(), why)) {
+            let event = EventCode::GatewayDriveFailed.code();
+            warn!(event, reason = %error, "a damaged delivery stays in its mailbox for now");
+        }
+    });
+    let content = Content::of(sealed.body.as_held(), sealed.body.bytes(), chunks);
+    Some(Response::new(StatusCode::OK, &*sealed.content_type, content))
+}
+
+/// Whether the files that octets stand in are there, and as long as they should be.
+fn is_there(octets: &Octets) -> Result<(), Unreadable> {
+    let mut end = 0;
+    for piece in octets.pieces().filter(|piece| piece.bytes() > 0) {
+        end += piece.bytes();
+        octets.some(end - 1, 1)?;
+    }
+    Ok(())
+}
+
+/// Its octets are not what was stored: an operator has to look.
+async fn found_damaged(
+    shared: &Arc<Shared>,
+    delivery: DeliveryId,
+    why: &str,
+) -> Result<Option<Reply>, DriveError> {
+    let reason = format!("octets of delivery {delivery} are damaged: {why}");
+    drive(shared, Event::Damaged { delivery, reason }).await.map(|released| released.reply)
 }
 
 /// The receipt of a delivery: the body is the signal, where there is one.

@@ -115,6 +115,76 @@ async fn damage_behind_a_large_delivery_is_handed_on_to_nobody_p12() {
     gateway.kill();
 }
 
+/// The same of one that its destination collects. What is seen before the head leaves is told; what is found while the
+/// octets leave breaks the answer off; both are an alarm, and it waits for an operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_behind_a_large_delivery_in_a_mailbox_is_told_p12() {
+    let world = World::new();
+    let file = world.read("partners/kfda.toml");
+    let posted_to = file.lines().find(|line| line.starts_with("endpoint")).expect("is there");
+    world.edit("partners/kfda.toml", posted_to, "mailbox = true");
+    let mut gateway = world.serve().await;
+    let broker = Correspondent::new(&world, "broker");
+    let scan = attachment("scan.pdf", "application/pdf", &[b'%'; 3 * MIB]);
+    let lodging = enclosed(world.lodging(1), vec![scan.clone()]);
+    let message = broker.message("GOVCBR929", &lodging.declaration, lodging.payloads);
+    assert_eq!(broker.ask(&broker.sealed(&message)).await, Told::Acknowledged);
+    let delivery = async || {
+        let deliveries = world.list("/deliveries").await;
+        deliveries.into_iter().find(|delivery| delivery["action"] == "GOVCBRX01").expect("is owed")
+    };
+    let id = delivery().await["id"].as_str().expect("text").to_owned();
+    let fetch = || run(&world.path(""), ["mailbox", "fetch", "--config", "kfda.toml", &id]);
+    let fetched = || {
+        let fetched = fetch();
+        assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+    };
+    let refused = async || {
+        let fetched = fetch();
+        assert_eq!(fetched.status.code(), Some(1), "{fetched:?}");
+        let kept = delivery().await;
+        assert_eq!(kept["state"], "quarantined", "{kept}");
+        assert!(kept["reason"].as_str().expect("text").contains("damaged"), "{kept}");
+        String::from_utf8_lossy(&fetched.stderr).into_owned()
+    };
+    let settings = world.settings().to_str().expect("is text").to_owned();
+    let mended = || {
+        let again = ["delivery", "again", &id, "--reason", "the file was mended", "--config", &settings];
+        let told = run(&world.path("."), again);
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    };
+    fetched();
+    let part = format!("kfda/mailbox/{id}/part-2.pdf");
+    assert_eq!(std::fs::metadata(world.path(&part)).expect("is kept").len(), 3 << 20);
+
+    // One octet in its middle.
+    let body = bodies(&world).pop().expect("it stands in a file");
+    let file = File::options().read(true).write(true).open(&body).expect("is there");
+    let mut octet = [0];
+    file.read_exact_at(&mut octet, 2 << 20).expect("readable");
+    file.write_all_at(&[octet[0] ^ 1], 2 << 20).expect("written");
+    std::fs::remove_dir_all(world.path("kfda/mailbox")).expect("is there");
+    let why = refused().await;
+    assert!(!world.path("kfda/mailbox").exists(), "P12: {why}");
+    let alarms = gateway.said().matches("delivery.quarantined").count();
+    assert_eq!(alarms, 1, "{}", gateway.said());
+    file.write_all_at(&octet, 2 << 20).expect("written");
+    mended();
+    fetched();
+
+    // Its end is gone.
+    let long = file.metadata().expect("is there").len();
+    let mut end = vec![0; MIB];
+    file.read_exact_at(&mut end, long - MIB as u64).expect("readable");
+    file.set_len(long - MIB as u64).expect("is cut");
+    let why = refused().await;
+    assert!(why.contains("409") && why.contains("it cannot be given out as it is"), "{why}");
+    file.write_all_at(&end, long - MIB as u64).expect("written");
+    mended();
+    fetched();
+    gateway.kill();
+}
+
 /// A gateway and three agencies.
 struct Stage {
     world: World,
