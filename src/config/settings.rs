@@ -15,7 +15,7 @@ use crate::model::{
 use crate::msh::{AgePolicy, OrderPolicy};
 use crate::security::Engine;
 use crate::store::StoreOptions;
-use crate::transport::{Endpoint, ServerOptions, TlsFiles};
+use crate::transport::{ClientOptions, Endpoint, ServerOptions, TlsFiles};
 
 /// The `type` of PartyIds that are box numbers (domain brief, 3).
 pub(super) const BOX_NUMBER_TYPE: &str = "urn:swgw:party";
@@ -51,6 +51,8 @@ pub struct Settings {
     pub partners: PathBuf,
     /// Limits of the ebMS listener.
     pub server: ServerOptions,
+    /// Limits of what is posted to partners.
+    pub client: ClientOptions,
     /// A body of more octets than these is received into a file.
     pub spool_from: usize,
     /// Messages that are opened, decided or committed at once; one more is answered 503.
@@ -211,7 +213,7 @@ impl Settings {
             root.add(message, "rehearse with another one, such as `gwanmun practice --role bank`", faults);
         }
         root.finish(faults);
-        let Limits { server, spool_from, messages_in_hand_max, age, order, drain_deadline } = limits;
+        let Limits { server, client, spool_from, messages_in_hand_max, age, order, drain_deadline } = limits;
         Some(Self {
             identity: identity?,
             listen: listen?,
@@ -226,6 +228,7 @@ impl Settings {
             rules: rules?,
             partners: partners?,
             server,
+            client,
             spool_from,
             messages_in_hand_max,
             age,
@@ -490,6 +493,7 @@ fn directory(mut section: Section<'_>, faults: &mut Faults) -> Option<PathBuf> {
 /// The section of that name.
 struct Limits {
     server: ServerOptions,
+    client: ClientOptions,
     spool_from: usize,
     messages_in_hand_max: usize,
     age: AgePolicy,
@@ -519,6 +523,9 @@ fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
         retry_after: section.duration("retry_after", server.retry_after, faults),
         ..server
     };
+    let client = ClientOptions::default();
+    let pace = section.number("send_bytes_per_second_min", 64 * 1024, 1, faults);
+    let client = ClientOptions { request_bytes_per_second_min: pace as u64, ..client };
     let spool_from = section.number("spool_from", SPOOL_FROM, 0, faults);
     let messages_in_hand_max = section.number("messages_in_hand_max", 256, 1, faults);
     let age = AgePolicy {
@@ -532,7 +539,7 @@ fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
     };
     let drain_deadline = section.duration("drain_deadline", Duration::from_secs(30), faults);
     section.finish(faults);
-    Limits { server, spool_from, messages_in_hand_max, age, order, drain_deadline }
+    Limits { server, client, spool_from, messages_in_hand_max, age, order, drain_deadline }
 }
 
 /// By default a body is held up to this size, and received into a file beyond.

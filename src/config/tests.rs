@@ -160,6 +160,7 @@ fn a_set_in_order_is_what_it_says() {
     let settings = loaded.settings;
     assert_eq!(settings.identity.key.as_str(), "SW000000000001");
     assert_eq!(settings.server.body_bytes_max, 1_000_000);
+    assert_eq!(settings.client.request_bytes_per_second_min, 65_536);
     assert_eq!(settings.age.age_max.as_secs(), 2 * 86_400);
     assert_eq!(settings.store.directory, world.path().join("store"));
     let registry = loaded.partners.registry;

@@ -252,7 +252,7 @@ fn only_by_restart(shared: &Shared, before: &Settings, next: &Settings) -> Vec<C
     let changes = [
         ("[listen]", before.listen != next.listen),
         ("[store]", before.store != next.store),
-        ("[limits] of connections and bodies", before.server != next.server),
+        ("[limits] of connections and bodies", before.server != next.server || before.client != next.client),
         ("[limits] messages_in_hand_max", before.messages_in_hand_max != next.messages_in_hand_max),
     ];
     let fault = |(what, _)| ConfigFault {

@@ -32,7 +32,7 @@ use crate::config::Loaded;
 use crate::store::{Manifest, SqliteStore, Store, StoreError};
 use crate::telemetry::{EventCode, Metrics};
 use crate::transport::{
-    Client, ClientOptions, Drained, Method, Request, Server, ServerOptions, SpoolOptions, Tls, TransportError,
+    Client, Drained, Method, Request, Server, ServerOptions, SpoolOptions, Tls, TransportError,
 };
 
 /// Why a gateway does not start.
@@ -151,7 +151,7 @@ impl Gateway {
             purging: Mutex::default(),
             shelf: std::sync::Mutex::new(shelf),
             metrics,
-            client: Client::new(tls.clone(), ClientOptions::default()),
+            client: Client::new(tls.clone(), settings.client.clone()),
             tls: tls.clone(),
             heads: Heads::default(),
             stamps: Stamps::default(),

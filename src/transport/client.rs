@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -41,6 +41,9 @@ pub struct ClientOptions {
     pub handshake_deadline: Duration,
     /// From the last time that octets of the request were taken, or its beginning, to the end of the response's head.
     pub response_deadline: Duration,
+    /// The slowest pace at which the peer may take a request as a whole, behind a `response_deadline` of grace; zero for
+    /// none. So a request of so many octets ends, whoever takes one of them now and then.
+    pub request_bytes_per_second_min: u64,
     /// For the body of the response.
     pub body_deadline: Duration,
     /// Octets of the body of a response.
@@ -61,6 +64,7 @@ impl Default for ClientOptions {
             connect_deadline: Duration::from_secs(10),
             handshake_deadline: Duration::from_secs(10),
             response_deadline: Duration::from_secs(60),
+            request_bytes_per_second_min: 64 * 1024,
             body_deadline: Duration::from_secs(60),
             body_bytes_max: 20 * 1024 * 1024,
             header_count_max: 64,
@@ -227,6 +231,7 @@ impl Client {
         handed: &AtomicU64,
         parties: &[[u8; 32]],
     ) -> Result<PostResponse, PostError> {
+        let bytes = request.body().size_hint().lower();
         let host = self.host(endpoint);
         let _permit = self.permit(&host).await?;
         // Each idle connection that turns out to be gone costs one turn; then a new one is made.
@@ -240,11 +245,11 @@ impl Client {
                 return Err(PostError::new(PostErrorKind::WrongParty, text));
             }
             let sent = connection.sender.try_send_request(request);
-            let answered = self.answered(sent, handed).await;
+            let answered = self.answered(sent, handed, bytes).await;
             let mut failed = match answered {
                 Ok(Ok(response)) => return self.finish(&host, connection, response).await,
                 Ok(Err(failed)) => failed,
-                Err(Elapsed) => return Err(PostError::new(PostErrorKind::Timeout, "no response in time")),
+                Err(elapsed) => return Err(PostError::new(PostErrorKind::Timeout, elapsed)),
             };
             match failed.take_message() {
                 Some(unsent) if reused => request = unsent,
@@ -253,16 +258,20 @@ impl Client {
         }
     }
 
-    /// What comes of a request. As long as the peer takes the next octets of its body within the deadline, it is waited
-    /// for.
-    async fn answered<T>(&self, sent: impl Future<Output = T>, handed: &AtomicU64) -> Result<T, Elapsed> {
+    /// What comes of a request of so many octets. As long as the peer takes the next octets of its body within the
+    /// deadline, and all of it at a decent pace, it is waited for.
+    async fn answered<T>(
+        &self,
+        sent: impl Future<Output = T>,
+        handed: &AtomicU64,
+        bytes: u64,
+    ) -> Result<T, Elapsed> {
         let mut sent = pin!(sent);
+        let mut taking = Taking::begin(&self.options, bytes, Instant::now());
         loop {
-            let before = handed.load(Ordering::Relaxed);
-            match timeout(self.options.response_deadline, &mut sent).await {
+            match timeout_at(taking.until(), &mut sent).await {
                 Ok(answered) => return Ok(answered),
-                Err(_) if handed.load(Ordering::Relaxed) > before => {}
-                Err(_) => return Err(Elapsed),
+                Err(_) => taking.goes_on(handed.load(Ordering::Relaxed), Instant::now())?,
             }
         }
     }
@@ -380,8 +389,67 @@ impl Client {
     }
 }
 
-/// Nothing moved until the deadline.
-struct Elapsed;
+/// Why a request is waited for no longer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Elapsed {
+    /// Nothing moved until the deadline.
+    #[error("no response in time")]
+    Quiet,
+    /// The peer takes it, and too slowly.
+    #[error("the request is taken too slowly")]
+    Slow,
+}
+
+/// How a peer takes a request.
+struct Taking {
+    began: Instant,
+    quiet: Duration,
+    bytes: u64,
+    bytes_per_second_min: u64,
+    /// So many octets were taken when it was looked at last, and when that was.
+    taken: u64,
+    looked: Instant,
+}
+
+impl Taking {
+    fn begin(options: &ClientOptions, bytes: u64, now: Instant) -> Self {
+        Self {
+            began: now,
+            quiet: options.response_deadline,
+            bytes,
+            bytes_per_second_min: options.request_bytes_per_second_min,
+            taken: 0,
+            looked: now,
+        }
+    }
+
+    /// When it is to be looked at next.
+    fn until(&self) -> Instant {
+        let quiet = self.looked + self.quiet;
+        self.slow_at().map_or(quiet, |slow| slow.min(quiet))
+    }
+
+    /// When what was taken until now is too little; never once all of it was.
+    fn slow_at(&self) -> Option<Instant> {
+        let is_bound = self.taken < self.bytes && self.bytes_per_second_min > 0;
+        is_bound.then(|| {
+            let paced = u128::from(self.taken) * 1000 / u128::from(self.bytes_per_second_min);
+            let paced = Duration::from_millis(u64::try_from(paced).unwrap_or(u64::MAX / 2));
+            self.began + self.quiet + paced
+        })
+    }
+
+    /// So many octets are taken now, at an instant at which it was to be looked at.
+    fn goes_on(&mut self, taken: u64, now: Instant) -> Result<(), Elapsed> {
+        if taken == self.taken && self.looked + self.quiet <= now {
+            return Err(Elapsed::Quiet);
+        }
+        if taken > self.taken {
+            (self.taken, self.looked) = (taken, now);
+        }
+        if self.slow_at().is_some_and(|slow| slow <= now) { Err(Elapsed::Slow) } else { Ok(()) }
+    }
+}
 
 fn http_request(
     endpoint: &Endpoint,
@@ -447,6 +515,40 @@ const REUSE_WAIT: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// At the pace it goes on however long that takes, below it it ends; what is taken whole may be answered later.
+    #[test]
+    fn a_request_is_taken_at_a_decent_pace_or_given_up() {
+        let options = ClientOptions {
+            response_deadline: Duration::from_secs(60),
+            request_bytes_per_second_min: 1000,
+            ..ClientOptions::default()
+        };
+        let check = |bytes: u64, taken: &dyn Fn(u64) -> u64, expected: Result<(), (u64, Elapsed)>| {
+            let began = Instant::now();
+            let mut taking = Taking::begin(&options, bytes, began);
+            let mut came = Ok(());
+            while (taking.until() - began) <= Duration::from_secs(200) {
+                let at = u64::try_from((taking.until() - began).as_millis()).expect("a short time");
+                if let Err(elapsed) = taking.goes_on(taken(at).min(bytes), taking.until()) {
+                    came = Err((at / 1000, elapsed));
+                    break;
+                }
+            }
+            assert_eq!(came, expected);
+        };
+        // A minute of grace, then a thousand octets a second: just as many, and one in a thousand fewer.
+        check(u64::MAX, &|millis| millis.saturating_sub(60_000) + 1, Ok(()));
+        check(u64::MAX, &|millis| millis.saturating_sub(60_000) * 999 / 1000 + 50, Err((109, Elapsed::Slow)));
+        check(u64::MAX, &|millis| millis / 100, Err((60, Elapsed::Slow)));
+        // A good beginning counts.
+        check(u64::MAX, &|millis| 100_000 + millis / 1000, Err((160, Elapsed::Slow)));
+        // Nothing more comes, of some, of none, and of a request that was taken whole.
+        check(u64::MAX, &|millis| millis.min(1), Err((60, Elapsed::Slow)));
+        check(u64::MAX, &|_| 0, Err((60, Elapsed::Quiet)));
+        check(100_000, &|_| 100_000, Err((120, Elapsed::Quiet)));
+        check(0, &|_| 0, Err((60, Elapsed::Quiet)));
+    }
 
     #[test]
     fn endpoints_are_https_addresses() {
