@@ -14,11 +14,15 @@ use crate::security::Verified;
 
 /// The most errors that one refusal lists.
 const ERRORS_MAX: usize = 100;
+/// The most octets of one message that are read as XML, all its parts together.
+const DOCUMENTS_BYTES_MAX: u64 = 32 << 20;
 
 /// What each payload of a message is, in Manifest order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
     parts: Vec<PartContent>,
+    /// The part with which they are more than are read; it and what comes after it was not.
+    too_much: Option<(usize, u64)>,
 }
 
 /// What a payload is.
@@ -47,7 +51,8 @@ pub enum PartContent {
 }
 
 /// Reads the documents of a verified message that came at this instant. A payload is a document when its `xlink:role` says so, else when
-/// its root element does; the first one is taken for what Action names, so that its author hears what is wrong.
+/// its root element does; the first one is taken for what Action names, so that its author hears what is wrong. Beyond
+/// 32 MiB in all nothing is read, and the message is not accepted.
 ///
 /// # Errors
 /// [`Unreadable`], of a payload that is filed.
@@ -56,29 +61,49 @@ pub fn read_documents(
     verified: &Verified,
     at: Timestamp,
 ) -> Result<Documents, Unreadable> {
-    let message = verified.message();
-    match message.kind {
-        MessageKind::User => {
-            let named = catalogue.of_code(&message.header.action).map(|named| named.code.clone());
-            let named = std::iter::once(named).chain(std::iter::repeat(None));
-            let parts = message.payloads.iter().zip(named);
-            let read = parts.map(|(part, named)| read_part(catalogue, part, named, at));
-            Ok(Documents::of(read.collect::<Result<_, _>>()?))
-        }
-        MessageKind::Signal(_) => Ok(Documents::default()),
-    }
+    read_within(DOCUMENTS_BYTES_MAX, catalogue, verified, at)
 }
 
+/// The same with another bound.
+///
+/// # Errors
+/// [`Unreadable`], of a payload that is filed.
+pub(super) fn read_within(
+    bytes_max: u64,
+    catalogue: &Catalogue,
+    verified: &Verified,
+    at: Timestamp,
+) -> Result<Documents, Unreadable> {
+    let message = verified.message();
+    let mut documents = Documents::default();
+    if message.kind != MessageKind::User {
+        return Ok(documents);
+    }
+    let mut left = bytes_max;
+    let mut named = catalogue.of_code(&message.header.action).map(|named| named.code.clone());
+    for (place, payload) in message.payloads.iter().enumerate() {
+        let (of_action, of_role) = (named.take(), payload.role.as_deref().and_then(document_code_of_role));
+        if of_role.is_none() && of_action.is_none() && !payload.is_xml() {
+            documents.parts.push(PartContent::Attachment);
+            continue;
+        }
+        let Some(less) = left.checked_sub(payload.body.bytes()) else {
+            documents.too_much = Some((place, bytes_max));
+            break;
+        };
+        left = less;
+        documents.parts.push(read_part(catalogue, payload, (of_role, of_action), at)?);
+    }
+    Ok(documents)
+}
+
+/// A part that its role or the Action says to be a document, or that may be one.
 fn read_part(
     catalogue: &Catalogue,
     payload: &Payload,
-    named: Option<DocumentCode>,
+    (of_role, named): (Option<DocumentCode>, Option<DocumentCode>),
     at: Timestamp,
 ) -> Result<PartContent, Unreadable> {
-    let of_role = payload.role.as_deref().and_then(document_code_of_role);
-    if of_role.is_none() && named.is_none() && !payload.is_xml() {
-        return Ok(PartContent::Attachment);
-    }
     let octets = octets_of(payload)?;
     let of_root = || document_code_of_root(catalogue, &octets).filter(|_| payload.is_xml());
     let Some(code) = of_role.or_else(of_root).or(named) else { return Ok(PartContent::Attachment) };
@@ -107,7 +132,7 @@ impl Documents {
     /// These parts, in Manifest order.
     #[must_use]
     pub fn of(parts: Vec<PartContent>) -> Self {
-        Self { parts }
+        Self { parts, too_much: None }
     }
 
     /// What each payload is, in Manifest order.
@@ -143,7 +168,12 @@ impl Documents {
             ),
             _ => None,
         });
-        errors.flatten().take(ERRORS_MAX).collect()
+        let too_much = self.too_much.and_then(|(place, bytes_max)| {
+            let text =
+                format!("with it more than {bytes_max} octets of the message would be read as documents");
+            Some(EbxmlError::new(ErrorCode::OtherXml, at(message.payloads.get(place)?), text))
+        });
+        errors.flatten().chain(too_much).take(ERRORS_MAX).collect()
     }
 }
 
