@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::check::{Source, list};
@@ -82,7 +83,7 @@ enum Kind {
 const IMPORT_HELP: &str = "\
 A partner that is not registered gets a file of its own in the directory of partners, with its certificates beside it.
 One that is registered under any of its PartyIds gets the agreement added to its file; its certificates and PartyIds
-must be registered there already. Of several channels of an Action the first one that can be used is kept, with a note.
+must be registered there already. What an import that was killed left there is removed, and told. Of several channels of an Action the first one that can be used is kept, with a note.
 A CPA with a mistake, or with a term that this gateway cannot keep, is imported not at all. `gwanmun reload` then puts
 the new agreement in force; renewal is a CPA with another CPAId, imported before the old one ends.
 
@@ -160,6 +161,16 @@ impl ImportArgs {
         if self.dry_run {
             return self.show(&imported, registered, out);
         }
+        // Held until it is done: what lies there of another import is of one that was killed.
+        let _alone = alone_in(&settings.partners)?;
+        let left = remove_left(&settings.partners)?;
+        for left in left.iter().filter(|_| !self.source.json) {
+            writeln!(
+                out,
+                "{}: note: an import that did not end left it behind; it is removed",
+                left.display()
+            )?;
+        }
         let written = if registered {
             add_agreement(&partners, &imported)?
         } else {
@@ -175,8 +186,7 @@ impl ImportArgs {
         let file = written.file.display().to_string();
         written.put_in_place()?;
         if self.source.json {
-            let told =
-                json!({ "party": imported.party, "file": file, "new": !registered, "notes": imported.notes });
+            let told = json!({ "party": imported.party, "file": file, "new": !registered, "notes": imported.notes, "removed": left });
             return Ok(writeln!(out, "{told}")?);
         }
         self.note(&imported, out)?;
@@ -249,6 +259,29 @@ impl Drop for Written {
     }
 }
 
+/// Keeps other imports out of a directory for as long as it is open.
+fn alone_in(directory: &Path) -> Result<fs::File> {
+    let opened = fs::File::open(directory).with_context(|| directory.display().to_string())?;
+    let locked = flock(&opened, FlockOperation::NonBlockingLockExclusive);
+    locked.with_context(|| format!("another import writes into {}", directory.display()))?;
+    Ok(opened)
+}
+
+/// Removes what an import that was killed left beside its place.
+fn remove_left(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        let is_aside = path.to_str().is_some_and(|name| LEFT.iter().any(|end| name.ends_with(end)));
+        if is_aside {
+            fs::remove_file(&path).with_context(|| path.display().to_string())?;
+            left.push(path);
+        }
+    }
+    left.sort();
+    Ok(left)
+}
+
 /// A file of its own for a partner, its certificates beside it.
 fn new_partner(directory: &Path, imported: &Imported) -> Result<Written> {
     let file = directory.join(&imported.file);
@@ -296,6 +329,9 @@ fn beside(path: &Path) -> PathBuf {
     aside.push(".new");
     PathBuf::from(aside)
 }
+
+/// What files that are written beside their place end with.
+const LEFT: [&str; 2] = [".toml.new", ".pem.new"];
 
 fn write_synced(path: &Path, text: &str) -> Result<()> {
     let write = || {
