@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::arrived::octets_of_file;
 use super::check::check;
 use super::command::{load, now};
 use super::hear;
@@ -329,21 +330,15 @@ fn unheard(partner: &Partner, outgoing: &Outgoing) -> Result<String> {
 
 /// A file as a payload, and what is said of it.
 fn enclose(catalogue: &Catalogue, file: &Path, domain: &str) -> Result<(Enclosed, Payload)> {
-    let octets = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let body = Bytes::from(octets);
+    let body = octets_of_file(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let name = file.file_name().and_then(|name| name.to_str()).context("a file name that is text")?;
     let content_id = ContentId::new(format!("{name}@{domain}"))?;
-    let (code, number) = identify(catalogue, &body).unzip();
+    let (code, number) = body.as_held().and_then(|octets| identify(catalogue, octets)).unzip();
     let role = code.as_ref().map(|code| role_of_document_code(code).into());
     let media_type: &str = if code.is_some() { "application/xml" } else { media_type_of(file) };
-    let digest = Digest::of(&body);
-    let payload = Payload {
-        content_id: content_id.clone(),
-        media_type: media_type.into(),
-        role,
-        body: body.into(),
-        digest,
-    };
+    let digest = body.digest();
+    let payload =
+        Payload { content_id: content_id.clone(), media_type: media_type.into(), role, body, digest };
     let number = number.flatten();
     Ok((Enclosed { file: file.to_owned(), code, number, content_id, digest }, payload))
 }
