@@ -57,6 +57,7 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
         Event::Withheld { why, .. } => reconcile::withheld(desk, why),
         Event::Settled { how, by, reason, .. } => reconcile::settled(desk, *how, by, reason),
         Event::Purged { subject, archive, bytes } => purge::purged(desk, subject, *archive, *bytes),
+        Event::Forgotten { sequence, version } => purge::forgotten(desk, sequence, *version),
         Event::Holding { on, held, by, reason } => purge::holding(desk, on, *held, by, reason),
         Event::Announced(announcement) => announce::announce(desk, announcement),
     };

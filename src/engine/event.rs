@@ -113,6 +113,13 @@ pub enum Event {
         /// How many octets it frees.
         bytes: u64,
     },
+    /// A conversation is to be forgotten: everything that had come or gone in it when it had this version was purged.
+    Forgotten {
+        /// Which one.
+        sequence: SequenceKey,
+        /// The version.
+        version: u64,
+    },
     /// An operator sets a legal hold, or lifts it.
     Holding {
         /// On what.

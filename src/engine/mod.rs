@@ -65,5 +65,5 @@ pub use mailbox::owes_signed_receipt;
 pub use needs::{needs, needs_of_purge};
 pub use officer::{compose_act, needs_of_act};
 pub use prompt::Places;
-pub use purge::is_over;
+pub use purge::{is_idle, is_over, keeps_delivery, keeps_message};
 pub use step::{Action, Heard, How, Pending, Ready, Reply, Says, SealedStep, Step, Told};

@@ -27,7 +27,9 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         Event::Unopenable { message, sequence, .. } => {
             Needs { message: Some(message.clone()), sequences: [sequence.clone()].into(), ..Needs::default() }
         }
-        Event::OrderDue(sequence) | Event::GapSettled { sequence, .. } => {
+        Event::OrderDue(sequence)
+        | Event::GapSettled { sequence, .. }
+        | Event::Forgotten { sequence, .. } => {
             Needs { sequences: [sequence.clone()].into(), ..Needs::default() }
         }
         Event::InTransit(in_transit) => transit::needs(in_transit),

@@ -157,7 +157,10 @@ impl Line {
     fn of(desk: Desk<'_>, key: SequenceKey, partner: &PartyKey) -> Self {
         match desk.view.sequences.get(&key) {
             Some(stored) => Self { sequence: stored.value.clone(), based_on: Some(stored.version) },
-            None => Self { sequence: Sequence::new(key, partner.clone()), based_on: None },
+            None => {
+                let new = Sequence::new(key, partner.clone()).beginning(desk.now);
+                Self { sequence: new, based_on: None }
+            }
         }
     }
 
@@ -231,9 +234,10 @@ impl Step {
             let Some(key) = numbered_in(&draft.delivery, context) else { continue };
             let written = self.sequences.remove(&key).map(|write| (write.sequence, write.based_on));
             let stored = view.sequences.get(&key).map(|stored| (stored.value.clone(), Some(stored.version)));
-            let (sequence, based_on) = written
-                .or(stored)
-                .unwrap_or_else(|| (Sequence::new(key, draft.delivery.destination.clone()), None));
+            let (sequence, based_on) = written.or(stored).unwrap_or_else(|| {
+                let new = Sequence::new(key, draft.delivery.destination.clone());
+                (new.beginning(draft.delivery.created_at), None)
+            });
             let (order, sequence) = numbered(sequence);
             draft.delivery.order = Some(order);
             self.write_sequence(sequence, based_on);

@@ -4,6 +4,9 @@
 //! message stays for ever, and with it its duplicate key: what comes again is known again. What goes are octets: the
 //! message, its answer, what was sent, its receipt; and only after an archive of them was written and verified, which is
 //! the shell's to do.
+//!
+//! How far a conversation has come goes too, once everything in it went: not before the last message of it could come
+//! again, since none is purged before that, and never while one is held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +16,10 @@ use super::decide::Desk;
 use super::event::{Context, Hold, Holding};
 use super::step::{DeliveryDraft, How, Octets, Reply, ReplyDraft, Step, Told};
 use crate::model::{
-    Agreement, Case, CpaId, Delivery, DeliveryState, Digest, DocumentCode, EvidenceSubject, Keep, LegalHold,
-    Purged, StoredMessage, Timestamp, document_code_of_role,
+    Agreement, Case, CpaId, Delivery, DeliveryState, Digest, Direction, DocumentCode, EvidenceSubject, Fate,
+    Keep, LegalHold, Purged, Sequence, SequenceKey, StoredMessage, Timestamp, document_code_of_role,
 };
-use crate::store::{CaseWrite, MessageWrite, Unchanged, View};
+use crate::store::{CaseWrite, Forgotten, MessageWrite, Unchanged, View};
 use crate::telemetry::EventCode;
 
 /// A step of our clock never purges early (P9).
@@ -146,6 +149,76 @@ fn case_is_over(case: &Case, view: &View) -> Result<(), String> {
         Some(delivery) => Err(format!("delivery {delivery} of its case is not over")),
         None => Ok(()),
     }
+}
+
+/// Whether a conversation itself has nothing to wait for.
+///
+/// # Errors
+/// Why it has to be known on.
+pub fn is_idle(sequence: &Sequence) -> Result<(), String> {
+    let waits = sequence.early.values().find(|early| early.fate != Fate::Passed);
+    match (waits, sequence.due) {
+        (Some(early), _) => Err(format!("message {} of it is held", early.message_id)),
+        (None, Some(due)) => Err(format!("something is to be done in it at {due}")),
+        (None, None) => Ok(()),
+    }
+}
+
+/// The conversation that a received message keeps known.
+#[must_use]
+pub fn keeps_message(record: &StoredMessage) -> Option<SequenceKey> {
+    let kept = record.order.filter(|_| record.purged.is_none());
+    kept.map(|_| SequenceKey {
+        direction: Direction::Receive,
+        cpa_id: record.header.cpa_id.clone(),
+        conversation_id: record.header.conversation_id.clone(),
+    })
+}
+
+/// The conversation that a delivery keeps known. One that ended before it had octets is never purged: it does as long as
+/// what has some would.
+#[must_use]
+pub fn keeps_delivery(now: Timestamp, delivery: &Delivery, context: &Context<'_>) -> Option<SequenceKey> {
+    let sealed = Delivery { sealed: true, ..delivery.clone() };
+    let is_over = match delivery.sealed {
+        true => delivery.purged.is_some(),
+        false => delivery_is_over(now, &sealed, context).is_ok(),
+    };
+    delivery.order.filter(|_| !is_over).map(|_| SequenceKey {
+        direction: Direction::Send,
+        cpa_id: delivery.cpa_id.clone(),
+        conversation_id: delivery.conversation_id.clone(),
+    })
+}
+
+/// A conversation is forgotten, unless something came or went in it since the shell saw that everything had been purged:
+/// that has changed its version.
+pub(super) fn forgotten(desk: Desk<'_>, key: &SequenceKey, version: u64) -> Step {
+    let mut step = Step::default();
+    let stored = desk.view.sequences.get(key);
+    let idle = match stored.filter(|stored| stored.version == version) {
+        Some(stored) => is_idle(&stored.value).map(|()| stored.value.partner.clone()),
+        None => Err("something came or went in it meanwhile".to_owned()),
+    };
+    step.reply = match idle {
+        Ok(partner) => {
+            let SequenceKey { direction, cpa_id, conversation_id } = key;
+            let way = match direction {
+                Direction::Send => "sent",
+                Direction::Receive => "received",
+            };
+            let text = format!(
+                "everything that was {way} in conversation {conversation_id} under {cpa_id} was purged; \
+                 how far it had come is forgotten"
+            );
+            let entry = entry(desk.now, EventCode::ConversationForgotten, text);
+            step.audit.push(entry.of_party(Some(&partner)));
+            step.forgotten = Some(Forgotten { key: key.clone(), based_on: version });
+            told(How::Done, "it is forgotten")
+        }
+        Err(why) => told(How::Conflict, why),
+    };
+    step
 }
 
 /// The octets go: their archive was written and verified.

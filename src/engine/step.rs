@@ -17,8 +17,8 @@ use crate::model::{
 };
 use crate::security::{SealError, SigningKeys, seal};
 use crate::store::{
-    ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, MessageWrite, NewMessage, SequenceWrite,
-    Unchanged,
+    ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Forgotten, MessageWrite, NewMessage,
+    SequenceWrite, Unchanged,
 };
 
 /// What one event leads to, decided and not yet sealed.
@@ -36,6 +36,8 @@ pub struct Step {
     pub(super) approvals: BTreeMap<ApprovalKey, ApprovalWrite>,
     /// How far it brings conversations, with the versions that were loaded.
     pub(super) sequences: BTreeMap<SequenceKey, SequenceWrite>,
+    /// The conversation that it forgets.
+    pub(super) forgotten: Option<Forgotten>,
     /// What ended a delivery that is in the step, as it came.
     pub(super) receipts: BTreeMap<DeliveryId, Sealed>,
     /// The deliveries that are transmitted now: whether each waits for a receipt, and the URL that it goes to.
@@ -323,6 +325,7 @@ impl Step {
             deliveries: writes,
             approvals,
             sequences,
+            forgotten: self.forgotten,
             audit: self.audit,
             head: None,
         };
@@ -348,9 +351,20 @@ impl SealedStep {
     /// What is to be done with it.
     #[must_use]
     pub fn split(self) -> Ready {
-        let Batch { message, changed, case, unchanged: _, deliveries, approvals, sequences, audit, head: _ } =
-            &self.batch;
+        let Batch {
+            message,
+            changed,
+            case,
+            unchanged: _,
+            deliveries,
+            approvals,
+            sequences,
+            forgotten,
+            audit,
+            head: _,
+        } = &self.batch;
         let is_empty = message.is_none() && changed.is_none() && case.is_none() && deliveries.is_empty();
+        let is_empty = is_empty && forgotten.is_none();
         if !is_empty || !approvals.is_empty() || !sequences.is_empty() || !audit.is_empty() {
             Ready::Commit(Box::new(self.batch), Pending { actions: self.actions })
         } else {

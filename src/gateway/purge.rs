@@ -5,6 +5,11 @@
 //! from the disk and verified as anybody would; only then the core decides once more, and one commit removes the octets and
 //! keeps the record. A crash in between leaves an archive too many, never an octet too few, and nothing comes back: a
 //! payload file that no record names is swept at the next start.
+//!
+//! Last in a round are conversations: those of which every message and delivery was found purged are forgotten. What
+//! comes or goes in one meanwhile gives it another version, and it stays.
+
+mod conversations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -28,28 +33,44 @@ use super::shared::{InForce, Shared, now};
 use super::show::{Query, Unanswered};
 use crate::codec::archive::unpack;
 use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
-use crate::model::{AuditPath, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, Octets, PartyKey};
+use crate::model::{
+    AuditPath, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, Octets, PartyKey, SequenceKey,
+};
 use crate::security::{AuditKeys, HELD_BYTES_MAX, names, verify_evidence};
 use crate::store::{DeliveryLocator, Needs, filed};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
-/// Where a round goes on: first through messages, then through deliveries.
+/// Where a round goes on: first through messages, then through deliveries, then through conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
     /// Every message was looked at.
     #[serde(default)]
     deliveries: bool,
+    /// And every delivery.
+    #[serde(default)]
+    conversations: bool,
     /// After this one.
     #[serde(default)]
     after: u64,
 }
 
-/// One message, and what becomes of it.
+/// What is looked at.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    /// A message or delivery, for its octets.
+    Subject(EvidenceSubject),
+    /// A conversation, for how far it has come.
+    Conversation(SequenceKey),
+}
+
+/// One of them, and what becomes of it.
 #[derive(Clone, Debug, Serialize)]
 struct Looked {
-    subject: EvidenceSubject,
-    /// Its octets are to go, or went.
+    #[serde(flatten)]
+    what: What,
+    /// It is to go, or went.
     over: bool,
     /// Why they stay.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -58,7 +79,7 @@ struct Looked {
     bytes: u64,
 }
 
-/// Some messages, and where the round goes on.
+/// Some of them, and where the round goes on.
 struct Page {
     looked: Vec<Looked>,
     next: Option<Place>,
@@ -97,6 +118,9 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
 async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> Result<Page, Unanswered> {
     // Whoever waits looks after the other one is done.
     let _turn = if purges { Some(shared.purging.lock().await) } else { None };
+    if from.conversations {
+        return conversations::some(shared, from, purges).await;
+    }
     let listed = compute(shared, move |shared, in_force| look(shared, in_force, from, limit)).await;
     let mut page = listed.map_err(|error| Unanswered::Failed(error.to_string()))??;
     if purges && page.looked.iter().any(|looked| looked.over) {
@@ -106,13 +130,14 @@ async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> 
         signed.map_err(|error| Unanswered::Failed(error.to_string()))?;
     }
     for looked in page.looked.iter_mut().filter(|looked| purges && looked.over) {
-        match purge(shared, &looked.subject).await {
+        let What::Subject(subject) = &looked.what else { continue };
+        match purge(shared, subject).await {
             Ok(bytes) => looked.bytes = bytes,
             Err(why) => {
                 error!(
                     event = EventCode::PurgeFailed.code(),
-                    message_id = looked.subject.message_id().as_str(),
-                    partner = looked.subject.party().as_str(),
+                    message_id = subject.message_id().as_str(),
+                    partner = subject.party().as_str(),
                     reason = %why,
                     "octets whose time is over are kept"
                 );
@@ -156,8 +181,7 @@ fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Resul
     };
     let next = match subjects.last() {
         Some((number, _)) => Some(Place { after: *number, ..from }),
-        None if from.deliveries => None,
-        None => Some(Place { deliveries: true, after: 0 }),
+        None => Some(Place { deliveries: true, conversations: from.deliveries, after: 0 }),
     };
     let looked = subjects.into_iter().map(|(_, subject)| {
         let verdict = match store.load(&needs_of_purge(&subject)) {
@@ -165,7 +189,7 @@ fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Resul
             Err(error) => Err(error.to_string()),
         };
         let over = verdict.is_ok();
-        Looked { subject, over, why: verdict.err().unwrap_or_default(), bytes: 0 }
+        Looked { what: What::Subject(subject), over, why: verdict.err().unwrap_or_default(), bytes: 0 }
     });
     Ok(Page { looked: looked.collect(), next })
 }
@@ -265,13 +289,14 @@ fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// `GET /store/purge?deliveries=…&after=…&limit=…`: what would go and why the rest is kept; `POST` purges.
+/// `GET /store/purge?deliveries=…&conversations=…&after=…&limit=…`: what would go and why the rest is kept; `POST` purges.
 pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool) -> Response {
     let mut query = Query::of(request.query.as_deref().unwrap_or_default());
     let asked = (|| {
         let deliveries = query.flag("deliveries")?.unwrap_or(false);
+        let conversations = query.flag("conversations")?.unwrap_or(false);
         let after = query.number("after")?.unwrap_or_default();
-        Ok((Place { deliveries, after }, query.limit()?))
+        Ok((Place { deliveries, conversations, after }, query.limit()?))
     })();
     let asked = asked.and_then(|asked| query.finish().map(|()| asked));
     let (place, limit) = match asked {

@@ -135,6 +135,9 @@ pub struct Sequence {
     /// When something is to be done about it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
+    /// When it began; not known of one of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// A message that came before its turn.
@@ -165,7 +168,14 @@ impl Sequence {
     #[must_use]
     pub const fn new(key: SequenceKey, partner: PartyKey) -> Self {
         let early = BTreeMap::new();
-        Self { key, partner, next: SequenceNumber::FIRST, begun: false, early, told: None, due: None }
+        let next = SequenceNumber::FIRST;
+        Self { key, partner, next, begun: false, early, told: None, due: None, since: None }
+    }
+
+    /// The same, which begins at this instant.
+    #[must_use]
+    pub fn beginning(self, at: Timestamp) -> Self {
+        Self { since: Some(at), ..self }
     }
 
     /// The messages that are held, the next one first.

@@ -3,8 +3,8 @@
 //! A batch names the versions it was decided on; the home compares them inside the transaction.
 
 use crate::model::{
-    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Octets, Sealed, Sequence, StoredMessage,
-    TimelineEntry,
+    Approval, Case, CaseId, Delivery, KeptHead, MessageKey, Octets, Sealed, Sequence, SequenceKey,
+    StoredMessage, TimelineEntry,
 };
 
 use super::{CommitError, CorrelationKey};
@@ -27,6 +27,8 @@ pub struct Batch {
     pub approvals: Vec<ApprovalWrite>,
     /// Sequences that it made or changed, each at most once.
     pub sequences: Vec<SequenceWrite>,
+    /// A sequence that is not known any more with this commit.
+    pub forgotten: Option<Forgotten>,
     /// What it adds to the audit record, in order.
     pub audit: Vec<TimelineEntry>,
     /// A signed head over entries that were committed before. One that is there already stays as it is.
@@ -84,7 +86,17 @@ pub struct ApprovalWrite {
     pub based_on: Option<u64>,
 }
 
-/// A sequence that is made or changed.
+/// A sequence that is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Which one.
+    pub key: SequenceKey,
+    /// The version that was loaded.
+    pub based_on: u64,
+}
+
+/// A sequence that is made or changed. Its first version is the instant at which it begins, so that one that begins anew
+/// after it was forgotten never has a version that somebody has read before.
 #[derive(Clone, Debug)]
 pub struct SequenceWrite {
     /// Its new value.

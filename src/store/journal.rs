@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::payload::Blob;
 use super::prepare::{Prepared, PreparedSealed};
 use super::record::Encoded;
-use super::{Damage, StoreError};
+use super::{Damage, Forgotten, StoreError};
 
 /// One change of a commit, as the journal keeps it.
 pub(super) enum Change {
@@ -32,6 +32,8 @@ pub(super) enum Change {
     Changed { key: [String; 2], record: Encoded },
     /// A sequence, by what its record is called.
     Sequence { key: String, record: Encoded },
+    /// A sequence that is not known any more: direction, CPAId, ConversationId.
+    Forgotten { key: [String; 3] },
     /// The text of an entry of the audit record.
     Entry { text: String },
     /// A signed head by how many entries it speaks for.
@@ -87,7 +89,10 @@ impl Change {
         let entries = batch.audit.into_iter().map(|entry| Self::Entry { text: entry.text });
         let head = batch.head.map(|head| Self::Head { entries: head.entries, record: head.encoded });
         let records = message.into_iter().chain(changed).chain(case).chain(deliveries).chain(approvals);
-        records.chain(sequences).chain(entries).chain(head).collect()
+        let forgotten = batch.forgotten.map(|Forgotten { key, .. }| Self::Forgotten {
+            key: [key.direction.as_str().to_owned(), key.cpa_id.to_string(), key.conversation_id.to_string()],
+        });
+        records.chain(sequences).chain(forgotten).chain(entries).chain(head).collect()
     }
 
     fn write(&self, content: &mut Content) {
@@ -116,6 +121,9 @@ impl Change {
             }
             Self::Sequence { key, record } => {
                 content.texts(&["sequence", key]).record(record);
+            }
+            Self::Forgotten { key: [direction, cpa_id, conversation_id] } => {
+                content.texts(&["forgotten", direction, cpa_id, conversation_id]);
             }
             Self::Entry { text } => {
                 content.texts(&["entry", text]);
@@ -147,6 +155,7 @@ impl Change {
             "approval" => Self::Approval { key: fields.text()?, record: fields.record()? },
             "changed" => Self::Changed { key: [fields.text()?, fields.text()?], record: fields.record()? },
             "sequence" => Self::Sequence { key: fields.text()?, record: fields.record()? },
+            "forgotten" => Self::Forgotten { key: [fields.text()?, fields.text()?, fields.text()?] },
             "entry" => Self::Entry { text: fields.text()? },
             "head" => Self::Head { entries: fields.text()?.parse().ok()?, record: fields.record()? },
             _ => return None,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
     Approval, Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey,
-    PartyKey, Realm, Sealed, Sequence, StoredMessage, Timestamp,
+    PartyKey, Realm, Sealed, Sequence, SequenceKey, StoredMessage, Timestamp,
 };
 
 use super::account::Accounting;
@@ -244,6 +244,15 @@ impl Store for MemoryStore {
             }
         }
         Ok(listing)
+    }
+
+    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<(u64, SequenceKey)>, StoreError> {
+        let inner = self.lock();
+        let sequences = inner.rows.sequences.iter().filter(|(_, row)| row.number > after);
+        let mut sequences: Vec<_> = sequences.map(|(key, row)| (row.number, key.clone())).collect();
+        sequences.sort_unstable_by_key(|(number, _)| *number);
+        sequences.truncate(limit);
+        Ok(sequences)
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {

@@ -28,8 +28,8 @@ mod view;
 mod tests;
 
 pub use batch::{
-    ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Done, MessageWrite, NewMessage, SequenceWrite,
-    Unchanged,
+    ApprovalWrite, Batch, CaseWrite, Committed, DeliveryWrite, Done, Forgotten, MessageWrite, NewMessage,
+    SequenceWrite, Unchanged,
 };
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
@@ -51,7 +51,7 @@ pub use crate::model::AuditHead;
 
 use crate::model::{
     Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey, PartyKey,
-    Realm, Sealed, Sequence, StoredMessage, Timestamp,
+    Realm, Sealed, Sequence, SequenceKey, StoredMessage, Timestamp,
 };
 
 /// A home for the gateway's records. One behaviour, whatever is behind it.
@@ -135,6 +135,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn sequences(&self, early: bool, limit: usize) -> Result<Listing<Sequence>, StoreError>;
+
+    /// Sequences by the order in which they were made, after this place; each with its own.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<(u64, SequenceKey)>, StoreError>;
 
     /// Cases, newest first.
     ///

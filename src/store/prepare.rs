@@ -7,8 +7,8 @@ use super::audit::entry_text;
 use super::payload::Blob;
 use super::record::{Encoded, Envelope};
 use super::{
-    ApprovalWrite, Batch, CaseWrite, CorrelationKey, DeliveryWrite, MessageWrite, NewMessage, SequenceWrite,
-    Unchanged,
+    ApprovalWrite, Batch, CaseWrite, CorrelationKey, DeliveryWrite, Forgotten, MessageWrite, NewMessage,
+    SequenceWrite, Unchanged,
 };
 
 /// A batch, ready to be written.
@@ -20,6 +20,7 @@ pub(super) struct Prepared {
     pub(super) deliveries: Vec<PreparedDelivery>,
     pub(super) approvals: Vec<PreparedApproval>,
     pub(super) sequences: Vec<PreparedSequence>,
+    pub(super) forgotten: Option<Forgotten>,
     pub(super) audit: Vec<PreparedEntry>,
     pub(super) head: Option<PreparedHead>,
     /// Octets of bodies in it, for the limits of what waits and of a group.
@@ -90,6 +91,7 @@ impl Prepared {
             deliveries: batch.deliveries.into_iter().map(PreparedDelivery::of).collect(),
             approvals: batch.approvals.into_iter().map(PreparedApproval::of).collect(),
             sequences: batch.sequences.into_iter().map(PreparedSequence::of).collect(),
+            forgotten: batch.forgotten,
             audit: batch.audit.into_iter().map(PreparedEntry::of).collect(),
             head: batch.head.as_ref().map(PreparedHead::of),
             bytes,
@@ -148,7 +150,8 @@ impl PreparedApproval {
 
 impl PreparedSequence {
     fn of(write: SequenceWrite) -> Self {
-        let version = write.based_on.unwrap_or(0) + 1;
+        let begun = write.sequence.since.and_then(|at| u64::try_from(at.as_millis()).ok());
+        let version = write.based_on.map_or_else(|| begun.unwrap_or(1).max(1), |version| version + 1);
         let key = write.sequence.key.to_string();
         Self { encoded: Encoded::of(&write.sequence, &key, version), write }
     }

@@ -16,8 +16,8 @@ use super::payload::{Blob, verified};
 use super::prepare::{Prepared, PreparedDelivery, PreparedSealed};
 use super::record::{Encoded, Envelope};
 use super::{
-    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Entity, Opened, StoreError, Unchanged,
-    Versioned,
+    AuditHead, CommitError, Conflict, CorrelationKey, DeliveryLocator, Entity, Forgotten, Opened, StoreError,
+    Unchanged, Versioned,
 };
 
 /// The records, and the maps that find them.
@@ -36,6 +36,8 @@ pub(super) struct Tables {
     pub(super) due_approvals: BTreeSet<(Timestamp, u64, ApprovalKey)>,
     pub(super) sequences: BTreeMap<SequenceKey, Row>,
     pub(super) due_sequences: BTreeSet<(Timestamp, u64, SequenceKey)>,
+    /// How many were ever made.
+    made_sequences: u64,
     pub(super) audit: Vec<Link>,
     /// Signed heads by how many entries they speak for.
     pub(super) heads: BTreeMap<u64, Encoded>,
@@ -133,6 +135,12 @@ impl Tables {
                 return Err(CommitError::Conflict(Conflict::Sequence { key: key.clone(), found }));
             }
         }
+        if let Some(Forgotten { key, based_on }) = &batch.forgotten {
+            let found = self.sequences.get(key).map(|row| row.record.version);
+            if found != Some(*based_on) {
+                return Err(CommitError::Conflict(Conflict::Sequence { key: key.clone(), found }));
+            }
+        }
         Ok(())
     }
 
@@ -194,6 +202,14 @@ impl Tables {
                 }
                 Change::Approval { key, record } => self.apply_approval(&key, record)?,
                 Change::Sequence { key, record } => self.apply_sequence(&key, record)?,
+                Change::Forgotten { key } => {
+                    let is_it = |known: &SequenceKey| {
+                        let SequenceKey { direction, cpa_id, conversation_id } = known;
+                        key == [direction.as_str(), cpa_id.as_str(), conversation_id.as_str()]
+                    };
+                    self.sequences.retain(|known, _| !is_it(known));
+                    self.due_sequences.retain(|(.., known)| !is_it(known));
+                }
                 Change::Entry { text } => {
                     let head = self.head().then(&text);
                     self.audit.push(Link::of(head, text));
@@ -252,9 +268,14 @@ impl Tables {
 
     fn apply_sequence(&mut self, key: &str, record: Encoded) -> Result<(), StoreError> {
         let value: Sequence = record.decode(key)?;
-        let made = self.sequences.len() as u64 + 1;
         let row = self.sequences.remove(&value.key);
-        let number = row.as_ref().map_or(made, |row| row.number);
+        let number = match &row {
+            Some(row) => row.number,
+            None => {
+                self.made_sequences += 1;
+                self.made_sequences
+            }
+        };
         if let Some(row) = row {
             let before: Sequence = row.record.decode(key)?;
             if let Some(due) = before.due {

@@ -227,7 +227,7 @@ pub struct View {
 pub struct Versioned<T> {
     /// The record.
     pub value: T,
-    /// 1 when it was made, one more for each change.
+    /// 1 when it was made, and of a sequence when it began; one more for each change.
     pub version: u64,
 }
 

@@ -133,6 +133,10 @@ event_codes! {
     DeliveryPurged = "delivery.purged",
         cause "its retention is over; the archive of its evidence was written and verified before",
         remedy "none; the line names the archive, which stands in [retention] archive";
+    /// How far a conversation had come is not known any more.
+    ConversationForgotten = "conversation.forgotten",
+        cause "everything that came or went in it was purged; what comes in it now begins it anew, with number 0",
+        remedy "none";
     /// Octets whose retention is over are kept because no archive of them can be made.
     PurgeFailed = "purge.failed",
         cause "the evidence cannot be gathered, written, read back or verified",

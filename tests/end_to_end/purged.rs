@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use gwanmun::model::{Digest, Sealed};
+use gwanmun::transport::LocalClient;
 
 use crate::correspondent::{Correspondent, Told};
 use crate::process::{Process, run, until};
@@ -209,6 +210,62 @@ pub(crate) fn named(store: &Path) -> BTreeSet<String> {
     let mut statement = disk.prepare(sql).expect("is SQL");
     let rows = statement.query_map([], |row| row.get(0)).expect("rows");
     rows.collect::<Result<_, _>>().expect("readable")
+}
+
+/// How far a conversation has come is known as long as anything in it is, and forgotten with the last of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_forgotten_with_what_went_in_it_p5() {
+    let world = World::new();
+    let store = world.settings().with_file_name("store");
+    for file in ["partners/npqs.toml", "npqs.toml"] {
+        let none = "sync_reply_mode = \"none\"";
+        world.edit(file, none, &format!("{none}\nmessage_order = true"));
+    }
+    let mut gateway = world.serve().await;
+    let _npqs = world.play("npqs", &[]).await;
+    let operator = LocalClient::new(&world.path("run/gwanmun.sock"));
+    let notices = "/notices?to=AG000000000002&text=works&reason=test";
+    let sent = operator.post(notices, "application/json", bytes::Bytes::new()).await.expect("answers");
+    assert!(sent.status.is_success(), "{}", String::from_utf8_lossy(&sent.body));
+    let delivered = until("it is delivered", async || {
+        let deliveries = world.list("/deliveries").await;
+        deliveries
+            .into_iter()
+            .find(|delivery| delivery["state"] == "delivered" && delivery["order"].is_object())
+    })
+    .await;
+    let known = async || world.ask("/conversations?all=true").await.as_array().expect("a list").len();
+    assert_eq!(known().await, 1);
+    let id = delivered["id"].as_str().expect("text");
+    let hold = ["store", "hold", "--delivery", id, "--reason", "a court asks"];
+    assert!(told(&world, &hold)["told"].as_str().expect("text").contains("is held"));
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    age(&store);
+    retain(&world);
+
+    let mut gateway = world.serve().await;
+    let purged = told(&world, &["store", "purge"]);
+    assert_eq!(purged["conversations"], json!({ "gone": 0, "kept": 1 }), "{purged}");
+    let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
+    assert!(dry.to_string().contains(&format!("delivery {id} of it was not purged")), "{dry}");
+    let lift = ["store", "hold", "--lift", "--delivery", id, "--reason", "it was closed"];
+    assert!(told(&world, &lift)["told"].as_str().expect("text").contains("held no more"));
+    let dry = told(&world, &["store", "purge", "--dry-run"]);
+    assert_eq!((&dry["conversations"], known().await), (&json!({ "gone": 0, "kept": 1 }), 1), "{dry}");
+    let purged = told(&world, &["store", "purge"]);
+    assert_eq!(purged["conversations"], json!({ "gone": 1, "kept": 0 }), "{purged}");
+    assert_eq!(known().await, 0);
+    assert!(gateway.said().contains("conversation.forgotten"), "{}", gateway.said());
+    // A kill brings nothing of it back.
+    gateway.kill();
+    drop(gateway);
+    let mut gateway = world.serve().await;
+    assert_eq!(known().await, 0);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    let verified = run(&world.path("."), ["store", "verify", store.to_str().expect("is text")]);
+    assert!(verified.status.success(), "P2, P12: {}", String::from_utf8_lossy(&verified.stdout));
 }
 
 /// What cannot be archived is kept and told, the rest goes; and a purge that is stopped goes on where it was.

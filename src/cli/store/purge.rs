@@ -8,14 +8,15 @@ use serde_json::json;
 
 use super::super::ask::{Asking, ask, plain, table, with_query};
 use super::progress::Progress;
-use crate::model::EvidenceSubject;
+use crate::model::{EvidenceSubject, SequenceKey};
 
 /// Purge the octets whose retention is over, or tell what would go and why the rest is kept
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What goes are octets: messages, answers, what was sent, receipts. Their evidence is archived in [retention] archive before, and
 the archive verified as it stands on the disk. Records, duplicate memory and the audit record stay. The gateway does the
-same by itself every [retention] interval.
+same by itself every [retention] interval. How far a conversation with guaranteed order has come is forgotten once everything
+in it was purged.
 
 Examples:
   gwanmun store purge --dry-run
@@ -72,8 +73,16 @@ struct Page {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Subject(EvidenceSubject),
+    Conversation(SequenceKey),
+}
+
+#[derive(Deserialize)]
 struct Looked {
-    subject: EvidenceSubject,
+    #[serde(flatten)]
+    what: What,
     over: bool,
     #[serde(default)]
     why: String,
@@ -83,6 +92,7 @@ struct Looked {
 #[derive(Default, Deserialize)]
 struct Place {
     deliveries: bool,
+    conversations: bool,
     after: u64,
 }
 
@@ -93,25 +103,33 @@ impl PurgeArgs {
         let progress = Progress::shown(!asking.json);
         let mut place = Some(Place::default());
         let (mut gone, mut kept, mut bytes) = (0_u64, 0_u64, 0_u64);
+        let (mut forgotten, mut known) = (0_u64, 0_u64);
         let mut rows = Vec::new();
-        while let Some(Place { deliveries, after }) = place {
+        while let Some(Place { deliveries, conversations, after }) = place {
             let parameters = [
                 ("deliveries", Some(deliveries.to_string())),
+                ("conversations", Some(conversations.to_string())),
                 ("after", Some(after.to_string())),
                 ("limit", Some(LINES.to_string())),
             ];
             let page = ask(asking, method, &with_query("/store/purge", &parameters))?;
             let page: Page = serde_json::from_value(page).context("the gateway's answer")?;
             for looked in page.looked {
-                (gone, kept) = if looked.over { (gone + 1, kept) } else { (gone, kept + 1) };
+                let (way, name, counted) = match looked.what {
+                    What::Subject(subject @ EvidenceSubject::Received(_)) => {
+                        ("received", subject.to_string(), [&mut gone, &mut kept])
+                    }
+                    What::Subject(subject) => ("sent", subject.to_string(), [&mut gone, &mut kept]),
+                    What::Conversation(key) => {
+                        ("conversation", key.to_string(), [&mut forgotten, &mut known])
+                    }
+                };
+                let [goes, stays] = counted;
+                *(if looked.over { goes } else { stays }) += 1;
                 bytes += looked.bytes;
                 if self.dry_run && (looked.over || self.kept) {
-                    let way = match looked.subject {
-                        EvidenceSubject::Received(_) => "received",
-                        EvidenceSubject::Sent { .. } => "sent",
-                    };
                     let becomes = if looked.over { "goes" } else { "is kept" };
-                    rows.push([way.to_owned(), looked.subject.to_string(), becomes.to_owned(), looked.why]);
+                    rows.push([way.to_owned(), name, becomes.to_owned(), looked.why]);
                 }
             }
             progress.says(format!("{gone} of {} messages", gone + kept));
@@ -123,16 +141,26 @@ impl PurgeArgs {
                 .iter()
                 .map(|[way, message, becomes, why]| json!({ "way": way, "message": message, "becomes": becomes, "why": why }))
                 .collect();
-            let told = json!({ "dry_run": self.dry_run, "gone": gone, "kept": kept, "bytes": bytes, "messages": rows });
+            let conversations = json!({ "gone": forgotten, "kept": known });
+            let told = json!({ "dry_run": self.dry_run, "gone": gone, "kept": kept, "bytes": bytes,
+                "conversations": conversations, "messages": rows });
             return Ok(writeln!(out, "{told}")?);
         }
         if !rows.is_empty() {
             writeln!(out, "{}", table(["way", "message", "becomes", "why"], rows))?;
         }
         if self.dry_run {
-            return Ok(writeln!(out, "{gone} would go, {kept} are kept; nothing was purged")?);
+            writeln!(out, "{gone} would go, {kept} are kept; nothing was purged")?;
+            if forgotten + known > 0 {
+                writeln!(out, "{forgotten} conversations would be forgotten, {known} are known on")?;
+            }
+            return Ok(());
         }
-        Ok(writeln!(out, "{gone} were purged, {bytes} octets are free; {kept} are kept")?)
+        writeln!(out, "{gone} were purged, {bytes} octets are free; {kept} are kept")?;
+        if forgotten + known > 0 {
+            writeln!(out, "{forgotten} conversations were forgotten, {known} are known on")?;
+        }
+        Ok(())
     }
 }
 

@@ -324,6 +324,85 @@ fn a_gap_is_told_after_its_time_and_ended_by_an_operator() {
     ordered.world.check_laws();
 }
 
+/// P3, P5: a conversation is known as long as one of its messages is kept or held, and then begins anew: what was sent
+/// before that is turned away all the same, whether it came before or not.
+//= ebms2 9.1.1 MUST: in a conversation that was forgotten the first message has SequenceNumber 0 with Reset again
+#[test]
+fn a_conversation_is_forgotten_after_its_messages_and_begins_anew() {
+    const DAY: u64 = 86_400;
+    let mut ordered = Ordered::new();
+    let keep = Keep::For(std::time::Duration::from_secs(30 * DAY));
+    ordered.world.retention = Retention { default: keep, documents: BTreeMap::new() };
+    // Refused, so that no case keeps them: they have their turn as any other.
+    let refused = |posted: Posted| {
+        posted.with(|message| message.ack_requested.iter_mut().for_each(|asked| asked.signed = false))
+    };
+    let [zero, one, two, three] = [0, 1, 2, 3].map(|number| refused(ordered.message(number)));
+    let held = ordered.message(4);
+    ordered.post(&zero);
+    ordered.post(&held);
+    let forget = |ordered: &mut Ordered, sooner: u64| {
+        let sequence = ordered.sequence().key;
+        let needs = crate::store::Needs { sequences: [sequence.clone()].into(), ..Default::default() };
+        let version = ordered.world.store.load(&needs).expect("the store reads").sequences[&sequence].version;
+        let told = ordered.world.drive(&Event::Forgotten { sequence, version: version - sooner });
+        let Some(Reply::Told(Told { how, text, .. })) = told else { panic!("{told:?}") };
+        (how == How::Done).then_some(()).ok_or(text)
+    };
+    // Who keeps it known, as the shell goes through them.
+    let kept_by = |ordered: &Ordered| {
+        let key = ordered.sequence().key;
+        let messages = ordered.world.store.messages(&Default::default(), 99).expect("the store reads").items;
+        let mut kept = messages.into_iter().filter(|record| keeps_message(record).as_ref() == Some(&key));
+        kept.next().map(|record| record.key.message_id.to_string())
+    };
+    let why = forget(&mut ordered, 0).expect_err("one is held");
+    assert!(why.contains("is held"), "{why}");
+    assert!(matches!(ordered.settle(Gap::Refuse), Some(Reply::Told(Told { how: How::Done, .. }))));
+    ordered.post(&one);
+    ordered.world.deliver();
+    let why = forget(&mut ordered, 1).expect_err("something came meanwhile");
+    assert!(why.contains("meanwhile"), "{why}");
+
+    ordered.world.pass(31 * DAY);
+    for posted in [&held, &zero, &one] {
+        assert!(kept_by(&ordered).is_some(), "{} is not purged yet", posted.key());
+        let subject = EvidenceSubject::Received(posted.key());
+        let told = ordered.world.drive(&Event::Purged { subject, archive: Digest([7; 32]), bytes: 1 });
+        assert!(matches!(told, Some(Reply::Told(Told { how: How::Done, .. }))), "{told:?}");
+    }
+    assert_eq!(kept_by(&ordered), None);
+    // One that was on its way for all this time: refused, and still the conversation goes on from where it was.
+    ordered.post(&two);
+    assert_eq!(ordered.last_error().map(|(code, _)| code), Some(ErrorCode::TimeToLiveExpired));
+    assert!(kept_by(&ordered).is_some(), "it came now");
+    ordered.world.pass(31 * DAY);
+    let subject = EvidenceSubject::Received(two.key());
+    ordered.world.drive(&Event::Purged { subject, archive: Digest([7; 32]), bytes: 1 });
+    assert_eq!((kept_by(&ordered), forget(&mut ordered, 0)), (None, Ok(())));
+    assert_eq!(ordered.world.logged("conversation.forgotten"), Some(false));
+    assert!(ordered.world.store.sequences(false, 9).expect("the store reads").items.is_empty());
+
+    // Repeats, and one that never came: all of before.
+    for posted in [&zero, &one, &two, &three, &held] {
+        ordered.post(posted);
+        let error = ordered.last_error().map(|(code, _)| code);
+        assert_eq!(error, Some(ErrorCode::TimeToLiveExpired), "{}", posted.key());
+    }
+    assert!(ordered.opened().is_empty(), "P3: none of them takes effect");
+    let now = ordered.world.now;
+    for (id, number, status) in [("anew0", 0, RESET), ("anew1", 1, CONTINUE)] {
+        let posted = ordered.message_as(id, number, status).with(|message| {
+            message.header.data.timestamp = now;
+            message.header.data.time_to_live = None;
+        });
+        ordered.post(&posted);
+    }
+    assert_eq!(ordered.opened(), ["D-anew0", "D-anew1"]);
+    assert_eq!(ordered.sequence().next, SequenceNumber::new(2).expect("in range"));
+    ordered.world.check_laws();
+}
+
 /// P12: what cannot be opened again waits for an operator, and what is behind it goes on.
 #[test]
 fn what_is_damaged_while_it_is_held_holds_nothing_up() {

@@ -7,7 +7,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 
-use crate::model::{CaseId, DeliveryId, MessageKey, Realm};
+use crate::model::{CaseId, DeliveryId, MessageKey, Realm, SequenceKey};
 
 use super::super::audit::Link;
 use super::super::prepare::{
@@ -15,7 +15,7 @@ use super::super::prepare::{
     PreparedSealed, PreparedSequence,
 };
 use super::super::record::correlation_sum;
-use super::super::{AuditHead, CommitError, Conflict, CorrelationKey, Unchanged};
+use super::super::{AuditHead, CommitError, Conflict, CorrelationKey, Forgotten, Unchanged};
 use super::columns;
 
 /// Why a batch, or the whole transaction, is not written.
@@ -105,6 +105,9 @@ fn write(
     }
     for sequence in &batch.sequences {
         write_sequence(connection, sequence)?;
+    }
+    if let Some(forgotten) = &batch.forgotten {
+        forget(connection, forgotten)?;
     }
     for entry in &batch.audit {
         head = head.then(&entry.text);
@@ -291,6 +294,26 @@ fn write_sequence(connection: &Connection, sequence: &PreparedSequence) -> Resul
     if number.is_some() {
         return Ok(());
     }
+    sequence_conflict(connection, key)
+}
+
+fn forget(connection: &Connection, forgotten: &Forgotten) -> Result<(), Refusal> {
+    let Forgotten { key, based_on } = forgotten;
+    let gone = run_with(
+        connection,
+        "DELETE FROM sequence WHERE conversation_id = ? AND cpa_id = ? AND direction = ? AND version = ?",
+        params![
+            key.conversation_id.as_str(),
+            key.cpa_id.as_str(),
+            key.direction.as_str(),
+            based_on.cast_signed()
+        ],
+    )?;
+    if gone > 0 { Ok(()) } else { sequence_conflict(connection, key) }
+}
+
+/// Why a sequence was not written: another version of it is stored, or none.
+fn sequence_conflict(connection: &Connection, key: &SequenceKey) -> Result<(), Refusal> {
     let sql = "SELECT version FROM sequence WHERE conversation_id = ? AND cpa_id = ? AND direction = ?";
     let values = params![key.conversation_id.as_str(), key.cpa_id.as_str(), key.direction.as_str()];
     let found: Option<i64> = query(connection, sql, values)?;

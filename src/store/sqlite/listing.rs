@@ -7,7 +7,7 @@ use rusqlite::{Params, Row, params, params_from_iter};
 
 use crate::model::{
     ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, MessageId,
-    MessageKey, PartyKey, Realm, Sequence, StoredMessage, Timestamp,
+    MessageKey, PartyKey, Realm, Sequence, SequenceKey, StoredMessage, Timestamp,
 };
 
 use super::super::audit::Link;
@@ -144,6 +144,18 @@ pub(super) fn sequences(
         or_damaged(record.decode(&key), &mut listing)?;
     }
     Ok(listing)
+}
+
+/// Sequences, after this place. A row whose name is damaged is left to the scrub.
+pub(super) fn kept_sequences(
+    reading: &Reading<'_>,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, SequenceKey)>, StoreError> {
+    let sql = "SELECT direction, cpa_id, conversation_id, number FROM sequence WHERE number > ? \
+               ORDER BY number LIMIT ?";
+    let read = |row: &Row<'_>| Some((u64::try_from(read_number(row, 3)?).ok()?, read_sequence_key(row, 0)?));
+    Ok(reading.all(sql, params![number_of(after), limit_of(limit)], read)?.into_iter().flatten().collect())
 }
 
 pub(super) fn named_cases(

@@ -33,7 +33,7 @@ use serde::Deserialize;
 
 use crate::model::{
     Case, CaseId, CaseSummary, ChainEntry, Delivery, DeliveryId, KeptHead, MessageId, MessageKey, PartyKey,
-    Realm, Sealed, Sequence, StoredMessage, Timestamp,
+    Realm, Sealed, Sequence, SequenceKey, StoredMessage, Timestamp,
 };
 
 use super::audit::Link;
@@ -359,6 +359,10 @@ impl Store for SqliteStore {
 
     fn scheduled_sequences(&self, limit: usize) -> Result<Vec<DueSequence>, StoreError> {
         self.readers.read(|reading| listing::scheduled_sequences(reading, limit))
+    }
+
+    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<(u64, SequenceKey)>, StoreError> {
+        self.readers.read(|reading| listing::kept_sequences(reading, after, limit))
     }
 
     fn sequences(&self, early: bool, limit: usize) -> Result<Listing<Sequence>, StoreError> {

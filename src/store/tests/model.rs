@@ -133,6 +133,7 @@ impl Model {
         Batch {
             changed: None,
             sequences: Vec::new(),
+            forgotten: None,
             message: plan.message.map(|number| new_message("broker", number, format!("body {number}"))),
             unchanged: Vec::new(),
             case,

@@ -7,8 +7,8 @@ use crate::model::{
 };
 use crate::store::{
     Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
-    CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite, MessageFilter, MessageWrite, Needs,
-    Opened, Reference, SequenceWrite, Store, Unchanged,
+    CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite, Forgotten, MessageFilter, MessageWrite,
+    Needs, Opened, Reference, SequenceWrite, Store, Unchanged,
 };
 
 use super::commit;
@@ -32,6 +32,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     an_approval_is_written_only_over_the_version_that_was_read(store);
     approvals_come_due_with_the_next_case_that_rests_on_them(store);
     a_sequence_is_written_only_over_the_version_that_was_read(store);
+    a_sequence_that_is_forgotten_is_gone_and_begins_anew(store);
     a_message_that_was_held_changes_and_keeps_its_octets_and_its_answer(store);
     cases_are_named_by_any_key_and_gone_through_by_time(store);
     what_is_practice_is_found_in_practice_alone(store);
@@ -459,6 +460,47 @@ fn a_sequence_is_written_only_over_the_version_that_was_read(store: &dyn Store) 
     assert_eq!(store.sequences(false, 9).expect("readable").items, [sent, early, due.clone()]);
     assert_eq!(commit(store, orders(Sequence { due: None, ..due }, Some(1))), Ok(()));
     assert_eq!(scheduled(9), all[1..]);
+}
+
+fn a_sequence_that_is_forgotten_is_gone_and_begins_anew(store: &dyn Store) {
+    let begins = |time| sample::sequence(Direction::Receive, 792).beginning(at(time));
+    let version = |time| at(time).as_millis().cast_unsigned();
+    let first = begins(20);
+    let key = first.key.clone();
+    let forgets = |based_on| {
+        let forgotten = Some(Forgotten { key: key.clone(), based_on });
+        commit(store, Batch { forgotten, audit: vec![entry("conversation.forgotten")], ..Batch::default() })
+    };
+    let conflict = |found| Err(CommitError::Conflict(Conflict::Sequence { key: key.clone(), found }));
+    let known = || {
+        let needs = Needs { sequences: [key.clone()].into(), ..Needs::default() };
+        store.load(&needs).expect("readable").sequences.remove(&key).map(|found| found.version)
+    };
+    let kept = || {
+        let kept = store.kept_sequences(0, 99).expect("readable");
+        kept.into_iter().filter(|(_, kept)| *kept == key).map(|(number, _)| number).collect::<Vec<_>>()
+    };
+    assert_eq!(forgets(1), conflict(None));
+    assert_eq!(commit(store, orders(first.clone(), None)), Ok(()));
+    assert_eq!(known(), Some(version(20)), "its first version is when it began");
+    let due = Sequence { due: Some(at(30)), ..first.clone() };
+    assert_eq!(commit(store, orders(due.clone(), Some(version(20)))), Ok(()));
+    assert_eq!(forgets(version(20)), conflict(Some(version(20) + 1)), "something came meanwhile");
+    let [number] = kept()[..] else { panic!("it is kept once") };
+    let after = store.kept_sequences(number, 99).expect("readable");
+    assert!(after.iter().all(|(place, kept)| *place > number && *kept != key));
+
+    assert_eq!(forgets(version(20) + 1), Ok(()));
+    assert_eq!((known(), kept()), (None, vec![]));
+    assert!(store.sequences(false, 99).expect("readable").items.iter().all(|found| found.key != key));
+    assert!(store.scheduled_sequences(99).expect("readable").iter().all(|due| due.key != key));
+    assert_eq!(forgets(version(20) + 1), conflict(None), "once");
+    // What was decided before that does not bring it back, nor write over what has begun anew.
+    assert_eq!(commit(store, orders(due.clone(), Some(version(20) + 1))), conflict(None));
+    assert_eq!(commit(store, orders(begins(40), None)), Ok(()));
+    assert_eq!(known(), Some(version(40)));
+    assert_eq!(commit(store, orders(due, Some(version(20) + 1))), conflict(Some(version(40))));
+    assert_eq!(kept().len(), 1);
 }
 
 fn a_message_that_was_held_changes_and_keeps_its_octets_and_its_answer(store: &dyn Store) {
