@@ -173,7 +173,7 @@ fn deliveries(shared: &Shared, query: &mut Query) -> Answered {
 }
 
 fn conversations(shared: &Shared, query: &mut Query) -> Answered {
-    let all = query.take::<bool>("all")?.unwrap_or_default();
+    let all = query.flag("all")?.unwrap_or_default();
     Ok(list(shared.store.sequences(!all, query.limit()?)?))
 }
 
