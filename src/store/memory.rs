@@ -22,7 +22,7 @@ use super::tables::{Tables, shown_approval, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Committed, Conservation,
     CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueApproval, DueCase, DueDelivery,
-    DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Queue, Stats, Store,
+    DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Place, Queue, Stats, Store,
     StoreError, Versioned, View,
 };
 
@@ -78,6 +78,11 @@ impl MemoryStore {
         Ok(Self { inner: Mutex::new(inner) })
     }
 
+    /// Changes one bit of what is kept at a place, as a medium does that forgets; false when nothing is kept there.
+    pub fn flip(&self, place: &Place, bit: u64) -> bool {
+        self.lock().rows.flip(place, bit)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere cannot leave the tables half changed: they change after the sync, in one call.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,6 +120,14 @@ impl Inner {
     fn due(&self, destination: &PartyKey) -> impl Iterator<Item = &(Timestamp, u64, DeliveryId)> {
         let due = self.rows.due.get(destination).into_iter().flatten();
         due.filter(|(.., id)| !self.unreadable.contains(id))
+    }
+
+    /// A delivery that is scheduled. One that cannot be read keeps no other from its turn: who loads it finds out (P12).
+    fn scheduled(&self, id: &DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        match self.rows.delivery(&DeliveryLocator::Id(id.clone())) {
+            Err(StoreError::Damaged(_)) => Ok(None),
+            row => Ok(row?.map(|row| row.value)),
+        }
     }
 
     /// Appends and syncs. A disk that is full is cut back to where it was; any other failure is final (P10).
@@ -169,8 +182,7 @@ impl Store for MemoryStore {
         let due = inner.due(destination).take_while(|(due, ..)| *due <= now);
         due.take(limit)
             .map(|(due, _, id)| {
-                let row = inner.rows.delivery(&DeliveryLocator::Id(id.clone()))?;
-                let attempts = row.map_or(0, |row| row.value.attempts);
+                let attempts = inner.scheduled(id)?.map_or(0, |delivery| delivery.attempts);
                 Ok(DueDelivery { id: id.clone(), due: *due, attempts })
             })
             .collect()
@@ -188,10 +200,10 @@ impl Store for MemoryStore {
         for (due, _, id) in due.take_while(|(due, ..)| *due > beyond) {
             if stalled.len() < limit
                 && !inner.unreadable.contains(id)
-                && let Some(row) = inner.rows.delivery(&DeliveryLocator::Id(id.clone()))?
-                && !row.value.mailbox
+                && let Some(delivery) = inner.scheduled(id)?
+                && !delivery.mailbox
             {
-                stalled.push(DueDelivery { id: id.clone(), due: *due, attempts: row.value.attempts });
+                stalled.push(DueDelivery { id: id.clone(), due: *due, attempts: delivery.attempts });
             }
         }
         Ok(stalled)

@@ -13,6 +13,7 @@ mod audit;
 mod batch;
 mod disk;
 mod error;
+mod flip;
 mod journal;
 mod lookup;
 mod memory;
@@ -33,6 +34,7 @@ pub use batch::{
 };
 pub use disk::Disk;
 pub use error::{CommitError, Conflict, Damage, StoreError};
+pub use flip::{Place, flipped};
 pub use memory::MemoryStore;
 pub use payload::{filed, spooled};
 pub use report::{

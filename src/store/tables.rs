@@ -340,7 +340,7 @@ impl Tables {
     }
 }
 
-fn message_row_key(key: &MessageKey) -> [String; 2] {
+pub(super) fn message_row_key(key: &MessageKey) -> [String; 2] {
     [key.sender.to_string(), key.message_id.to_string()]
 }
 

@@ -1,10 +1,12 @@
 //! The suite on each home, and what is particular to the one in memory.
 
-use super::sample::{delivery, new_message, party};
+use super::sample::{at, case, case_id, delivery, delivery_id, message_key, new_message, party, sealed};
 use super::suite::{everything, makes, suite};
 use super::{TestDisk, commit, directory, options};
-use crate::model::{Digest, Purged, StoredMessage, Timestamp};
-use crate::store::{Batch, CommitError, MemoryStore, MessageWrite, SqliteStore, Store, StoreError};
+use crate::model::{Delivery, Digest, Purged, StoredMessage, Timestamp};
+use crate::store::{
+    Batch, CaseWrite, CommitError, MemoryStore, MessageWrite, Place, SqliteStore, Store, StoreError,
+};
 
 fn memory(disk: &TestDisk) -> MemoryStore {
     MemoryStore::open(Box::new(disk.clone())).expect("it opens")
@@ -113,4 +115,30 @@ fn a_purge_whose_sync_fails_is_the_last_commit() {
     let body = again.body(&key).expect("readable").expect("what was not purged durably is whole");
     assert_eq!(body.body, b"as it came".to_vec().into());
     assert_eq!(again.scrub().expect("readable"), []);
+}
+
+#[test]
+fn a_flipped_bit_stays_with_its_record_until_it_is_put_right_p12() {
+    let store = memory(&TestDisk::default());
+    let mut batch = makes(Delivery { sealed: true, ..delivery(1, "kfda") });
+    batch.deliveries[0].sealed = Some(sealed("what is sent"));
+    batch.message = Some(new_message("broker", 1, "what came"));
+    batch.case = Some(CaseWrite { case: case(1), based_on: None, correlations: Vec::new() });
+    assert_eq!(commit(&store, batch), Ok(()));
+    assert_eq!(commit(&store, makes(delivery(2, "kfda"))), Ok(()));
+    let (key, id) = (message_key("broker", 1), delivery_id(1));
+    let of_message = [Place::Message(key.clone()), Place::Body(key)];
+    let others = [Place::Case(case_id(1)), Place::Delivery(id.clone()), Place::Octets(id)];
+    for place in of_message.into_iter().chain(others) {
+        for bit in [0, 1, 62, 4711] {
+            let scrubbed = || store.scrub().expect("it reads").len();
+            assert!(store.flip(&place, bit));
+            assert_eq!(scrubbed(), 1, "{place:?}, bit {bit}");
+            let due = store.due(&party("kfda"), at(9), 9).expect("it keeps no other from its turn");
+            assert_eq!(due.len(), 2, "{place:?}");
+            assert!(store.flip(&place, bit));
+            assert_eq!(scrubbed(), 0, "{place:?}, bit {bit}, once more");
+        }
+    }
+    assert!(!store.flip(&Place::Octets(delivery_id(2)), 0), "nothing is kept there");
 }
