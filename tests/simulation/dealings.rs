@@ -72,7 +72,7 @@ impl World {
                 self.answer(exchange, Answer::Response(response));
             }
             if let Some(signal) = taken.signal {
-                let place = self.partner(who).keep_signal(signal);
+                let place = self.partner(who).keep_signal(signal, now);
                 self.insist(who, place);
             }
         }
@@ -82,7 +82,7 @@ impl World {
             let other = self.chance.pick(&others);
             let now = self.clock(other);
             let signal = self.partner(other).claim(message, now);
-            let place = self.partner(other).keep_signal(signal);
+            let place = self.partner(other).keep_signal(signal, now);
             self.insist(other, place);
         }
         if let Some(message) = taken.news {
@@ -103,10 +103,13 @@ impl World {
     /// A partner has learned what became of what it posted at this place.
     fn is_told(&mut self, who: Who, place: Option<usize>) {
         let Some(place) = place else { return };
-        let posted = &self.partner(who).posted[place];
+        let now = self.now;
+        let posted = &mut self.partner(who).posted[place];
+        posted.told_at = Some(now);
         let (id, fate) = (posted.message_id.clone(), posted.fate.clone());
         let told = if let Fate::Refused(why) = fate { why } else { "acknowledged".to_owned() };
         self.note(format!("{} hears of {id}: {told}", who.name()));
+        self.is_answered_again(who, place);
         self.relapse(who, place);
     }
 
@@ -140,7 +143,9 @@ impl World {
         if !partner.is_up || posted.fate != Fate::Open || (is_signal && posted.attempts > 0) {
             return;
         }
-        self.post_again(who, place);
+        if is_signal || !self.is_to_wait(who, place) {
+            self.post_again(who, place);
+        }
         if !is_signal {
             let after = self.chance.millis(8_000, 12_000);
             self.plan(after, Happening::Insist { who, life, place });

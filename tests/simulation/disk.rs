@@ -46,6 +46,32 @@ struct State {
 }
 
 impl SimulatedDisk {
+    /// A disk with this journal.
+    pub(crate) fn of(octets: Vec<u8>) -> Self {
+        let disk = Self::default();
+        disk.replace(octets);
+        disk
+    }
+
+    /// Everything on it.
+    pub(crate) fn octets(&self) -> Vec<u8> {
+        self.state().octets.clone()
+    }
+
+    /// It is another one, with this journal.
+    pub(crate) fn replace(&self, octets: Vec<u8>) {
+        let mut state = self.state();
+        (state.synced, state.octets) = (octets.len(), octets);
+    }
+
+    /// One bit of this octet is another from now on.
+    pub(crate) fn flip(&self, at: u64) {
+        let at = usize::try_from(at).expect("a small disk");
+        if let Some(octet) = self.state().octets.get_mut(at) {
+            *octet ^= 1 << (at % 8);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nothing panics while it is held")
     }

@@ -44,6 +44,12 @@ pub(crate) struct Faults {
     pub(crate) outages: Vec<(Who, Duration, Duration)>,
     /// The clock of a party is so far off from an instant after the begin on, until the next one of its own.
     pub(crate) clock_steps: Vec<(Who, Duration, Offset)>,
+    /// Backups are made, each so long after the begin.
+    pub(crate) backups: Vec<Duration>,
+    /// The disk of the gateway is lost, each so long after the begin, and the last backup restored.
+    pub(crate) losses: Vec<Duration>,
+    /// An octet that is stored flips, each so long after the begin.
+    pub(crate) flips: Vec<Duration>,
     /// A partner can never be reached, and the gateway gives up after two retries.
     pub(crate) dead: Option<Who>,
     /// The gateway dies at this point, counted from 1, whatever the odds.
@@ -75,6 +81,9 @@ impl Faults {
             forgery: odds(2, 6),
             outages: Vec::new(),
             clock_steps: Vec::new(),
+            backups: Vec::new(),
+            losses: Vec::new(),
+            flips: Vec::new(),
             dead: None,
             crash_at: None,
             last: Duration::ZERO,
@@ -106,6 +115,42 @@ impl Faults {
                 self.clock_steps.push((who, at, offset));
             }
         }
+    }
+
+    /// Of the runs with right clocks every other one loses its disk, or octets on it flip, or both; there are backups then.
+    /// Who sent something for the second time because a clock was wrong is not asked for the first again, and who forges passes
+    /// for honest where what he forged is not known any more: neither is drawn with them.
+    pub(crate) fn draw_damage(&mut self, chance: &mut Chance) {
+        let (losses, flips) = match chance.below(6) {
+            0 => (1 + chance.below(2), 0),
+            1 => (0, 1 + chance.below(4)),
+            2 => (1, 1 + chance.below(3)),
+            _ => return,
+        };
+        if !self.clock_steps.is_empty() {
+            return;
+        }
+        self.forgery = 0;
+        let last = u64::try_from(self.last.as_millis()).expect("a short run");
+        let mut at = chance.millis(0, 30_000);
+        while at < self.last {
+            self.backups.push(at);
+            at += chance.millis(10_000, 120_000);
+        }
+        self.losses = (0..losses).map(|_| chance.millis(10_000, last)).collect();
+        self.flips = (0..flips).map(|_| chance.millis(5_000, last)).collect();
+    }
+
+    /// The same with much damage, and no more of what does not go with it.
+    pub(crate) fn damaging(mut self) -> Self {
+        let last = self.last;
+        let every = |seconds: u64| {
+            let times = (1..).map(|time| Duration::from_secs(time * seconds));
+            times.take_while(|at| *at < last).collect::<Vec<_>>()
+        };
+        (self.backups, self.losses, self.flips) = (every(20), every(100), every(15));
+        self.clock_steps.clear();
+        Self { forgery: 0, ..self }
     }
 
     /// How far off a clock is at most.

@@ -9,13 +9,13 @@ use gwanmun::engine::{Arrival, Event, read_documents};
 use gwanmun::model::{AttemptOutcome, ChargeOutcome, DeliveryId, PaymentTerms, SequenceKey, Timestamp};
 use gwanmun::msh::{ResponseContent, judge_response};
 use gwanmun::security::{Origin, Wire, open};
-use gwanmun::store::{Needs, Store as _};
+use gwanmun::store::{Entity, Needs, Store as _, StoreError};
 
 use crate::bank::Asking;
 use crate::gateway::Stage;
 use crate::network::{Answer, Transmitted};
 use crate::parties::Who;
-use crate::partner::{Entity, Response};
+use crate::partner::{self, Response};
 use crate::plants::Plant;
 use crate::world::{CLOCK_STEP_WHILE_COMMITTING, HANDED_ON_IN_ITS_TURN, World};
 
@@ -149,8 +149,13 @@ impl World {
         let sequence = view.sequences.remove(&key).expect("it is scheduled").value;
         let Some((_, early)) = sequence.ready() else { return Event::OrderDue(key) };
         let message = sequence.message(early);
-        let octets = store.body(&message).expect("the store can be read").expect("what is held has octets");
-        let gwanmun::store::Entity { content_type, body } = octets;
+        let unopenable =
+            |reason| Event::Unopenable { message: message.clone(), sequence: key.clone(), reason };
+        let Entity { content_type, body } = match store.body(&message) {
+            Ok(octets) => octets.expect("what is held has octets"),
+            Err(StoreError::Damaged(damage)) => return unopenable(damage.to_string()),
+            Err(error) => panic!("the disk can be read: {error}"),
+        };
         let origin = Origin::Stored(message.sender);
         let wire = Wire { content_type: &content_type, body: &body, origin };
         let verified = open(&wire, &site.trust, early.received_at).expect("it was opened before");
@@ -199,7 +204,7 @@ impl World {
         self.leave_hand(&delivery, went_well);
     }
 
-    fn judge(&mut self, from: Who, status: u16, entity: Entity) -> AttemptOutcome {
+    fn judge(&mut self, from: Who, status: u16, entity: partner::Entity) -> AttemptOutcome {
         if entity.body.is_empty() {
             return judge_response(status, ResponseContent::Empty);
         }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gwanmun::model::{
-    Agreement, ConversationId, Digest, DigestReference, Message, MessageId, MessageKind, MessageOrder,
-    OrderStatus, Payload, Sealed, SequenceNumber, Service, SyncReplyMode, Timestamp,
+    Agreement, ConversationId, Digest, DigestReference, EbxmlError, ErrorCode, Message, MessageId,
+    MessageKind, MessageOrder, OrderStatus, Payload, Sealed, SequenceNumber, Service, SyncReplyMode,
+    Timestamp,
 };
 use gwanmun::msh::{self, Posting, check_receipt};
 use gwanmun::security::{Origin, Trust, Verified, Wire, open, seal};
@@ -113,6 +114,10 @@ pub(crate) struct Posted {
     pub(crate) fate: Fate,
     /// It was refused for its age, and what it says went out once more as a new message.
     pub(crate) renewed: bool,
+    /// When it was written.
+    pub(crate) written_at: Timestamp,
+    /// When it was answered, by the right time.
+    pub(crate) told_at: Option<Timestamp>,
 }
 
 /// A partner.
@@ -123,14 +128,19 @@ pub(crate) struct Partner {
     pub(crate) is_up: bool,
     pub(crate) handed_on: Vec<Message>,
     pub(crate) posted: Vec<Posted>,
+    /// How often the gateway's store was restored, as its operator told.
+    pub(crate) restores: u32,
+    /// It refuses other octets under a MessageId that it has; else it answers as it did before.
+    pub(crate) is_strict: bool,
     /// What it saw that no honest gateway does.
     pub(crate) complaints: Vec<String>,
     trust: Trust,
     agreement: Agreement,
-    /// The receipt of every message that it took (P3).
-    known: BTreeMap<MessageId, Sealed>,
-    /// The octets that came under a MessageId: always the same (P4).
-    octets: BTreeMap<MessageId, Digest>,
+    /// The receipt of every message that it took, and the octets of that (P3).
+    known: BTreeMap<MessageId, (Sealed, Digest)>,
+    /// The octets that came under a MessageId, and after how many restores: always the same, but that a restored gateway makes
+    /// anew what it has forgotten (P4, P20).
+    octets: BTreeMap<MessageId, (u32, Digest)>,
     errors_heard: Vec<(MessageId, String)>,
 }
 
@@ -150,13 +160,15 @@ pub(crate) struct Taken {
 
 impl Partner {
     /// A partner under these terms.
-    pub(crate) fn new(who: Who, terms: &Terms) -> Self {
+    pub(crate) fn new(who: Who, terms: &Terms, is_strict: bool) -> Self {
         Self {
             who,
             life: 1,
             is_up: true,
             handed_on: Vec::new(),
             posted: Vec::new(),
+            restores: 0,
+            is_strict,
             complaints: Vec::new(),
             trust: trust_of_partner(who, terms),
             agreement: agreement_of_partner(who, terms),
@@ -182,7 +194,12 @@ impl Partner {
         }
         let id = message.header.data.message_id.clone();
         let octets = octets_of(request);
-        if *self.octets.entry(id.clone()).or_insert(octets) != octets {
+        let now_known = (self.restores, octets);
+        let known = self.octets.entry(id.clone()).or_insert(now_known);
+        let is_made_anew = known.0 < self.restores;
+        if known.1 != octets && is_made_anew {
+            *known = now_known;
+        } else if known.1 != octets {
             self.complain(format!("{id} came again with other octets (P4)"));
         }
         let answer = match manners {
@@ -199,17 +216,18 @@ impl Partner {
             Manners::ForgesReceipt => self.receipt(&message, now, true, forged),
             Manners::LeavesReceiptUnsigned => self.receipt(&message, now, false, |_| ()),
             Manners::Honest => match self.known.get(&id) {
-                Some(answer) => answer.clone(),
-                None => return self.take_new(message, now),
+                Some((_, first)) if self.is_strict && *first != octets => self.refusal(&message, now),
+                Some((answer, _)) => answer.clone(),
+                None => return self.take_new(message, octets, now),
             },
         };
         self.answer(answer, None)
     }
 
-    fn take_new(&mut self, message: Message, now: Timestamp) -> Taken {
+    fn take_new(&mut self, message: Message, octets: Digest, now: Timestamp) -> Taken {
         let answer = self.receipt(&message, now, true, |_| ());
         let id = message.header.data.message_id.clone();
-        self.known.insert(id, answer.clone());
+        self.known.insert(id, (answer.clone(), octets));
         self.handed_on.push(message.clone());
         self.answer(answer, Some(message))
     }
@@ -234,6 +252,43 @@ impl Partner {
                 claimed: None,
             },
         }
+    }
+
+    /// Whether it has a message of the gateway: what it tells who asks.
+    pub(crate) fn has(&self, id: &MessageId) -> bool {
+        self.known.contains_key(id)
+    }
+
+    /// It takes what was answered since then for open again; gives all that is open, and when it was written. Where order is
+    /// guaranteed what was refused has its number too.
+    pub(crate) fn forget_answers(&mut self, since: Timestamp) -> Vec<(Timestamp, usize)> {
+        let in_order = self.is_in_order();
+        let mut open = Vec::new();
+        for (place, posted) in self.posted.iter_mut().enumerate() {
+            if posted.letter.is_none() || posted.forges.is_some() {
+                continue;
+            }
+            let counts = match posted.fate {
+                Fate::Open | Fate::Acknowledged(_) => true,
+                Fate::Refused(_) => in_order,
+            };
+            if counts && posted.told_at.is_some_and(|at| at >= since) {
+                posted.fate = Fate::Open;
+            }
+            if posted.fate == Fate::Open {
+                open.push((posted.written_at, place));
+            }
+        }
+        open
+    }
+
+    /// That it has other octets under this MessageId.
+    fn refusal(&self, message: &Message, now: Timestamp) -> Sealed {
+        let id = format!("refusal.{}.{}", self.restores, message.header.data.message_id);
+        let id = MessageId::new(id).expect("a MessageId");
+        let error = EbxmlError::new(ErrorCode::Inconsistent, None, "it came before, with other content");
+        let refusal = msh::message_error(&message.header, &self.agreement.own(), id, vec![error], now);
+        seal(&refusal, Some(signer(self.who).strict())).expect("an error can be sealed")
     }
 
     /// A receipt of its own for what another partner was sent.
@@ -304,12 +359,14 @@ impl Partner {
             attempts: 0,
             fate,
             renewed: false,
+            written_at: now,
+            told_at: None,
         });
         self.posted.len() - 1
     }
 
     /// Keeps a signal that travels by itself; gives its place among what it posted.
-    pub(crate) fn keep_signal(&mut self, sealed: Sealed) -> usize {
+    pub(crate) fn keep_signal(&mut self, sealed: Sealed, now: Timestamp) -> usize {
         let message_id = MessageId::new("signal").expect("a MessageId");
         let fate = Fate::Open;
         self.posted.push(Posted {
@@ -321,6 +378,8 @@ impl Partner {
             attempts: 0,
             fate,
             renewed: false,
+            written_at: now,
+            told_at: None,
         });
         self.posted.len() - 1
     }

@@ -49,10 +49,16 @@ pub(crate) enum Plant {
     PaymentKey,
     /// The turn of a message in its conversation: each has it when it comes.
     Turn,
+    /// Checksums and digests: what is stored is served as it is.
+    Checksum,
+    /// The hold on what was open in a backup: it is sent at once.
+    Reconciliation,
+    /// The entry that says that the store was restored.
+    SilentRestore,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Sync,
         Self::RetriedSync,
         Self::VersionCheck,
@@ -68,14 +74,22 @@ impl Plant {
         Self::JoinOnce,
         Self::PaymentKey,
         Self::Turn,
+        Self::Checksum,
+        Self::Reconciliation,
+        Self::SilentRestore,
     ];
 
-    /// The run that it is planted in. That attempts are counted shows only where they come to an end.
+    /// The run that it is planted in. That attempts are counted shows only where they come to an end, and what damage does
+    /// soonest where there is much of it.
     pub(crate) fn scenario(self, seed: u64) -> Scenario {
         match self {
             Self::RetryCounter => {
                 let faults = Faults { dead: Some(Who::Npqs), ..Faults::default() };
                 Scenario { faults, ..Scenario::calm(seed) }
+            }
+            Self::Checksum | Self::Reconciliation | Self::SilentRestore => {
+                let scenario = Scenario::seeded(seed);
+                Scenario { faults: scenario.faults.damaging(), ..scenario }
             }
             _ => Scenario::seeded(seed),
         }

@@ -302,6 +302,7 @@ impl World {
                 };
                 self.write(who, letter);
             }
+            Errand::PostAgain { place } if self.is_to_wait(who, place) => {}
             Errand::PostAgain { place } => self.post_again(who, place),
             Errand::Renew { place } => self.renew(who, place),
             Errand::Forge { place } => self.forge(who, place),

@@ -7,7 +7,7 @@ use crate::world::Scenario;
 /// A kind of fault that can be left out of a run, and a part of its work.
 type Kind = (&'static str, fn(&mut Scenario));
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 19] = [
     ("loss", |it| it.faults.loss = 0),
     ("repetition", |it| it.faults.repetition = 0),
     ("lateness", |it| it.faults.lateness = 0),
@@ -22,6 +22,8 @@ const KINDS: [Kind; 17] = [
     ("forgery", |it| it.faults.forgery = 0),
     ("outages", |it| it.faults.outages.clear()),
     ("clock-steps", |it| it.faults.clock_steps.clear()),
+    ("losses", |it| it.faults.losses.clear()),
+    ("flips", |it| it.faults.flips.clear()),
     ("third", |it| it.declarations = it.declarations.min(2)),
     ("second", |it| it.declarations = 1),
     ("changes", |it| it.changes = 0),

@@ -12,11 +12,13 @@ use gwanmun::model::{ChargeOutcome, DeliveryId, SyncReplyMode, Timestamp};
 use crate::bank::{Asking, Bank};
 use crate::chance::Chance;
 use crate::faults::{Faults, Offset};
+use crate::flips::Flip;
 use crate::gateway::Gateway;
 use crate::network::{Answer, Exchange, PATIENCE};
 use crate::parties::{Terms, Who};
 use crate::partner::Partner;
 use crate::plants::Plant;
+use crate::restore::Backups;
 use crate::roles::{Errand, Lodgings};
 
 /// What a run is made of.
@@ -40,8 +42,9 @@ impl Scenario {
     /// The run of a seed.
     pub(crate) fn seeded(seed: u64) -> Self {
         let mut chance = Chance::seeded(seed ^ 0x5ce7_a210);
-        let faults = Faults::drawn(&mut chance);
+        let mut faults = Faults::drawn(&mut chance);
         let declarations = 1 + chance.below(3);
+        faults.draw_damage(&mut Chance::seeded(seed ^ 0xdead_d15c));
         Self {
             seed,
             faults,
@@ -84,12 +87,15 @@ pub(crate) struct World {
     /// What no promise allows.
     pub(crate) findings: Vec<String>,
     pub(crate) trace: Vec<String>,
+    pub(crate) backups: Backups,
+    /// Octets in the store that are not what they were.
+    pub(crate) rot: Vec<Flip>,
     /// Which of the moments that a seed may or may not draw came about in it.
     pub(crate) met: BTreeSet<&'static str>,
     /// Points at which the gateway could have died so far.
     pub(crate) points: u64,
     /// How often each delivery was transmitted, and how often it may be.
-    transmissions: BTreeMap<DeliveryId, u32>,
+    pub(crate) transmissions: BTreeMap<DeliveryId, u32>,
     transmissions_max: BTreeMap<Who, u32>,
     clocks: BTreeMap<Who, Offset>,
     agenda: BTreeMap<(Timestamp, u64), Happening>,
@@ -130,6 +136,20 @@ pub(crate) enum Happening {
     Clock { who: Who, offset: Option<Offset> },
     /// A partner does something of its own accord.
     Errand { who: Who, errand: Errand },
+    /// The operator makes a backup.
+    Backup,
+    /// The disk of the gateway is lost.
+    Loss,
+    /// The operator restores the last backup.
+    Restore,
+    /// Partners are asked to send again what came after the backup.
+    SendAgain,
+    /// An octet flips.
+    Flip,
+    /// A round of the scrub ends.
+    Scrub,
+    /// The operator looks at what waits for him.
+    Operator,
 }
 
 /// Moments that the table of faults says are met.
@@ -142,12 +162,28 @@ pub(crate) const CLOCK_STEP_WHILE_COMMITTING: &str =
     "a step of the gateway's clock between deciding and committing";
 pub(crate) const HANDED_ON_IN_ITS_TURN: &str = "a message that came before its turn, handed on in it";
 
-pub(crate) const MOMENTS: [&str; 5] = [
+pub(crate) const RESTORED_WITH_OPEN: &str = "a restore of a backup with open deliveries";
+pub(crate) const KNOWN_FROM_BEFORE: &str = "a destination that knows a message from before a restore";
+pub(crate) const JOURNAL_REFUSED: &str = "a flipped octet that lets no gateway start";
+pub(crate) const FLIP_QUARANTINED: &str = "a delivery that is quarantined for a flipped octet";
+pub(crate) const FLIP_MENDED: &str = "a flipped octet that is mended from a backup";
+pub(crate) const FLIP_RESTORED: &str = "a flipped octet for which a backup is restored";
+
+pub(crate) const RECEIPT_UNCHECKED: &str = "an answer that finds damaged what it is about";
+
+pub(crate) const MOMENTS: [&str; 12] = [
     FREEZE_WHILE_VERIFYING,
     FREEZE_WHILE_COMMITTING,
     CLOCK_STEP_WHILE_RECEIVING,
     CLOCK_STEP_WHILE_COMMITTING,
     HANDED_ON_IN_ITS_TURN,
+    RESTORED_WITH_OPEN,
+    KNOWN_FROM_BEFORE,
+    JOURNAL_REFUSED,
+    FLIP_QUARANTINED,
+    FLIP_MENDED,
+    FLIP_RESTORED,
+    RECEIPT_UNCHECKED,
 ];
 
 /// The instant at which every run begins.
@@ -170,7 +206,11 @@ impl World {
             dead.retries = 2;
         }
         let transmissions_max = terms.iter().map(|(who, terms)| (*who, terms.retries + 1)).collect();
-        let partners = terms.iter().map(|(who, terms)| (*who, Partner::new(*who, terms))).collect();
+        let partner = |(who, terms): (&Who, &Terms)| {
+            let is_strict = (scenario.seed ^ *who as u64) & 1 == 1;
+            (*who, Partner::new(*who, terms, is_strict))
+        };
+        let partners = terms.iter().map(partner).collect();
         let mut world = Self {
             gateway: Gateway::new(&terms, scenario.plant),
             lodgings: Lodgings::default(),
@@ -180,6 +220,8 @@ impl World {
             now: BEGIN.parse().expect("an instant"),
             findings: Vec::new(),
             trace: Vec::new(),
+            backups: Backups::default(),
+            rot: Vec::new(),
             met: BTreeSet::new(),
             points: 0,
             transmissions: BTreeMap::new(),
@@ -197,6 +239,10 @@ impl World {
         for (who, at, offset) in world.scenario.faults.clock_steps.clone() {
             world.plan(at, Happening::Clock { who, offset: Some(offset) });
         }
+        let Faults { backups, losses, flips, .. } = world.scenario.faults.clone();
+        backups.into_iter().for_each(|at| world.plan(at, Happening::Backup));
+        losses.into_iter().for_each(|at| world.plan(at, Happening::Loss));
+        flips.into_iter().for_each(|at| world.plan(at, Happening::Flip));
         for who in Who::PARTNERS.into_iter().chain([Who::Gateway]) {
             world.plan(world.scenario.faults.last, Happening::Clock { who, offset: None });
         }
@@ -249,6 +295,13 @@ impl World {
             Happening::Rise { who } => self.rise(who),
             Happening::Clock { who, offset } => self.set_clock(who, offset),
             Happening::Errand { who, errand } => self.go(who, errand),
+            Happening::Backup => self.back_up(),
+            Happening::Loss => self.disk_is_lost(),
+            Happening::Restore => self.restore(),
+            Happening::SendAgain => self.send_again(),
+            Happening::Flip => self.octet_flips(),
+            Happening::Scrub => self.scrub(),
+            Happening::Operator => self.operator_looks(),
         }
     }
 
@@ -350,6 +403,7 @@ impl World {
 
     /// A delivery goes out: an attempt is counted before it leaves, so that no death grants one more (P9).
     pub(crate) fn count_transmission(&mut self, delivery: &DeliveryId, to: Who) {
+        self.check_is_settled(delivery);
         let count = self.transmissions.entry(delivery.clone()).or_default();
         *count += 1;
         let (count, most) = (*count, self.transmissions_max[&to]);

@@ -13,7 +13,8 @@ use crate::model::Delivery;
 #[command(after_help = "\
 Without --send or --delivered what is held is listed. --send lets a delivery go out with the octets and the MessageId that it
 has: whoever eliminates duplicates knows it again. --delivered says that its destination has it. Ask destinations what they
-have; an acknowledgment of theirs settles a delivery by itself.
+have; an acknowledgment of theirs settles a delivery by itself. What a destination seems to know from before the restore, with
+other octets, is held too, and the column `why` has its words.
 
 Examples:
   gwanmun store reconcile
