@@ -28,7 +28,9 @@ pub(super) async fn some(shared: &Arc<Shared>, from: Place, purges: bool) -> Res
     let mut walk = Walk::default();
     while !candidates.is_empty() && !walk.ended {
         if *shared.draining.borrow() {
-            return Err(Unanswered::Failed("the gateway stops".to_owned()));
+            // A stop is no failure: they are looked at again after the next start.
+            candidates.clear();
+            break;
         }
         let walked = compute(shared, move |shared, in_force| walk.on(shared, in_force)).await;
         let (next, kept) = walked.map_err(failed)??;
