@@ -191,6 +191,8 @@ pub enum Settle {
     Send,
     /// Its destination has it.
     Delivered,
+    /// Its destination will not have it: it has ended, and its sender hears so.
+    Rejected,
 }
 
 /// What a legal hold is on.

@@ -91,8 +91,14 @@ fn by_receipt(desk: Desk<'_>, delivery: &Delivery, receipt: &Arrival) -> Step {
     };
     let mut step = signal::arrived(desk, receipt, action);
     let text = step.audit.first().map_or_else(String::new, |entry| entry.text.clone());
-    let ended = step.deliveries.iter().any(|draft| draft.delivery.id == delivery.id);
-    step.reply = ready(Told::new(if ended { How::Done } else { How::Refused }, text));
+    let about = step.deliveries.iter().find(|draft| draft.delivery.id == delivery.id);
+    let how = match about.map(|draft| draft.delivery.state) {
+        None => How::Refused,
+        // An operator says what it means.
+        Some(DeliveryState::Held) => How::Conflict,
+        Some(_) => How::Done,
+    };
+    step.reply = ready(Told::new(how, text));
     step
 }
 

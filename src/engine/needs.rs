@@ -41,11 +41,14 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             parts_of_delivery: true,
             ..Needs::default()
         },
-        Event::Again { delivery, .. }
-        | Event::Withheld { delivery, .. }
-        | Event::Settled { delivery, .. } => {
+        Event::Again { delivery, .. } | Event::Withheld { delivery, .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(delivery.clone())), ..Needs::default() }
         }
+        Event::Settled { delivery, .. } => Needs {
+            delivery: Some(DeliveryLocator::Id(delivery.clone())),
+            case_of_delivery: true,
+            ..Needs::default()
+        },
         Event::Purged { subject, .. } => needs_of_purge(subject),
         Event::Holding { on: Holding::Case(id), .. } => {
             Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() }

@@ -7,6 +7,7 @@
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::event::Settle;
+use super::signal;
 use super::step::{DeliveryDraft, How, Octets, Reply, ReplyDraft, Step, Told};
 use crate::model::{Agreement, Delivery, DeliveryState};
 use crate::msh::CLOCK_STEP_MAX;
@@ -60,25 +61,30 @@ pub(super) fn settled(desk: Desk<'_>, how: Settle, by: &str, reason: &str) -> St
         }
         Some(stored) => {
             let Delivery { message_id, destination, .. } = &stored.value;
-            let (state, event, text) = match how {
-                Settle::Send => (
-                    DeliveryState::Pending,
-                    EventCode::DeliveryReleased,
-                    format!("{message_id} goes to {destination}"),
-                ),
-                Settle::Delivered => (
-                    DeliveryState::Delivered,
-                    EventCode::DeliverySettled,
-                    format!("{message_id} counts as delivered to {destination}"),
-                ),
-            };
-            // In a mailbox `due` is its end, which stays.
-            let due = if stored.value.mailbox { stored.value.due } else { desk.now };
-            let why = format!("{by}: {reason}");
-            let kept = if how == Settle::Delivered { why.clone() } else { String::new() };
+            let (why, delivery) = (format!("{by}: {reason}"), stored.value.clone());
             step.wake.insert(destination.clone());
-            step.audit.push(entry(desk.now, event, why).of_delivery(&stored.value));
-            step.settle(stored, Delivery { state, due, reason: kept, ..stored.value.clone() });
+            let text = match how {
+                Settle::Send => {
+                    // In a mailbox `due` is its end, which stays. Else it is tried as often as what is new.
+                    let due = if delivery.mailbox { delivery.due } else { desk.now };
+                    step.audit.push(entry(desk.now, EventCode::DeliveryReleased, why).of_delivery(&delivery));
+                    let (state, reason) = (DeliveryState::Pending, String::new());
+                    step.settle(stored, Delivery { state, due, reason, attempts: 0, ..delivery });
+                    format!("{message_id} goes to {destination}")
+                }
+                Settle::Delivered => {
+                    step.audit.push(entry(desk.now, EventCode::DeliverySettled, &why).of_delivery(&delivery));
+                    step.settle(
+                        stored,
+                        Delivery { state: DeliveryState::Delivered, reason: why, ..delivery },
+                    );
+                    format!("{message_id} counts as delivered to {destination}")
+                }
+                Settle::Rejected => {
+                    step = signal::rejected(desk, stored, why);
+                    format!("{message_id} counts as rejected by {destination}")
+                }
+            };
             Told::new(How::Done, text)
         }
     };

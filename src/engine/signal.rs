@@ -142,7 +142,7 @@ fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
         let text = format!("errors after it was {}: {text}", delivery.state.as_str());
         return recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_delivery(delivery));
     }
-    if let Some(step) = refused_as_known(desk, arrival, stored, errors, &text) {
+    if let Some(step) = refused_as_known(desk, stored, errors, &text) {
         return step;
     }
     let mut step = rejected(desk, stored, text);
@@ -154,12 +154,11 @@ fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
 /// restore: `Inconsistent` is how an MSH says so, ours too.
 fn refused_as_known(
     desk: Desk<'_>,
-    arrival: &Arrival,
     stored: &Versioned<Delivery>,
     errors: &ErrorList,
     text: &str,
 ) -> Option<Step> {
-    let agreement = desk.context.registry.agreement(arrival.verified.cpa_id())?;
+    let agreement = desk.context.registry.agreement_of(&stored.value)?;
     let is_known = errors.errors.iter().any(|error| error.code == ErrorCode::Inconsistent)
         && reconcile::may_be_known(desk, agreement);
     if !is_known {

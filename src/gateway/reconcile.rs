@@ -118,7 +118,7 @@ pub(super) fn held(store: &Arc<dyn Store>) -> Option<Value> {
     (count > 0).then(|| json!({ "reason": "reconciling", "detail": detail }))
 }
 
-/// `POST /deliveries/ID/settle?as=send|delivered&reason=…`.
+/// `POST /deliveries/ID/settle?as=send|delivered|rejected&reason=…`.
 pub(super) async fn settle(shared: &Arc<Shared>, request: &Request) -> Response {
     let id = request.path.strip_prefix("/deliveries/").and_then(|path| path.strip_suffix("/settle"));
     let Some(delivery) = id.and_then(|id| DeliveryId::new(decoded(id)).ok()) else {

@@ -1,5 +1,6 @@
 //! `gwanmun store reconcile`: what is held since a restore, and what becomes of it (P20).
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::{Result, bail};
@@ -11,10 +12,11 @@ use crate::model::Delivery;
 /// List the deliveries that are held since a restore, and settle them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --send or --delivered what is held is listed. --send lets a delivery go out with the octets and the MessageId that it
-has: whoever eliminates duplicates knows it again. --delivered says that its destination has it. Ask destinations what they
-have; an acknowledgment of theirs settles a delivery by itself. What a destination seems to know from before the restore, with
-other octets, is held too, and the column `why` has its words.
+Without --send, --delivered or --rejected what is held is listed. --send lets a delivery go out with the octets and the
+MessageId that it has: whoever eliminates duplicates knows it again. --delivered says that its destination has it, --rejected
+that it will not have it: then its sender hears so. Ask destinations what they have; an acknowledgment of theirs settles a
+delivery by itself. What a destination seems to know from before the restore, with other octets, is held too, also again after
+a --send, and the column `why` has its words.
 
 Examples:
   gwanmun store reconcile
@@ -36,6 +38,9 @@ pub(super) struct ReconcileArgs {
     /// Their destinations have them
     #[arg(long, requires = "reason")]
     delivered: bool,
+    /// Their destinations will not have them
+    #[arg(long, requires = "reason", conflicts_with_all = ["send", "delivered"])]
+    rejected: bool,
     /// Why, for the audit record
     #[arg(long)]
     reason: Option<String>,
@@ -45,7 +50,7 @@ pub(super) struct ReconcileArgs {
 
 impl ReconcileArgs {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<()> {
-        let settles = self.send || self.delivered;
+        let settles = self.send || self.delivered || self.rejected;
         if settles && !self.all && self.destination.is_none() && self.ids.is_empty() {
             bail!("say of which deliveries: their ids, --destination, or --all");
         }
@@ -78,9 +83,11 @@ impl ReconcileArgs {
         }
         let mut settled = 0;
         if self.ids.is_empty() {
-            // What is settled is not listed any more.
+            // What is settled is listed no more, or again when its destination knows it already: it is settled once.
+            let mut known = BTreeSet::new();
             loop {
-                let (held, _) = ask_for::<Vec<Delivery>>(asking, &path)?;
+                let (mut held, _) = ask_for::<Vec<Delivery>>(asking, &path)?;
+                held.retain(|delivery| known.insert(delivery.id.clone()));
                 if held.is_empty() {
                     break;
                 }
@@ -98,13 +105,25 @@ impl ReconcileArgs {
         if asking.json {
             return Ok(writeln!(out, "{}", json!({ "settled": settled }))?);
         }
-        Ok(writeln!(out, "{settled} deliveries {}", if self.send { "go out" } else { "count as delivered" })?)
+        let told = match self.how() {
+            "send" => "go out",
+            "delivered" => "count as delivered",
+            _ => "count as rejected",
+        };
+        Ok(writeln!(out, "{settled} deliveries {told}")?)
+    }
+
+    const fn how(&self) -> &'static str {
+        match (self.send, self.delivered) {
+            (true, _) => "send",
+            (_, true) => "delivered",
+            _ => "rejected",
+        }
     }
 
     fn settle(&self, id: &str) -> Result<()> {
-        let how = if self.send { "send" } else { "delivered" };
         let path = format!("/deliveries/{}/settle", escaped(id));
-        let parameters = [("as", Some(how.to_owned())), ("reason", self.reason.clone())];
+        let parameters = [("as", Some(self.how().to_owned())), ("reason", self.reason.clone())];
         ask(&self.asking, "POST", &with_query(&path, &parameters)).map(drop)
     }
 }

@@ -286,6 +286,7 @@ fn what_was_open_in_a_backup_is_held_until_it_is_settled_p20() {
 #[test]
 fn what_a_destination_knows_from_before_a_restore_waits_for_an_operator_p20() {
     const DAY: Duration = Duration::from_secs(86_400);
+    #[derive(PartialEq)]
     enum Says {
         OtherDigests,
         Unsigned,
@@ -325,8 +326,23 @@ fn what_a_destination_knows_from_before_a_restore_waits_for_an_operator_p20() {
             || world.deliveries().iter().any(|delivery| &*delivery.action == "MessageError");
         assert_eq!(is_told, state == DeliveryState::Rejected);
         if state == DeliveryState::Held {
-            assert!(settle(&mut world, &id, Settle::Delivered).is_ok(), "an operator may settle it");
-            assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+            // It is tried as often as what is new; what its destination refused for another reason ends, and is told.
+            assert!(settle(&mut world, &id, Settle::Send).is_ok(), "an operator may let it go");
+            assert_eq!(
+                (world.delivery(&id).state, world.delivery(&id).attempts),
+                (DeliveryState::Pending, 0)
+            );
+            world.drive(&Event::Withheld { delivery: id.clone(), why: "again".into() });
+            let how = if *says == Says::OtherDigests { Settle::Delivered } else { Settle::Rejected };
+            assert!(settle(&mut world, &id, how).is_ok(), "an operator may settle it");
+            let is_told = world.count(BROKER, "MessageError") > 0
+                || world.deliveries().iter().any(|delivery| &*delivery.action == "MessageError");
+            let ends = (world.delivery(&id).state, is_told);
+            let expected = match how {
+                Settle::Rejected => (DeliveryState::Rejected, true),
+                _ => (DeliveryState::Delivered, false),
+            };
+            assert_eq!(ends, expected);
         }
         world.check_laws();
     }
