@@ -252,13 +252,25 @@ impl World {
     /// What the log says is for the operator.
     pub(crate) fn hear_alarm(&mut self, entry: &TimelineEntry) {
         match &*entry.event {
+            "delivery.withheld" if self.backups.restores == 0 => {
+                self.find(format!("{:?} is withheld, and nothing was restored (P9)", entry.message_id));
+            }
             "delivery.withheld" => {}
+            "delivery.quarantined" if !self.may_be_damaged() => {
+                self.find(format!("{:?} is quarantined, and nothing is damaged", entry.message_id));
+            }
             "delivery.quarantined" => {
                 self.met.insert(FLIP_QUARANTINED);
             }
             _ => return,
         }
         self.call_operator();
+    }
+
+    /// Whether anything flips in this run.
+    fn may_be_damaged(&self) -> bool {
+        let faults = &self.scenario.faults;
+        !(faults.flips.is_empty() && faults.losses.is_empty())
     }
 
     /// Something waits for the operator, who has other things to do.
