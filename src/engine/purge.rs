@@ -176,7 +176,7 @@ pub fn keeps_message(record: &StoredMessage) -> Option<SequenceKey> {
 }
 
 /// The conversation that a delivery keeps known. One that ended before it had octets is never purged: it does as long as
-/// what has some would.
+/// what has some would. And one that did not arrive does for ever: its partner waits for it, and refuses whatever begins anew.
 #[must_use]
 pub fn keeps_delivery(now: Timestamp, delivery: &Delivery, context: &Context<'_>) -> Option<SequenceKey> {
     let sealed = Delivery { sealed: true, ..delivery.clone() };
@@ -184,6 +184,7 @@ pub fn keeps_delivery(now: Timestamp, delivery: &Delivery, context: &Context<'_>
         true => delivery.purged.is_some(),
         false => delivery_is_over(now, &sealed, context).is_ok(),
     };
+    let is_over = is_over && delivery.state == DeliveryState::Delivered;
     delivery.order.filter(|_| !is_over).map(|_| SequenceKey {
         direction: Direction::Send,
         cpa_id: delivery.cpa_id.clone(),

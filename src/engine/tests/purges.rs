@@ -294,3 +294,27 @@ fn what_was_sent_goes_with_its_receipt_and_is_not_sent_again() {
     assert_eq!(state, delivery.state, "its record stays (P2)");
     world.check_laws();
 }
+
+/// Only what arrived, and has been purged, lets its conversation be forgotten: for what did not arrive its partner waits.
+#[test]
+fn a_delivery_that_did_not_arrive_keeps_its_conversation_p3() {
+    let (world, _) = ended();
+    let delivery = world.deliveries().into_iter().find(|delivery| delivery.sealed).expect("one was sent");
+    let keeps = |state, is_purged: bool| {
+        let gone = Purged { at: world.now, archive: ARCHIVE, bytes: 12 };
+        let order = MessageOrder { number: SequenceNumber::FIRST, status: OrderStatus::Reset };
+        let purged = is_purged.then_some(gone);
+        let delivery = Delivery { state, purged, order: Some(order), ..delivery.clone() };
+        keeps_delivery(world.now, &delivery, &world.context()).is_some()
+    };
+    use DeliveryState::{Delivered, Expired, Quarantined, Rejected};
+    for (state, is_purged, expected) in [
+        (Delivered, true, false),
+        (Delivered, false, true),
+        (Expired, true, true),
+        (Rejected, true, true),
+        (Quarantined, false, true),
+    ] {
+        assert_eq!(keeps(state, is_purged), expected, "{state:?}, purged: {is_purged}");
+    }
+}
