@@ -87,7 +87,7 @@ pub(super) fn read_within(
             documents.parts.push(PartContent::Attachment);
             continue;
         }
-        let Some(less) = left.checked_sub(payload.body.bytes()) else {
+        let Some(less) = left.checked_sub(read_of(payload)) else {
             documents.too_much = Some((place, bytes_max));
             break;
         };
@@ -117,6 +117,11 @@ fn read_part(
             PartContent::Faulty { code, number, findings }
         }
     })
+}
+
+/// How many octets of a payload [`octets_of`] reads.
+fn read_of(payload: &Payload) -> u64 {
+    payload.body.bytes().min(XmlLimits::DOCUMENT.bytes_max as u64 + 1)
 }
 
 /// What may be a document, in memory; of one that is too large no more than what shows that it is.

@@ -71,7 +71,11 @@ pub(super) fn handed_on(desk: Desk<'_>, arrival: &Arrival, key: &SequenceKey) ->
     };
     let inbound = Inbound { desk, arrival, agreement, key: &own, kept: Some(known) };
     let step = match fate {
-        Fate::Held => arrival::steer(&inbound),
+        // What an earlier version held may be more than is read of one message.
+        Fate::Held => match arrival.documents.errors(arrival.verified.message()) {
+            none if none.is_empty() => arrival::steer(&inbound),
+            errors => refuse::stored(&inbound, errors),
+        },
         Fate::Refused | Fate::Passed => {
             let text = "messages of its conversation that come before it did not come";
             refuse::stored(&inbound, vec![EbxmlError::new(ErrorCode::DeliveryFailure, None, text)])
