@@ -137,8 +137,11 @@ impl ImportArgs {
         let path = &self.source.config;
         // What is wrong already, such as a rule about the very agency that is to come, is no mistake of the CPA.
         let before = crate::config::load(path).err().unwrap_or_default();
-        let (settings, partners) =
-            crate::config::load_partners(path).or_else(|faults| self.refused(&faults, out))?;
+        let load = || crate::config::load_partners(path);
+        let (settings, _) = load().or_else(|faults| self.refused(&faults, out))?;
+        // Held until it is done: what lies there of another import is of one that was killed, and what is there is read now.
+        let _alone = (!self.dry_run).then(|| alone_in(&settings.partners)).transpose()?;
+        let (settings, partners) = load().or_else(|faults| self.refused(&faults, out))?;
         let octets = fs::read(&self.file).with_context(|| self.file.display().to_string())?;
         let options = ImportOptions {
             kind: match self.kind {
@@ -161,8 +164,6 @@ impl ImportArgs {
         if self.dry_run {
             return self.show(&imported, registered, out);
         }
-        // Held until it is done: what lies there of another import is of one that was killed.
-        let _alone = alone_in(&settings.partners)?;
         let left = remove_left(&settings.partners)?;
         for left in left.iter().filter(|_| !self.source.json) {
             writeln!(
@@ -259,11 +260,11 @@ impl Drop for Written {
     }
 }
 
-/// Keeps other imports out of a directory for as long as it is open.
+/// Waits for other imports into a directory, and keeps them out of it for as long as it is open.
 fn alone_in(directory: &Path) -> Result<fs::File> {
     let opened = fs::File::open(directory).with_context(|| directory.display().to_string())?;
-    let locked = flock(&opened, FlockOperation::NonBlockingLockExclusive);
-    locked.with_context(|| format!("another import writes into {}", directory.display()))?;
+    flock(&opened, FlockOperation::LockExclusive)
+        .with_context(|| format!("{} cannot be locked", directory.display()))?;
     Ok(opened)
 }
 
@@ -272,8 +273,7 @@ fn remove_left(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut left = Vec::new();
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let path = entry?.path();
-        let is_aside = path.to_str().is_some_and(|name| LEFT.iter().any(|end| name.ends_with(end)));
-        if is_aside {
+        if path.extension().is_some_and(|end| end == ASIDE) {
             fs::remove_file(&path).with_context(|| path.display().to_string())?;
             left.push(path);
         }
@@ -326,12 +326,13 @@ fn add_agreement(partners: &Partners, imported: &Imported) -> Result<Written> {
 /// Where a file is written before it is put in its place: a name that no directory of partners is read by.
 fn beside(path: &Path) -> PathBuf {
     let mut aside = path.as_os_str().to_owned();
-    aside.push(".new");
+    aside.push(".");
+    aside.push(ASIDE);
     PathBuf::from(aside)
 }
 
-/// What files that are written beside their place end with.
-const LEFT: [&str; 2] = [".toml.new", ".pem.new"];
+/// What files that are written beside their place end with, and no others.
+const ASIDE: &str = "importing";
 
 fn write_synced(path: &Path, text: &str) -> Result<()> {
     let write = || {

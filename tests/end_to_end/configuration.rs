@@ -83,8 +83,8 @@ fn an_agreement_leaves_as_a_cpa_and_comes_back_the_same() {
 
     // What a killed import has left beside the files is read by nobody, and removed by the next one, which says so.
     std::fs::remove_file(world.path("partners/kfda.toml")).expect("is there");
-    world.write("partners/AG000000000001.toml.new", "[party]\nhalf of i");
-    world.write("partners/of-another.pem.new", "-----BEGIN CERT");
+    world.write("partners/AG000000000001.toml.importing", "[party]\nhalf of i");
+    world.write("partners/of-another.pem.importing", "-----BEGIN CERT");
     let files = || {
         let listed = std::fs::read_dir(world.path("partners")).expect("is there");
         let mut files: Vec<_> = listed.map(|entry| entry.expect("an entry").file_name()).collect();
@@ -99,11 +99,11 @@ fn an_agreement_leaves_as_a_cpa_and_comes_back_the_same() {
     world.write("wrong.xml", &cpa.replace("swgw-kfda-3", cpa_id));
     let (code, told) = agreement(&["import", "wrong.xml", "--name", "KFDA"]);
     assert!(code == Some(4) && told.contains("this cpa_id is already that of"), "{code:?} {told}");
-    for left in ["AG000000000001.toml.new", "of-another.pem.new"] {
+    for left in ["AG000000000001.toml.importing", "of-another.pem.importing"] {
         let is_told = |line: &str| line.contains(left) && line.ends_with("it is removed");
         assert!(told.lines().any(is_told), "{told}");
     }
-    let without_rest = there.iter().filter(|name| !name.to_string_lossy().ends_with(".new")).cloned();
+    let without_rest = there.iter().filter(|name| !name.to_string_lossy().ends_with(".importing")).cloned();
     assert_eq!(files(), without_rest.collect::<Vec<_>>(), "neither a file nor a certificate was left");
     world.write("wrong.xml", &cpa.replace("NotGuaranteed", "Guaranteed"));
     let (code, told) = agreement(&["import", "wrong.xml", "--name", "KFDA"]);
