@@ -413,9 +413,12 @@ impl Store for MemoryStore {
             .rows
             .each_delivery()
             .into_iter()
-            .filter_map(|(_, row, read)| Some((row.number, read.ok()?)));
-        let kept = kept.filter(|(number, delivery)| *number > after && delivery.purged.is_none());
-        Ok(kept.map(|(number, delivery)| (number, delivery.id)).take(limit).collect())
+            // What cannot be read may have everything still.
+            .filter(|(_, row, read)| {
+                row.number > after && read.as_ref().map_or(true, |it| it.purged.is_none())
+            })
+            .filter_map(|(id, row, _)| Some((row.number, DeliveryId::new(id).ok()?)));
+        Ok(kept.take(limit).collect())
     }
 
     fn sweep(&self) -> Result<u64, StoreError> {

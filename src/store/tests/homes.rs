@@ -136,6 +136,8 @@ fn a_flipped_bit_stays_with_its_record_until_it_is_put_right_p12() {
             assert_eq!(scrubbed(), 1, "{place:?}, bit {bit}");
             let due = store.due(&party("kfda"), at(9), 9).expect("it keeps no other from its turn");
             assert_eq!(due.len(), 2, "{place:?}");
+            let kept = store.kept_deliveries(0, 9).expect("what cannot be read is not gone");
+            assert_eq!(kept.len(), 2, "{place:?}");
             assert!(store.flip(&place, bit));
             assert_eq!(scrubbed(), 0, "{place:?}, bit {bit}, once more");
         }
