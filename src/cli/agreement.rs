@@ -83,7 +83,8 @@ enum Kind {
 const IMPORT_HELP: &str = "\
 A partner that is not registered gets a file of its own in the directory of partners, with its certificates beside it.
 One that is registered under any of its PartyIds gets the agreement added to its file; its certificates and PartyIds
-must be registered there already. What an import that was killed left there is removed, and told. Of several channels of an Action the first one that can be used is kept, with a note.
+must be registered there already. What an import that was killed left there is removed, and told. Of several channels
+of an Action the first one that can be used is kept, with a note.
 A CPA with a mistake, or with a term that this gateway cannot keep, is imported not at all. `gwanmun reload` then puts
 the new agreement in force; renewal is a CPA with another CPAId, imported before the old one ends.
 
@@ -187,7 +188,8 @@ impl ImportArgs {
         let file = written.file.display().to_string();
         written.put_in_place()?;
         if self.source.json {
-            let told = json!({ "party": imported.party, "file": file, "new": !registered, "notes": imported.notes, "removed": left });
+            let told = json!({ "party": imported.party, "file": file, "new": !registered, "notes": imported.notes,
+                "removed": left });
             return Ok(writeln!(out, "{told}")?);
         }
         self.note(&imported, out)?;

@@ -62,7 +62,6 @@ pub(super) fn settled(desk: Desk<'_>, how: Settle, by: &str, reason: &str) -> St
         Some(stored) => {
             let Delivery { message_id, destination, .. } = &stored.value;
             let (why, delivery) = (format!("{by}: {reason}"), stored.value.clone());
-            step.wake.insert(destination.clone());
             let text = match how {
                 Settle::Send => {
                     // In a mailbox `due` is its end, which stays. Else it is tried as often as what is new.
@@ -85,6 +84,7 @@ pub(super) fn settled(desk: Desk<'_>, how: Settle, by: &str, reason: &str) -> St
                     format!("{message_id} counts as rejected by {destination}")
                 }
             };
+            step.wake.insert(destination.clone());
             Told::new(How::Done, text)
         }
     };

@@ -1,7 +1,8 @@
 //! Conversations of which everything was purged are forgotten.
 //!
 //! Promises: the records are walked a few at a time, once for thousands of conversations; a record that cannot be read
-//! keeps all of them, as it may be of any; and what has changed since its version was read is not forgotten.
+//! keeps all of them, as it may be of any (one whose very key cannot be read is not listed: the scrub finds it); and what
+//! has changed since its version was read is not forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
