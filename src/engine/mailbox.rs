@@ -23,6 +23,9 @@ pub(super) fn fetched(desk: Desk<'_>, by: &PartyKey) -> Step {
         Err(told) => return answered(told),
     };
     let delivery = &stored.value;
+    if delivery.state == DeliveryState::Held {
+        return answered(kept_back());
+    }
     if delivery.state.is_terminal() {
         return answered(Told::new(How::Gone, is_over(delivery)));
     }
@@ -52,7 +55,8 @@ pub(super) fn fetched(desk: Desk<'_>, by: &PartyKey) -> Step {
     }
 }
 
-/// The receipt of what was fetched. The same confirmation again finds the delivery done, and changes nothing.
+/// The receipt of what was fetched, which settles also what an operator keeps back: it was fetched before that. The
+/// same confirmation again finds the delivery done, and changes nothing.
 pub(super) fn confirmed(desk: Desk<'_>, by: &PartyKey, receipt: Option<&Arrival>) -> Step {
     let stored = match waiting(desk, by) {
         Ok(stored) => stored,
@@ -66,10 +70,9 @@ pub(super) fn confirmed(desk: Desk<'_>, by: &PartyKey, receipt: Option<&Arrival>
         return answered(Told::new(How::Gone, is_over(delivery)));
     }
     if !delivery.sealed {
-        return answered(Told::new(
-            How::Conflict,
-            "it was never fetched: fetch it, keep it, then confirm it",
-        ));
+        let never = "it was never fetched: fetch it, keep it, then confirm it";
+        let is_held = delivery.state == DeliveryState::Held;
+        return answered(if is_held { kept_back() } else { Told::new(How::Conflict, never) });
     }
     match receipt {
         Some(receipt) => by_receipt(desk, delivery, receipt),
@@ -125,16 +128,15 @@ pub fn owes_signed_receipt(delivery: &Delivery, registry: &Registry) -> bool {
     agreement.is_none_or(|agreement| agreement.reliability.ack_signed) && awaits_receipt(delivery, agreement)
 }
 
-/// The delivery, if it is one of this party's mailbox and no operator keeps it back.
+/// The delivery, if it is one of this party's mailbox.
 fn waiting<'a>(desk: Desk<'a>, by: &PartyKey) -> Result<&'a Versioned<Delivery>, Told> {
     let stored = desk.view.delivery.as_ref();
-    match stored.filter(|stored| stored.value.mailbox && stored.value.destination == *by) {
-        None => Err(Told::new(How::Nothing, "there is nothing of that name in your mailbox")),
-        Some(held) if held.value.state == DeliveryState::Held => {
-            Err(Told::new(How::Conflict, "an operator keeps it back for now"))
-        }
-        Some(stored) => Ok(stored),
-    }
+    let own = stored.filter(|stored| stored.value.mailbox && stored.value.destination == *by);
+    own.ok_or_else(|| Told::new(How::Nothing, "there is nothing of that name in your mailbox"))
+}
+
+fn kept_back() -> Told {
+    Told::new(How::Conflict, "an operator keeps it back for now")
 }
 
 fn is_over(delivery: &Delivery) -> String {

@@ -143,6 +143,58 @@ fn the_agreement_says_what_a_receipt_is() {
     check(|agreement| agreement.reliability.ack_requested = Presence::Never, How::Done);
 }
 
+/// After a restore: what was fetched before it is settled by its receipt as ever, and nothing is given out meanwhile.
+#[test]
+fn what_is_held_is_settled_by_its_receipt_p20() {
+    fn held(fetched: bool, ack_signed: bool) -> (World, Delivery, Vec<DigestReference>) {
+        let mut world = without_servers();
+        world.agree(AGENCIES[0].1, |agreement| agreement.reliability.ack_signed = ack_signed);
+        let id = waiting(&mut world).id;
+        let references = match fetched.then(|| fetch(&mut world, &id, AGENCIES[0].1)) {
+            Some(Reply::Message(octets)) => octets.references,
+            _ => Vec::new(),
+        };
+        world.drive(&Event::Withheld { delivery: id.clone(), why: "restored".into() });
+        let delivery = world.delivery(&id);
+        assert_eq!(delivery.state, DeliveryState::Held);
+        let kept = fetch(&mut world, &id, AGENCIES[0].1);
+        assert!(matches!(&kept, Reply::Told(told) if told.how == How::Conflict), "{kept:?}");
+        (world, delivery, references)
+    }
+    fn check(world: &mut World, about: &Delivery, given: Option<Arrival>, expected: (How, DeliveryState)) {
+        let (how, text) = confirm(world, &about.id, AGENCIES[0].1, given);
+        assert_eq!((how, world.delivery(&about.id).state), expected, "{text}");
+        world.check_laws();
+    }
+    use DeliveryState::{Delivered, Held, Rejected};
+
+    let (mut world, delivery, references) = held(true, true);
+    let mut other = references.clone();
+    other[0].value[0] ^= 1;
+    let proves = |world: &World| Some(receipt(&delivery, references.clone(), world.now));
+    let proves_nothing = receipt(&delivery, other, world.now);
+    check(&mut world, &delivery, None, (How::Refused, Held));
+    check(&mut world, &delivery, Some(proves_nothing), (How::Refused, Held));
+    for _ in 0..2 {
+        let given = proves(&world);
+        check(&mut world, &delivery, given, (How::Done, Delivered));
+    }
+
+    let (mut world, delivery, _) = held(true, true);
+    let error = error_about(&delivery, Severity::Error, world.now);
+    check(&mut world, &delivery, Some(error), (How::Done, Rejected));
+
+    // Where no more is agreed than that its party confirms it.
+    let (mut world, delivery, _) = held(true, false);
+    check(&mut world, &delivery, None, (How::Done, Delivered));
+
+    // The store knows no octets that the receipt could be of.
+    let (mut world, delivery, _) = held(false, true);
+    let given = receipt(&delivery, Vec::new(), world.now);
+    check(&mut world, &delivery, Some(given), (How::Conflict, Held));
+    check(&mut world, &delivery, None, (How::Conflict, Held));
+}
+
 #[test]
 fn an_error_message_of_the_destination_ends_it() {
     let mut world = without_servers();
