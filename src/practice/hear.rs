@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::command::now;
 use super::journal::{Entry, Journal, Posted};
 use super::partner::{Outcome, Outgoing, Partner, Wanted};
-use crate::model::{Agreement, Digest, Message, MessageId, Presence, SyncReplyMode, format_duration};
+use crate::model::{Agreement, Digest, Message, MessageId, SyncReplyMode, format_duration};
 use crate::security::Verified;
 
 /// Where signals come to.
@@ -62,10 +62,9 @@ pub(super) async fn deliver(partner: &Partner, outgoing: &Outgoing) -> Result<Ou
         agreement.cpa_id
     );
     let hearing = Hearing::under(partner, agreement)?;
-    let none_is_asked = agreement.reliability.ack_requested == Presence::Never;
     let wanted = match hearing {
-        Hearing::Connection | Hearing::Listener(_) if !none_is_asked => Wanted::Receipt,
-        _ => Wanted::Taken,
+        Hearing::Connection | Hearing::Listener(_) => Wanted::under(agreement),
+        Hearing::Nobody => Wanted::Taken,
     };
     let (told, signals) = mpsc::channel(1);
     let delivered = partner.deliver(outgoing, signals, wanted, false, now);

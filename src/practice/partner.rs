@@ -16,7 +16,7 @@ use crate::codec::envelope::decode_fault;
 use crate::config::PartySettings;
 use crate::model::{
     Acknowledgment, Agreement, AttemptOutcome, ConversationId, CpaId, EbxmlError, Fingerprint, Message,
-    MessageId, MessageKind, Octets, Payload, Sealed, Severity, Timestamp, derive_id,
+    MessageId, MessageKind, Octets, Payload, Presence, Sealed, Severity, Timestamp, derive_id,
 };
 use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{
@@ -70,7 +70,7 @@ pub struct Outcome {
     pub how: Ending,
     /// Why, in words.
     pub reason: String,
-    /// The business response that came back on the connection with the receipt in it.
+    /// The business response that came back on the connection, with the receipt in it where one is asked.
     pub response: Option<Box<Verified>>,
 }
 
@@ -83,6 +83,17 @@ pub enum Wanted {
     Taken,
 }
 
+impl Wanted {
+    /// What a message under this agreement is sent until, where its receipt is heard.
+    #[must_use]
+    pub fn under(agreement: &Agreement) -> Self {
+        match agreement.reliability.ack_requested {
+            Presence::Never => Self::Taken,
+            Presence::Always | Presence::PerMessage => Self::Receipt,
+        }
+    }
+}
+
 /// What one attempt came to.
 enum Attempt {
     /// The gateway has it, and has said no more.
@@ -91,6 +102,8 @@ enum Attempt {
     Ended(Ending, String),
     /// It is over, with a receipt that came on this response.
     Answered(Box<Verified>),
+    /// The gateway has it, and answers it without a receipt.
+    Responded(Box<Verified>),
     /// Not yet.
     Again(String),
 }
@@ -103,6 +116,10 @@ impl Attempt {
                 Ok(Outcome { how: Ending::Taken, reason: String::new(), response: None })
             }
             Self::Taken => Err("taken, not acknowledged".to_owned()),
+            Self::Responded(response) if wanted == Wanted::Taken => {
+                Ok(Outcome { how: Ending::Taken, reason: String::new(), response: Some(response) })
+            }
+            Self::Responded(_) => Err("answered, not acknowledged".to_owned()),
             Self::Ended(how, reason) => Ok(Outcome { how, reason, response: None }),
             Self::Answered(response) => {
                 Ok(Outcome { how: Ending::Acknowledged, reason: String::new(), response: Some(response) })
@@ -400,12 +417,13 @@ impl Partner {
                 Err(fault) => Attempt::Again(fault.to_string()),
             };
         }
-        let refused = message.header.data.ref_to_message_id.as_ref() == Some(&outgoing.message_id);
+        let refers = message.header.data.ref_to_message_id.as_ref() == Some(&outgoing.message_id);
         match &message.error_list {
-            Some(list) if refused && list.errors.iter().any(|e| e.severity == Severity::Error) => {
+            Some(list) if refers && list.errors.iter().any(|e| e.severity == Severity::Error) => {
                 let told: Vec<String> = list.errors.iter().map(told).collect();
                 Attempt::Ended(Ending::Refused, told.join("\n"))
             }
+            _ if refers && message.kind == MessageKind::User => Attempt::Responded(Box::new(answer)),
             _ => Attempt::Again("the answer is about something else".to_owned()),
         }
     }

@@ -99,7 +99,8 @@ customs comes in time.
 listener. Only a party of a case hears of it; an agency of its own applications alone.
 
 Receipts are read on the connection. Under responseOnly and signalsAndResponse the answer comes there too, with the
-receipt in it: it is printed, acknowledged, and nobody has to listen for it. Under sync_reply_mode none the gateway posts
+receipt in it: it is printed, acknowledged, and nobody has to listen for it; where no acknowledgment is agreed, the answer alone
+says that the gateway has taken it. Under sync_reply_mode none the gateway posts
 receipts and answers by themselves: the partner's listener (`gwanmun practice` with the same PARTY.toml) notes them in its
 journal, where this command waits for them. When nobody listens, documents are sent all the same; what is printed then is
 that the gateway has taken them, and where the receipt comes to.

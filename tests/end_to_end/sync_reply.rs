@@ -172,3 +172,37 @@ async fn the_client_reads_and_acknowledges_a_response_on_its_connection() {
     let attempts: Vec<_> = responses.iter().map(|delivery| delivery["attempts"].as_u64()).collect();
     assert_eq!(attempts, [Some(1)], "its receipt was posted before the command ended");
 }
+
+/// Where no acknowledgment is ever requested, a verified response says that the request is taken: it is sent once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_takes_a_response_without_a_receipt_where_none_is_agreed() {
+    for mode in ["responseOnly", "signalsAndResponse"] {
+        let world = World::new();
+        agree(&world, "broker", "mshSignalsOnly", mode);
+        for file in ["partners/broker.toml", "broker.toml"] {
+            // One more transmission would follow a second after the first.
+            world.edit(file, "retries = 60", "ack_requested = \"never\"\nretries = 1");
+        }
+        let _gateway = world.serve().await;
+        let send = |arguments: &[&str]| {
+            let ran = run(&world.path(""), [&["send", "--config", "broker.toml"], arguments].concat());
+            let (out, told) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+            assert!(ran.status.success(), "{mode}: {arguments:?}: {out}{told}");
+            out.into_owned()
+        };
+        let lodged = send(&["examples/929.xml", "examples/X01.xml"]);
+        assert!(lodged.starts_with("taken by the gateway after"), "{mode}: {lodged}");
+        assert!(lodged.contains("no acknowledgment is agreed"), "{mode}: {lodged}");
+        let text = world.read("examples/929.xml");
+        let declaration =
+            text.split("<ID>").nth(1).and_then(|rest| rest.split('<').next()).expect("a number");
+        let status = send(&["--query", declaration]);
+        assert!(status.contains(&format!("declaration  {declaration}")), "{mode}: {status}");
+        let settings = world.settings().to_str().expect("is text").to_owned();
+        let exported = run(&world.path(""), ["audit", "export", "audit.jsonl", "--config", &settings]);
+        assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+        let audit = world.read("audit.jsonl");
+        let told = |event: &str| audit.matches(event).count();
+        assert!(told("message.accepted") == 2 && told("message.duplicate") == 0, "{mode}: {audit}");
+    }
+}

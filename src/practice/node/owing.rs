@@ -189,12 +189,13 @@ impl Desk {
         let Sent { message_id, cpa_id, references, sealed, .. } = sent;
         let sealed = Sealed { content_type: sealed.content_type, body: sealed.body.into(), references };
         let outgoing = Outgoing { message_id: message_id.clone(), cpa_id, sealed };
-        let ended = self.partner.deliver(&outgoing, waiting, Wanted::Receipt, begun, self.clock).await;
+        let wanted = self.partner.agreement(&outgoing.cpa_id).map_or(Wanted::Receipt, Wanted::under);
+        let ended = self.partner.deliver(&outgoing, waiting, wanted, begun, self.clock).await;
         lock(&self.open).remove(&message_id);
         // A business response in the answer is left: unacknowledged, it comes by a POST like everything else.
         let ended = ended.map(|Outcome { how, reason, .. }| (how, reason));
         let (how, reason) = ended.unwrap_or_else(|error| (Ending::Expired, format!("{error:#}")));
-        if how != Ending::Acknowledged {
+        if !matches!(how, Ending::Acknowledged | Ending::Taken) {
             tracing::warn!(
                 message_id = message_id.as_str(),
                 cause = reason,
