@@ -38,23 +38,29 @@ pub(super) fn body_of(request: Request) -> std::io::Result<Octets> {
     Ok(Octets::of_file(Arc::new(Arrived { file, bytes, digest: Digest(sha256) })))
 }
 
-/// The octets of a file that is sent: as they are while they leave, where no document has so many.
+/// The octets of a file that is sent: as they are while they leave, where no document has so many. It is opened once, so
+/// that it may be a pipe, as far as its octets are held.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When it cannot be read, or not once more although it has to be.
 pub(super) fn octets_of_file(path: &Path) -> std::io::Result<Octets> {
     let mut file = File::open(path)?;
-    if file.metadata()?.len() <= XmlLimits::DOCUMENT.bytes_max as u64 {
-        return Ok(std::fs::read(path)?.into());
+    let mut chunk = Vec::new();
+    let held_max = XmlLimits::DOCUMENT.bytes_max as u64;
+    (&mut file).take(held_max + 1).read_to_end(&mut chunk)?;
+    if chunk.len() as u64 <= held_max {
+        return Ok(chunk.into());
     }
-    let (mut sha256, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK_BYTES]);
-    loop {
-        let read = file.read(&mut chunk)?;
-        if read == 0 {
-            break;
-        }
+    if !file.metadata()?.is_file() {
+        let text = format!("it has more than {held_max} octets, which only a file can give again");
+        return Err(std::io::Error::other(text));
+    }
+    let (mut sha256, mut bytes, mut read) = (Sha256::new(), 0, chunk.len());
+    while read > 0 {
         sha256.update(chunk.get(..read).unwrap_or_default());
         bytes += read as u64;
+        chunk.resize(CHUNK_BYTES, 0);
+        read = file.read(&mut chunk)?;
     }
     let digest = Digest(sha256.finish());
     Ok(Octets::of_file(Arc::new(Arrived { file: Arc::new(file), bytes, digest })))
@@ -93,3 +99,51 @@ const CHUNK_BYTES: usize = 1 << 18;
 const HELD_BYTES_MAX: usize = 1 << 20;
 /// A larger body is answered 413.
 const BODY_BYTES_MAX: usize = 4 << 30;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_held_or_not_and_a_pipe_as_far_as_it_is_held() {
+        let directory = tempfile::tempdir().expect("makes a directory");
+        let check = |octets: usize, piped: bool, expected: Option<bool>| {
+            let path = directory.path().join(format!("{octets}-{piped}"));
+            let content: Vec<u8> = (0..octets).map(|at| at as u8).collect();
+            let (place, written) = (path.clone(), content.clone());
+            if piped {
+                mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("makes a pipe");
+            }
+            let write = move || File::create(place).and_then(|mut file| file.write_all(&written));
+            // A pipe is opened when both ends are; who reads no further than it wants breaks it.
+            let written = if piped {
+                Some(std::thread::spawn(write))
+            } else {
+                write().expect("writes");
+                None
+            };
+            let read = octets_of_file(&path);
+            drop(written.map(|thread| thread.join().expect("no panic")));
+            match (read, expected) {
+                (Ok(read), Some(held)) => {
+                    assert_eq!((read.as_held().is_some(), read.bytes()), (held, octets as u64));
+                    assert_eq!(read.digest(), Digest::of(&content));
+                    assert_eq!(read.read(octets).expect("is there as it was"), content);
+                }
+                (read, expected) => assert_eq!(read.is_ok(), expected.is_some(), "{octets}: {read:?}"),
+            }
+        };
+        let most = XmlLimits::DOCUMENT.bytes_max;
+        for piped in [false, true] {
+            check(0, piped, Some(true));
+            check(most, piped, Some(true));
+        }
+        check(most + 1, false, Some(false));
+        check(most + CHUNK_BYTES + 7, false, Some(false));
+        check(most + 1, true, None);
+    }
+}

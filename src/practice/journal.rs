@@ -12,6 +12,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -188,8 +189,7 @@ impl Journal {
         std::fs::create_dir_all(directory)?;
         let path = Self::path_in(directory);
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| io::Error::other("another practice partner has this journal open"))?;
+        keep(&file)?;
         let end = replay(&file, &mut tell)?;
         file.set_len(end)?;
         file.seek(SeekFrom::End(0))?;
@@ -263,6 +263,21 @@ impl Drop for Journal {
     }
 }
 
+/// Locks a journal for its process alone. Who only asks whether it is kept holds a shared lock meanwhile, for a moment:
+/// that is waited for.
+fn keep(file: &File) -> io::Result<()> {
+    for _ in 0..PROBES_MAX {
+        if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(());
+        }
+        if flock(file, FlockOperation::NonBlockingLockShared).is_err() {
+            break;
+        }
+        std::thread::sleep(PROBE);
+    }
+    Err(io::Error::other("another practice partner has this journal open"))
+}
+
 /// Tells every whole line from where the file stands; returns the offset behind the last, counted from there.
 fn replay(file: &File, tell: &mut impl FnMut(Entry, Place)) -> io::Result<u64> {
     let mut reader = BufReader::new(file);
@@ -308,6 +323,9 @@ fn write_lines(file: &mut File, mut end: u64, mut waiting: mpsc::Receiver<Line>)
 }
 
 const WAITING_MAX: usize = 256;
+/// So often who asks is waited for, and so long each time.
+const PROBES_MAX: u32 = 1000;
+const PROBE: Duration = Duration::from_millis(1);
 
 mod base64_text {
     use base64::Engine as _;
@@ -325,6 +343,8 @@ mod base64_text {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn ended(id: &str) -> Entry {
@@ -370,6 +390,34 @@ mod tests {
         assert_eq!(journal.read(place).expect("is there"), ended("two"));
         drop(journal);
         assert_eq!(told(directory.path()).expect("opens"), [received("one"), ended("two")]);
+    }
+
+    #[test]
+    fn who_asks_whether_it_is_kept_is_in_nobodys_way() {
+        // Each is opened once: a process that another test starts may hold on to what was open for a moment.
+        let directories: Vec<_> = (0..64).map(|_| tempfile::tempdir().expect("makes a directory")).collect();
+        let directory = |at: usize| directories.get(at).map(tempfile::TempDir::path);
+        let asked = AtomicUsize::new(0);
+        for directory in &directories {
+            File::create(Journal::path_in(directory.path())).expect("makes a journal");
+        }
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Some(directory) = directory(asked.load(Ordering::Relaxed)) {
+                    std::hint::black_box(Journal::is_kept(directory));
+                }
+            });
+            let opened = directories.iter().enumerate().map(|(at, directory)| {
+                asked.store(at, Ordering::Relaxed);
+                Journal::open(directory.path(), |_, _| ())
+            });
+            let opened = opened.collect();
+            asked.store(directories.len(), Ordering::Relaxed);
+            opened
+        });
+        for (opened, directory) in opened.iter().zip(&directories) {
+            assert!(opened.is_ok() && Journal::is_kept(directory.path()), "{opened:?}");
+        }
     }
 
     #[tokio::test]
