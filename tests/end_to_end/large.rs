@@ -185,6 +185,29 @@ async fn damage_behind_a_large_delivery_in_a_mailbox_is_told_p12() {
     gateway.kill();
 }
 
+/// `gwanmun send` reads a file of more octets than a document may have once to digest it, and again while it leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_sends_a_large_file_as_it_stands_p13() {
+    let stage = Stage::new(20).await;
+    let large = stage.file("phytosanitary-certificate.pdf", 17);
+    let Stage { world, .. } = &stage;
+    let examples = ["929", "X01", "X02", "FR2"].map(|name| format!("examples/{name}.xml"));
+    let mut arguments = vec!["send", "--config", "broker.toml", "--json"];
+    arguments.extend(examples.iter().map(String::as_str));
+    arguments.push("phytosanitary-certificate.pdf");
+    let sent = run(&world.path(""), arguments);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    let receipt: Value = serde_json::from_slice(&sent.stdout).expect("is JSON");
+    assert!(receipt["acknowledged_at"].is_string(), "{receipt}");
+    assert_eq!(receipt["documents"][4]["digest"], *large.digest.to_string(), "{receipt}");
+    until("the agency that the certificate is for has it", async || {
+        let received = world.received("npqs");
+        let mut all = received.iter().flat_map(|entry| &entry.attachments);
+        all.any(|(_, digest)| *digest == large.digest).then_some(())
+    })
+    .await;
+}
+
 /// A gateway and three agencies.
 struct Stage {
     world: World,

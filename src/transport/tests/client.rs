@@ -131,6 +131,69 @@ async fn answers_too_large_or_too_late_are_given_up() {
     assert_eq!(client.post(&endpoint, post("x")).await.expect_err("waits").kind, PostErrorKind::Timeout);
 }
 
+/// Takes a request in small sips for so long, then the rest of it at once, and answers.
+async fn sip(stream: TcpStream, ssl: openssl::ssl::Ssl, slow_for: Duration) -> std::io::Result<()> {
+    let mut stream = tokio_openssl::SslStream::new(ssl, stream)?;
+    std::pin::Pin::new(&mut stream).accept().await.map_err(std::io::Error::other)?;
+    let mut sip = vec![0; 1 << 16];
+    let mut pace = tokio::time::interval(slow_for / 100);
+    for sips in 0.. {
+        if sips < 100 {
+            pace.tick().await;
+        }
+        let taken = match stream.read(&mut sip).await? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            taken => taken,
+        };
+        if sip[..taken].ends_with(b"end") {
+            break;
+        }
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
+    stream.shutdown().await
+}
+
+/// P11: who takes a large message in sips, and so is never quiet, keeps a connection no longer than the pace allows.
+#[tokio::test]
+async fn a_peer_that_sips_a_large_request_is_given_up_where_a_pace_is_asked() {
+    const CHUNKS: u64 = 1024;
+    const CHUNK: &[u8] = &[b'x'; 1 << 16];
+    let world = World::new();
+    let grace = Duration::from_secs(1);
+    let check = async |bytes_per_second_min: u64, expected: Result<StatusCode, &str>| {
+        let listener = TcpListener::bind(LOOPBACK).await.expect("listens");
+        let address = listener.local_addr().expect("has one");
+        let (ssl, _) = world.tls("gateway").current().accepting().expect("has its keys");
+        let peer = tokio::spawn(async move { sip(listener.accept().await?.0, ssl, grace * 2).await });
+        let options = ClientOptions {
+            response_deadline: grace,
+            request_bytes_per_second_min: bytes_per_second_min,
+            ..ClientOptions::default()
+        };
+        let client = Client::new(world.tls("trader"), options);
+        let chunks = (0..CHUNKS).map(|_| Bytes::from_static(CHUNK)).chain([Bytes::from_static(b"end")]);
+        let body = Content::of(None, CHUNKS * CHUNK.len() as u64 + 3, chunks.map(Ok::<_, std::io::Error>));
+        let endpoint: Endpoint = format!("https://{address}/msh").parse().expect("is one");
+        let post = Post { content_type: "text/xml", soap_action: "\"ebXML\"", body, parties: &[] };
+        let answer = client.post(&endpoint, post).await;
+        let told = answer.map(|answer| answer.status).map_err(|error| (error.kind, error.to_string()));
+        match (told, expected) {
+            (Ok(status), Ok(expected)) => assert_eq!(status, expected),
+            (Err((kind, text)), Err(expected)) => {
+                assert_eq!(kind, PostErrorKind::Timeout);
+                assert!(text.contains(expected), "{text}");
+            }
+            (told, expected) => panic!("{bytes_per_second_min}: {told:?}, not {expected:?}"),
+        }
+        client.close().await;
+        // It was cut off, or has answered.
+        let ended = tokio::time::timeout(PATIENCE, peer).await.expect("in time").expect("no panic");
+        assert_eq!(ended.is_ok(), expected.is_ok());
+    };
+    check(1 << 40, Err("the request is taken too slowly")).await;
+    check(0, Ok(StatusCode::OK)).await;
+}
+
 #[tokio::test]
 async fn peers_that_are_not_there_or_silent_are_told_apart() {
     let world = World::new();
