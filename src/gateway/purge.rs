@@ -11,6 +11,8 @@
 
 mod conversations;
 
+pub(super) use conversations::Walks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -34,10 +36,11 @@ use super::show::{Query, Unanswered};
 use crate::codec::archive::unpack;
 use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
 use crate::model::{
-    AuditPath, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, Octets, PartyKey, SequenceKey,
+    AuditPath, Delivery, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, Octets, PartyKey,
+    SequenceKey,
 };
 use crate::security::{AuditKeys, HELD_BYTES_MAX, names, verify_evidence};
-use crate::store::{DeliveryLocator, Needs, filed};
+use crate::store::{Damage, DeliveryLocator, Needs, StoreError, filed};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -53,6 +56,9 @@ pub(super) struct Place {
     /// After this one.
     #[serde(default)]
     after: u64,
+    /// Within a walk that is under way here. One that is not known any more begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    walk: Option<u64>,
 }
 
 /// What is looked at.
@@ -63,6 +69,8 @@ enum What {
     Subject(EvidenceSubject),
     /// A conversation, for how far it has come.
     Conversation(SequenceKey),
+    /// A record of which cannot be read what it is: it stays.
+    Damaged(String),
 }
 
 /// One of them, and what becomes of it.
@@ -79,7 +87,14 @@ struct Looked {
     bytes: u64,
 }
 
+impl Looked {
+    fn damaged(damage: Damage) -> Self {
+        Self { what: What::Damaged(damage.what), over: false, why: damage.detail, bytes: 0 }
+    }
+}
+
 /// Some of them, and where the round goes on.
+#[derive(Default)]
 struct Page {
     looked: Vec<Looked>,
     next: Option<Place>,
@@ -96,7 +111,8 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
             next = Instant::now() + settings.interval;
         }
         if let Some(from) = place {
-            place = match some(&shared, from, PAGE, true).await {
+            let limit = if from.conversations { RECORDS } else { PAGE };
+            place = match some(&shared, from, limit, true).await {
                 Ok(page) => page.next,
                 Err(why) => {
                     // The next round looks again.
@@ -114,12 +130,12 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
     }
 }
 
-/// Looks at some messages, and purges those whose time is over when it is to.
+/// Looks at no more than so many records, and purges those whose time is over when it is to.
 async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> Result<Page, Unanswered> {
     // Whoever waits looks after the other one is done.
     let _turn = if purges { Some(shared.purging.lock().await) } else { None };
     if from.conversations {
-        return conversations::some(shared, from, purges).await;
+        return conversations::some(shared, from, limit, purges).await;
     }
     let listed = compute(shared, move |shared, in_force| look(shared, in_force, from, limit)).await;
     let mut page = listed.map_err(|error| Unanswered::Failed(error.to_string()))??;
@@ -163,35 +179,47 @@ fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Resul
     let schedule = in_force.schedule.load();
     let context = in_force.context(schedule.rules(at));
     let store = &shared.store;
-    let subjects: Vec<(u64, EvidenceSubject)> = if from.deliveries {
-        let kept = store.kept_deliveries(from.after, limit)?;
-        let mut subjects = Vec::new();
-        for (number, id) in kept {
-            let needs = Needs { delivery: Some(DeliveryLocator::Id(id.clone())), ..Needs::default() };
-            // What is damaged is the scrub's to tell.
-            if let Some(stored) = store.load(&needs).ok().and_then(|view| view.delivery) {
-                let (destination, message_id) = (stored.value.destination, stored.value.message_id);
-                subjects.push((number, EvidenceSubject::Sent { delivery: id, destination, message_id }));
+    let mut last = None;
+    let mut looked = Vec::new();
+    let mut subjects = Vec::new();
+    if from.deliveries {
+        for (number, kept) in store.kept_deliveries(from.after, limit)? {
+            last = Some(number);
+            let found = kept.map_err(StoreError::Damaged).and_then(|id| {
+                let needs = Needs { delivery: Some(DeliveryLocator::Id(id)), ..Needs::default() };
+                Ok(store.load(&needs)?.delivery.map(|stored| stored.value))
+            });
+            match found {
+                Ok(Some(Delivery { id: delivery, destination, message_id, .. })) => {
+                    subjects.push(EvidenceSubject::Sent { delivery, destination, message_id });
+                }
+                Ok(None) => {}
+                Err(StoreError::Damaged(damage)) => looked.push(Looked::damaged(damage)),
+                Err(error) => return Err(error.into()),
             }
         }
-        subjects
     } else {
-        let kept = store.kept_messages(from.after, limit)?;
-        kept.into_iter().map(|(number, key)| (number, EvidenceSubject::Received(key))).collect()
+        for (number, kept) in store.kept_messages(from.after, limit)? {
+            last = Some(number);
+            match kept {
+                Ok(key) => subjects.push(EvidenceSubject::Received(key)),
+                Err(damage) => looked.push(Looked::damaged(damage)),
+            }
+        }
+    }
+    let next = match last {
+        Some(after) => Place { after, ..from },
+        None => Place { deliveries: true, conversations: from.deliveries, ..Place::default() },
     };
-    let next = match subjects.last() {
-        Some((number, _)) => Some(Place { after: *number, ..from }),
-        None => Some(Place { deliveries: true, conversations: from.deliveries, after: 0 }),
-    };
-    let looked = subjects.into_iter().map(|(_, subject)| {
+    looked.extend(subjects.into_iter().map(|subject| {
         let verdict = match store.load(&needs_of_purge(&subject)) {
             Ok(view) => is_over(at, &subject, &view, &context),
             Err(error) => Err(error.to_string()),
         };
         let over = verdict.is_ok();
         Looked { what: What::Subject(subject), over, why: verdict.err().unwrap_or_default(), bytes: 0 }
-    });
-    Ok(Page { looked: looked.collect(), next })
+    }));
+    Ok(Page { looked, next: Some(next) })
 }
 
 /// Archives a message, verifies the archive, and has the core purge it; gives the octets that it freed.
@@ -289,18 +317,21 @@ fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// `GET /store/purge?deliveries=…&conversations=…&after=…&limit=…`: what would go and why the rest is kept; `POST` purges.
+/// `GET /store/purge?deliveries=…&conversations=…&after=…&walk=…&limit=…`: what would go and why the rest is kept; `POST`
+/// purges. One answer looks at no more than `limit` records.
 pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool) -> Response {
     let mut query = Query::of(request.query.as_deref().unwrap_or_default());
     let asked = (|| {
         let deliveries = query.flag("deliveries")?.unwrap_or(false);
         let conversations = query.flag("conversations")?.unwrap_or(false);
         let after = query.number("after")?.unwrap_or_default();
-        Ok((Place { deliveries, conversations, after }, query.limit()?))
+        let walk = query.number("walk")?;
+        Ok((Place { deliveries, conversations, after, walk }, query.limit()?))
     })();
     let asked = asked.and_then(|asked| query.finish().map(|()| asked));
     let (place, limit) = match asked {
-        Ok((place, limit)) => (place, limit.min(if purges { PAGE } else { limit })),
+        Ok((place, limit)) if purges && !place.conversations => (place, limit.min(PAGE)),
+        Ok(asked) => asked,
         Err(why) => return told(StatusCode::BAD_REQUEST, &why),
     };
     if purges && shared.in_force.load().settings.retention.archive.is_none() {
@@ -367,5 +398,7 @@ pub(super) async fn hold(shared: &Arc<Shared>, request: &Request) -> Response {
 
 /// Messages in one look; between two looks everybody else goes on.
 const PAGE: usize = 32;
+/// And records, where nothing is archived.
+const RECORDS: usize = 4096;
 /// How long a round rests between two looks.
 const REST: Duration = Duration::from_millis(500);

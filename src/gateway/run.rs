@@ -149,6 +149,7 @@ impl Gateway {
             in_force: ArcSwap::from_pointee(in_force),
             reloading: Mutex::default(),
             purging: Mutex::default(),
+            walks: std::sync::Mutex::default(),
             shelf: std::sync::Mutex::new(shelf),
             metrics,
             client: Client::new(tls.clone(), settings.client.clone()),

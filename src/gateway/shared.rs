@@ -14,6 +14,7 @@ use super::bank::{HttpsBank, PaymentAdapter};
 use super::heads::Heads;
 use super::lanes::{Held, Lane, Lanes};
 use super::pay::PaymentAgenda;
+use super::purge::Walks;
 use super::questions::Questions;
 use super::scrub::Scrub;
 use super::shelf::{Schedule, Shelf};
@@ -134,6 +135,8 @@ pub(super) struct Shared {
     pub(super) reloading: AsyncMutex<()>,
     /// One purge at a time: two would write the same archives.
     pub(super) purging: AsyncMutex<()>,
+    /// Where purges are that look for conversations.
+    pub(super) walks: Mutex<Walks>,
     pub(super) shelf: Mutex<Shelf>,
     pub(super) metrics: Metrics,
     pub(super) client: Client,

@@ -23,7 +23,7 @@ use super::{
     AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Committed, Conservation,
     CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Disk, Done, DueApproval, DueCase, DueDelivery,
     DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Place, Queue, Stats, Store,
-    StoreError, Versioned, View,
+    StoreError, Versioned, View, Walked,
 };
 
 /// The in-memory home.
@@ -87,6 +87,10 @@ impl MemoryStore {
         // A panic elsewhere cannot leave the tables half changed: they change after the sync, in one call.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn without_key(kind: &str, number: u64) -> Damage {
+    Damage { what: format!("{kind} {number}"), detail: "its key cannot be read".to_owned() }
 }
 
 fn failed(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
@@ -258,10 +262,10 @@ impl Store for MemoryStore {
         Ok(listing)
     }
 
-    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<(u64, SequenceKey)>, StoreError> {
+    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<Walked<SequenceKey>>, StoreError> {
         let inner = self.lock();
         let sequences = inner.rows.sequences.iter().filter(|(_, row)| row.number > after);
-        let mut sequences: Vec<_> = sequences.map(|(key, row)| (row.number, key.clone())).collect();
+        let mut sequences: Vec<_> = sequences.map(|(key, row)| (row.number, Ok(key.clone()))).collect();
         sequences.sort_unstable_by_key(|(number, _)| *number);
         sequences.truncate(limit);
         Ok(sequences)
@@ -393,13 +397,15 @@ impl Store for MemoryStore {
         Ok(listing)
     }
 
-    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, MessageKey)>, StoreError> {
+    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<Walked<MessageKey>>, StoreError> {
         let inner = self.lock();
         let kept = inner.rows.messages.iter().filter(|(_, row)| row.body.is_some() && row.number > after);
         let mut kept: Vec<_> = kept
-            .filter_map(|([sender, message_id], row)| {
-                let sender = PartyKey::new(&**sender).ok()?;
-                Some((row.number, MessageKey { sender, message_id: MessageId::new(&**message_id).ok()? }))
+            .map(|([sender, message_id], row)| {
+                let sender = PartyKey::new(&**sender).ok();
+                let key = sender.zip(MessageId::new(&**message_id).ok());
+                let key = key.map(|(sender, message_id)| MessageKey { sender, message_id });
+                (row.number, key.ok_or_else(|| without_key("message", row.number)))
             })
             .collect();
         kept.sort_unstable_by_key(|(number, _)| *number);
@@ -407,7 +413,7 @@ impl Store for MemoryStore {
         Ok(kept)
     }
 
-    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeliveryId)>, StoreError> {
+    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<Walked<DeliveryId>>, StoreError> {
         let inner = self.lock();
         let kept = inner
             .rows
@@ -417,7 +423,9 @@ impl Store for MemoryStore {
             .filter(|(_, row, read)| {
                 row.number > after && read.as_ref().map_or(true, |it| it.purged.is_none())
             })
-            .filter_map(|(id, row, _)| Some((row.number, DeliveryId::new(id).ok()?)));
+            .map(|(id, row, _)| {
+                (row.number, DeliveryId::new(id).map_err(|_| without_key("delivery", row.number)))
+            });
         Ok(kept.take(limit).collect())
     }
 

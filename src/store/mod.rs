@@ -39,7 +39,7 @@ pub use memory::MemoryStore;
 pub use payload::{filed, spooled};
 pub use report::{
     Account, AuditEntry, AuditVerdict, Between, CaseFilter, Conservation, DeliveryFilter, DueApproval,
-    DueCase, DueDelivery, DueSequence, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats,
+    DueCase, DueDelivery, DueSequence, Health, Listing, Looked, MessageFilter, Opened, Queue, Stats, Walked,
 };
 pub use sqlite::{Contents, Inspection, Manifest, SqliteStore, StoreOptions};
 pub use view::{
@@ -142,7 +142,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<(u64, SequenceKey)>, StoreError>;
+    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<Walked<SequenceKey>>, StoreError>;
 
     /// Cases, newest first.
     ///
@@ -244,13 +244,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, MessageKey)>, StoreError>;
+    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<Walked<MessageKey>>, StoreError>;
 
     /// Deliveries whose octets are there, by the order in which they were made, after this place; each with its own.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeliveryId)>, StoreError>;
+    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<Walked<DeliveryId>>, StoreError>;
 
     /// Removes the payload files that purges have freed, as far as no record names them any more; gives how many.
     ///

@@ -94,6 +94,9 @@ pub(super) fn summary(case: &Case) -> CaseSummary {
     }
 }
 
+/// What stands at a place of a walk through the store; damaged, where it cannot be read what it is.
+pub type Walked<K> = (u64, Result<K, Damage>);
+
 /// A list as far as it could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing<T> {

@@ -268,6 +268,78 @@ async fn a_conversation_is_forgotten_with_what_went_in_it_p5() {
     assert!(verified.status.success(), "P2, P12: {}", String::from_utf8_lossy(&verified.stdout));
 }
 
+/// However much is kept, one look at it is as short as it is told to be, and many of them find what one finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_in_short_looks_finds_what_a_long_one_finds_p5() {
+    const NOTICES: usize = 5;
+    let world = World::new();
+    let store = world.settings().with_file_name("store");
+    for file in ["partners/npqs.toml", "npqs.toml"] {
+        let none = "sync_reply_mode = \"none\"";
+        world.edit(file, none, &format!("{none}\nmessage_order = true"));
+    }
+    let mut gateway = world.serve().await;
+    let _npqs = world.play("npqs", &[]).await;
+    let operator = LocalClient::new(&world.path("run/gwanmun.sock"));
+    for notice in 0..NOTICES {
+        let path = format!("/notices?to=AG000000000002&text=works+{notice}&reason=test");
+        let sent = operator.post(&path, "application/json", bytes::Bytes::new()).await.expect("answers");
+        assert!(sent.status.is_success(), "{}", String::from_utf8_lossy(&sent.body));
+    }
+    until("all are delivered", async || {
+        let deliveries = world.list("/deliveries").await;
+        let delivered = deliveries.iter().filter(|delivery| delivery["state"] == "delivered");
+        (delivered.count() == NOTICES).then_some(())
+    })
+    .await;
+    let known = async || world.ask("/conversations?all=true").await.as_array().expect("a list").len();
+    let conversations = known().await;
+
+    // The looks of a walk, each with what it told.
+    let walked = async |purges: bool, limit: usize| {
+        let mut place = json!({ "conversations": true });
+        let mut looks = Vec::new();
+        while let Value::Object(at) = &place {
+            let named: String = at.iter().map(|(name, value)| format!("{name}={value}&")).collect();
+            let path = format!("/store/purge?{named}limit={limit}");
+            let page = match purges {
+                true => operator.post(&path, "application/json", bytes::Bytes::new()).await,
+                false => operator.get(&path).await,
+            };
+            let page = page.expect("answers");
+            let page: Value = serde_json::from_slice(&page.body).expect("is JSON");
+            let looked = page["looked"].as_array().unwrap_or_else(|| panic!("{page}"));
+            looks.push(looked.iter().map(Value::to_string).collect::<BTreeSet<_>>());
+            place = page["next"].clone();
+        }
+        looks
+    };
+    let all = |looks: &[BTreeSet<String>]| looks.iter().flatten().cloned().collect::<BTreeSet<_>>();
+    let (long, short) = (walked(false, 1000).await, walked(false, 1).await);
+    assert_eq!(all(&long).len(), conversations, "{long:?}");
+    assert_eq!(all(&long), all(&short));
+    assert!(short.len() > NOTICES && long.len() < NOTICES, "{} and {}", long.len(), short.len());
+
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    age(&store);
+    retain(&world);
+    let mut gateway = world.serve().await;
+    // The octets go first, whoever purges them; then short looks are enough to forget what is left.
+    until("all octets went", async || {
+        let deliveries = world.list("/deliveries").await;
+        deliveries.iter().all(|delivery| delivery["purged"].is_object()).then_some(())
+    })
+    .await;
+    walked(true, 1).await;
+    assert_eq!(known().await, 0, "{}", gateway.said());
+    // A place of another life of the gateway is none of this one: the walk begins anew.
+    let lost = operator.get("/store/purge?conversations=true&walk=7").await.expect("answers");
+    assert!(lost.status.is_success(), "{}", String::from_utf8_lossy(&lost.body));
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+}
+
 /// What cannot be archived is kept and told, the rest goes; and a purge that is stopped goes on where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_archived_is_kept_and_told_and_the_rest_goes_p12() {

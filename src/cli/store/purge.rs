@@ -77,6 +77,7 @@ struct Page {
 enum What {
     Subject(EvidenceSubject),
     Conversation(SequenceKey),
+    Damaged(String),
 }
 
 #[derive(Deserialize)]
@@ -94,6 +95,7 @@ struct Place {
     deliveries: bool,
     conversations: bool,
     after: u64,
+    walk: Option<u64>,
 }
 
 impl PurgeArgs {
@@ -105,11 +107,12 @@ impl PurgeArgs {
         let (mut gone, mut kept, mut bytes) = (0_u64, 0_u64, 0_u64);
         let (mut forgotten, mut known) = (0_u64, 0_u64);
         let mut rows = Vec::new();
-        while let Some(Place { deliveries, conversations, after }) = place {
+        while let Some(Place { deliveries, conversations, after, walk }) = place {
             let parameters = [
                 ("deliveries", Some(deliveries.to_string())),
                 ("conversations", Some(conversations.to_string())),
                 ("after", Some(after.to_string())),
+                ("walk", walk.map(|walk| walk.to_string())),
                 ("limit", Some(LINES.to_string())),
             ];
             let page = ask(asking, method, &with_query("/store/purge", &parameters))?;
@@ -123,6 +126,7 @@ impl PurgeArgs {
                     What::Conversation(key) => {
                         ("conversation", key.to_string(), [&mut forgotten, &mut known])
                     }
+                    What::Damaged(record) => ("damaged", record, [&mut gone, &mut kept]),
                 };
                 let [goes, stays] = counted;
                 *(if looked.over { goes } else { stays }) += 1;

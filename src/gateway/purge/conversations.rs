@@ -1,11 +1,13 @@
 //! Conversations of which everything was purged are forgotten.
 //!
-//! Promises: the records are walked a few at a time, once for thousands of conversations; a record that cannot be read
-//! keeps all of them, as it may be of any (one whose very key cannot be read is not listed: the scrub finds it); and what
-//! has changed since its version was read is not forgotten.
+//! Promises: the records are walked a few at a time, once for thousands of conversations, and no look is longer than it is
+//! told to be: where it ends, the walk waits for the next one; a record that cannot be read keeps all of them, as it may be
+//! of any; and what has changed since its version was read is not forgotten.
+//!
+//! What waits is in memory alone: after a restart a walk begins anew, and tells once more what it told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tracing::error;
 
@@ -21,37 +23,79 @@ use crate::telemetry::EventCode;
 /// Conversations that might be forgotten, with the versions that were read before the records were.
 type Candidates = BTreeMap<SequenceKey, u64>;
 
-/// Looks at some conversations, and forgets those of which everything was purged when it is to.
-pub(super) async fn some(shared: &Arc<Shared>, from: Place, purges: bool) -> Result<Page, Unanswered> {
-    let failed = |error: crate::gateway::driver::DriveError| Unanswered::Failed(error.to_string());
-    let found = compute(shared, move |shared, _| candidates(shared, from)).await;
-    let (mut page, mut candidates) = found.map_err(failed)??;
-    let mut walk = Walk::default();
-    while !candidates.is_empty() && !walk.ended {
-        if *shared.draining.borrow() {
-            // A stop is no failure: they are looked at again after the next start.
-            candidates.clear();
-            break;
+/// Walks that wait for their next look, each under the number that its place names.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct Walks {
+    last: u64,
+    waiting: BTreeMap<u64, Walk>,
+}
+
+impl Walks {
+    /// Of too many the one goes that waits longest; it begins anew when its turn comes.
+    fn keep(&mut self, walk: Walk) -> u64 {
+        if self.waiting.len() >= WALKS_MAX {
+            self.waiting.pop_first();
         }
-        let walked = compute(shared, move |shared, in_force| walk.on(shared, in_force)).await;
-        let (next, kept) = walked.map_err(failed)??;
-        walk = next;
+        self.last += 1;
+        self.waiting.insert(self.last, walk);
+        self.last
+    }
+}
+
+/// A walk through everything that is kept, for some conversations.
+#[derive(Debug)]
+struct Walk {
+    candidates: Candidates,
+    records: Records,
+    /// Where the round goes on when it is over.
+    next: Option<Place>,
+}
+
+/// Looks at so many records for some conversations; at its end forgets those of which everything was purged when it is to.
+pub(super) async fn some(
+    shared: &Arc<Shared>,
+    from: Place,
+    limit: usize,
+    purges: bool,
+) -> Result<Page, Unanswered> {
+    let failed = |error: crate::gateway::driver::DriveError| Unanswered::Failed(error.to_string());
+    let walks = || shared.walks.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = from.walk.and_then(|walk| walks().waiting.remove(&walk));
+    let (mut looked, mut walk) = match waiting {
+        Some(walk) => (Vec::new(), walk),
+        None => compute(shared, move |shared, _| begun(shared, from)).await.map_err(failed)??,
+    };
+    let mut left = limit.max(1);
+    while left > 0 && !walk.is_over() && !*shared.draining.borrow() {
+        let (records, some) = (walk.records, left.min(RECORDS));
+        left -= some;
+        let read = compute(shared, move |shared, in_force| records.on(shared, in_force, some)).await;
+        let (records, kept) = read.map_err(failed)??;
+        walk.records = records;
         for Kept { what, by } in kept {
-            let keys = what.map_or_else(|| candidates.keys().cloned().collect(), |key| vec![key]);
-            for key in keys.into_iter().filter(|key| candidates.remove(key).is_some()) {
-                page.looked.push(Looked::conversation(key, Err(by.clone())));
+            let keys = what.map_or_else(|| walk.candidates.keys().cloned().collect(), |key| vec![key]);
+            for key in keys.into_iter().filter(|key| walk.candidates.remove(key).is_some()) {
+                looked.push(Looked::conversation(key, Err(by.clone())));
             }
         }
     }
-    for (sequence, version) in candidates {
+    while left > 0
+        && walk.is_over()
+        && let Some((sequence, version)) = walk.candidates.pop_first()
+    {
+        left -= 1;
         let what = sequence.clone();
         let forgotten = match purges {
             true => forget(shared, Event::Forgotten { sequence, version }).await,
             false => Ok(()),
         };
-        page.looked.push(Looked::conversation(what, forgotten));
+        looked.push(Looked::conversation(what, forgotten));
     }
-    Ok(page)
+    let next = match walk.candidates.is_empty() {
+        true => walk.next,
+        false => Some(Place { walk: Some(walks().keep(walk)), ..from }),
+    };
+    Ok(Page { looked, next })
 }
 
 impl Looked {
@@ -73,13 +117,20 @@ async fn forget(shared: &Arc<Shared>, event: Event) -> Result<(), String> {
     Err(why)
 }
 
-/// Some conversations: those that wait for something, with why, and those that do not.
-fn candidates(shared: &Shared, from: Place) -> Result<(Page, Candidates), Unanswered> {
+/// A walk for some conversations; told are those that it is not for, as they wait for something.
+fn begun(shared: &Shared, from: Place) -> Result<(Vec<Looked>, Walk), Unanswered> {
     let listed = shared.store.kept_sequences(from.after, CONVERSATIONS)?;
-    let next = listed.last().map(|(number, _)| Place { after: *number, ..from });
-    let mut page = Page { looked: Vec::new(), next };
+    let next = listed.last().map(|(number, _)| Place { after: *number, walk: None, ..from });
+    let mut looked = Vec::new();
     let mut candidates = Candidates::new();
     for (_, key) in listed {
+        let key = match key {
+            Ok(key) => key,
+            Err(damage) => {
+                looked.push(Looked::damaged(damage));
+                continue;
+            }
+        };
         let needs = Needs { sequences: BTreeSet::from([key.clone()]), ..Needs::default() };
         let why = match shared.store.load(&needs).map(|mut view| view.sequences.remove(&key)) {
             Ok(Some(stored)) => match is_idle(&stored.value) {
@@ -93,9 +144,16 @@ fn candidates(shared: &Shared, from: Place) -> Result<(Page, Candidates), Unansw
             // What is damaged is the scrub's to tell.
             Err(error) => error.to_string(),
         };
-        page.looked.push(Looked::conversation(key, Err(why)));
+        looked.push(Looked::conversation(key, Err(why)));
     }
-    Ok((page, candidates))
+    Ok((looked, Walk { candidates, records: Records::default(), next }))
+}
+
+impl Walk {
+    /// Nothing is left to look for, or nowhere.
+    fn is_over(&self) -> bool {
+        self.records.ended || self.candidates.is_empty()
+    }
 }
 
 /// What is known on, and why.
@@ -107,15 +165,15 @@ struct Kept {
 
 /// Through everything that is kept: messages, then deliveries.
 #[derive(Clone, Copy, Debug, Default)]
-struct Walk {
+struct Records {
     deliveries: bool,
     after: u64,
     ended: bool,
 }
 
-impl Walk {
-    /// A few records further, with what each of them keeps known.
-    fn on(self, shared: &Shared, in_force: &InForce) -> Result<(Self, Vec<Kept>), Unanswered> {
+impl Records {
+    /// So many records further at most, with what each of them keeps known.
+    fn on(self, shared: &Shared, in_force: &InForce, limit: usize) -> Result<(Self, Vec<Kept>), Unanswered> {
         let store = &shared.store;
         let (at, schedule) = (now(), in_force.schedule.load());
         let context = in_force.context(schedule.rules(at));
@@ -140,14 +198,14 @@ impl Walk {
         let mut last = None;
         let mut read = Vec::new();
         if self.deliveries {
-            for (number, id) in store.kept_deliveries(self.after, RECORDS)? {
+            for (number, id) in store.kept_deliveries(self.after, limit)? {
                 last = Some(number);
-                read.push(of_delivery(id));
+                read.push(id.map_err(StoreError::Damaged).and_then(of_delivery));
             }
         } else {
-            for (number, message) in store.kept_messages(self.after, RECORDS)? {
+            for (number, message) in store.kept_messages(self.after, limit)? {
                 last = Some(number);
-                read.push(of_message(message));
+                read.push(message.map_err(StoreError::Damaged).and_then(of_message));
             }
         }
         let mut kept = Vec::new();
@@ -170,3 +228,5 @@ impl Walk {
 const CONVERSATIONS: usize = 4096;
 /// Records that are read at once.
 const RECORDS: usize = 256;
+/// Walks that wait at once.
+const WALKS_MAX: usize = 8;

@@ -15,8 +15,8 @@ use super::super::lookup::or_damaged;
 use super::super::record::{Encoded, Record};
 use super::super::report::summary;
 use super::super::{
-    AuditEntry, CaseFilter, DeliveryFilter, DueApproval, DueCase, DueDelivery, DueSequence, Listing,
-    MessageFilter, Opened, Queue, StoreError,
+    AuditEntry, CaseFilter, Damage, DeliveryFilter, DueApproval, DueCase, DueDelivery, DueSequence, Listing,
+    MessageFilter, Opened, Queue, StoreError, Walked,
 };
 use super::columns::{read_encoded, read_link, read_number, read_sequence_key, read_text};
 use super::readers::{Readers, Reading};
@@ -146,16 +146,23 @@ pub(super) fn sequences(
     Ok(listing)
 }
 
-/// Sequences, after this place. A row whose name is damaged is left to the scrub.
+/// Sequences, after this place.
 pub(super) fn kept_sequences(
     reading: &Reading<'_>,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, SequenceKey)>, StoreError> {
-    let sql = "SELECT direction, cpa_id, conversation_id, number FROM sequence WHERE number > ? \
+) -> Result<Vec<Walked<SequenceKey>>, StoreError> {
+    let sql = "SELECT number, direction, cpa_id, conversation_id FROM sequence WHERE number > ? \
                ORDER BY number LIMIT ?";
-    let read = |row: &Row<'_>| Some((u64::try_from(read_number(row, 3)?).ok()?, read_sequence_key(row, 0)?));
-    Ok(reading.all(sql, params![number_of(after), limit_of(limit)], read)?.into_iter().flatten().collect())
+    let read = |row: &Row<'_>| walked(row, "sequence", read_sequence_key(row, 1));
+    reading.all(sql, params![number_of(after), limit_of(limit)], read)
+}
+
+/// What stands at the number that a row begins with. The number is the row's own: without it there is no row.
+fn walked<K>(row: &Row<'_>, kind: &str, key: Option<K>) -> Walked<K> {
+    let number = read_number(row, 0).map_or(u64::MAX, i64::cast_unsigned);
+    let damage = || Damage { what: format!("{kind} {number}"), detail: "its key cannot be read".to_owned() };
+    (number, key.ok_or_else(damage))
 }
 
 pub(super) fn named_cases(
@@ -337,14 +344,14 @@ pub(super) fn kept_messages(
     reading: &Reading<'_>,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, MessageKey)>, StoreError> {
+) -> Result<Vec<Walked<MessageKey>>, StoreError> {
     let sql = "SELECT number, sender, message_id FROM message WHERE purged = 0 AND number > ? ORDER BY number LIMIT ?";
-    let read = |row: &Row<'_>| {
-        let number = u64::try_from(read_number(row, 0)?).ok()?;
+    let key = |row: &Row<'_>| {
         let sender = PartyKey::new(read_text(row, 1)).ok()?;
-        Some((number, MessageKey { sender, message_id: MessageId::new(read_text(row, 2)).ok()? }))
+        Some(MessageKey { sender, message_id: MessageId::new(read_text(row, 2)).ok()? })
     };
-    Ok(reading.all(sql, params![number_of(after), limit_of(limit)], read)?.into_iter().flatten().collect())
+    let read = |row: &Row<'_>| walked(row, "message", key(row));
+    reading.all(sql, params![number_of(after), limit_of(limit)], read)
 }
 
 /// Deliveries that were not purged, after this place.
@@ -352,13 +359,10 @@ pub(super) fn kept_deliveries(
     reading: &Reading<'_>,
     after: u64,
     limit: usize,
-) -> Result<Vec<(u64, DeliveryId)>, StoreError> {
+) -> Result<Vec<Walked<DeliveryId>>, StoreError> {
     let sql = "SELECT number, id FROM delivery WHERE purged = 0 AND number > ? ORDER BY number LIMIT ?";
-    let read = |row: &Row<'_>| {
-        let number = u64::try_from(read_number(row, 0)?).ok()?;
-        Some((number, DeliveryId::new(read_text(row, 1)).ok()?))
-    };
-    Ok(reading.all(sql, params![number_of(after), limit_of(limit)], read)?.into_iter().flatten().collect())
+    let read = |row: &Row<'_>| walked(row, "delivery", DeliveryId::new(read_text(row, 1)).ok());
+    reading.all(sql, params![number_of(after), limit_of(limit)], read)
 }
 
 pub(super) fn audit_height(reading: &Reading<'_>) -> Result<u64, StoreError> {

@@ -44,7 +44,7 @@ use super::{
     AuditEntry, AuditHead, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation,
     CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery,
     DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Queue, Stats, Store,
-    StoreError, Versioned, View,
+    StoreError, Versioned, View, Walked,
 };
 
 pub use backup::Manifest;
@@ -361,7 +361,7 @@ impl Store for SqliteStore {
         self.readers.read(|reading| listing::scheduled_sequences(reading, limit))
     }
 
-    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<(u64, SequenceKey)>, StoreError> {
+    fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<Walked<SequenceKey>>, StoreError> {
         self.readers.read(|reading| listing::kept_sequences(reading, after, limit))
     }
 
@@ -440,11 +440,11 @@ impl Store for SqliteStore {
         self.readers.read(|reading| listing::messages(reading, filter, limit))
     }
 
-    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<(u64, MessageKey)>, StoreError> {
+    fn kept_messages(&self, after: u64, limit: usize) -> Result<Vec<Walked<MessageKey>>, StoreError> {
         self.readers.read(|reading| listing::kept_messages(reading, after, limit))
     }
 
-    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<(u64, DeliveryId)>, StoreError> {
+    fn kept_deliveries(&self, after: u64, limit: usize) -> Result<Vec<Walked<DeliveryId>>, StoreError> {
         self.readers.read(|reading| listing::kept_deliveries(reading, after, limit))
     }
 

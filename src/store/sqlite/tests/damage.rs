@@ -5,9 +5,9 @@ use std::fs;
 
 use super::opening::files;
 use super::*;
-use crate::model::Tree;
+use crate::model::{Direction, Tree};
 use crate::store::tests::suite::kept_head;
-use crate::store::{CorrelationKey, Damage, DeliveryWrite};
+use crate::store::{CorrelationKey, Damage, DeliveryWrite, Walked};
 
 /// A store with three messages, a case and a delivery for each; the third with large octets.
 pub(super) fn filled(options: &StoreOptions) -> SqliteStore {
@@ -107,6 +107,36 @@ fn what_is_mended_comes_due_again_once_it_was_decided_about() {
         DeliveryWrite { delivery: stored.value, based_on: Some(stored.version), sealed: None, receipt: None };
     assert_eq!(commit(&store, Batch { deliveries: vec![write], ..Batch::default() }), Ok(()));
     assert_eq!(due(), [delivery_id(1), delivery_id(2), delivery_id(3)], "P9");
+}
+
+#[test]
+fn a_walk_tells_of_what_it_cannot_name_and_goes_on_behind_it_p12() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    for number in 1..=3 {
+        let sequence = sample::sequence(Direction::Receive, number).beginning(sample::at(1));
+        let sequences = vec![SequenceWrite { sequence, based_on: None }];
+        assert_eq!(commit(&store, Batch { sequences, ..Batch::default() }), Ok(()));
+    }
+    for (table, column) in [("message", "sender"), ("delivery", "id"), ("sequence", "direction")] {
+        let sql = format!("UPDATE {table} SET {column} = '' WHERE number = 2");
+        assert_eq!(raw(&options.directory).execute(&sql, []).expect("changed"), 1, "{sql}");
+    }
+    fn walk<K>(some: impl Fn(u64) -> Vec<Walked<K>>) -> Vec<Option<String>> {
+        let (mut after, mut told) = (0, Vec::new());
+        while let Some((place, found)) = some(after).pop() {
+            told.push(found.err().map(|damage| damage.what));
+            after = place;
+        }
+        told
+    }
+    let without = |what: &str| [None, Some(what.to_owned()), None];
+    let messages = walk(|after| store.kept_messages(after, 1).expect("readable"));
+    assert_eq!(messages, without("message 2"));
+    let deliveries = walk(|after| store.kept_deliveries(after, 1).expect("readable"));
+    assert_eq!(deliveries, without("delivery 2"));
+    let sequences = walk(|after| store.kept_sequences(after, 1).expect("readable"));
+    assert_eq!(sequences, without("sequence 2"));
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn a_store_of_the_format_before_is_upgraded_and_its_octets_can_be_purged() {
     assert_eq!(store.body(&key).expect("readable").expect("there").body, b"as it came".to_vec().into());
     assert_eq!(
         store.kept_messages(0, 9).expect("readable"),
-        [(1, key.clone())],
+        [(1, Ok(key.clone()))],
         "what was there can be purged"
     );
     let purged = Some(Purged { at: sample::at(1), archive: Digest([1; 32]), bytes: 10 });
