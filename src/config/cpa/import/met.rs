@@ -1,0 +1,175 @@
+//! What one side sends and the other receives, over which of the channels; and what of it cannot be kept here.
+
+use super::Import;
+use crate::codec::cpa::{CollaborationRole, CpaBinding, CpaMessaging, CpaParty, DeliveryChannel, Place};
+use crate::config::settings::SERVICE_TYPE;
+use crate::model::{Finding, Presence, Role};
+
+/// An Action as both sides have it.
+pub(super) struct Met<'a> {
+    /// We send it.
+    pub(super) sent: bool,
+    /// Ours, then the partner's.
+    pub(super) roles: [&'a Role; 2],
+    pub(super) service: &'a CollaborationRole,
+    pub(super) binding: &'a CpaBinding,
+    /// The channel of the side that receives it; as far as several of ours differ, what fits each.
+    pub(super) channel: DeliveryChannel,
+    /// What the side that sends it does.
+    pub(super) sender: Option<&'a CpaMessaging>,
+}
+
+impl Import {
+    /// What one party sends and the other receives.
+    pub(super) fn met<'a>(&mut self, from: &'a CpaParty, to: &'a CpaParty, sent: bool) -> Vec<Met<'a>> {
+        let mut met = Vec::new();
+        for role in &from.roles {
+            for binding in role.bindings.iter().filter(|binding| binding.sends) {
+                let meets = |their: &&CpaBinding| {
+                    !their.sends
+                        && their.action == binding.action
+                        && binding.other.as_ref().is_none_or(|other| *other == their.id)
+                };
+                let theirs = to.roles.iter().filter(|their| their.service == role.service);
+                let their = theirs
+                    .flat_map(|their| their.bindings.iter().map(move |binding| (&their.role, binding)))
+                    .find(|(_, binding)| meets(binding));
+                let channels: Vec<&DeliveryChannel> = their
+                    .into_iter()
+                    .flat_map(|(_, their)| &their.channels)
+                    .filter_map(|id| to.channels.get(id))
+                    .collect();
+                let (Some((their_role, their)), false) = (their, channels.is_empty()) else {
+                    let message = format!(
+                        "{} sends {}, and the other party does not receive it",
+                        from.name, binding.action
+                    );
+                    self.add(&binding.place, "action", message);
+                    continue;
+                };
+                let channel = match sent {
+                    true => self.preferred(their, &channels),
+                    false => self.fitting_each(their, &channels),
+                };
+                let own_channel = binding.channels.first().and_then(|id| from.channels.get(id));
+                let sender = own_channel.and_then(|channel| channel.exchange.sender.as_ref());
+                if sender.is_none_or(|sender| sender.signature.is_none()) {
+                    let message = "nothing says how it is signed (SenderNonRepudiation): what is not signed steers nothing here";
+                    self.add(&binding.place, "signature", message.to_owned());
+                }
+                let roles = if sent { [&role.role, their_role] } else { [their_role, &role.role] };
+                met.push(Met { sent, roles, service: role, binding, channel, sender });
+            }
+        }
+        met
+    }
+
+    /// The channel that we send over: of those that the partner offers, in the order in which it likes them, the first
+    /// one that can be used here.
+    fn preferred(&mut self, their: &CpaBinding, channels: &[&DeliveryChannel]) -> DeliveryChannel {
+        let usable = channels.iter().position(|channel| {
+            let encrypted = channel.exchange.receiver.as_ref().is_some_and(|messaging| messaging.encrypted);
+            no_way_over(channel).is_none() && !encrypted
+        });
+        let chosen = usable.unwrap_or_default();
+        if let (Some(id), true) = (their.channels.get(chosen), channels.len() > 1) {
+            let Place { line, path } = their.place.clone();
+            let message = format!(
+                "{} has {} ChannelIds: it is sent over {id}, the first one that can be used here",
+                their.action,
+                channels.len()
+            );
+            self.notes.push(Finding { line, path, rule: "cpa:channel".to_owned(), message });
+        }
+        channels[chosen].clone()
+    }
+
+    /// The terms on which something is received over any of our channels, since the partner may take each.
+    fn fitting_each(&mut self, ours: &CpaBinding, channels: &[&DeliveryChannel]) -> DeliveryChannel {
+        let mut fitting = channels[0].clone();
+        for other in &channels[1..] {
+            for (kept, said) in [
+                (&mut fitting.ack_requested, other.ack_requested),
+                (&mut fitting.duplicate_elimination, other.duplicate_elimination),
+            ] {
+                if *kept != said {
+                    *kept = Presence::PerMessage;
+                }
+            }
+            let signed = |channel: &DeliveryChannel| channel.ack_signature_requested != Presence::Never;
+            if other.sync_reply_mode != fitting.sync_reply_mode || signed(other) != signed(&fitting) {
+                let message = format!(
+                    "{} may come over channels that differ in syncReplyMode or ackSignatureRequested: one of each is kept \
+                     here; name channels that agree in them, or one",
+                    ours.action
+                );
+                self.add(&ours.place, "channel", message);
+            }
+            self.transport_can_be_kept(other);
+        }
+        fitting
+    }
+
+    /// What of an Action's terms this gateway has no means for.
+    pub(super) fn can_be_kept(&mut self, met: &Met<'_>) {
+        let channel = &met.channel;
+        if met.binding.signed == Some(false) {
+            let message = "isNonRepudiationRequired is false: what is not signed steers nothing here";
+            self.add(&met.binding.place, "signature", message.to_owned());
+        }
+        let receipt = (channel.ack_signature_requested, met.binding.receipt_signed);
+        if matches!(receipt, (Presence::Never, Some(true)) | (Presence::Always, Some(false))) {
+            let message = "isNonRepudiationReceiptRequired and ackSignatureRequested of the channel contradict each other";
+            self.add(&met.binding.place, "receipt", message.to_owned());
+        }
+        for messaging in met.sender.into_iter().chain(&channel.exchange.receiver) {
+            if messaging.encrypted {
+                self.add(
+                    &messaging.place,
+                    "encryption",
+                    "a digital envelope is not offered here; TLS encrypts".to_owned(),
+                );
+            }
+        }
+        self.transport_can_be_kept(channel);
+        if met.binding.action.contains(char::is_whitespace) {
+            self.add(
+                &met.binding.place,
+                "action",
+                "an Action with white space cannot be written in a partner file".to_owned(),
+            );
+        }
+    }
+
+    pub(super) fn transport_can_be_kept(&mut self, channel: &DeliveryChannel) {
+        if let Some(why) = no_way_over(channel) {
+            self.add(&channel.transport.place, "transport", why.to_owned());
+        }
+    }
+
+    /// `Service Action`, as in partner files.
+    pub(super) fn action(&mut self, met: &Met<'_>) -> String {
+        let service = &met.service.service;
+        let expected = (!service.value.contains(':')).then_some(SERVICE_TYPE);
+        if service.kind.as_deref() != expected {
+            let message = format!(
+                "Service {} has the type {}; here it has {}",
+                service.value,
+                service.kind.as_deref().unwrap_or("none"),
+                expected.unwrap_or("none, as a URI")
+            );
+            self.add(&met.service.place, "service", message);
+        }
+        format!("{} {}", service.value, met.binding.action)
+    }
+}
+
+/// Why nothing can be sent over a channel or come in by it here.
+fn no_way_over(channel: &DeliveryChannel) -> Option<&'static str> {
+    let transport = &channel.transport;
+    if transport.protocol.as_deref().is_some_and(|protocol| !protocol.eq_ignore_ascii_case("HTTP")) {
+        return Some("messages travel over HTTPS here");
+    }
+    let asked = transport.http_authentication;
+    asked.then_some("AccessAuthentication is not offered here: TLS certificates say who connects")
+}

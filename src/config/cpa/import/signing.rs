@@ -1,0 +1,99 @@
+//! What a partner connects and signs with: certificates and algorithms.
+
+use std::collections::BTreeSet;
+
+use openssl::x509::X509;
+
+use super::Import;
+use super::met::Met;
+use crate::codec::cpa::{CpaMessaging, CpaParty, CpaSignature};
+use crate::model::{DigestMethod, SignatureAlgorithm};
+
+impl Import {
+    /// The partner's certificates, DER: those of its connections, then those it signs with.
+    pub(super) fn certificates(
+        &mut self,
+        partner: &CpaParty,
+        sent: &[Met<'_>],
+        received: &[Met<'_>],
+    ) -> [Vec<Vec<u8>>; 2] {
+        let mut tls = BTreeSet::new();
+        for channel in partner.channels.values() {
+            let transport = &channel.transport;
+            tls.extend(transport.client_certificate.iter().chain(&transport.server_certificate).cloned());
+        }
+        let own =
+            sent.iter().map(|met| &met.channel.place).chain(received.iter().map(|met| &met.binding.place));
+        if let (true, Some(place)) = (tls.is_empty(), own.into_iter().next()) {
+            let message = "no ClientCertificateRef and no ServerCertificateRef of the partner: nothing says who connects";
+            self.add(place, "certificate", message.to_owned());
+        }
+        let signed = senders(partner, received).filter_map(|sender| sender.signature.as_ref());
+        let signing: BTreeSet<_> = signed.filter_map(|signature| signature.certificate.clone()).collect();
+        [tls, signing].map(|ids| {
+            ids.iter()
+                .filter_map(|id| self.certificate(partner, id))
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect()
+        })
+    }
+
+    fn certificate(&mut self, partner: &CpaParty, id: &str) -> Option<Vec<u8>> {
+        let der = partner.certificate(id)?;
+        if X509::from_der(der).is_err() {
+            self.add(&partner.place, "certificate", format!("Certificate {id:?} is no X.509 certificate"));
+        }
+        Some(der.to_owned())
+    }
+
+    /// Digests and algorithms of a list that an agreement may name, in the order of the CPA.
+    pub(super) fn algorithms<'a>(
+        &mut self,
+        senders: impl Iterator<Item = &'a CpaMessaging>,
+    ) -> (Vec<DigestMethod>, Vec<SignatureAlgorithm>) {
+        let (mut digests, mut allowed) = (Vec::new(), Vec::new());
+        for messaging in senders {
+            let Some(CpaSignature { hash, algorithms, .. }) = &messaging.signature else { continue };
+            match hash_function(hash) {
+                Some(digest) if !digests.contains(&digest) => digests.push(digest),
+                Some(_) => {}
+                None => {
+                    let message = format!("HashFunction {hash}: SHA-256, SHA-384 and SHA-512 are used here");
+                    self.add(&messaging.place, "algorithm", message);
+                }
+            }
+            let known: Vec<_> = algorithms
+                .iter()
+                .filter_map(|uri| SignatureAlgorithm::of_uri(uri))
+                .filter(|known| !known.is_sha1())
+                .collect();
+            if known.is_empty() {
+                let message = format!("none of {} is used here", algorithms.join(", "));
+                self.add(&messaging.place, "algorithm", message);
+            }
+            for algorithm in known {
+                if !allowed.contains(&algorithm) {
+                    allowed.push(algorithm);
+                }
+            }
+        }
+        (digests, allowed)
+    }
+}
+
+/// What a party does when it sends what it sends, over whichever of its channels, and its signals: who sends nothing
+/// acknowledges what it gets.
+pub(super) fn senders<'a>(
+    party: &'a CpaParty,
+    sent: &'a [Met<'a>],
+) -> impl Iterator<Item = &'a CpaMessaging> {
+    let ids = sent.iter().flat_map(|met| &met.binding.channels).chain([&party.signal_channel]);
+    ids.filter_map(|id| party.channels.get(id)?.exchange.sender.as_ref())
+}
+
+/// A digest by its URI or by a name, as CPAs have either.
+fn hash_function(text: &str) -> Option<DigestMethod> {
+    let name = text.to_ascii_lowercase().replace('-', "");
+    DigestMethod::agreeable().find(|method| method.uri() == text || method.as_str() == name)
+}
