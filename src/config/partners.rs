@@ -393,6 +393,9 @@ impl<'a> Reading<'a> {
         if actions.is_empty() {
             section.add("nothing may be sent or received".to_owned(), "add send or receive actions", faults);
         }
+        if let Some(kind) = section.optional("service_type", plain, faults) {
+            actions.iter_mut().for_each(|bound| bound.service_type = Some(kind.clone()));
+        }
         let others = section.tables("override", faults);
         let other_own_ids = section.list("other_own_ids", party_id, faults);
         for id in &other_own_ids {

@@ -185,6 +185,29 @@ impl<'a> Section<'a> {
         self.optional(key, read, faults).unwrap_or(default)
     }
 
+    /// A truth value, or none of them in one word; or the default.
+    pub(super) fn flag_or(
+        &mut self,
+        key: &'static str,
+        word: &str,
+        default: Option<bool>,
+        faults: &mut Faults,
+    ) -> Option<bool> {
+        let Some(value) = self.take(key) else { return default };
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            DeValue::String(text) if text == word => None,
+            other => {
+                let message = match other.as_str() {
+                    Some(text) => format!("{key} is {text:?}"),
+                    None => format!("{key} is {}", other.type_str()),
+                };
+                self.fault(value, message, &format!("write true, false or \"{word}\""), faults);
+                default
+            }
+        }
+    }
+
     /// A truth value, or the default.
     pub(super) fn flag(&mut self, key: &'static str, default: bool, faults: &mut Faults) -> bool {
         let Some(value) = self.take(key) else { return default };

@@ -169,7 +169,10 @@ pub(super) fn reliability(
 ) -> Reliability {
     let duplicate_elimination = section.optional("duplicate_elimination", presence, faults);
     let ack_requested = section.optional("ack_requested", presence, faults);
-    let ack_signed = section.flag("ack_signed", usual.ack_signed, faults);
+    let usual_signed = Some(usual.ack_signed).filter(|_| !usual.ack_signed_per_message);
+    // Where the partner chooses, what we ask for is signed.
+    let signed = section.flag_or("ack_signed", "perMessage", usual_signed, faults);
+    let (ack_signed, ack_signed_per_message) = (signed.unwrap_or(true), signed.is_none());
     let retries = section.number("retries", usual.retries, 0, faults);
     let retry_interval = section.duration("retry_interval", usual.retry_interval, faults);
     let time_to_live = section.duration("time_to_live", usual.time_to_live, faults);
@@ -189,6 +192,7 @@ pub(super) fn reliability(
         duplicate_elimination: duplicate_elimination.unwrap_or(usual.duplicate_elimination),
         ack_requested: ack_requested.unwrap_or(usual.ack_requested),
         ack_signed,
+        ack_signed_per_message,
         message_order: usual.message_order,
         retries,
         retry_interval,
@@ -274,6 +278,7 @@ pub(super) const USUAL: Reliability = Reliability {
     duplicate_elimination: Presence::Always,
     ack_requested: Presence::Always,
     ack_signed: true,
+    ack_signed_per_message: false,
     message_order: false,
     retries: Reliability::RETRIES,
     retry_interval: Reliability::RETRY_INTERVAL,

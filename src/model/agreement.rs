@@ -242,6 +242,8 @@ pub struct Reliability {
     pub ack_requested: Presence,
     /// Acknowledgments are signed and carry `ds:Reference`s.
     pub ack_signed: bool,
+    /// The partner may ask for either kind, message by message (CPPA ackSignatureRequested `perMessage`).
+    pub ack_signed_per_message: bool,
     /// MessageOrderSemantics `Guaranteed`: what is sent in a conversation is handed on in that order.
     pub message_order: bool,
     /// How often a message is sent again: transmissions = retries + 1.

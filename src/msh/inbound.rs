@@ -113,7 +113,7 @@ fn check_modules(message: &Message, agreement: &Agreement, errors: &mut Vec<Ebxm
     match (reliability.ack_requested, asked) {
         (Presence::Always, None) => inconsistent("eb:MessageHeader", "the agreement demands AckRequested"),
         (Presence::Never, Some(_)) => inconsistent("eb:AckRequested", "the agreement forbids AckRequested"),
-        (_, Some(signed)) if signed != reliability.ack_signed => {
+        (_, Some(signed)) if signed != reliability.ack_signed && !reliability.ack_signed_per_message => {
             inconsistent("eb:AckRequested", "eb:signed contradicts the agreement");
         }
         _ => {}

@@ -136,6 +136,7 @@ mod tests {
                 duplicate_elimination: Presence::Always,
                 ack_requested: Presence::Always,
                 ack_signed: true,
+                ack_signed_per_message: false,
                 message_order: false,
                 retries,
                 retry_interval: Duration::from_secs(60),

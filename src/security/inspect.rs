@@ -280,6 +280,7 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
             ack_requested: Presence::PerMessage,
             message_order: message.order.is_some(),
             ack_signed: asked.is_some_and(|asked| asked.signed),
+            ack_signed_per_message: false,
             retries: 0,
             retry_interval: Duration::ZERO,
             persist_duration: Duration::ZERO,

@@ -154,6 +154,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
             ack_signed: true,
+            ack_signed_per_message: false,
             message_order: false,
             retries: 3,
             retry_interval: Duration::from_secs(60),

@@ -297,6 +297,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
             ack_signed: true,
+            ack_signed_per_message: false,
             message_order: terms.message_order,
             retries: terms.retries,
             retry_interval: terms.retry_interval,

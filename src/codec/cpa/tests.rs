@@ -31,7 +31,7 @@ fn terms() -> CpaTerms {
             endpoints: ["gateway", "broker"].map(|name| Some(format!("https://{name}.example/ebms").into())),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,
             ack_requested: Presence::Always,
-            ack_signed: true,
+            ack_signed: Presence::Always,
             duplicate_elimination: Presence::Always,
             message_order: false,
             retries: 3,

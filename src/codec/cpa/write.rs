@@ -44,7 +44,7 @@ pub struct ChannelTerms {
     /// AckRequested.
     pub ack_requested: Presence,
     /// Acknowledgments are signed.
-    pub ack_signed: bool,
+    pub ack_signed: Presence,
     /// DuplicateElimination.
     pub duplicate_elimination: Presence,
     /// MessageOrderSemantics is `Guaranteed`.
@@ -164,7 +164,8 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
             out.attribute("tp:action", action).attribute("tp:packageId", "package");
             let sender = if sends { place } else { 1 - place };
             let channel = terms.channel_of(sender, &service.value, action);
-            let receipt = if terms.over(channel).ack_signed { "true" } else { "false" };
+            let is_signed = terms.over(channel).ack_signed != Presence::Never;
+            let receipt = if is_signed { "true" } else { "false" };
             let characteristics = [
                 ("tp:isNonRepudiationRequired", "true"),
                 ("tp:isNonRepudiationReceiptRequired", receipt),
@@ -213,11 +214,10 @@ fn numbered(name: &str, channel: usize) -> String {
 fn delivery_channel(out: &mut XmlWriter, channel: &ChannelTerms, id: &impl Fn(&str) -> String) {
     out.open("tp:DeliveryChannel").attribute("tp:channelId", &id("channel"));
     out.attribute("tp:transportId", &id("transport")).attribute("tp:docExchangeId", &id("exchange"));
-    let ack_signature = if channel.ack_signed { "always" } else { "never" };
     let characteristics = [
         ("tp:syncReplyMode", channel.sync_reply_mode.as_str()),
         ("tp:ackRequested", presence(channel.ack_requested)),
-        ("tp:ackSignatureRequested", ack_signature),
+        ("tp:ackSignatureRequested", presence(channel.ack_signed)),
         ("tp:duplicateElimination", presence(channel.duplicate_elimination)),
         ("tp:actor", "urn:oasis:names:tc:ebxml-msg:actor:toPartyMSH"),
     ];

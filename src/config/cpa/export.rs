@@ -8,7 +8,8 @@ use openssl::x509::X509;
 use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, write_cpa};
 use crate::config::Loaded;
 use crate::model::{
-    Agreement, DigestMethod, Direction, PartyId, Service, SignatureAlgorithm, SignatureTerms, Timestamp,
+    Agreement, DigestMethod, Direction, PartyId, Presence, Reliability, Service, SignatureAlgorithm,
+    SignatureTerms, Timestamp,
 };
 
 /// Why an agreement cannot be written as a CPA.
@@ -80,7 +81,11 @@ pub(super) fn cpa_terms(agreement: &Agreement, endpoint: &str, parties: [PartyTe
         response_endpoints: [None, terms.response_endpoint.clone()],
         sync_reply_mode: terms.sync_reply_mode,
         ack_requested: terms.reliability.ack_requested,
-        ack_signed: terms.reliability.ack_signed,
+        ack_signed: match &terms.reliability {
+            Reliability { ack_signed_per_message: true, .. } => Presence::PerMessage,
+            Reliability { ack_signed: true, .. } => Presence::Always,
+            _ => Presence::Never,
+        },
         duplicate_elimination: terms.reliability.duplicate_elimination,
         message_order: terms.reliability.message_order,
         retries: terms.reliability.retries,

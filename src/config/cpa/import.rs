@@ -9,7 +9,7 @@ mod urls;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use self::met::Met;
+use self::met::{Met, action};
 use self::party::{file_stem, head};
 use self::signing::senders;
 use self::terms::{Usual, persist_duration};
@@ -126,6 +126,7 @@ impl Import {
             self.transport_can_be_kept(channel);
         }
         let ordered = self.ordered(&every);
+        let service_type = self.service_type(&every);
         let persist = persist_duration(&sent, &received);
         let usual = self.terms(first, persist);
         let urls = self.urls(partner, &sent);
@@ -172,8 +173,11 @@ impl Import {
                 accepted_digests.into_iter().map(DigestMethod::as_str).map(quoted).collect();
             key_of("accepted_digests", &format!("[{}]", accepted.join(", ")));
         }
+        if let Some(kind) = service_type {
+            key_of("service_type", &quoted(kind));
+        }
         for (name, met) in [("send", &sent), ("receive", &received)] {
-            let actions: BTreeSet<String> = met.iter().map(|met| self.action(met)).collect();
+            let actions: BTreeSet<String> = met.iter().map(action).collect();
             let actions: Vec<String> =
                 actions.into_iter().map(|action| format!("\n  {},", quoted(&action))).collect();
             key_of(name, &format!("[{}\n]", actions.concat()));

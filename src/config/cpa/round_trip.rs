@@ -80,7 +80,7 @@ struct Said {
     roles: [Role; 2],
     sync_reply_mode: SyncReplyMode,
     presences: [Presence; 2],
-    ack_signed: bool,
+    ack_signed: Presence,
     sending: Option<Sending>,
 }
 
@@ -115,7 +115,11 @@ fn of_agreement<'a>(
             roles: [terms.own_role.clone(), terms.partner_role.clone()],
             sync_reply_mode: terms.sync_reply_mode,
             presences: [reliability.ack_requested, reliability.duplicate_elimination],
-            ack_signed: reliability.ack_signed,
+            ack_signed: match (reliability.ack_signed_per_message, reliability.ack_signed) {
+                (true, _) => Presence::PerMessage,
+                (false, true) => Presence::Always,
+                (false, false) => Presence::Never,
+            },
             sending: (sender == 0).then_some((reliability.retries, reliability.retry_interval, urls)),
         };
         ((sender, service, action), said)
@@ -243,7 +247,7 @@ fn channel(collects: bool) -> impl Strategy<Value = ChannelTerms> {
         proptest::option::of(url()),
         select(SyncReplyMode::ALL.to_vec()),
         [presence(), presence()],
-        any::<bool>(),
+        presence(),
         (0..5_u32, 1..120_u64, 1_000..100_000_u64),
     );
     terms.prop_map(

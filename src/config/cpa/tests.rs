@@ -46,7 +46,7 @@ fn usual() -> ChannelTerms {
         response_endpoints: [None, None],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
         ack_requested: Presence::Always,
-        ack_signed: true,
+        ack_signed: Presence::Always,
         duplicate_elimination: Presence::Always,
         message_order: false,
         retries: 3,
@@ -170,7 +170,33 @@ fn every_term_that_cannot_be_kept_is_told() {
     check("#ecdsa-sha256", "#rsa-sha1", "algorithm", "none of");
     check(">HTTP<", ">SMTP<", "transport", "over HTTPS");
     check("https://host", "http://host", "endpoint", "is no URL such as");
-    check("tp:type=\"urn:swgw:service\"", "tp:type=\"string\"", "service", "has the type string");
+}
+
+//= ebms2 3.1.4 MAY: a Service has whatever type both parties agree, also one that is a URI
+/// One type for every Service of an agreement is kept; several, or none for what is no URI, are told.
+#[test]
+fn the_type_of_services_is_kept() {
+    let text = write_cpa(&terms());
+    let (named, typed) = (">ImportClearance<", "tp:type=\"urn:swgw:service\"");
+    let digikoppeling = text.replace(named, ">urn:osb:ImportClearance<");
+    let digikoppeling = digikoppeling.replace(typed, "tp:type=\"urn:osb:services\"");
+    for text in [text.replace(typed, "tp:type=\"urn:osb:services\""), digikoppeling] {
+        let imported = import(&text).expect("can be kept").agreement;
+        assert!(imported.contains("\nservice_type = \"urn:osb:services\"\n"), "{imported}");
+    }
+    let as_it_is_here = text.replace(named, ">urn:osb:ImportClearance<").replace(typed, "");
+    assert!(!import(&as_it_is_here).expect("a URI needs none").agreement.contains("service_type"));
+
+    let mut two = terms();
+    let other = Service { value: "Payment".into(), kind: Some("string".into()) };
+    two.parties[0].sends.push((other, "GOVCBRXF3".into()));
+    let told = import(&write_cpa(&two)).expect_err("there are two types");
+    assert!(
+        told.iter().any(|told| told.contains("has the type ") && told.ends_with("[cpa:service]")),
+        "{told:#?}"
+    );
+    let told = import(&text.replace(typed, "")).expect_err("it is no URI");
+    assert!(told.iter().any(|told| told.contains("has no type and is no URI")), "{told:#?}");
 }
 
 //= ebms2 4.3.1 MUST: every syncReplyMode of a CPA is read and written
@@ -219,7 +245,7 @@ fn a_channel_of_its_own_becomes_an_override() {
     );
     check(
         &report,
-        ChannelTerms { ack_requested: Presence::Never, ack_signed: false, retries: 0, ..usual() },
+        ChannelTerms { ack_requested: Presence::Never, ack_signed: Presence::Never, retries: 0, ..usual() },
         "send = [\"ImportClearance GOVCBRXS2\"]\nack_requested = \"never\"\nack_signed = false\nretries = 0\n",
     );
     // What the partner sends: how often it does is its own matter.
@@ -365,6 +391,15 @@ fn of_several_channels_the_first_usable_one_is_sent_over() {
     assert!(
         import(&mail).expect_err("nothing else is offered").iter().any(|told| told.contains("over HTTPS"))
     );
+
+    // Acknowledgments as the message asks, where the channels differ in that.
+    let unsigned = ChannelTerms { ack_signed: Presence::Never, ..usual() };
+    let kept = import(
+        &both(&other(unsigned, &[(1, "GOVCBR929")]))
+            .replace("ReceiptRequired=\"false\"", "ReceiptRequired=\"true\""),
+    );
+    let expected = "receive = [\"ImportClearance GOVCBR929\"]\nack_signed = \"perMessage\"\n";
+    assert!(kept.as_ref().is_ok_and(|kept| kept.agreement.contains(expected)), "{kept:#?}");
 
     let third = ChannelTerms { sync_reply_mode: SyncReplyMode::None, ..usual() };
     let told = import(&both(&other(third, &[(1, "GOVCBR929")]))).expect_err("one mode is kept");

@@ -151,6 +151,30 @@ fn what_is_sent_last_is_still_taken_and_what_is_taken_last_still_known() {
     check("time_to_live = \"60s\"\npersist_duration = \"60s\"\n", &[short, forgets]);
 }
 
+/// What a CPA may say besides yes and no, and a type of Services that is not ours.
+#[test]
+fn acknowledgments_as_each_message_asks_and_services_of_another_type_are_agreed() {
+    let agreed = |terms: &str| {
+        let directory = world();
+        let text = KFDA.replacen("retries = 5\n", &format!("retries = 5\n{terms}"), 1);
+        fs::write(directory.path().join("partners/kfda.toml"), text).expect("writes");
+        let loaded = load(&directory.path().join("gwanmun.toml")).expect("is in order");
+        loaded.partners.registry.agreements().next().expect("there is one").clone()
+    };
+    let signed = |agreement: &Agreement| {
+        (agreement.reliability.ack_signed, agreement.reliability.ack_signed_per_message)
+    };
+    assert_eq!(signed(&agreed("")), (true, false));
+    assert_eq!(signed(&agreed("ack_signed = false\n")), (false, false));
+    assert_eq!(signed(&agreed("ack_signed = \"perMessage\"\n")), (true, true));
+    let typed = agreed("service_type = \"urn:osb:services\"\n");
+    assert!(typed.actions.iter().all(|bound| bound.service_type.as_deref() == Some("urn:osb:services")));
+
+    let with = |text: &str| text.replacen("retries = 5\n", "retries = 5\nack_signed = \"always\"\n", 1);
+    let told = faults("partners/kfda.toml", with);
+    assert_eq!(told, ["partners/kfda.toml:17:14: ack_signed is \"always\""]);
+}
+
 #[test]
 fn some_actions_of_an_agreement_have_terms_of_their_own() {
     let directory = world();

@@ -160,6 +160,9 @@ fn each_module_is_there_as_the_agreement_says() {
     check(as_it_is, |m| m.ack_requested.clear(), &[(Inconsistent, HEADER)]);
     check(as_it_is, |m| m.ack_requested[0].signed = false, &[(Inconsistent, ACK)]);
     check(|a| a.reliability.ack_signed = false, |_| {}, &[(Inconsistent, ACK)]);
+    for has in [(|m| m.ack_requested[0].signed = false) as Change<Message>, |_| {}] {
+        check(|a| a.reliability.ack_signed_per_message = true, has, &[]);
+    }
     check(|a| a.reliability.ack_requested = Presence::Never, |_| {}, &[(Inconsistent, ACK)]);
     for has in [(|m| m.ack_requested.clear()) as Change<Message>, |_| {}] {
         check(|a| a.reliability.ack_requested = Presence::PerMessage, has, &[]);

@@ -652,6 +652,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
             ack_signed: true,
+            ack_signed_per_message: false,
             message_order: false,
             retries: 3,
             retry_interval: Duration::from_secs(60),

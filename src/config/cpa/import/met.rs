@@ -91,16 +91,16 @@ impl Import {
             for (kept, said) in [
                 (&mut fitting.ack_requested, other.ack_requested),
                 (&mut fitting.duplicate_elimination, other.duplicate_elimination),
+                (&mut fitting.ack_signature_requested, other.ack_signature_requested),
             ] {
                 if *kept != said {
                     *kept = Presence::PerMessage;
                 }
             }
-            let signed = |channel: &DeliveryChannel| channel.ack_signature_requested != Presence::Never;
-            if other.sync_reply_mode != fitting.sync_reply_mode || signed(other) != signed(&fitting) {
+            if other.sync_reply_mode != fitting.sync_reply_mode {
                 let message = format!(
-                    "{} may come over channels that differ in syncReplyMode or ackSignatureRequested: one of each is kept \
-                     here; name channels that agree in them, or one",
+                    "{} may come over channels that differ in syncReplyMode: one is kept here; name channels that agree in \
+                     it, or one",
                     ours.action
                 );
                 self.add(&ours.place, "channel", message);
@@ -147,21 +147,34 @@ impl Import {
         }
     }
 
-    /// `Service Action`, as in partner files.
-    pub(super) fn action(&mut self, met: &Met<'_>) -> String {
-        let service = &met.service.service;
-        let expected = (!service.value.contains(':')).then_some(SERVICE_TYPE);
-        if service.kind.as_deref() != expected {
-            let message = format!(
-                "Service {} has the type {}; here it has {}",
-                service.value,
-                service.kind.as_deref().unwrap_or("none"),
-                expected.unwrap_or("none, as a URI")
-            );
+    /// The `type` of every Service, where it is not the one that it has here anyhow.
+    pub(super) fn service_type<'a>(&mut self, every: &[&Met<'a>]) -> Option<&'a str> {
+        let usual = |met: &Met<'_>| (!met.service.service.value.contains(':')).then_some(SERVICE_TYPE);
+        let has = |met: &Met<'a>| met.service.service.kind.as_deref();
+        let first = every.first().and_then(|met| has(met));
+        if every.iter().all(|met| has(met) == usual(met)) {
+            return None;
+        }
+        for met in every.iter().filter(|met| has(met).is_none() || has(met) != first) {
+            let service = &met.service.service;
+            let message = match has(met) {
+                None if service.value.contains(':') => {
+                    format!("Service {} has no type, beside others that have one", service.value)
+                }
+                None => format!("Service {} has no type and is no URI", service.value),
+                Some(kind) => {
+                    format!("Service {} has the type {kind}, beside others with another", service.value)
+                }
+            };
             self.add(&met.service.place, "service", message);
         }
-        format!("{} {}", service.value, met.binding.action)
+        first
     }
+}
+
+/// `Service Action`, as in partner files.
+pub(super) fn action(met: &Met<'_>) -> String {
+    format!("{} {}", met.service.service.value, met.binding.action)
 }
 
 /// Why nothing can be sent over a channel or come in by it here.

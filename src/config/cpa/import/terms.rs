@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::met::Met;
+use super::met::{Met, action};
 use super::urls::Urls;
 use super::{Import, quoted};
 use crate::config::terms::TIME_TO_LIVE;
@@ -24,12 +24,16 @@ impl Import {
     /// and how long is not ours to keep.
     pub(super) fn terms(&mut self, met: &Met<'_>, persist: Option<Duration>) -> Terms {
         let channel = &met.channel;
-        let ack_signed = channel.ack_signature_requested != Presence::Never;
+        let ack_signed = match channel.ack_signature_requested {
+            Presence::Always => "true".to_owned(),
+            Presence::Never => "false".to_owned(),
+            each @ Presence::PerMessage => quoted(presence(each)),
+        };
         let mut terms = vec![
             ("sync_reply_mode", quoted(&channel.sync_reply_mode)),
             ("duplicate_elimination", quoted(presence(channel.duplicate_elimination))),
             ("ack_requested", quoted(presence(channel.ack_requested))),
-            ("ack_signed", ack_signed.to_string()),
+            ("ack_signed", ack_signed),
         ];
         if met.sent {
             terms.extend(self.reliability(met, persist));
@@ -61,7 +65,7 @@ impl Import {
             }
             let others = self.terms(met, persist).into_iter();
             terms.extend(others.filter(|term| !usual.terms.contains(term)));
-            let action = self.action(met);
+            let action = action(met);
             let told = seen.entry((met.sent, action.clone())).or_insert_with(|| terms.clone());
             if *told != terms {
                 let message = format!(
