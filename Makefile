@@ -67,10 +67,12 @@ fuzz: deps ## HTTP, MIME, XML, canonical form, signatures and CPA documents, fuz
 			-print_final_stats=1 || exit 1; \
 	done
 
-soak: test-deps ## many more real faults on the real program (KILLS=10000 SYNCS=200 STEPS=401 STOPS=200 CLOCK_STEPS=200 FLIP_STRIDE=64)
-	KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \
-	STOP_SECONDS=$(or $(STOP_SECONDS),30) CLOCK_STEPS=$(or $(CLOCK_STEPS),200) $(CARGO) test --test end_to_end real_faults -- --nocapture --test-threads=1
-	FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
+soak: test-deps ## many more real faults on the real program, from where it was broken off (KILLS=10000 SYNCS=200 STEPS=401 STOPS=200 LONG_STOPS=5 LONG_SECONDS=150 CLOCK_STEPS=200 FLIP_STRIDE=64)
+	SOAK_PLACE=$(CURDIR)/target/soak KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \
+	LONG_STOPS=$(or $(LONG_STOPS),5) LONG_SECONDS=$(or $(LONG_SECONDS),150) CLOCK_STEPS=$(or $(CLOCK_STEPS),200) \
+	$(CARGO) test --test end_to_end real_faults -- --nocapture --test-threads=1
+	SOAK_PLACE=$(CURDIR)/target/soak FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
+	rm -rf target/soak
 
 bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED=)
 	PENDING=$(or $(PENDING),1000000) FINISHED=$(or $(FINISHED),10000000) SMALL=10000 $(CARGO) test --release --test end_to_end restart:: -- --nocapture

@@ -2,6 +2,7 @@
 //! another time of day. Within what clocks may differ nobody notices, and no delivery ends by a step (P9).
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,12 +10,15 @@ use super::count;
 use super::load::{
     Load, PARTNERS, all_is_handed_on_once, all_is_proved, answered, lodging, nothing_is_lost, play,
 };
+use super::place::Place;
 use crate::correspondent::Correspondent;
 use crate::process::{PROGRAM, Process, until};
 use crate::world::World;
 
 /// Steps of a plain run.
 const STEPS: u64 = 12;
+/// So many are played in one world, which is checked whole after them.
+const STEPS_OF_A_WORLD: u64 = 40;
 /// Seconds that the clock is off, in turns: less than what a Timestamp may be ahead (`skew_max`, 300 s) even from one end
 /// to the other.
 const OFF: [i64; 6] = [140, -140, 0, -140, 140, 0];
@@ -26,16 +30,27 @@ const BESIDE: u32 = 700_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_under_load_loses_nothing_and_does_nothing_twice_p9() {
-    let steps = count("CLOCK_STEPS", STEPS);
+    let mut place = Place::of("clock-steps", count("CLOCK_STEPS", STEPS));
+    while let Some(steps) = place.next(STEPS_OF_A_WORLD) {
+        let done = steps.end;
+        let lodgings = set_in_each(steps).await;
+        place.reached(done, [lodgings]);
+    }
+    let ([lodgings], steps) = (place.counts(), place.done());
+    println!("{steps} steps of the clock, {lodgings} lodgings, none lost, none twice");
+}
+
+/// A world in which the clock is set in each of these steps, checked whole at its end; gives how many lodgings there were.
+async fn set_in_each(steps: Range<u64>) -> u64 {
     let world = Arc::new(World::new());
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let _running = play(&world, &PARTNERS).await;
     let clock = Clock::of(&world);
     clock.set(0);
     let (mut gateway, load) = (clock.serve(&world).await, Load::begin(&world, &broker, SENDERS));
-    for step in 1..=steps {
+    for step in steps.clone() {
         clock.set(OFF[usize::try_from(step).expect("is small") % OFF.len()]);
-        if step % 4 == 0 {
+        if step % 4 == 3 {
             gateway.kill();
             gateway = clock.serve(&world).await;
         }
@@ -48,13 +63,14 @@ async fn a_clock_that_is_set_under_load_loses_nothing_and_does_nothing_twice_p9(
         .await;
     }
     clock.set(0);
-    until("all are acknowledged", async || (u64::from(load.acknowledged()) == 2 * steps).then_some(())).await;
+    let all = 2 * (steps.end - steps.start);
+    until("all are acknowledged", async || (u64::from(load.acknowledged()) == all).then_some(())).await;
     let posted = load.end().await;
     nothing_is_lost(&broker, &posted).await;
     all_is_handed_on_once(&world, &PARTNERS, &posted).await;
     gateway.kill();
     all_is_proved(&world, &gwanmun::config::store_of(world.settings()).expect("the settings are in order"));
-    println!("{steps} steps of the clock, {} lodgings, none lost, none twice", posted.len());
+    posted.len() as u64
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,17 +1,19 @@
 //! The gateway is stopped where it stands and let go on (SIGSTOP, SIGCONT), and its disk stalls: senders hear nothing in
 //! time and come again, and afterwards everything has happened once (P3, P4, P14).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::count;
 use super::load::{
-    Load, PARTNERS, all_is_handed_on_once, all_is_proved, answered, clear_log, lodging, nothing_is_lost,
-    nothing_panicked, play,
+    AGAIN, Load, PARTNERS, all_is_handed_on_once, all_is_proved, answered, clear_log, lodging,
+    nothing_is_lost, nothing_panicked, play,
 };
+use super::place::Place;
 use crate::correspondent::Correspondent;
 use crate::process::{Process, until};
 use crate::world::World;
@@ -23,13 +25,31 @@ const LINES: [usize; 6] = [1, 5, 9, 2, 17, 30];
 const BEGUN: [&str; 3] = ["store/lock", "gwanmun.db-wal", "gateway.log"];
 /// Each stop lasts until a sender has waited for so many seconds in vain.
 const PATIENCE: u64 = 1;
+/// Some stops last until others than that sender have given up, too: none of a plain run.
+const LONG_STOPS: u64 = 0;
+const LONG_PATIENCE: u64 = 150;
+/// So many are played in one world, which is checked whole after them.
+const STOPS_OF_A_WORLD: u64 = 40;
 const SENDERS: usize = 3;
 /// Serials of what is posted beside the load.
 const BESIDE: u32 = 500_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_twice() {
-    let (stops, patience) = (count("STOPS", STOPS), Duration::from_secs(count("STOP_SECONDS", PATIENCE)));
+    let stops = count("STOPS", STOPS);
+    let mut place = Place::of("stops", stops);
+    while let Some(next) = place.next(STOPS_OF_A_WORLD) {
+        let done = next.end;
+        let counted = stopped_in_each(next, stops).await;
+        place.reached(done, counted);
+    }
+    let ([in_starts, lodgings], stops) = (place.counts(), place.done());
+    println!("{stops} stops, {in_starts} of them in a start; {lodgings} lodgings, none lost, none twice");
+}
+
+/// A world with these stops, of so many in all, checked whole at its end; gives how many were in a start, and how many
+/// lodgings there were.
+async fn stopped_in_each(next: Range<u64>, stops: u64) -> [u64; 2] {
     let world = Arc::new(World::new());
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let _running = play(&world, &PARTNERS).await;
@@ -37,9 +57,9 @@ async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_t
     let settings = world.settings().to_str().expect("is text").to_owned();
     let start = || Process::start(world.path("gateway.log"), ["serve", "--config", &settings]);
     let (mut gateway, mut in_starts, mut beside) = (start(), 0, Vec::new());
-    for stop in 1..=stops {
+    for stop in next {
         let place = usize::try_from(stop % LINES.len() as u64).expect("is small");
-        if stop % 4 == 0 {
+        if stop % 4 == 3 {
             gateway.kill();
             nothing_panicked(&world);
             clear_log(&world);
@@ -50,7 +70,7 @@ async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_t
         let (from, before) = (lines(&gateway), load.acknowledged());
         until("it has done something", async || {
             gateway.check();
-            let has_begun = stop % 4 == 0 && gateway.has_open(BEGUN[place % BEGUN.len()]);
+            let has_begun = stop % 4 == 3 && gateway.has_open(BEGUN[place % BEGUN.len()]);
             let has_gone_on = lines(&gateway) >= from + LINES[place] || load.acknowledged() > before;
             (has_begun || has_gone_on).then_some(())
         })
@@ -58,9 +78,15 @@ async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_t
         in_starts += u64::from(!gateway.said().contains("gateway.started"));
         gateway.signal(Signal::STOP);
         let mut one = lodging(&world, &broker, BESIDE + u32::try_from(stop).expect("is small"), Vec::new());
-        if let Ok(answer) = timeout(patience, answered(&broker, &one.sealed)).await {
-            assert_eq!(answer, None, "who stands answers nobody");
-        }
+        let mut ticks = interval(AGAIN);
+        let in_vain = async {
+            loop {
+                ticks.tick().await;
+                assert_eq!(answered(&broker, &one.sealed).await, None, "who stands answers nobody");
+            }
+        };
+        // That it ends is what a stop is.
+        drop::<Result<(), _>>(timeout(length_of(stop, stops), in_vain).await);
         gateway.signal(Signal::CONT);
         one.acknowledgment =
             until("it goes on", async || answered(&broker, &one.sealed).await.map(Some)).await;
@@ -72,10 +98,14 @@ async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_t
     all_is_handed_on_once(&world, &PARTNERS, &posted).await;
     gateway.kill();
     all_is_proved(&world, &gwanmun::config::store_of(world.settings()).expect("the settings are in order"));
-    println!(
-        "{stops} stops, {in_starts} of them in a start; {} lodgings, none lost, none twice",
-        posted.len()
-    );
+    [in_starts, posted.len() as u64]
+}
+
+/// How long a stop lasts. The long ones are spread over all, and do not all find the gateway at the same work.
+fn length_of(stop: u64, stops: u64) -> Duration {
+    let every = stops / count("LONG_STOPS", LONG_STOPS).max(1);
+    let is_long = every > 0 && count("LONG_STOPS", LONG_STOPS) > 0 && stop % every == stop / every % every;
+    Duration::from_secs(if is_long { count("LONG_SECONDS", LONG_PATIENCE) } else { PATIENCE })
 }
 
 #[tokio::test(flavor = "multi_thread")]

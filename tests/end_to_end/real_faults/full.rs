@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::count;
 use super::load::{Load, all_is_proved, clear_log, nothing_is_lost, nothing_panicked};
+use super::place::Place;
 use crate::correspondent::Correspondent;
 use crate::kept::copy;
 use crate::process::{PROGRAM, Process, until};
@@ -35,11 +36,11 @@ async fn a_disk_that_is_full_at_any_step_loses_nothing_and_goes_on_when_there_is
     }
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let steps = count("STEPS", STEPS);
-    let (mut no_start, mut lodged) = (0, 0);
+    let mut place = Place::of("steps", steps);
     world.edit("gwanmun.toml", "directory = \"store\"", "directory = \"small/store\"");
     let small = world.path("small");
-    for place in 0..steps {
-        let step = place * LAST / (steps - 1).max(1);
+    while let Some(next) = place.next(1) {
+        let step = next.start * LAST / (steps - 1).max(1);
         drop(fs::remove_dir_all(&small));
         let mut disk = Disk::new(&small, SMALLEST_KIB + step * STEP_KIB);
         clear_log(&world);
@@ -52,9 +53,9 @@ async fn a_disk_that_is_full_at_any_step_loses_nothing_and_goes_on_when_there_is
         })
         .await;
         nothing_panicked(&world);
-        no_start += u64::from(!gateway.said().contains("gateway.started"));
+        let no_start = u64::from(!gateway.said().contains("gateway.started"));
         let posted = load.end().await;
-        lodged += posted.iter().filter(|one| one.acknowledgment.is_some()).count();
+        let lodged = posted.iter().filter(|one| one.acknowledgment.is_some()).count() as u64;
         gateway.kill();
         disk.grow();
         clear_log(&world);
@@ -66,10 +67,9 @@ async fn a_disk_that_is_full_at_any_step_loses_nothing_and_goes_on_when_there_is
         drop(fs::remove_dir_all(&copied));
         copy(&disk.store(&small), &copied);
         all_is_proved(&world, &copied);
-        if (place + 1) % 10 == 0 {
-            println!("{} of {steps} sizes", place + 1);
-        }
+        place.reached(next.end, [no_start, lodged]);
     }
+    let [no_start, lodged] = place.counts();
     println!(
         "{steps} sizes, {no_start} too small for a start; {lodged} lodgings acknowledged before, none lost"
     );

@@ -38,7 +38,7 @@ pub(super) struct Load {
 /// No more are lodged, and who has no answer goes home without.
 const ENDED: u32 = u32::MAX;
 /// A sender who is not answered comes again after so long.
-const AGAIN: Duration = Duration::from_millis(20);
+pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
 impl Load {
     /// So many senders; they lodge as many as are allowed.

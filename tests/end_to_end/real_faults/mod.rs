@@ -3,7 +3,7 @@
 //! octets that flip, an upgrade. After each of them: nothing that was acknowledged is lost, nothing is handed on twice, no
 //! octets are wrong, nothing panicked (P1 to P4, P9 to P11, P14, S24).
 //!
-//! The plain run takes a few of each; `make soak` takes them all and says how far it is.
+//! The plain run takes a few of each; `make soak` takes them all, says how far it is, and goes on where it was broken off.
 
 mod clocks;
 mod exhausted;
@@ -14,6 +14,7 @@ mod keyless;
 mod kills;
 mod load;
 mod meddled;
+mod place;
 mod poisoned;
 mod purges;
 mod stalled;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::count;
 use super::load::{Load, all_is_proved, answered, lodging, nothing_is_lost};
 use super::meddled::{injected, meddled};
+use super::place::Place;
 use crate::correspondent::Correspondent;
 use crate::process::Process;
 use crate::world::{World, attachment};
@@ -30,9 +31,9 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
     let syncs = count("SYNCS", SYNCS);
-    let mut in_starts = 0;
-    for place in 0..syncs {
-        let number = 1 + place * (LAST - 1) / (syncs - 1).max(1);
+    let mut place = Place::of("syncs", syncs);
+    while let Some(next) = place.next(1) {
+        let number = 1 + next.start * (LAST - 1) / (syncs - 1).max(1);
         drop(fs::remove_dir_all(&store));
         fs::write(world.path("gateway.log"), "").expect("is ours");
         fs::write(world.path(TRACE), "").expect("is ours");
@@ -44,7 +45,6 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
         let said = gateway.said();
         assert!(!said.contains("panicked at"), "S24: {said}");
         let is_in_start = !said.contains("gateway.started");
-        in_starts += u64::from(is_in_start);
         let traced = world.read(TRACE);
         let from_failed = traced.lines().skip_while(|line| !line.contains("(INJECTED)"));
         // A store that is not made to its end counts for nothing, and is made anew: its files may be closed as they are.
@@ -70,10 +70,9 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
         nothing_is_lost(&broker, &posted).await;
         gateway.kill();
         all_is_proved(&world, &store);
-        if (place + 1) % 10 == 0 {
-            println!("{} of {syncs} syncs", place + 1);
-        }
+        place.reached(next.end, [u64::from(is_in_start)]);
     }
+    let [in_starts] = place.counts();
     println!("{syncs} failed syncs, {in_starts} of them in a start; nothing lost");
 }
 

@@ -1,6 +1,7 @@
 //! Octets of a small store are changed, and its files cut, everywhere (P12): a start or the proofs name it, or it is of no
 //! account; and whatever is served is what was stored.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -38,6 +39,8 @@ enum Outcome {
 
 /// Of an octet in so many one bit is changed in a plain run; a file is cut as often.
 const STRIDE: usize = 8192;
+/// How far it is is kept after so many.
+const KEPT_AFTER: usize = 1000;
 
 #[test]
 fn no_changed_octet_and_no_cut_file_of_a_small_store_is_served_as_if_nothing_were() {
@@ -59,33 +62,68 @@ fn no_changed_octet_and_no_cut_file_of_a_small_store_is_served_as_if_nothing_wer
             damages.push((file.clone(), Damage::Cut(at)));
         }
     }
-    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let mut counts = kept(stride);
+    let mut done: usize = counts.iter().sum();
+    while done < damages.len() {
+        let some = &damages[done..damages.len().min(done + KEPT_AFTER)];
+        let outcomes = outcomes_of(some, |(file, damage)| damaged(&whole, file, *damage, &served));
+        let wrong: Vec<_> =
+            outcomes.iter().zip(some).filter(|(it, _)| matches!(it, Outcome::Wrong(_))).collect();
+        assert!(wrong.is_empty(), "P12: {wrong:#?}");
+        let all = [Outcome::NotOpened, Outcome::Named, Outcome::OfNoAccount];
+        for (count, of) in counts.iter_mut().zip(all) {
+            *count += outcomes.iter().filter(|it| **it == of).count();
+        }
+        done += some.len();
+        keep(stride, counts);
+        println!("{done} of {} damages, {} remain", damages.len(), damages.len() - done);
+    }
+    let [not_opened, named, of_no_account] = counts;
+    println!(
+        "{done} damages: {not_opened} named by the start, {named} by the proofs, {of_no_account} of no account, \
+         0 served wrong"
+    );
+    assert!(named > 0 && not_opened > 0, "damage is met in both ways");
+}
+
+/// What came of each, in their order.
+fn outcomes_of<T: Sync>(damages: &[T], outcome: impl Fn(&T) -> Outcome + Sync) -> Vec<Outcome> {
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
-        while let Some((file, damage)) = damages.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = damaged(&whole, file, *damage, &served);
-            let mut outcomes = outcomes.lock().expect("no panic");
-            outcomes.push((outcome, format!("{} {damage:?}", file.display())));
-            if outcomes.len() % 1000 == 0 {
-                println!("{} of {}", outcomes.len(), damages.len());
-            }
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(damage) = damages.get(place) else { break };
+            let outcome = outcome(damage);
+            outcomes.lock().expect("no panic").insert(place, outcome);
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
-    let outcomes = outcomes.into_inner().expect("no panic");
-    assert_eq!(outcomes.len(), damages.len());
-    let wrong: Vec<_> = outcomes.iter().filter(|(it, _)| matches!(it, Outcome::Wrong(_))).collect();
-    let count = |of: &Outcome| outcomes.iter().filter(|(it, _)| it == of).count();
-    println!(
-        "{} damages: {} named by the start, {} by the proofs, {} of no account, {} served wrong",
-        damages.len(),
-        count(&Outcome::NotOpened),
-        count(&Outcome::Named),
-        count(&Outcome::OfNoAccount),
-        wrong.len()
-    );
-    assert!(wrong.is_empty(), "P12: {wrong:#?}");
-    assert!(count(&Outcome::Named) > 0 && count(&Outcome::NotOpened) > 0, "damage is met in both ways");
+    outcomes.into_inner().expect("no panic").into_values().collect()
+}
+
+/// A long run keeps how far it is, where it is told to: one that is broken off goes on from there. The store is made anew, and
+/// is another by a few octets at most.
+fn kept(stride: usize) -> [usize; 3] {
+    let kept = place_kept().and_then(|place| fs::read_to_string(place).ok());
+    let numbers: Option<Vec<usize>> =
+        kept.map(|text| text.split(' ').map(|it| it.trim().parse().expect("a number")).collect());
+    match numbers.as_deref() {
+        Some(&[of, not_opened, named, of_no_account]) if of == stride => [not_opened, named, of_no_account],
+        _ => [0; 3],
+    }
+}
+
+fn keep(stride: usize, [not_opened, named, of_no_account]: [usize; 3]) {
+    if let Some(place) = place_kept() {
+        fs::create_dir_all(place.parent().expect("is in a directory")).expect("can be made");
+        let text = format!("{stride} {not_opened} {named} {of_no_account}");
+        fs::write(place, text).expect("can be written");
+    }
+}
+
+fn place_kept() -> Option<PathBuf> {
+    std::env::var_os("SOAK_PLACE").map(|directory| Path::new(&directory).join("flips"))
 }
 
 /// Damages a copy, opens it and reads all of it.
