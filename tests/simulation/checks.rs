@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gwanmun::model::{
-    ApplicationState, Case, CaseState, DeliveryState, Digest, Document, FeeState, Message, OrderStatus,
-    Payment, PaymentState, Realm, payment_key,
+    ApplicationState, Case, CaseState, ConversationId, Delivery, DeliveryPurpose, DeliveryState, Digest,
+    Document, FeeState, Message, MessageId, Payment, PaymentState, Realm, SequenceNumber, payment_key,
 };
 use gwanmun::store::{AuditEntry, CaseFilter, CorrelationKey, DeliveryFilter, Store as _};
 
 use crate::papers;
 use crate::parties::Who;
-use crate::partner::{Fate, Letter};
+use crate::partner::{Fate, Letter, Partner};
 use crate::roles::declaration_of;
 use crate::world::World;
 
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Where order is guaranteed, what a partner sent in a conversation took effect in the order of its numbers, and what
-    /// it was sent has every number once, from a Reset on; nothing is held any more (P5).
+    /// it was sent has every number once; nothing is held any more (P5).
     fn check_order(&mut self) {
         let store = self.gateway.store();
         let mut findings = Vec::new();
@@ -122,24 +122,53 @@ impl World {
                     findings.push(format!("{conversation} of {name} is handed on out of order: {line:?}"));
                 }
             }
-            let mut lines = BTreeMap::<String, Vec<_>>::new();
-            for message in &partner.handed_on {
-                let order = message.order.map(|order| (order.number, order.status));
-                lines.entry(message.header.conversation_id.to_string()).or_default().push(order);
-            }
-            // A restored gateway does not know which numbers it gave out since the backup.
-            for (conversation, mut line) in lines.into_iter().filter(|_| partner.restores == 0) {
-                line.sort_by_key(|order| order.map(|(number, _)| number));
-                let whole = (0_u32..).zip(&line).all(|(expected, order)| {
-                    let status = if expected == 0 { OrderStatus::Reset } else { OrderStatus::Continue };
-                    order.is_some_and(|(number, it)| u32::from(number) == expected && it == status)
-                });
-                if !whole {
-                    findings.push(format!("{name} is sent other numbers in {conversation}: {line:?}"));
-                }
-            }
+            findings.extend(self.check_numbers(partner));
         }
         findings.into_iter().for_each(|finding| self.find(format!("{finding} (P5)")));
+    }
+
+    /// What is wrong with the numbers of what a partner is owed. In each conversation every number stands once in the store, from
+    /// the first on, and what came has come under the number that stands there.
+    ///
+    /// A restored store knows nothing of the numbers that the lost one gave out since the backup, and gives them out again:
+    /// so what came is held against those of its own restore, and what came to a lost store against no store.
+    fn check_numbers(&self, partner: &Partner) -> Vec<String> {
+        let name = partner.who.name();
+        let store = self.gateway.store();
+        let owed = DeliveryFilter { destination: Some(partner.who.key()), ..DeliveryFilter::default() };
+        let owed = store.deliveries(&owed, usize::MAX).expect("the store can be read").items;
+        let mut findings = Vec::new();
+        let mut lines = BTreeMap::<ConversationId, BTreeMap<SequenceNumber, MessageId>>::new();
+        for Delivery { order, conversation_id, message_id, .. } in
+            owed.into_iter().filter(|delivery| delivery.purpose != DeliveryPurpose::Signal)
+        {
+            let Some(order) = order else {
+                findings.push(format!("{message_id} for {name} has no number"));
+                continue;
+            };
+            let line = lines.entry(conversation_id.clone()).or_default();
+            if let Some(other) = line.insert(order.number, message_id.clone()) {
+                let number = order.number;
+                findings.push(format!(
+                    "{message_id} and {other} for {name} are number {number} of {conversation_id}"
+                ));
+            }
+        }
+        for (conversation, line) in &lines {
+            if !line.keys().zip(0..).all(|(number, expected)| u32::from(*number) == expected) {
+                let numbers: Vec<_> = line.keys().collect();
+                findings.push(format!("{name} is owed these numbers of {conversation}: {numbers:?}"));
+            }
+        }
+        for ((restores, conversation, number), came) in &partner.numbers {
+            let stored = lines.get(conversation).and_then(|line| line.get(number));
+            if *restores == self.backups.restores && stored != Some(came) {
+                findings.push(format!(
+                    "{came} came to {name} as number {number} of {conversation}, which is {stored:?}"
+                ));
+            }
+        }
+        findings
     }
 
     /// Where in the audit record each message took effect: where it was accepted and not held, or handed on. What was

@@ -128,8 +128,10 @@ impl World {
     pub(crate) fn write_under(&mut self, who: Who, letter: Letter, forges: Option<usize>) {
         let now = self.clock(who);
         let action = letter.action.clone();
-        let place = self.partner(who).compose(letter, now, forges);
-        let id = self.partner(who).posted[place].message_id.clone();
+        let (place, right_time) = (self.partner(who).compose(letter, now, forges), self.now);
+        let posted = &mut self.partner(who).posted[place];
+        posted.written_at = right_time;
+        let id = posted.message_id.clone();
         let how = if forges.is_some() { "forges" } else { "posts" };
         self.note(format!("{} {how} {action} {id}", who.name()));
         self.insist(who, place);

@@ -305,7 +305,10 @@ impl World {
         let now = self.clock(Who::Gateway);
         let mut step = decide(now, &handling.event, &view, &context);
         if let Some(needs) = step.needs_numbers(&context) {
-            step.number(&context, &self.gateway.store().load(&needs).expect("the store can be read"));
+            let mut view = self.gateway.store().load(&needs).expect("the store can be read");
+            let is_restored = self.gateway.restored.is_some();
+            plant.inspect(|plant| plant.falsify_numbers(is_restored, &mut view));
+            step.number(&context, &view);
         }
         let places = self.hold(step.promptable());
         step.begin(now, &handling.event, &context, &places);

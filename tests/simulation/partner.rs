@@ -114,7 +114,7 @@ pub(crate) struct Posted {
     pub(crate) fate: Fate,
     /// It was refused for its age, and what it says went out once more as a new message.
     pub(crate) renewed: bool,
-    /// When it was written.
+    /// When it was written, by the right time.
     pub(crate) written_at: Timestamp,
     /// When it was answered, by the right time.
     pub(crate) told_at: Option<Timestamp>,
@@ -141,6 +141,9 @@ pub(crate) struct Partner {
     /// The octets that came under a MessageId, and after how many restores: always the same, but that a restored gateway makes
     /// anew what it has forgotten (P4, P20).
     octets: BTreeMap<MessageId, (u32, Digest)>,
+    /// What came under each number of a conversation, after so many restores: a gateway that was restored gives out again those
+    /// that it has forgotten, and no gateway gives out one twice (P5).
+    pub(crate) numbers: BTreeMap<(u32, ConversationId, SequenceNumber), MessageId>,
     errors_heard: Vec<(MessageId, String)>,
 }
 
@@ -174,6 +177,7 @@ impl Partner {
             agreement: agreement_of_partner(who, terms),
             known: BTreeMap::new(),
             octets: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             errors_heard: Vec::new(),
         }
     }
@@ -202,6 +206,7 @@ impl Partner {
         } else if known.1 != octets {
             self.complain(format!("{id} came again with other octets (P4)"));
         }
+        self.look_at_number(&message);
         let answer = match manners {
             Manners::Silent => return nothing(None),
             Manners::Refuses(status) => return nothing(Some(Response::status(status))),
@@ -222,6 +227,27 @@ impl Partner {
             },
         };
         self.answer(answer, None)
+    }
+
+    /// Where order is guaranteed each message has a number of its own, and the first one begins the conversation.
+    fn look_at_number(&mut self, message: &Message) {
+        let (id, conversation) = (&message.header.data.message_id, &message.header.conversation_id);
+        let Some(order) = message.order else {
+            if self.is_in_order() {
+                self.complain(format!("{id} has no number (P5)"));
+            }
+            return;
+        };
+        let key = (self.restores, conversation.clone(), order.number);
+        let first = self.numbers.entry(key).or_insert_with(|| id.clone());
+        let is_first = order.number == SequenceNumber::FIRST;
+        if first != id {
+            let complaint =
+                format!("{id} has number {} of {conversation}, as {first} has (P5)", order.number);
+            self.complain(complaint);
+        } else if is_first != (order.status == OrderStatus::Reset) {
+            self.complain(format!("{id} is number {} and {:?} (P5)", order.number, order.status));
+        }
     }
 
     fn take_new(&mut self, message: Message, octets: Digest, now: Timestamp) -> Taken {
@@ -257,6 +283,14 @@ impl Partner {
     /// Whether it has a message of the gateway: what it tells who asks.
     pub(crate) fn has(&self, id: &MessageId) -> bool {
         self.known.contains_key(id)
+    }
+
+    /// The gateway's store was restored. What it forged and has no answer to it gives up: a gateway that has forgotten whose
+    /// MessageId that is takes it for honest, and nobody could tell.
+    pub(crate) fn hear_of_restore(&mut self) {
+        self.restores += 1;
+        let forged = self.posted.iter_mut().filter(|it| it.forges.is_some() && it.fate == Fate::Open);
+        forged.for_each(|posted| posted.fate = Fate::Refused("given up".to_owned()));
     }
 
     /// It takes what was answered since then for open again; gives all that is open, and when it was written. Where order is
@@ -399,10 +433,15 @@ impl Partner {
         let about = message.header.data.ref_to_message_id.as_ref();
         let is_error = message.error_list.is_some();
         let place = place.or_else(|| {
-            let is_about = |it: &Posted| Some(&it.message_id) == about;
-            let forged = self.posted.iter().position(|it| is_about(it) && it.forges.is_some());
-            let honest = || self.posted.iter().position(|it| is_about(it) && it.forges.is_none());
-            forged.filter(|_| is_error).or_else(honest)
+            let about = |forged: bool| {
+                let places = self.posted.iter().enumerate();
+                places.filter(move |(_, it)| Some(&it.message_id) == about && it.forges.is_some() == forged)
+            };
+            let open = |(_, it): &(usize, &Posted)| it.fate == Fate::Open;
+            // An error is rather about what was forged, and about what waits for an answer.
+            let by_error = about(true).find(open).or_else(|| about(false).find(open));
+            let by_error = by_error.or_else(|| about(true).next()).filter(|_| is_error);
+            by_error.or_else(|| about(false).next()).map(|(place, _)| place)
         });
         if let Some(errors) = &message.error_list {
             let told: Vec<_> =

@@ -5,6 +5,7 @@
 use gwanmun::engine::Event;
 use gwanmun::model::{
     ApplicationState, CaseId, DeliveryId, Message, MessageId, MessageKind, Outcome, PartyRef, Sealed,
+    SequenceNumber,
 };
 use gwanmun::msh::{self, CLOCK_STEP_MAX};
 use gwanmun::security::seal;
@@ -55,10 +56,14 @@ pub(crate) enum Plant {
     Reconciliation,
     /// The entry that says that the store was restored.
     SilentRestore,
+    /// The same, when the record says so of an earlier restore.
+    RestoreToldOnce,
+    /// A number of a conversation, once the store was restored.
+    Number,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Sync,
         Self::RetriedSync,
         Self::VersionCheck,
@@ -77,6 +82,8 @@ impl Plant {
         Self::Checksum,
         Self::Reconciliation,
         Self::SilentRestore,
+        Self::RestoreToldOnce,
+        Self::Number,
     ];
 
     /// The run that it is planted in. That attempts are counted shows only where they come to an end, and what damage does
@@ -87,7 +94,11 @@ impl Plant {
                 let faults = Faults { dead: Some(Who::Npqs), ..Faults::default() };
                 Scenario { faults, ..Scenario::calm(seed) }
             }
-            Self::Checksum | Self::Reconciliation | Self::SilentRestore => {
+            Self::Checksum
+            | Self::Reconciliation
+            | Self::SilentRestore
+            | Self::RestoreToldOnce
+            | Self::Number => {
                 let scenario = Scenario::seeded(seed);
                 Scenario { faults: scenario.faults.damaging(), ..scenario }
             }
@@ -164,6 +175,16 @@ impl Plant {
             _ => {}
         }
         false
+    }
+
+    /// What numbers are given out from in place of what the store says.
+    pub(crate) fn falsify_numbers(self, is_restored: bool, view: &mut View) {
+        if self == Self::Number && is_restored {
+            for stored in view.sequences.values_mut() {
+                let next = u32::from(stored.value.next) + 1;
+                stored.value.next = SequenceNumber::new(next).expect("fewer than a hundred millions");
+            }
+        }
     }
 
     /// What is committed in place of what was decided.

@@ -5,6 +5,7 @@
 //! order: the entry `store.restored`, every open delivery held, and only then anything else.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use gwanmun::engine::{Event, Ready, Settle, decide, needs};
@@ -14,7 +15,7 @@ use gwanmun::store::{AuditVerdict, Batch, DeliveryFilter, MemoryStore, MessageFi
 use crate::disk::{Kept, SimulatedDisk};
 use crate::gateway::commit;
 use crate::parties::{Who, keys};
-use crate::partner::Fate;
+use crate::partner::{Fate, Partner};
 use crate::plants::Plant;
 use crate::world::{
     FLIP_QUARANTINED, Happening, JOURNAL_REFUSED, KNOWN_FROM_BEFORE, RESTORED_WITH_OPEN, World,
@@ -32,8 +33,10 @@ pub(crate) struct Backups {
     pub(crate) restores: u32,
     /// Deliveries that were open in the backup: nobody has said yet what becomes of them.
     withheld: BTreeSet<DeliveryId>,
-    /// Heads of the audit record, as they are kept elsewhere.
+    /// Heads of the audit record, as they are kept elsewhere, in the order in which they were taken.
     heads: Vec<AuditHead>,
+    /// What each restore took away.
+    taken_away: Vec<TakenAway>,
     operator_comes: bool,
     /// What the store was restored to, as long as partners have not sent again all that came after it.
     since: Option<Timestamp>,
@@ -46,6 +49,15 @@ struct Backup {
     octets: Vec<u8>,
     made_at: Timestamp,
     head: AuditHead,
+    /// How many heads were kept when it was made.
+    heads: usize,
+}
+
+/// A restore took away what a store had come to since its backup: the entry beyond that many says so, and the record has no
+/// head that was taken in between.
+struct TakenAway {
+    entries: u64,
+    heads: Range<usize>,
 }
 
 impl Backup {
@@ -64,7 +76,8 @@ impl World {
         let Some(head) = self.audit_head() else { return };
         self.backups.heads.push(head);
         let (octets, made_at) = (self.gateway.disk.octets(), self.now);
-        self.backups.last = Some(Backup { octets, made_at, head });
+        let heads = self.backups.heads.len();
+        self.backups.last = Some(Backup { octets, made_at, head, heads });
         self.note(format!("a backup is made, of {} audit entries", head.sequence));
     }
 
@@ -135,11 +148,13 @@ impl World {
         if !open.is_empty() {
             self.met.insert(RESTORED_WITH_OPEN);
         }
+        let heads = backup.heads..self.backups.heads.len();
+        self.backups.taken_away.push(TakenAway { entries: backup.head.sequence, heads });
         self.backups.withheld = open.into_iter().map(|delivery| delivery.id).collect();
         self.backups.restored = Some(backup);
         self.backups.is_lost = false;
         self.backups.restores += 1;
-        self.partners.values_mut().for_each(|partner| partner.restores += 1);
+        self.partners.values_mut().for_each(Partner::hear_of_restore);
         let since = self.backups.since.map_or(made_at, |since| since.min(made_at));
         self.backups.since = Some(since);
         self.backups.again.clear();
@@ -153,7 +168,9 @@ impl World {
     pub(crate) fn hold_back(&mut self) -> bool {
         let Some(Backup { made_at, head, .. }) = self.backups.restored.clone() else { return true };
         let plant = self.gateway.plant;
-        let is_said = self.restored_at().is_some_and(|(number, _)| number > head.sequence);
+        let is_said = self
+            .restored_at()
+            .is_some_and(|(number, _)| number > head.sequence || plant == Some(Plant::RestoreToldOnce));
         if !is_said && plant != Some(Plant::SilentRestore) {
             let entry = TimelineEntry {
                 at: self.clock(Who::Gateway),
@@ -200,7 +217,8 @@ impl World {
     }
 
     /// Partners send again what was answered since the backup was made, and then what they wrote meanwhile: in the order in
-    /// which it was written, one after the other, as nothing may come before what it rests on.
+    /// which it was written, one after the other, as nothing may come before what it rests on. By the right time: Timestamps of
+    /// clocks that were off put a result before its application, which then steers nothing.
     pub(crate) fn send_again(&mut self) {
         let Some(since) = self.backups.since.filter(|_| !self.backups.is_lost) else { return };
         let partners = self.partners.values_mut();
@@ -238,6 +256,11 @@ impl World {
     pub(crate) fn is_to_wait(&self, who: Who, place: usize) -> bool {
         let has_its_turn = self.backups.again.front() == Some(&(who, place));
         self.backups.is_lost || self.backups.since.is_some() && !has_its_turn
+    }
+
+    /// Whether what was acknowledged is known to the gateway: not while the store is lost, or partners are to send again.
+    pub(crate) fn is_known_to_gateway(&self) -> bool {
+        !self.backups.is_lost && self.backups.since.is_none()
     }
 
     /// A delivery goes out.
@@ -327,29 +350,32 @@ impl World {
         self.call_operator();
     }
 
-    /// Each head that is kept elsewhere is on the way of the record, or of a store that was lost before an entry of this one
-    /// says that it was restored (S26).
+    /// Each head that is kept elsewhere is on the way of the record, but for those that a restored store cannot have: taken
+    /// after its backup was made and before that was restored. There the entry beyond the backup says so (S26).
     pub(crate) fn check_kept_heads(&mut self) {
         if self.backups.heads.is_empty() {
             return;
         }
         let store = self.gateway.store();
         let chain = store.chain(1, usize::MAX).expect("the store can be read");
-        let restored = self.restored_at();
-        let is_explained = |head: &&AuditHead| {
-            let place = usize::try_from(head.sequence).expect("a short record").checked_sub(1);
-            let fits = place.is_none_or(|place| {
-                chain.get(place).is_some_and(|entry| entry.hash == head.hash.to_string())
-            });
-            fits || chain.iter().any(|entry| {
-                entry.number <= head.sequence && entry.text.contains(TimelineEntry::STORE_RESTORED)
+        let entry = |number: u64| chain.get(usize::try_from(number).expect("a short record").checked_sub(1)?);
+        let is_on_the_way = |head: &AuditHead| {
+            head.sequence == 0 || entry(head.sequence).is_some_and(|it| it.hash == head.hash.to_string())
+        };
+        let is_taken_away = |place: usize, head: &AuditHead| {
+            self.backups.taken_away.iter().any(|restore| {
+                let says = entry(restore.entries + 1)
+                    .is_some_and(|entry| entry.text.contains(TimelineEntry::STORE_RESTORED));
+                says && restore.heads.contains(&place) && head.sequence > restore.entries
             })
         };
-        let rolled_back =
-            self.backups.heads.iter().find(|head| !is_explained(head)).map(|head| head.sequence);
-        if let Some(entries) = rolled_back {
+        let rolled_back = self.backups.heads.iter().enumerate();
+        let mut rolled_back =
+            rolled_back.filter(|(place, head)| !is_on_the_way(head) && !is_taken_away(*place, head));
+        if let Some((_, AuditHead { sequence, .. })) = rolled_back.next() {
+            let restored = self.restored_at();
             self.find(format!(
-                "the record is not that of the head of {entries} entries, and nothing says why: {restored:?} (S26)"
+                "the record is not that of the head of {sequence} entries, and nothing says why: {restored:?} (S26)"
             ));
         }
     }

@@ -305,7 +305,8 @@ impl World {
             Errand::PostAgain { place } if self.is_to_wait(who, place) => {}
             Errand::PostAgain { place } => self.post_again(who, place),
             Errand::Renew { place } => self.renew(who, place),
-            Errand::Forge { place } => self.forge(who, place),
+            Errand::Forge { place } if self.is_known_to_gateway() => self.forge(who, place),
+            Errand::Forge { .. } => {}
         }
     }
 

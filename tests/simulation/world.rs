@@ -426,6 +426,8 @@ fn terms(chance: &mut Chance, faults: &Faults) -> Terms {
         // No delivery ends by a step of an hour (P9); only what outlasts them is not ended by greater ones.
         time_to_live: match faults.clock_reach() {
             Duration::ZERO => 3 * HOUR,
+            // What was sent before a loss is sent again.
+            _ if !faults.backups.is_empty() => 3 * HOUR,
             reach if reach <= HOUR / 2 => HOUR / 2,
             reach => 2 * reach + HOUR,
         },
