@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use gwanmun::model::DeliveryState;
 use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,7 +13,7 @@ use tokio_openssl::SslStream;
 use crate::correspondent::{Correspondent, Told};
 use crate::large::memory_mib;
 use crate::process::until;
-use crate::restart::{Written, median, millis};
+use crate::restart::{Standing, Written, median, millis};
 use crate::world::World;
 
 /// Connections that are open and idle.
@@ -73,7 +72,7 @@ async fn what_waits_for_a_dead_partner_keeps_nobody_else_waiting_p13_p15() {
     let mut gateway = world.serve().await;
     let before = paced(&world, &broker, 1).await;
     gateway.kill();
-    Written::default().write(&store, waiting, DeliveryState::Pending);
+    Written::default().write(&store, waiting, &Standing::pending());
     let gateway = world.serve().await;
     until("customs is being tried", async || {
         let text = world.ask_text("/metrics").await;

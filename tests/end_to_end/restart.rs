@@ -1,7 +1,8 @@
 //! How long a start takes with many deliveries pending, and whether a store that is full of finished messages is slower
 //! than a small one (P14): `make bench-restart` prints it at full size, the plain run holds a small store to the same.
 //!
-//! The records are those of a lodging that the gateway took, written again under other names by the real store.
+//! The records are those of a lodging that the gateway took, written again under other names by the real store; some of the
+//! finished ones as they are when their octets have been purged.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -9,7 +10,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use gwanmun::model::{
-    Delivery, DeliveryId, DeliveryState, MessageId, PartSource, StoredMessage, TimelineEntry,
+    Delivery, DeliveryId, DeliveryState, Digest, MessageId, Octets, PartSource, Purged, StoredMessage,
+    TimelineEntry,
 };
 use gwanmun::store::{
     Batch, CommitError, DeliveryFilter, DeliveryWrite, MessageFilter, Needs, NewMessage, SqliteStore, Store,
@@ -23,9 +25,10 @@ use crate::large::memory_mib;
 use crate::process::until;
 use crate::world::World;
 
-/// Deliveries that are pending at the start, and messages that are finished, in a plain run.
+/// Deliveries that are pending at the start, and messages that are finished, in a plain run; of these so many are purged.
 const PENDING: u64 = 2_000;
 const FINISHED: u64 = 2_000;
+const PURGED: u64 = 500;
 /// Finished messages of the store that the full one is compared with.
 const SMALL: u64 = 500;
 /// With so many deliveries goes one received message.
@@ -46,7 +49,7 @@ async fn a_start_with_many_pending_serves_soon_and_sends_soon_p14() {
         std::env::var(variable).map_or(plain, |text| text.parse::<u64>().expect("a number"))
     };
     let (pending, finished) = (count("PENDING", PENDING), count("FINISHED", FINISHED));
-    let small = count("SMALL", SMALL);
+    let (small, purged) = (count("SMALL", SMALL), count("PURGED", PURGED));
     let world = World::new();
     let broker = Correspondent::new(&world, "broker");
     let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
@@ -57,17 +60,18 @@ async fn a_start_with_many_pending_serves_soon_and_sends_soon_p14() {
     gateway.kill();
 
     let mut written = Written::default();
-    written.write(&store, small, DeliveryState::Delivered);
+    written.write(&store, small, &Standing::finished());
     let mut gateway = world.serve().await;
     let before = timed(&world, &broker, 100).await;
     gateway.kill();
-    written.write(&store, finished.saturating_sub(small), DeliveryState::Delivered);
+    written.write(&store, finished.saturating_sub(small + purged), &Standing::finished());
+    written.write(&store, purged, &Standing::purged());
     let mut gateway = world.serve().await;
     let after = timed(&world, &broker, 200).await;
     gateway.kill();
     let ratio = |after: Duration, before: Duration| after.as_secs_f64() / before.as_secs_f64();
     println!(
-        "{finished} finished messages against {small}: acceptance {:.1} ms / {:.1} ms = {:.2}, look-up {:.1} ms / {:.1} ms = {:.2}",
+        "{finished} finished messages, {purged} of them purged, against {small}: acceptance {:.1} ms / {:.1} ms = {:.2}, look-up {:.1} ms / {:.1} ms = {:.2}",
         millis(after.0),
         millis(before.0),
         ratio(after.0, before.0),
@@ -76,7 +80,7 @@ async fn a_start_with_many_pending_serves_soon_and_sends_soon_p14() {
         ratio(after.1, before.1),
     );
 
-    written.write(&store, pending, DeliveryState::Pending);
+    written.write(&store, pending, &Standing::pending());
     let _customs = world.play("customs", &[]).await;
     let began = Instant::now();
     let gateway = world.serve().await;
@@ -120,21 +124,46 @@ pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
+/// How far a message and its delivery have come.
+pub(crate) struct Standing {
+    state: DeliveryState,
+    purged: Option<Purged>,
+}
+
+impl Standing {
+    pub(crate) const fn pending() -> Self {
+        Self { state: DeliveryState::Pending, purged: None }
+    }
+
+    const fn finished() -> Self {
+        Self { state: DeliveryState::Delivered, purged: None }
+    }
+
+    fn purged() -> Self {
+        let purged = Purged {
+            at: "2026-12-01T00:00:00Z".parse().expect("a time"),
+            archive: Digest([7; 32]),
+            bytes: 20_000,
+        };
+        Self { purged: Some(purged), ..Self::finished() }
+    }
+}
+
 /// What has been written beside what the gateway took.
 #[derive(Default)]
 pub(crate) struct Written(u64);
 
 impl Written {
-    /// Writes so many deliveries to customs in this state, with messages that they come from.
-    pub(crate) fn write(&mut self, place: &Path, count: u64, state: DeliveryState) {
+    /// Writes so many deliveries to customs, with messages that they come from.
+    pub(crate) fn write(&mut self, place: &Path, count: u64, standing: &Standing) {
         let store = SqliteStore::open(StoreOptions::at(place)).expect("it opens");
         let (message, delivery, entries) = original(&store);
         let mut under_way = VecDeque::new();
         let mut left = count;
         while left > 0 {
             // A finished message has one delivery, so that there are as many of both.
-            let of_message = if state.is_terminal() { 1 } else { DELIVERIES.min(left) };
-            let batch = renamed(&message, &delivery, &entries, (self.0, of_message), state);
+            let of_message = if standing.state.is_terminal() { 1 } else { DELIVERIES.min(left) };
+            let batch = renamed(&message, &delivery, &entries, (self.0, of_message), standing);
             self.0 += of_message;
             left -= of_message;
             let (tell, told) = sync_channel(1);
@@ -144,7 +173,7 @@ impl Written {
                 committed(under_way.pop_front());
             }
             if left % 100_000 < of_message && count >= 100_000 {
-                println!("{} of {count} deliveries are {}", count - left, state.as_str());
+                println!("{} of {count} deliveries are {}", count - left, standing.state.as_str());
             }
         }
         under_way.into_iter().map(Some).for_each(committed);
@@ -175,9 +204,13 @@ fn renamed(
     delivery: &Delivery,
     entries: &[TimelineEntry],
     (from, count): (u64, u64),
-    state: DeliveryState,
+    Standing { state, purged }: &Standing,
 ) -> Batch {
     let mut message = message.clone();
+    if purged.is_some() {
+        (message.body, message.response) = (Octets::default(), None);
+    }
+    message.record.purged.clone_from(purged);
     message.record.key.message_id = MessageId::new(format!("{from}@bench.example")).expect("a MessageId");
     let key = message.record.key.clone();
     let mut batch = Batch { message: Some(message), ..Batch::default() };
@@ -186,7 +219,8 @@ fn renamed(
             id: DeliveryId::new(format!("bench-{number}")).expect("a name"),
             message_id: MessageId::new(format!("out-{number}@bench.example")).expect("a MessageId"),
             case: None,
-            state,
+            state: *state,
+            purged: purged.clone(),
             attempts: 0,
             sealed: false,
             ..delivery.clone()

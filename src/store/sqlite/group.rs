@@ -1,5 +1,6 @@
-//! One group of batches in one transaction: each in a savepoint, so that a conflict or a duplicate of one
-//! does not fail its neighbours.
+//! One group of batches in one transaction. A conflict or a duplicate of one does not fail its neighbours: the group is
+//! written again, each batch in a savepoint of its own. Few are refused, and a savepoint copies every page that its
+//! batch changes.
 //!
 //! Whether a batch may be written is decided by the writing itself: a unique key that is taken, a version that
 //! is not there any more (P3). Nothing is looked up first.
@@ -37,11 +38,18 @@ impl From<rusqlite::Error> for Refusal {
 /// the transaction is given up, which in a write-ahead log needs no sync.
 pub(super) fn commit<'a>(
     connection: &Connection,
-    group: impl Iterator<Item = &'a Prepared>,
+    group: impl Iterator<Item = &'a Prepared> + Clone,
     head: &mut AuditHead,
     freed: &mut Vec<String>,
 ) -> rusqlite::Result<Vec<Result<(), CommitError>>> {
-    let outcomes = commit_or_fail(connection, group, head, freed);
+    let outcomes = all(connection, group.clone(), head, freed).or_else(|refusal| match refusal {
+        Refusal::Engine(error) => Err(error),
+        Refusal::Batch(_) => {
+            run(connection, "ROLLBACK")?;
+            freed.clear();
+            each(connection, group, head, freed)
+        }
+    });
     if outcomes.is_err() {
         // The engine may have given it up already; then there is nothing to roll back.
         drop(run(connection, "ROLLBACK"));
@@ -49,7 +57,27 @@ pub(super) fn commit<'a>(
     outcomes
 }
 
-fn commit_or_fail<'a>(
+/// Commits the whole group, or nothing of it.
+fn all<'a>(
+    connection: &Connection,
+    group: impl Iterator<Item = &'a Prepared>,
+    head: &mut AuditHead,
+    freed: &mut Vec<String>,
+) -> Result<Vec<Result<(), CommitError>>, Refusal> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let mut next = *head;
+    let mut outcomes = Vec::new();
+    for batch in group {
+        next = write(connection, batch, next, freed)?;
+        outcomes.push(Ok(()));
+    }
+    run(connection, "COMMIT")?;
+    *head = next;
+    Ok(outcomes)
+}
+
+/// Commits those of a group that are not refused.
+fn each<'a>(
     connection: &Connection,
     group: impl Iterator<Item = &'a Prepared>,
     head: &mut AuditHead,

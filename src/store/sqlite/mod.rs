@@ -518,7 +518,7 @@ fn connect(layout: &Layout) -> Result<Connection, StoreError> {
     for (name, value) in [
         ("synchronous", "FULL"),
         ("wal_autocheckpoint", "0"),
-        ("cache_size", "-65536"),
+        ("cache_size", "-16384"),
         ("temp_store", "MEMORY"),
     ] {
         connection.pragma_update(None, name, value).map_err(&doing)?;
