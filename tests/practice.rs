@@ -153,6 +153,7 @@ fn application(partner: &Partner) -> Outgoing {
             body: body.into(),
         }],
         acknowledgments: Vec::new(),
+        order: None,
     };
     partner.seal(letter, now()).expect("is sealed")
 }
@@ -269,6 +270,7 @@ async fn another_message_under_a_known_id_is_refused() {
         action: "GOVCBRX01".into(),
         payloads: Vec::new(),
         acknowledgments: Vec::new(),
+        order: None,
     };
     let body = Bytes::from_static(b"<Declaration/>");
     letter.payloads.push(Payload {

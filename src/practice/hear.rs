@@ -53,14 +53,9 @@ impl Hearing {
 /// gateway has taken it.
 ///
 /// # Errors
-/// When the agreement is gone or has an order, or the journal cannot be read.
+/// When the agreement is gone, or the journal cannot be read.
 pub(super) async fn deliver(partner: &Partner, outgoing: &Outgoing) -> Result<Outcome> {
     let agreement = partner.agreement(&outgoing.cpa_id)?;
-    ensure!(
-        !agreement.reliability.message_order,
-        "agreement {} has message_order: its messages are numbered, which `gwanmun send` does not do",
-        agreement.cpa_id
-    );
     let hearing = Hearing::under(partner, agreement)?;
     let wanted = match hearing {
         Hearing::Connection | Hearing::Listener(_) => Wanted::under(agreement),

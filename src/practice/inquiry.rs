@@ -88,8 +88,10 @@ pub(super) async fn inquire(
         action: QUERY.into(),
         payloads: vec![payload],
         acknowledgments: Vec::new(),
+        order: None,
     };
-    let outgoing = partner.seal(letter, now())?;
+    let at = now();
+    let outgoing = partner.seal(partner.numbered(letter, at)?, at)?;
     let agreement = partner.agreement(&outgoing.cpa_id)?;
     if let (Hearing::Nobody, false) = (Hearing::under(partner, agreement)?, comes_by_itself) {
         bail!("agreement {}: the answer {}", agreement.cpa_id, hear::comes_to(partner));

@@ -17,6 +17,7 @@ mod journal;
 mod ledger;
 mod mailbox;
 mod node;
+mod numbers;
 mod partner;
 mod question;
 mod role;

@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::journal::Ending;
+use super::numbers::Given;
 use crate::codec::envelope::decode_fault;
 use crate::config::PartySettings;
 use crate::model::{
     Acknowledgment, Agreement, AttemptOutcome, ConversationId, CpaId, EbxmlError, Fingerprint, Message,
-    MessageId, MessageKind, Octets, Payload, Presence, Sealed, Severity, Timestamp, derive_id,
+    MessageId, MessageKind, MessageOrder, Octets, Payload, Presence, Sealed, Severity, Timestamp, derive_id,
 };
 use crate::msh::{self, Posting, ResponseContent};
 use crate::security::{
@@ -50,6 +51,8 @@ pub struct Letter {
     pub payloads: Vec<Payload>,
     /// Receipts that ride on it, when it goes back on the connection of what it answers.
     pub acknowledgments: Vec<Acknowledgment>,
+    /// Its place in the conversation, where the agreement has an order; see [`Partner::numbered`].
+    pub order: Option<MessageOrder>,
 }
 
 /// A message ready to be sent, again and again the same.
@@ -181,6 +184,38 @@ impl Partner {
         MessageId::new(id).expect("base 32 and a host name are plain text")
     }
 
+    /// A letter with the next number of its conversation, where its agreement has an order. From here on the number is
+    /// used, whatever becomes of the letter.
+    ///
+    /// # Errors
+    /// When no agreement lets it go, or the numbers cannot be read or written.
+    pub fn numbered(&self, letter: Letter, now: Timestamp) -> Result<Letter> {
+        let order = self.number_of(&letter, now)?.map(|number| number.give(&self.settings.directory));
+        Ok(Letter { order: order.transpose().context("the numbers of what we send")?, ..letter })
+    }
+
+    /// The same, of a letter that is not sent: its number stays free.
+    ///
+    /// # Errors
+    /// When no agreement lets it go, or the numbers cannot be read.
+    pub fn numbered_for_now(&self, letter: Letter, now: Timestamp) -> Result<Letter> {
+        let order = self.number_of(&letter, now)?.map(|number| number.foretell(&self.settings.directory));
+        Ok(Letter { order: order.transpose().context("the numbers of what we send")?, ..letter })
+    }
+
+    fn number_of(&self, letter: &Letter, now: Timestamp) -> Result<Option<Given>> {
+        let agreement = self.agreement_to_send(&letter.service, &letter.action, now)?;
+        Ok(agreement.reliability.message_order.then(|| {
+            let (conversation_id, message_id) = (letter.conversation_id.clone(), letter.message_id.clone());
+            Given::to(agreement.cpa_id.clone(), conversation_id, message_id)
+        }))
+    }
+
+    fn agreement_to_send(&self, service: &str, action: &str, now: Timestamp) -> Result<&Agreement> {
+        let agreement = self.settings.agreement_to_send(service, action, now);
+        agreement.with_context(|| format!("no agreement lets us send {action} of {service}"))
+    }
+
     /// Writes and seals a letter.
     ///
     /// # Errors
@@ -194,11 +229,9 @@ impl Partner {
             action,
             payloads,
             acknowledgments,
+            order,
         } = letter;
-        let agreement = self
-            .settings
-            .agreement_to_send(&service, &action, now)
-            .with_context(|| format!("no agreement lets us send {action} of {service}"))?;
+        let agreement = self.agreement_to_send(&service, &action, now)?;
         let posting = Posting {
             message_id,
             conversation_id,
@@ -207,7 +240,7 @@ impl Partner {
             action,
             timestamp: now,
             time_to_live: now.plus(agreement.reliability.time_to_live),
-            order: None,
+            order,
         };
         let mut message = msh::compose(agreement, posting, payloads);
         // Nothing comes back on what is itself a response.

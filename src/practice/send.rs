@@ -105,6 +105,10 @@ receipts and answers by themselves: the partner's listener (`gwanmun practice` w
 journal, where this command waits for them. When nobody listens, documents are sent all the same; what is printed then is
 that the gateway has taken them, and where the receipt comes to.
 
+Where the agreement has message_order each message gets the next number of its conversation; which were given stands in
+numbers.jsonl beside the journal. A number is used once: what comes after a message that never arrived is held at the gateway
+until its operator releases the conversation.
+
 The answer to --status is Processed (accepted), Received (kept, but refused or in quarantine), NotRecognized (never
 came from us, or is forgotten) or UnAuthorized.
 
@@ -203,8 +207,15 @@ impl SendArgs {
             action: action.clone(),
             payloads,
             acknowledgments: Vec::new(),
+            order: None,
         };
         let sent_at = now();
+        let letter = if self.check {
+            partner.numbered_for_now(letter, sent_at)?
+        } else {
+            partner.numbered(letter, sent_at)?
+        };
+        let number = letter.order.map(|order| u32::from(order.number));
         let outgoing = partner.seal(letter, sent_at)?;
         if self.check {
             return check(partner, &outgoing.sealed, self.json, out).await;
@@ -226,7 +237,16 @@ impl SendArgs {
                 receipt.tell(&unheard(partner, &outgoing)?, self.json, out)?
             }
             Ending::Refused => bail!("the gateway refuses {}:\n{reason}", receipt.message_id),
-            Ending::Expired => bail!("no receipt for {}: {reason}", receipt.message_id),
+            Ending::Expired => {
+                let used = number.map_or_else(String::new, |number| {
+                    format!(
+                        "; its number {number} is used: should it not have arrived, the gateway holds what comes after \
+                         it in {} until its operator releases the conversation",
+                        receipt.conversation_id
+                    )
+                });
+                bail!("no receipt for {}: {reason}{used}", receipt.message_id)
+            }
         }
         if let Some(response) = response {
             taken_in(partner, &response).await?.tell(self.json, out)?;

@@ -79,3 +79,44 @@ async fn what_came_early_waits_over_a_restart_for_what_is_missing_p5() {
     let again = run(&world.path(""), [&["conversation"], &release[..], &reason].concat());
     assert!(!again.status.success(), "nothing is held any more");
 }
+
+/// `gwanmun send` numbers what it sends, each conversation by itself, also from one command to the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_numbers_what_it_sends_p5() {
+    let world = World::new();
+    for file in ["partners/broker.toml", "broker.toml"] {
+        world.edit(
+            file,
+            "sync_reply_mode = \"mshSignalsOnly\"",
+            "sync_reply_mode = \"none\"\nmessage_order = true",
+        );
+    }
+    let _gateway = world.serve().await;
+    let _broker = world.play("broker", &[]).await;
+    let send = |arguments: &[&str]| {
+        let ran = run(&world.path(""), [&["send", "--config", "broker.toml"], arguments].concat());
+        let (out, told) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{arguments:?}: {out}{told}");
+        out.into_owned()
+    };
+    // What is only checked takes no number.
+    send(&["--check", "examples/929.xml", "examples/X01.xml"]);
+    let lodged = send(&["examples/929.xml", "examples/X01.xml"]);
+    assert!(lodged.starts_with("acknowledged after"), "{lodged}");
+    let text = world.read("examples/929.xml");
+    let declaration = text.split("<ID>").nth(1).and_then(|rest| rest.split('<').next()).expect("a number");
+    let later = send(&["--conversation", declaration, "examples/FR2.xml"]);
+    assert!(later.starts_with("acknowledged after"), "{later}");
+    let status = send(&["--query", declaration]);
+    assert!(status.contains(&format!("declaration  {declaration}")), "{status}");
+    assert!(send(&["--test"]).starts_with("acknowledged under"));
+
+    let conversations = world.ask("/conversations?all=true").await;
+    let received =
+        conversations.as_array().expect("a list").iter().filter(|it| it["key"]["direction"] == "receive");
+    let of_lodging = received.clone().find(|it| it["key"]["conversation_id"] == declaration);
+    assert_eq!(of_lodging.map(|it| &it["next"]), Some(&2.into()), "{conversations:#}");
+    assert!(received.count() >= 3, "query and test have their own: {conversations:#}");
+    let kept = conversation(&world, &["list"]);
+    assert_eq!(kept.trim(), "[]", "nothing is held");
+}

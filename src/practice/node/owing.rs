@@ -141,7 +141,9 @@ impl Desk {
             action: action.clone(),
             payloads: vec![payload],
             acknowledgments,
+            order: None,
         };
+        let letter = self.partner.numbered(letter, now)?;
         let Outgoing { cpa_id, sealed, .. } = self.partner.seal(letter, now)?;
         Ok(Sent {
             time: now,
