@@ -178,6 +178,11 @@ impl KeyList {
         self.0.iter().filter(move |(found, ..)| *found == of).map(|line| line.2)
     }
 
+    /// Whose there are, each as often as it has some.
+    pub fn parties(&self) -> impl Iterator<Item = &PartyKey> {
+        self.0.iter().map(|(_, party, _)| party)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -371,6 +371,7 @@ impl Exchanged<'_> {
         };
         let message = self.signed(names::MESSAGE, of, by, (*number, entry.at))?;
         self.is_subject(names::MESSAGE, &message)?;
+        self.is_between(by, subject.party(), *number, &message, proven)?;
         self.tell(proven, &format!("{what} to {}", subject.party()), number, &message);
         let receipt = self.entries.iter().rev().find(|(_, entry)| entry.octets.receipt.is_some());
         let Some((number, entry)) = receipt else {
@@ -468,6 +469,38 @@ impl Exchanged<'_> {
             true => Ok(()),
             false => Err(fault(name, "it is another message than the archive is about")),
         }
+    }
+
+    /// A message names as its From and To Party who the manifest says. Parties have other ids beside the name that the keys are
+    /// listed under: an id that is nobody's name is told, and one that is another's is a fault.
+    fn is_between(
+        &self,
+        from: &PartyKey,
+        to: &PartyKey,
+        number: u64,
+        found: &Signed,
+        proven: &mut ProvenEvidence,
+    ) -> Result<(), EvidenceFault> {
+        let Some(message) = &found.inspection.message else { return Ok(()) };
+        let listed = Counted::at(self.files, self.keys, number)?.list;
+        for (what, party, said) in
+            [("From", from, &message.header.from.ids), ("To", to, &message.header.to.ids)]
+        {
+            let is_named = |party: &PartyKey| said.iter().any(|id| *id.value == *party.as_str());
+            if is_named(party) {
+                continue;
+            }
+            if let Some(other) = listed.parties().find(|party| is_named(party)) {
+                let detail = format!("its {what} Party is {other}, and the manifest says {party}");
+                return Err(fault(names::MESSAGE, detail));
+            }
+            let ids: Vec<_> = said.iter().map(|id| &*id.value).collect();
+            let ids = ids.join(", ");
+            proven.open.push(format!(
+                "the message names {ids} as its {what} Party: that this is {party} the gateway alone says"
+            ));
+        }
+        Ok(())
     }
 
     /// What ends an exchange names the message, and every Acknowledgment with references repeats those that were signed.

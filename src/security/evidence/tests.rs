@@ -5,7 +5,7 @@ use openssl::hash::MessageDigest;
 use openssl::x509::extension::{AuthorityKeyIdentifier, CrlNumber, SubjectKeyIdentifier};
 use openssl::x509::{X509CrlBuilder, X509RevokedBuilder};
 
-use super::super::samples::{GATEWAY, Identity, NOW, TRADER, instant, message, role};
+use super::super::samples::{GATEWAY, Identity, NOW, OTHER, TRADER, instant, message, party_id, role};
 use super::super::{SigningKey, seal};
 use super::*;
 use crate::model::{
@@ -23,6 +23,8 @@ struct Story {
     revoked: Vec<Vec<u8>>,
     /// The record says that we sent it, and the trader answered.
     sent: bool,
+    /// And that it was another one's, passed on as it was signed.
+    passed_on_for: Option<Identity>,
 }
 
 /// Files, before the manifest names them.
@@ -35,17 +37,28 @@ impl Story {
         let lodging = message(&[("declaration@trader", b"<Declaration/>")]);
         let sealed = seal(&lodging, Some(trader.signing_key().strict())).expect("signed");
         let answer = answer_to(&lodging, &sealed, &own.signing_key());
-        Self { own, trader, message: sealed, answer, revoked: Vec::new(), sent: false }
+        Self { own, trader, message: sealed, answer, revoked: Vec::new(), sent: false, passed_on_for: None }
     }
 
     /// The same octets the other way round: ours, with the trader's receipt.
     fn sent() -> Self {
         let own = Identity::new(GATEWAY, SignatureAlgorithm::EcdsaSha256);
         let trader = Identity::new(TRADER, SignatureAlgorithm::EcdsaSha256);
-        let report = message(&[("report@hub", b"<Report/>")]);
+        let report = between(GATEWAY, TRADER, message(&[("report@hub", b"<Report/>")]));
         let sealed = seal(&report, Some(own.signing_key().strict())).expect("signed");
         let answer = answer_to(&report, &sealed, &trader.signing_key());
-        Self { own, trader, message: sealed, answer, revoked: Vec::new(), sent: true }
+        Self { own, trader, message: sealed, answer, revoked: Vec::new(), sent: true, passed_on_for: None }
+    }
+
+    /// A message of another party for the trader, who answers it; signed or not.
+    fn passed_on(from: &str, signed: bool) -> Self {
+        let story = Self::sent();
+        let other = Identity::new(OTHER, SignatureAlgorithm::EcdsaSha256);
+        let offer = between(from, TRADER, message(&[("offer@other", b"<Offer/>")]));
+        let key = other.signing_key();
+        let sealed = seal(&offer, signed.then(|| key.strict())).expect("made");
+        let answer = answer_to(&offer, &sealed, &story.trader.signing_key());
+        Self { message: sealed, answer, passed_on_for: Some(other), ..story }
     }
 
     fn subject(&self) -> EvidenceSubject {
@@ -66,6 +79,9 @@ impl Story {
         let mut list = KeyList::default();
         list.add(KeyUse::Own, own.clone(), Digest::of(&self.own.der()));
         list.add(KeyUse::Signing, trader, Digest::of(&self.trader.der()));
+        if let Some(other) = &self.passed_on_for {
+            list.add(KeyUse::Signing, PartyKey::new(OTHER).expect("a key"), Digest::of(&other.der()));
+        }
         self.revoked.iter().for_each(|file| list.add(KeyUse::Revocation, own.clone(), Digest::of(file)));
         list
     }
@@ -115,7 +131,7 @@ impl Story {
         add(names::README.to_owned(), b"what happened".to_vec());
         add(names::MESSAGE.to_owned(), self.message.body.held().to_vec());
         add(self.ending().to_owned(), self.answer.body.held().to_vec());
-        for identity in [&self.own, &self.trader] {
+        for identity in [&self.own, &self.trader].into_iter().chain(&self.passed_on_for) {
             add(names::certificate(&Digest::of(&identity.der())), identity.der());
         }
         let keys = self.keys().to_string().into_bytes();
@@ -151,7 +167,7 @@ impl Story {
             gateway: PartyKey::new(GATEWAY).expect("a key"),
             made_at: instant(NOW),
             subject: self.subject(),
-            passed_on_for: None,
+            passed_on_for: self.passed_on_for.as_ref().map(|_| PartyKey::new(OTHER).expect("a key")),
             members: files.iter().map(member).collect(),
         };
         let manifest = serde_json::to_vec(&manifest).expect("JSON");
@@ -228,6 +244,26 @@ fn acknowledge(
     }
 }
 
+/// The same from one party to another.
+fn between(from: &str, to: &str, message: Message) -> Message {
+    let [from, to] = [from, to].map(|party| PartyRef { ids: vec![party_id(party)], role: None });
+    let header = MessageHeader { from, to, ..message.header };
+    Message { header, ..message }
+}
+
+/// The manifest says something else, and is signed: what is found is found in the message.
+fn with_manifest(story: &Story, change: impl FnOnce(&mut EvidenceManifest)) -> Files {
+    let mut files = story.archive();
+    let mut manifest: EvidenceManifest =
+        serde_json::from_slice(files[names::MANIFEST].held()).expect("a manifest");
+    change(&mut manifest);
+    let manifest = serde_json::to_vec(&manifest).expect("JSON");
+    let signature = sign_manifest(&story.own.signing_key(), &manifest).expect("signed");
+    files.insert(names::MANIFEST.to_owned(), manifest.into());
+    files.insert(names::SIGNATURE.to_owned(), serde_json::to_vec(&signature).expect("JSON").into());
+    files
+}
+
 fn answer_to(sent: &Message, sealed: &Sealed, by: &SigningKey) -> Sealed {
     let own = PartyRef { ids: sent.header.to.ids.clone(), role: Some(role("SingleWindow")) };
     let sent = Message { references: sealed.references.clone(), ..sent.clone() };
@@ -277,6 +313,49 @@ fn what_was_not_touched_proves_both_ways() {
         assert_eq!(proven.shown.len(), 3, "{:?}", proven.shown);
         assert!(proven.shown[1].contains("audit entry 4"), "{:?}", proven.shown);
     }
+}
+
+#[test]
+fn what_was_passed_on_is_of_whom_and_for_whom_the_manifest_says_s26() {
+    let party = |key: &str| PartyKey::new(key).expect("a key");
+    let signed = Story::passed_on(OTHER, true);
+    let proven = signed.verify(&signed.archive()).expect("whole");
+    assert_eq!(proven.open, [""; 0], "everything is shown");
+    assert!(proven.shown[1].starts_with(&format!("the message of {OTHER}, passed on to {TRADER}")));
+    let unsigned = Story::passed_on(OTHER, false);
+    let proven = unsigned.verify(&unsigned.archive()).expect("whole");
+    assert_eq!(proven.open.len(), 1, "that it is not signed: {:?}", proven.open);
+
+    type Change = fn(&mut EvidenceManifest);
+    let check = |story: &Story, what: &str, change: Change, says: &str| {
+        let found = story.verify(&with_manifest(story, change)).expect_err(what).to_string();
+        assert!(found.starts_with(says), "{what}: {found} (P18, S26)");
+    };
+    let of_trader: Change = |manifest| manifest.passed_on_for = PartyKey::new(TRADER).ok();
+    let of_gateway: Change = |manifest| manifest.passed_on_for = None;
+    check(&signed, "of somebody else", of_trader, "message: none of the keys of AG000000000417");
+    check(&signed, "of the gateway", of_gateway, "message: none of the keys of SW000000000001");
+    let says = "message: its From Party is AG000000000418, and the manifest says ";
+    check(&unsigned, "of somebody else, unsigned", of_trader, &format!("{says}AG000000000417"));
+    check(&unsigned, "of the gateway, unsigned", of_gateway, &format!("{says}SW000000000001"));
+
+    // Signed by whom it should be, in the name of another, or for another.
+    let found = Story::passed_on(TRADER, true);
+    let found = found.verify(&found.archive()).expect_err("S4").to_string();
+    assert!(found.starts_with("message: its From Party is AG000000000417, and the manifest says"), "{found}");
+    let story = Story::passed_on(OTHER, true);
+    let offer = between(OTHER, GATEWAY, message(&[("offer@other", b"<Offer/>")]));
+    let key = story.passed_on_for.as_ref().expect("it is there").signing_key();
+    let story = Story { message: seal(&offer, Some(key.strict())).expect("signed"), ..story };
+    let found = story.verify(&story.archive()).expect_err("S26").to_string();
+    assert!(found.starts_with("message: its To Party is SW000000000001, and the manifest says"), "{found}");
+
+    // An id that is nobody's name is told.
+    let alias = Story::passed_on("an office of AG000000000418", true);
+    let proven = alias.verify(&alias.archive()).expect("its keys say whose it is");
+    let told = format!("the message names an office of {OTHER} as its From Party: that this is {OTHER}");
+    assert!(proven.open.len() == 1 && proven.open[0].starts_with(&told), "{:?}", proven.open);
+    assert_eq!(proven.manifest.passed_on_for, Some(party(OTHER)));
 }
 
 #[test]
@@ -462,7 +541,7 @@ fn a_message_is_its_signers_also_when_the_record_vouches_for_it() {
 
     // A receipt of another message, by whom it should be.
     let story = Story::sent();
-    let other = message(&[("report@hub", b"<Other/>")]);
+    let other = between(GATEWAY, TRADER, message(&[("report@hub", b"<Other/>")]));
     let sealed = seal(&other, Some(story.own.signing_key().strict())).expect("signed");
     let answer = answer_to(&other, &sealed, &story.trader.signing_key());
     let story = Story { answer, ..story };
