@@ -165,6 +165,7 @@ impl SqliteStore {
         tune(&connection).map_err(engine_error("opening the database"))?;
         let mark = Mark::open(&layout.mark())?;
         let head = audit_head(&connection, mark.head())?;
+        layout.keep_name_of_log()?;
         let readers = Readers::of(&layout);
         if let Some(_held) = layout.lock_to_sweep()? {
             readers.read(|reading| layout.bodies().sweep(|digest| reading.is_named(digest)))?;

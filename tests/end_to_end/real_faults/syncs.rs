@@ -3,12 +3,14 @@
 use std::fs;
 use std::sync::Arc;
 
+use rustix::process::Signal;
+
 use super::count;
-use super::load::{Load, all_is_proved, answered, lodging, nothing_is_lost};
+use super::load::{Load, all_is_proved, answered, clear_log, lodging, nothing_is_lost};
 use super::meddled::{injected, meddled};
 use super::place::Place;
 use crate::correspondent::Correspondent;
-use crate::process::Process;
+use crate::process::{Process, until};
 use crate::world::{World, attachment};
 
 /// The exit code for a store that failed or cannot be opened.
@@ -74,6 +76,44 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
     }
     let [in_starts] = place.counts();
     println!("{syncs} failed syncs, {in_starts} of them in a start; nothing lost");
+}
+
+/// SQLite syncs the directory of a log that it has made, and keeps to itself that it failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_log_may_lose_its_name_lets_nobody_be_answered_p10() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let [settings, directory, trace] =
+        [world.settings(), &store, &world.path(TRACE)].map(|path| path.to_str().expect("is text").to_owned());
+    // After an orderly stop there is no log, and everything else has its name.
+    let mut gateway = world.serve().await;
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "{}", gateway.said());
+    clear_log(&world);
+    let strace = ["-f", "-qq", "-y", "-P", &directory, "-o", &trace, "-e", "trace=fsync,fdatasync"];
+    let inject =
+        ["-e", "inject=fsync,fdatasync:error=EIO", crate::process::PROGRAM, "serve", "--config", &settings];
+    let arguments = strace.into_iter().chain(inject);
+    let mut gateway = Process::start_other("strace", world.path("gateway.log"), arguments);
+    until("it has started, or has its end", async || {
+        (gateway.said().contains("gateway.started") || gateway.has_ended()).then_some(())
+    })
+    .await;
+    let said = gateway.said();
+    assert!(
+        !said.contains("gateway.started"),
+        "P1: a power cut could take the log of what it answers: {said}"
+    );
+    assert_eq!(gateway.ended().await, STORE_FAILED, "{said}");
+    assert!(said.contains("error: the store: "), "it says why: {said}");
+    assert!(world.read(TRACE).contains("/store>"), "it is that of the directory: {}", world.read(TRACE));
+    let mut gateway = world.serve().await;
+    let mut one = lodging(&world, &broker, 1, Vec::new());
+    one.acknowledgment = answered(&broker, &one.sealed).await;
+    nothing_is_lost(&broker, &[one]).await;
+    gateway.kill();
+    all_is_proved(&world, &store);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -151,5 +151,24 @@ fn a_planted_disk_fault_is_found() {
     }
 }
 
+/// The log has its name for good before anything is committed into it: what SQLite does about that, and how it went, is of no
+/// account (P10).
+#[test]
+fn the_name_of_the_log_rests_on_no_sync_of_sqlite_p10() {
+    let (calls, from) = plants::without_sync_of_sqlite(&RECORDED.calls);
+    let (mut states, mut failed) = (0, Vec::new());
+    for point in points(&calls).iter().filter(|point| point.place >= from) {
+        point.each_state(false, &mut |_, state| {
+            states += 1;
+            failed.extend(state.check(point, &RECORDED.expected).err());
+            states < STATES_MAX
+        });
+        if states >= STATES_MAX {
+            break;
+        }
+    }
+    assert!(failed.is_empty() && states > 100, "of {states} states: {failed:#?}");
+}
+
 /// A planted fault that has not shown in so many states is not found.
 const STATES_MAX: usize = 300;

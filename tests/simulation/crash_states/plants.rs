@@ -14,7 +14,7 @@ pub(super) enum Plant {
     Commit,
     /// The database is not synced before the log that was copied into it begins again.
     Checkpoint,
-    /// The name of the log is not synced.
+    /// The name of the log is not synced: not by us, and not by SQLite.
     LogName,
     /// The file of a payload is not synced.
     Payload,
@@ -68,7 +68,13 @@ impl Plant {
         let place = match self {
             Self::Commit => without(&mut planted, commit_sync()),
             Self::Checkpoint => without(&mut planted, sync_of("store/gwanmun.db")),
-            Self::LogName => without(&mut planted, sync_of("store")),
+            Self::LogName => {
+                // The later one first: places before it stay.
+                let (of_sqlite, ours) = (last_sync_of_store(&paths, calls), sync_of("store"));
+                assert_ne!(of_sqlite, ours, "SQLite makes one of its own");
+                without(&mut planted, of_sqlite);
+                without(&mut planted, ours)
+            }
             Self::Payload => {
                 let is_aside = |call: &Call, at: &Path| is_sync(call) && is_aside(at);
                 without(&mut planted, paths.find(calls, 0, is_aside))
@@ -109,6 +115,19 @@ impl Plant {
         };
         (planted, place)
     }
+}
+
+/// The recording without the sync of the directory that SQLite makes itself, and from where on it differs.
+pub(super) fn without_sync_of_sqlite(calls: &[Call]) -> (Vec<Call>, usize) {
+    let mut planted = calls.to_vec();
+    let place = without(&mut planted, last_sync_of_store(&Paths::of(calls), calls));
+    (planted, place)
+}
+
+/// The last sync of the store's directory before anything is answered.
+fn last_sync_of_store(paths: &Paths, calls: &[Call]) -> usize {
+    let first_commit = calls.iter().position(|call| *call == Call::Answered(1)).expect("it is answered");
+    paths.rfind(calls, first_commit, |call, at| is_sync(call) && at == Path::new("store"))
 }
 
 /// Which file each call is about.

@@ -210,6 +210,53 @@ fn a_changed_audit_record_is_found_and_named() {
     check("UPDATE audit SET number = 4 WHERE number = 3", 3, 1);
 }
 
+/// Every octet of an entry, and every other column of it: the chain names the entry; what stands beside the chain lets the entry
+/// be listed as damaged.
+#[test]
+fn a_flipped_octet_of_an_audit_entry_is_named_wherever_it_is_p18() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    let disk = raw(&options.directory);
+    let broken = || match store.verify_audit().expect("readable") {
+        AuditVerdict::Broken { sequence, .. } => Some(sequence),
+        AuditVerdict::Intact(_) => None,
+    };
+    let unreadable = || store.audit(1, 10).expect("readable").damaged.len();
+    for column in ["record", "hash"] {
+        let whole: String = disk
+            .query_row(&format!("SELECT {column} FROM audit WHERE number = 2"), [], |row| row.get(0))
+            .expect("it is there");
+        let write = |octets: &[u8]| {
+            let sql = format!("UPDATE audit SET {column} = CAST(? AS TEXT) WHERE number = 2");
+            assert_eq!(disk.execute(&sql, [octets]).expect("written"), 1);
+        };
+        for at in 0..whole.len() {
+            let mut octets = whole.as_bytes().to_vec();
+            octets[at] ^= 1 << (at % 8);
+            write(&octets);
+            assert_eq!((broken(), unreadable()), (Some(2), 1), "{column} at {at} (P18)");
+        }
+        write(whole.as_bytes());
+        assert_eq!((broken(), unreadable()), (None, 0), "{column} is as it was");
+    }
+    for (column, in_chain) in [("number", true), ("form", false), ("checksum", false)] {
+        for bit in 0..if column == "form" { 3 } else { 31 } {
+            // Of a number that another entry has SQLite itself says so.
+            let flip = |from: &str| {
+                let flipped = format!("({column} | {0}) - ({column} & {0})", 1_u64 << bit);
+                disk.execute(&format!("UPDATE audit SET {column} = {flipped} WHERE {from}"), [])
+            };
+            if flip("number = 2").is_err() {
+                continue;
+            }
+            assert_eq!(broken().is_some(), in_chain, "bit {bit} of {column} (P18)");
+            assert!(in_chain || unreadable() == 1, "bit {bit} of {column} (P12)");
+            flip(if column == "number" { "number NOT IN (1, 3)" } else { "number = 2" }).expect("it is back");
+            assert_eq!((broken(), unreadable()), (None, 0), "{column} is as it was");
+        }
+    }
+}
+
 #[test]
 fn a_log_that_lost_its_end_is_noticed_at_the_next_start() {
     fn check(what: &str, change: fn(&Path), is_refused: bool) {
