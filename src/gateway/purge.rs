@@ -4,7 +4,8 @@
 //! For each message: the archive of its evidence is written aside, synced, renamed, its directory synced; it is read back
 //! from the disk and verified as anybody would; only then the core decides once more, and one commit removes the octets and
 //! keeps the record. A crash in between leaves an archive too many, never an octet too few, and nothing comes back: a
-//! payload file that no record names is swept at the next start.
+//! payload file that no record names is swept at the next start. After a restore the archive of a lost store may be there
+//! already: it stays beside the new one.
 //!
 //! Last in a round are conversations: those of which every message and delivery was found purged are forgotten. What
 //! comes or goes in one meanwhile gives it another version, and it stays.
@@ -36,8 +37,8 @@ use super::show::{Query, Unanswered};
 use crate::codec::archive::unpack;
 use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
 use crate::model::{
-    AuditPath, Delivery, DeliveryId, Digest, EvidenceSubject, MessageId, MessageKey, Octets, PartyKey,
-    SequenceKey,
+    AuditPath, Delivery, DeliveryId, Digest, EvidenceManifest, EvidenceSubject, MessageId, MessageKey,
+    Octets, PartyKey, SequenceKey, Timestamp,
 };
 use crate::security::{AuditKeys, HELD_BYTES_MAX, names, verify_evidence};
 use crate::store::{Damage, DeliveryLocator, Needs, StoreError, filed};
@@ -255,6 +256,7 @@ fn archive(shared: &Shared, in_force: &InForce, subject: &EvidenceSubject) -> Re
         return Err("another message has its MessageId: it cannot be told by it".to_owned());
     }
     let path = path_of(directory, subject);
+    set_aside(&path, in_force.restored).map_err(|error| format!("{}: {error}", path.display()))?;
     write(&path, &octets).map_err(|error| format!("{}: {error}", path.display()))?;
     // What counts is what stands on the disk, and what anybody else would say of it.
     let written = filed(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -288,6 +290,24 @@ fn path_of(directory: &Path, subject: &EvidenceSubject) -> PathBuf {
     let way = if matches!(subject, EvidenceSubject::Received(_)) { "received" } else { "sent" };
     let name = Digest::of(format!("{way} {subject}").as_bytes()).to_string();
     directory.join(name.get(..2).unwrap_or_default()).join(format!("{name}.tar"))
+}
+
+/// An archive of the same message that the lost store made, before this one was restored, may have what this one never had:
+/// the receipt, or entries that a head kept elsewhere speaks for. It stays, under the SHA-256 of its octets too (P18, P20).
+fn set_aside(path: &Path, restored: Option<Timestamp>) -> io::Result<()> {
+    let Some(restored) = restored else { return Ok(()) };
+    let octets = match filed(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        octets => octets?,
+    };
+    let manifest =
+        unpack(&octets).ok().and_then(|members| members.get(names::MANIFEST)?.read(HELD_BYTES_MAX).ok());
+    let manifest: Option<EvidenceManifest> = manifest.and_then(|octets| serde_json::from_slice(&octets).ok());
+    // A purge that is tried again makes its own anew.
+    if manifest.is_some_and(|manifest| manifest.made_at >= restored) {
+        return Ok(());
+    }
+    fs::rename(path, path.with_extension(format!("{}.tar", octets.digest())))
 }
 
 /// Aside, synced, renamed, directories synced.

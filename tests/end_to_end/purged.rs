@@ -1,6 +1,6 @@
 //! Octets whose time is over: archived, verified, purged by the real program, and known for ever (P2, P3, P12, P18).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -200,6 +200,63 @@ async fn what_is_over_is_archived_and_purged_and_known_for_ever_p3_p18() {
         named.len() as u64 >= over && named.is_subset(&kept),
         "the archives are those that the records name"
     );
+}
+
+/// What was purged after the backup is there whole after a restore, and so are the archives that the lost store made: it goes
+/// again, and nothing that was archived is written over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_archived_before_a_restore_stays_and_the_same_goes_again_p18_p20() {
+    let world = World::new();
+    let store = world.settings().with_file_name("store");
+    let (mut gateway, ..) = cleared(&world, 10).await;
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
+    age(&store);
+    let settings = world.settings().to_str().expect("is text").to_owned();
+    let backup = world.path("backup").display().to_string();
+    let done = |arguments: &[&str]| {
+        let ran = run(&world.path("."), arguments);
+        assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    done(&["store", "backup", &backup, "--config", &settings]);
+    retain(&world);
+    let directory = world.settings().with_file_name("archive");
+    let octets = || {
+        let read = |path: PathBuf| (Digest::of(&fs::read(&path).expect("readable")).to_string(), path);
+        archives(&directory).into_iter().map(read).collect::<BTreeMap<_, _>>()
+    };
+
+    let mut gateway = world.serve().await;
+    told(&world, &["store", "purge"]);
+    gateway.kill();
+    let (before, named_before) = (octets(), named(&store));
+    assert!(before.len() > 8 && named_before.iter().all(|archive| before.contains_key(archive)));
+    fs::rename(&store, world.path("lost")).expect("is moved away");
+    done(&["store", "restore", &backup, "--config", &settings]);
+
+    let mut gateway = world.serve().await;
+    told(&world, &["store", "purge"]);
+    let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
+    assert_eq!(dry["gone"], 0, "it all went again: {dry}");
+    // Another start and another round make no more of them.
+    gateway.kill();
+    let mut gateway = world.serve().await;
+    told(&world, &["store", "purge"]);
+    gateway.kill();
+    let after = octets();
+    assert!(before.keys().all(|archive| after.contains_key(archive)), "what was archived stays");
+    assert!(named(&store).iter().all(|archive| after.contains_key(archive)), "as the records name it");
+    assert_eq!(after.len(), before.len() + named(&store).len(), "each once of either store");
+    for path in after.into_values() {
+        let archive = path.to_str().expect("is text");
+        done(&["audit", "verify", archive, "--key", "pki/gateway/signing.pem"]);
+    }
+    all_is_proved(&store);
+}
+
+fn all_is_proved(store: &Path) {
+    let verified = run(store, ["store", "verify", store.to_str().expect("is text")]);
+    assert!(verified.status.success(), "P2, P12: {}", String::from_utf8_lossy(&verified.stdout));
 }
 
 /// The archives that the records of a store name.
