@@ -420,6 +420,19 @@ fn what_is_damaged_while_it_is_held_holds_nothing_up() {
     assert_eq!(ordered.opened(), lodged(&[0, 2]));
     let record = ordered.world.stored(&one).expect("it is kept");
     assert!(record.quarantined && !record.held, "{record:?}");
+
+    // It steered nothing, so that nothing of it is used up: its sender can send the same as a new message, as the operator asks
+    // him to. A repeat of the old one is still a repeat.
+    ordered.post(&one);
+    assert_eq!(ordered.opened(), lodged(&[0, 2]), "P3: a repeat takes no effect");
+    let number = SequenceNumber::new(3).expect("in range");
+    let anew = one.with(|message| {
+        message.header.data.message_id = MessageId::new("anew@broker.example").expect("a MessageId");
+        message.order = Some(MessageOrder { number, status: CONTINUE });
+    });
+    ordered.posted.insert(anew.key().message_id, anew.clone());
+    ordered.post(&anew);
+    assert_eq!(ordered.opened(), lodged(&[0, 2, 1]));
 }
 
 //= ebms2 9.1 MUST: what is sent where order is guaranteed has the next SequenceNumber of its conversation, the same in every attempt
