@@ -164,15 +164,20 @@ fn party(out: &mut XmlWriter, terms: &CpaTerms, place: usize) {
             out.attribute("tp:action", action).attribute("tp:packageId", "package");
             let sender = if sends { place } else { 1 - place };
             let channel = terms.channel_of(sender, &service.value, action);
-            let is_signed = terms.over(channel).ack_signed != Presence::Never;
-            let receipt = if is_signed { "true" } else { "false" };
+            // What each message says for itself is not required of all.
+            let receipt = match terms.over(channel).ack_signed {
+                Presence::Always => Some("true"),
+                Presence::Never => Some("false"),
+                Presence::PerMessage => None,
+            };
             let characteristics = [
-                ("tp:isNonRepudiationRequired", "true"),
-                ("tp:isNonRepudiationReceiptRequired", receipt),
-                ("tp:isConfidential", "transient"),
-                ("tp:isAuthenticated", "transient-and-persistent"),
-                ("tp:isTamperProof", "transient-and-persistent"),
+                Some(("tp:isNonRepudiationRequired", "true")),
+                receipt.map(|required| ("tp:isNonRepudiationReceiptRequired", required)),
+                Some(("tp:isConfidential", "transient")),
+                Some(("tp:isAuthenticated", "transient-and-persistent")),
+                Some(("tp:isTamperProof", "transient-and-persistent")),
             ];
+            let characteristics: Vec<_> = characteristics.into_iter().flatten().collect();
             empty(out, "tp:BusinessTransactionCharacteristics", &characteristics);
             out.leaf("tp:ChannelId", &numbered(&id("channel"), channel)).close("tp:ThisPartyActionBinding");
             out.leaf("tp:OtherPartyActionBinding", &binding(1 - place, !sends)).close(can).text("\n");

@@ -1,5 +1,7 @@
 //! What a CPA becomes, and each term that keeps it from becoming anything.
 
+mod channels;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -340,70 +342,6 @@ fn several_names_roles_channels_and_endpoints_are_kept() {
     );
     let wrong = import(&text.replace("tp:action=\"Pong\"", "tp:action=\"Pang\"")).expect_err("no signal");
     assert!(wrong[0].contains("\"Pang\" is no signal: Acknowledgment, "), "{wrong:#?}");
-}
-
-/// Of several channels of an Action the partner's first one that can be used is sent over; what comes over any of ours
-/// is taken.
-#[test]
-fn of_several_channels_the_first_usable_one_is_sent_over() {
-    let other = |terms: ChannelTerms, actions: &[(usize, &str)]| {
-        let actions =
-            actions.iter().map(|(sender, action)| (*sender, "ImportClearance".into(), (*action).into()));
-        let overrides = vec![ChannelOverride { actions: actions.collect(), terms }];
-        write_cpa(&CpaTerms { overrides, ..self::terms() })
-    };
-    let second = ChannelTerms {
-        endpoints: [usual().endpoints[0].clone(), Some("https://second.example/ebms".into())],
-        duplicate_elimination: Presence::Never,
-        ..usual()
-    };
-    // Both channels for both Actions, the usual one as the second choice.
-    let text = other(second.clone(), &[(0, "GOVCBRXS2"), (1, "GOVCBR929")]);
-    let both = |text: &str| {
-        let text = text.replace(
-            "<tp:ChannelId>party1-channel-1</tp:ChannelId>",
-            "<tp:ChannelId>party1-channel-1</tp:ChannelId><tp:ChannelId>party1-channel</tp:ChannelId>",
-        );
-        text.replace(
-            "<tp:ChannelId>party2-channel-1</tp:ChannelId>",
-            "<tp:ChannelId>party2-channel-1</tp:ChannelId><tp:ChannelId>party2-channel</tp:ChannelId>",
-        )
-    };
-    let imported = import(&both(&text)).expect("can be kept");
-    let (_, written) = imported.agreement.split_once("]\n\n[[agreement.override]]\n").expect("there are two");
-    assert_eq!(
-        written,
-        "receive = [\"ImportClearance GOVCBR929\"]\nduplicate_elimination = \"perMessage\"\n\n\
-         [[agreement.override]]\nsend = [\"ImportClearance GOVCBRXS2\"]\nendpoint = \"https://second.example/ebms\"\n\
-         duplicate_elimination = \"never\"\n"
-    );
-    let notes: Vec<_> = imported.notes.iter().map(ToString::to_string).collect();
-    assert!(notes.len() == 1 && notes[0].contains("it is sent over party2-channel-1"), "{notes:?}");
-
-    // The first choice is by mail: the second one is used.
-    let (before, after) =
-        text.split_once("tp:transportId=\"party2-transport-1\"><tp:TransportSender>").expect("is there");
-    let by_mail = after.replacen(">HTTP<", ">SMTP<", 2);
-    let mail = format!("{before}tp:transportId=\"party2-transport-1\"><tp:TransportSender>{by_mail}");
-    let imported = import(&both(&mail)).expect("can be kept");
-    assert!(!imported.agreement.contains("second.example"), "{}", imported.agreement);
-    assert!(imported.notes[0].message.contains("it is sent over party2-channel,"), "{:?}", imported.notes);
-    assert!(
-        import(&mail).expect_err("nothing else is offered").iter().any(|told| told.contains("over HTTPS"))
-    );
-
-    // Acknowledgments as the message asks, where the channels differ in that.
-    let unsigned = ChannelTerms { ack_signed: Presence::Never, ..usual() };
-    let kept = import(
-        &both(&other(unsigned, &[(1, "GOVCBR929")]))
-            .replace("ReceiptRequired=\"false\"", "ReceiptRequired=\"true\""),
-    );
-    let expected = "receive = [\"ImportClearance GOVCBR929\"]\nack_signed = \"perMessage\"\n";
-    assert!(kept.as_ref().is_ok_and(|kept| kept.agreement.contains(expected)), "{kept:#?}");
-
-    let third = ChannelTerms { sync_reply_mode: SyncReplyMode::None, ..usual() };
-    let told = import(&both(&other(third, &[(1, "GOVCBR929")]))).expect_err("one mode is kept");
-    assert!(told.iter().any(|told| told.contains("differ in syncReplyMode")), "{told:#?}");
 }
 
 /// One Action in two Roles has two sets of terms, and there is room for one.

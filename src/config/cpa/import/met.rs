@@ -13,7 +13,8 @@ pub(super) struct Met<'a> {
     pub(super) roles: [&'a Role; 2],
     pub(super) service: &'a CollaborationRole,
     pub(super) binding: &'a CpaBinding,
-    /// The channel of the side that receives it; as far as several of ours differ, what fits each.
+    /// The channel of the side that receives it; as far as several of ours differ, what fits each. Where a
+    /// signed receipt is required, ackSignatureRequested `perMessage` is `always`.
     pub(super) channel: DeliveryChannel,
     /// What the side that sends it does.
     pub(super) sender: Option<&'a CpaMessaging>,
@@ -47,10 +48,17 @@ impl Import {
                     self.add(&binding.place, "action", message);
                     continue;
                 };
-                let channel = match sent {
+                let mut channel = match sent {
                     true => self.preferred(their, &channels),
                     false => self.fitting_each(their, &channels),
                 };
+                let receipts = [binding.receipt_signed, their.receipt_signed];
+                let over: Vec<_> = if sent { vec![&channel] } else { channels };
+                self.receipts_can_be_kept(binding, receipts, &over);
+                // A message may ask for either then, and each is to be confirmed under a signature.
+                if receipts.contains(&Some(true)) && channel.ack_signature_requested == Presence::PerMessage {
+                    channel.ack_signature_requested = Presence::Always;
+                }
                 let own_channel = binding.channels.first().and_then(|id| from.channels.get(id));
                 let sender = own_channel.and_then(|channel| channel.exchange.sender.as_ref());
                 if sender.is_none_or(|sender| sender.signature.is_none()) {
@@ -110,17 +118,35 @@ impl Import {
         fitting
     }
 
+    /// What the bindings of both sides say of signed receipts, beside each channel that it may go over. It is
+    /// asked before several channels become one: what is left of them then is `perMessage`.
+    fn receipts_can_be_kept(
+        &mut self,
+        binding: &CpaBinding,
+        receipts: [Option<bool>; 2],
+        channels: &[&DeliveryChannel],
+    ) {
+        let contradicts = |channel: &&DeliveryChannel| match channel.ack_signature_requested {
+            Presence::Always => receipts.contains(&Some(false)),
+            Presence::Never => receipts.contains(&Some(true)),
+            Presence::PerMessage => false,
+        };
+        if channels.iter().any(contradicts) {
+            let message = "isNonRepudiationReceiptRequired and ackSignatureRequested of the channel contradict each other";
+            self.add(&binding.place, "receipt", message.to_owned());
+        }
+        if matches!(receipts, [Some(one), Some(other)] if one != other) {
+            let message = "isNonRepudiationReceiptRequired is true for one party and false for the other";
+            self.add(&binding.place, "receipt", message.to_owned());
+        }
+    }
+
     /// What of an Action's terms this gateway has no means for.
     pub(super) fn can_be_kept(&mut self, met: &Met<'_>) {
         let channel = &met.channel;
         if met.binding.signed == Some(false) {
             let message = "isNonRepudiationRequired is false: what is not signed steers nothing here";
             self.add(&met.binding.place, "signature", message.to_owned());
-        }
-        let receipt = (channel.ack_signature_requested, met.binding.receipt_signed);
-        if matches!(receipt, (Presence::Never, Some(true)) | (Presence::Always, Some(false))) {
-            let message = "isNonRepudiationReceiptRequired and ackSignatureRequested of the channel contradict each other";
-            self.add(&met.binding.place, "receipt", message.to_owned());
         }
         for messaging in met.sender.into_iter().chain(&channel.exchange.receiver) {
             if messaging.encrypted {
