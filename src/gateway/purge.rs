@@ -1,14 +1,14 @@
-//! Octets whose time is over go: decided by the core, archived and verified before, in small batches beside everything
-//! else (P3; promises, 6).
+//! Octets whose time is over go: decided by the core, archived and verified before, in small batches beside
+//! everything else (P3; promises, 6).
 //!
-//! For each message: the archive of its evidence is written aside, synced, renamed, its directory synced; it is read back
-//! from the disk and verified as anybody would; only then the core decides once more, and one commit removes the octets and
-//! keeps the record. A crash in between leaves an archive too many, never an octet too few, and nothing comes back: a
-//! payload file that no record names is swept at the next start. After a restore the archive of a lost store may be there
-//! already: it stays beside the new one.
+//! For each message: the archive of its evidence is written aside, synced, renamed, its directory synced; it is read
+//! back from the disk and verified as anybody would; only then the core decides once more, and one commit removes
+//! the octets and keeps the record. A crash in between leaves an archive too many, never an octet too few, and
+//! nothing comes back: a payload file that no record names is swept at the next start. After a
+//! restore the archive of a lost store may be there already: it stays beside the new one.
 //!
-//! Last in a round are conversations: those of which every message and delivery was found purged are forgotten. What
-//! comes or goes in one meanwhile gives it another version, and it stays.
+//! Last in a round are conversations: those of which every message and delivery was found purged are forgotten.
+//! What comes or goes in one meanwhile gives it another version, and it stays.
 
 mod conversations;
 
@@ -38,10 +38,10 @@ use crate::codec::archive::unpack;
 use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
 use crate::model::{
     AuditPath, Delivery, DeliveryId, Digest, EvidenceManifest, EvidenceSubject, MessageId, MessageKey,
-    Octets, PartyKey, SequenceKey, Timestamp,
+    Octets, PartyKey, SequenceKey, StoredMessage, Timestamp,
 };
 use crate::security::{AuditKeys, HELD_BYTES_MAX, names, verify_evidence};
-use crate::store::{Damage, DeliveryLocator, Needs, StoreError, filed};
+use crate::store::{Damage, DeliveryLocator, Needs, Store, StoreError, filed};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -111,6 +111,7 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
             place = settings.archive.is_some().then(Place::default);
             next = Instant::now() + settings.interval;
         }
+        let began = Instant::now();
         if let Some(from) = place {
             let limit = if from.conversations { RECORDS } else { PAGE };
             place = match some(&shared, from, limit, true).await {
@@ -125,10 +126,17 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
             error!(event = EventCode::PurgeFailed.code(), reason = %why, "files that nothing names stay for now");
         }
         tokio::select! {
-            () = sleep(REST) => {}
+            () = sleep(rest(place, began.elapsed())) => {}
             () = shared.drain_begins() => {}
         }
     }
+}
+
+/// How long to rest after a look that took so long. Inside a walk no longer than that: there is a look for each few
+/// thousand of millions of records, and no new round begins before the last of them.
+fn rest(next: Option<Place>, took: Duration) -> Duration {
+    let is_walking = next.is_some_and(|place| place.walk.is_some());
+    if is_walking { took.min(REST) } else { REST }
 }
 
 /// Looks at no more than so many records, and purges those whose time is over when it is to.
@@ -179,48 +187,74 @@ fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Resul
     let at = now();
     let schedule = in_force.schedule.load();
     let context = in_force.context(schedule.rules(at));
-    let store = &shared.store;
+    let store = &*shared.store;
     let mut last = None;
-    let mut looked = Vec::new();
     let mut subjects = Vec::new();
     if from.deliveries {
         for (number, kept) in store.kept_deliveries(from.after, limit)? {
             last = Some(number);
-            let found = kept.map_err(StoreError::Damaged).and_then(|id| {
-                let needs = Needs { delivery: Some(DeliveryLocator::Id(id)), ..Needs::default() };
-                Ok(store.load(&needs)?.delivery.map(|stored| stored.value))
-            });
-            match found {
-                Ok(Some(Delivery { id: delivery, destination, message_id, .. })) => {
-                    subjects.push(EvidenceSubject::Sent { delivery, destination, message_id });
-                }
-                Ok(None) => {}
-                Err(StoreError::Damaged(damage)) => looked.push(Looked::damaged(damage)),
-                Err(error) => return Err(error.into()),
-            }
+            let found = listed_delivery(store, number, kept);
+            subjects.push(found.map(|Delivery { id: delivery, destination, message_id, .. }| {
+                EvidenceSubject::Sent { delivery, destination, message_id }
+            }));
         }
     } else {
         for (number, kept) in store.kept_messages(from.after, limit)? {
             last = Some(number);
-            match kept {
-                Ok(key) => subjects.push(EvidenceSubject::Received(key)),
-                Err(damage) => looked.push(Looked::damaged(damage)),
-            }
+            let found = listed_message(store, number, kept);
+            subjects.push(found.map(|record| EvidenceSubject::Received(record.key)));
         }
     }
     let next = match last {
         Some(after) => Place { after, ..from },
         None => Place { deliveries: true, conversations: from.deliveries, ..Place::default() },
     };
-    looked.extend(subjects.into_iter().map(|subject| {
-        let verdict = match store.load(&needs_of_purge(&subject)) {
-            Ok(view) => is_over(at, &subject, &view, &context),
-            Err(error) => Err(error.to_string()),
-        };
-        let over = verdict.is_ok();
-        Looked { what: What::Subject(subject), over, why: verdict.err().unwrap_or_default(), bytes: 0 }
-    }));
-    Ok(Page { looked, next: Some(next) })
+    let looked = subjects.into_iter().map(|subject| match subject {
+        Ok(subject) => {
+            let verdict = match store.load(&needs_of_purge(&subject)) {
+                Ok(view) => is_over(at, &subject, &view, &context),
+                Err(error) => Err(error.to_string()),
+            };
+            let over = verdict.is_ok();
+            Looked { what: What::Subject(subject), over, why: verdict.err().unwrap_or_default(), bytes: 0 }
+        }
+        Err(damage) => Looked::damaged(damage),
+    });
+    Ok(Page { looked: looked.collect(), next: Some(next) })
+}
+
+/// The message that is listed under a number.
+fn listed_message(
+    store: &dyn Store,
+    number: u64,
+    key: Result<MessageKey, Damage>,
+) -> Result<StoredMessage, Damage> {
+    let needs = Needs { message: Some(key?), ..Needs::default() };
+    let found = store.load(&needs).map(|view| view.message.map(|known| known.record));
+    listed("message", number, found)
+}
+
+/// The delivery that is listed under a number.
+fn listed_delivery(
+    store: &dyn Store,
+    number: u64,
+    id: Result<DeliveryId, Damage>,
+) -> Result<Delivery, Damage> {
+    let needs = Needs { delivery: Some(DeliveryLocator::Id(id?)), ..Needs::default() };
+    let found = store.load(&needs).map(|view| view.delivery.map(|stored| stored.value));
+    listed("delivery", number, found)
+}
+
+/// One that cannot be read for any reason is kept like a damaged one, and those behind it are looked at. None is ever
+/// deleted: where nothing is found by the key that is listed, that key is another than was written.
+fn listed<T>(kind: &str, number: u64, found: Result<Option<T>, StoreError>) -> Result<T, Damage> {
+    let detail = match found {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => "nothing is found by its key".to_owned(),
+        Err(StoreError::Damaged(damage)) => return Err(damage),
+        Err(error) => error.to_string(),
+    };
+    Err(Damage { what: format!("{kind} {number}"), detail })
 }
 
 /// Archives a message, verifies the archive, and has the core purge it; gives the octets that it freed.
@@ -337,8 +371,9 @@ fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// `GET /store/purge?deliveries=…&conversations=…&after=…&walk=…&limit=…`: what would go and why the rest is kept; `POST`
-/// purges. One answer looks at no more than `limit` records.
+/// `GET /store/purge?deliveries=…&conversations=…&after=…&walk=…&limit=…`: what would go and why the rest is kept;
+/// `POST` purges. One answer looks at no more than `limit` records; only one that a stop cuts short tells more, the
+/// conversations that its walk was for.
 pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool) -> Response {
     let mut query = Query::of(request.query.as_deref().unwrap_or_default());
     let asked = (|| {
@@ -422,3 +457,22 @@ const PAGE: usize = 32;
 const RECORDS: usize = 4096;
 /// How long a round rests between two looks.
 const REST: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_rests_no_longer_than_it_looked() {
+        let at = |walk| Some(Place { conversations: true, walk, ..Place::default() });
+        let short = Duration::from_millis(7);
+        for (next, took, rests) in [
+            (at(Some(1)), short, short),
+            (at(Some(1)), REST * 2, REST),
+            (at(None), short, REST),
+            (None, short, REST),
+        ] {
+            assert_eq!(rest(next, took), rests, "{next:?} {took:?}");
+        }
+    }
+}

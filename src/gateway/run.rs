@@ -18,7 +18,7 @@ use super::heads::{Heads, keep_heads, sign_the_rest};
 use super::keys::Keys;
 use super::lanes::Lanes;
 use super::pay::{PaymentAgenda, keep_payments};
-use super::purge::keep_purging;
+use super::purge::{Walks, keep_purging};
 use super::questions::Questions;
 use super::receive::receive;
 use super::reconcile::{self, hold_back};
@@ -149,7 +149,7 @@ impl Gateway {
             in_force: ArcSwap::from_pointee(in_force),
             reloading: Mutex::default(),
             purging: Mutex::default(),
-            walks: std::sync::Mutex::default(),
+            walks: std::sync::Mutex::new(Walks::since(now())),
             shelf: std::sync::Mutex::new(shelf),
             metrics,
             client: Client::new(tls.clone(), settings.client.clone()),

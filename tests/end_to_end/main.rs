@@ -19,6 +19,7 @@ mod failed_store;
 mod fees;
 mod foretold;
 mod forgery;
+mod forgotten;
 mod golden;
 mod hosted;
 mod http;

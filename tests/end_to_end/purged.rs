@@ -8,7 +8,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use gwanmun::model::{Digest, Sealed};
-use gwanmun::transport::LocalClient;
 
 use crate::correspondent::{Correspondent, Told};
 use crate::process::{Process, run, until};
@@ -42,21 +41,27 @@ pub(crate) fn age(store: &Path) {
             let earlier = jiff::Timestamp::from_millisecond(then).expect("an instant");
             value[time] = json!(format!("{earlier:.3}"));
             let text = value.to_string();
-            let mut hasher = crc32fast::Hasher::new();
-            for part in [kind.as_bytes(), key.as_bytes(), text.as_bytes()] {
-                hasher.update(&(part.len() as u64).to_be_bytes());
-                hasher.update(part);
-            }
-            hasher.update(&form.to_be_bytes());
-            hasher.update(&version.cast_unsigned().to_be_bytes());
+            let checksum = checksum([kind, &key, &text], form, version);
             let sql = format!("UPDATE {table} SET record = ?, checksum = ?, {time} = ? WHERE number = ?");
-            disk.execute(&sql, (text, hasher.finalize(), then, number)).expect("is written");
+            disk.execute(&sql, (text, checksum, then, number)).expect("is written");
         }
     }
 }
 
+/// The checksum of a record: over its kind, its key and its text, and the form and version of it.
+pub(crate) fn checksum(parts: [&str; 3], form: u32, version: i64) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(&form.to_be_bytes());
+    hasher.update(&version.cast_unsigned().to_be_bytes());
+    hasher.finalize()
+}
+
 /// What a command of the program says, one JSON value.
-fn told(world: &World, arguments: &[&str]) -> Value {
+pub(crate) fn told(world: &World, arguments: &[&str]) -> Value {
     let settings = world.settings().to_str().expect("is text").to_owned();
     let ran = run(&world.path("."), arguments.iter().copied().chain(["--config", &settings, "--json"]));
     assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
@@ -75,7 +80,7 @@ pub(crate) fn bodies(world: &World) -> Vec<PathBuf> {
 }
 
 /// Appends to the settings of a stopped gateway.
-fn retain(world: &World) {
+pub(crate) fn retain(world: &World) {
     let settings = fs::read_to_string(world.settings()).expect("settings");
     let with = settings + "\n[retention]\ndefault = \"30 days\"\narchive = \"archive\"\n";
     fs::write(world.settings(), with).expect("written");
@@ -267,134 +272,6 @@ pub(crate) fn named(store: &Path) -> BTreeSet<String> {
     let mut statement = disk.prepare(sql).expect("is SQL");
     let rows = statement.query_map([], |row| row.get(0)).expect("rows");
     rows.collect::<Result<_, _>>().expect("readable")
-}
-
-/// How far a conversation has come is known as long as anything in it is, and forgotten with the last of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_is_forgotten_with_what_went_in_it_p5() {
-    let world = World::new();
-    let store = world.settings().with_file_name("store");
-    for file in ["partners/npqs.toml", "npqs.toml"] {
-        let none = "sync_reply_mode = \"none\"";
-        world.edit(file, none, &format!("{none}\nmessage_order = true"));
-    }
-    let mut gateway = world.serve().await;
-    let _npqs = world.play("npqs", &[]).await;
-    let operator = LocalClient::new(&world.path("run/gwanmun.sock"));
-    let notices = "/notices?to=AG000000000002&text=works&reason=test";
-    let sent = operator.post(notices, "application/json", bytes::Bytes::new()).await.expect("answers");
-    assert!(sent.status.is_success(), "{}", String::from_utf8_lossy(&sent.body));
-    let delivered = until("it is delivered", async || {
-        let deliveries = world.list("/deliveries").await;
-        deliveries
-            .into_iter()
-            .find(|delivery| delivery["state"] == "delivered" && delivery["order"].is_object())
-    })
-    .await;
-    let known = async || world.ask("/conversations?all=true").await.as_array().expect("a list").len();
-    assert_eq!(known().await, 1);
-    let id = delivered["id"].as_str().expect("text");
-    let hold = ["store", "hold", "--delivery", id, "--reason", "a court asks"];
-    assert!(told(&world, &hold)["told"].as_str().expect("text").contains("is held"));
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
-    age(&store);
-    retain(&world);
-
-    let mut gateway = world.serve().await;
-    let purged = told(&world, &["store", "purge"]);
-    assert_eq!(purged["conversations"], json!({ "gone": 0, "kept": 1 }), "{purged}");
-    let dry = told(&world, &["store", "purge", "--dry-run", "--kept"]);
-    assert!(dry.to_string().contains(&format!("delivery {id} of it was not purged")), "{dry}");
-    let lift = ["store", "hold", "--lift", "--delivery", id, "--reason", "it was closed"];
-    assert!(told(&world, &lift)["told"].as_str().expect("text").contains("held no more"));
-    let dry = told(&world, &["store", "purge", "--dry-run"]);
-    assert_eq!((&dry["conversations"], known().await), (&json!({ "gone": 0, "kept": 1 }), 1), "{dry}");
-    let purged = told(&world, &["store", "purge"]);
-    assert_eq!(purged["conversations"], json!({ "gone": 1, "kept": 0 }), "{purged}");
-    assert_eq!(known().await, 0);
-    assert!(gateway.said().contains("conversation.forgotten"), "{}", gateway.said());
-    // A kill brings nothing of it back.
-    gateway.kill();
-    drop(gateway);
-    let mut gateway = world.serve().await;
-    assert_eq!(known().await, 0);
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
-    let verified = run(&world.path("."), ["store", "verify", store.to_str().expect("is text")]);
-    assert!(verified.status.success(), "P2, P12: {}", String::from_utf8_lossy(&verified.stdout));
-}
-
-/// However much is kept, one look at it is as short as it is told to be, and many of them find what one finds.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_walk_in_short_looks_finds_what_a_long_one_finds_p5() {
-    const NOTICES: usize = 5;
-    let world = World::new();
-    let store = world.settings().with_file_name("store");
-    for file in ["partners/npqs.toml", "npqs.toml"] {
-        let none = "sync_reply_mode = \"none\"";
-        world.edit(file, none, &format!("{none}\nmessage_order = true"));
-    }
-    let mut gateway = world.serve().await;
-    let _npqs = world.play("npqs", &[]).await;
-    let operator = LocalClient::new(&world.path("run/gwanmun.sock"));
-    for notice in 0..NOTICES {
-        let path = format!("/notices?to=AG000000000002&text=works+{notice}&reason=test");
-        let sent = operator.post(&path, "application/json", bytes::Bytes::new()).await.expect("answers");
-        assert!(sent.status.is_success(), "{}", String::from_utf8_lossy(&sent.body));
-    }
-    until("all are delivered", async || {
-        let deliveries = world.list("/deliveries").await;
-        let delivered = deliveries.iter().filter(|delivery| delivery["state"] == "delivered");
-        (delivered.count() == NOTICES).then_some(())
-    })
-    .await;
-    let known = async || world.ask("/conversations?all=true").await.as_array().expect("a list").len();
-    let conversations = known().await;
-
-    // The looks of a walk, each with what it told.
-    let walked = async |purges: bool, limit: usize| {
-        let mut place = json!({ "conversations": true });
-        let mut looks = Vec::new();
-        while let Value::Object(at) = &place {
-            let named: String = at.iter().map(|(name, value)| format!("{name}={value}&")).collect();
-            let path = format!("/store/purge?{named}limit={limit}");
-            let page = match purges {
-                true => operator.post(&path, "application/json", bytes::Bytes::new()).await,
-                false => operator.get(&path).await,
-            };
-            let page = page.expect("answers");
-            let page: Value = serde_json::from_slice(&page.body).expect("is JSON");
-            let looked = page["looked"].as_array().unwrap_or_else(|| panic!("{page}"));
-            looks.push(looked.iter().map(Value::to_string).collect::<BTreeSet<_>>());
-            place = page["next"].clone();
-        }
-        looks
-    };
-    let all = |looks: &[BTreeSet<String>]| looks.iter().flatten().cloned().collect::<BTreeSet<_>>();
-    let (long, short) = (walked(false, 1000).await, walked(false, 1).await);
-    assert_eq!(all(&long).len(), conversations, "{long:?}");
-    assert_eq!(all(&long), all(&short));
-    assert!(short.len() > NOTICES && long.len() < NOTICES, "{} and {}", long.len(), short.len());
-
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
-    age(&store);
-    retain(&world);
-    let mut gateway = world.serve().await;
-    // The octets go first, whoever purges them; then short looks are enough to forget what is left.
-    until("all octets went", async || {
-        let deliveries = world.list("/deliveries").await;
-        deliveries.iter().all(|delivery| delivery["purged"].is_object()).then_some(())
-    })
-    .await;
-    walked(true, 1).await;
-    assert_eq!(known().await, 0, "{}", gateway.said());
-    // A place of another life of the gateway is none of this one: the walk begins anew.
-    let lost = operator.get("/store/purge?conversations=true&walk=7").await.expect("answers");
-    assert!(lost.status.is_success(), "{}", String::from_utf8_lossy(&lost.body));
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.ended().await, 0, "stopped as asked:\n{}", gateway.said());
 }
 
 /// What cannot be archived is kept and told, the rest goes; and a purge that is stopped goes on where it was.
