@@ -1,23 +1,20 @@
 //! Octets whose time is over go: decided by the core, archived and verified before, in small batches beside
 //! everything else (P3; promises, 6).
 //!
-//! For each message: the archive of its evidence is written aside, synced, renamed, its directory synced; it is read
-//! back from the disk and verified as anybody would; only then the core decides once more, and one commit removes
-//! the octets and keeps the record. A crash in between leaves an archive too many, never an octet too few, and
-//! nothing comes back: a payload file that no record names is swept at the next start. After a
-//! restore the archive of a lost store may be there already: it stays beside the new one.
+//! For each message: the archive of its evidence is written aside, synced, renamed, its directory synced; it
+//! is read back from the disk and verified as anybody would; only then the core decides once more, and one
+//! commit removes the octets and keeps the record. A crash in between leaves an archive too many, never an
+//! octet too few, and nothing comes back: a payload file that no record names is swept at the next start.
+//! After a restore the archive of a lost store may be there already: it stays beside the new one.
 //!
-//! Last in a round are conversations: those of which every message and delivery was found purged are forgotten.
-//! What comes or goes in one meanwhile gives it another version, and it stays.
+//! Last in a round are conversations: those of which every message and delivery was found purged are
+//! forgotten. What comes or goes in one meanwhile gives it another version, and it stays.
 
+mod archive;
 mod conversations;
 
 pub(super) use conversations::Walks;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,19 +26,14 @@ use tracing::{error, info};
 use super::acts::{act, reason};
 use super::admin::json_response;
 use super::driver::{compute, drive};
-use super::evidence::Archivist;
 use super::heads;
-use super::keys::Keys;
 use super::shared::{InForce, Shared, now};
 use super::show::{Query, Unanswered};
-use crate::codec::archive::unpack;
 use crate::engine::{Event, Hold, Holding, How, Reply, Told, is_over, needs_of_purge};
 use crate::model::{
-    AuditPath, Delivery, DeliveryId, Digest, EvidenceManifest, EvidenceSubject, MessageId, MessageKey,
-    Octets, PartyKey, SequenceKey, StoredMessage, Timestamp,
+    Delivery, DeliveryId, EvidenceSubject, MessageId, MessageKey, PartyKey, SequenceKey, StoredMessage,
 };
-use crate::security::{AuditKeys, HELD_BYTES_MAX, names, verify_evidence};
-use crate::store::{Damage, DeliveryLocator, Needs, Store, StoreError, filed};
+use crate::store::{Damage, DeliveryLocator, Needs, Store, StoreError};
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, StatusCode};
 
@@ -132,8 +124,8 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
     }
 }
 
-/// How long to rest after a look that took so long. Inside a walk no longer than that: there is a look for each few
-/// thousand of millions of records, and no new round begins before the last of them.
+/// How long to rest after a look that took so long. Inside a walk no longer than that: there is a look for
+/// each few thousand of millions of records, and no new round begins before the last of them.
 fn rest(next: Option<Place>, took: Duration) -> Duration {
     let is_walking = next.is_some_and(|place| place.walk.is_some());
     if is_walking { took.min(REST) } else { REST }
@@ -245,8 +237,8 @@ fn listed_delivery(
     listed("delivery", number, found)
 }
 
-/// One that cannot be read for any reason is kept like a damaged one, and those behind it are looked at. None is ever
-/// deleted: where nothing is found by the key that is listed, that key is another than was written.
+/// One that cannot be read for any reason is kept like a damaged one, and those behind it are looked at. None
+/// is ever deleted: where nothing is found by the key that is listed, that key is another than was written.
 fn listed<T>(kind: &str, number: u64, found: Result<Option<T>, StoreError>) -> Result<T, Damage> {
     let detail = match found {
         Ok(Some(found)) => return Ok(found),
@@ -261,7 +253,7 @@ fn listed<T>(kind: &str, number: u64, found: Result<Option<T>, StoreError>) -> R
 async fn purge(shared: &Arc<Shared>, subject: &EvidenceSubject) -> Result<u64, String> {
     let archived = {
         let subject = subject.clone();
-        compute(shared, move |shared, in_force| archive(shared, in_force, &subject)).await
+        compute(shared, move |shared, in_force| archive::archive(shared, in_force, &subject)).await
     };
     let (archive, bytes) = archived.map_err(|error| error.to_string())??;
     let event = Event::Purged { subject: subject.clone(), archive, bytes };
@@ -276,104 +268,9 @@ async fn purge(shared: &Arc<Shared>, subject: &EvidenceSubject) -> Result<u64, S
     }
 }
 
-/// Writes the evidence, reads it back and verifies it; gives its digest, and how many octets it has of the message.
-fn archive(shared: &Shared, in_force: &InForce, subject: &EvidenceSubject) -> Result<(Digest, u64), String> {
-    let directory = in_force.settings.retention.archive.as_ref();
-    let directory = directory.ok_or_else(|| "[retention] archive is not set".to_owned())?;
-    let key = in_force.keys.keys().next().ok_or_else(|| "there is no [[signing]] key".to_owned())?;
-    let keys = Keys::of_store(&in_force.settings.store.directory);
-    let gateway = &in_force.settings.identity.key;
-    let archivist = Archivist { store: &*shared.store, keys: &keys, key, gateway };
-    let made = archivist.archive(subject.party(), subject.message_id(), now());
-    let (found, octets) = made.map_err(|error| error.to_string())?;
-    if found != *subject {
-        return Err("another message has its MessageId: it cannot be told by it".to_owned());
-    }
-    let path = path_of(directory, subject);
-    set_aside(&path, in_force.restored).map_err(|error| format!("{}: {error}", path.display()))?;
-    write(&path, &octets).map_err(|error| format!("{}: {error}", path.display()))?;
-    // What counts is what stands on the disk, and what anybody else would say of it.
-    let written = filed(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let members = unpack(&written).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut trusted = AuditKeys::default();
-    trusted.add_der("our own key", &key.certificate_der()).map_err(|error| error.to_string())?;
-    for signed_with in earlier_keys(&members)? {
-        let der = keys.get(signed_with).map_err(|error| error.to_string())?;
-        trusted.add_der("an earlier key of ours", &der).map_err(|error| error.to_string())?;
-    }
-    let proven =
-        verify_evidence(&members, &trusted, []).map_err(|error| format!("{}: {error}", path.display()))?;
-    if proven.manifest.subject != *subject {
-        return Err(format!("{} is about another message", path.display()));
-    }
-    let entities = proven.manifest.members.iter().filter(|member| member.content_type.is_some());
-    Ok((written.digest(), entities.map(|member| member.bytes).sum()))
-}
-
-/// The keys that signed the heads in an archive: of before a change of keys they are others than today's, and kept
-/// beside the store.
-fn earlier_keys(members: &BTreeMap<String, Octets>) -> Result<BTreeSet<Digest>, String> {
-    let audit = members.get(names::AUDIT).ok_or_else(|| "the archive has no audit path".to_owned())?;
-    let audit = audit.read(HELD_BYTES_MAX).map_err(|error| error.to_string())?;
-    let path: AuditPath = serde_json::from_slice(&audit).map_err(|error| error.to_string())?;
-    Ok(path.heads.iter().map(|signed| signed.key).collect())
-}
-
-/// Generated, never taken from the message (S22); the same message has the same.
-fn path_of(directory: &Path, subject: &EvidenceSubject) -> PathBuf {
-    let way = if matches!(subject, EvidenceSubject::Received(_)) { "received" } else { "sent" };
-    let name = Digest::of(format!("{way} {subject}").as_bytes()).to_string();
-    directory.join(name.get(..2).unwrap_or_default()).join(format!("{name}.tar"))
-}
-
-/// An archive of the same message that the lost store made, before this one was restored, may have what this one never had:
-/// the receipt, or entries that a head kept elsewhere speaks for. It stays, under the SHA-256 of its octets too (P18, P20).
-fn set_aside(path: &Path, restored: Option<Timestamp>) -> io::Result<()> {
-    let Some(restored) = restored else { return Ok(()) };
-    let octets = match filed(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        octets => octets?,
-    };
-    let manifest =
-        unpack(&octets).ok().and_then(|members| members.get(names::MANIFEST)?.read(HELD_BYTES_MAX).ok());
-    let manifest: Option<EvidenceManifest> = manifest.and_then(|octets| serde_json::from_slice(&octets).ok());
-    // A purge that is tried again makes its own anew.
-    if manifest.is_some_and(|manifest| manifest.made_at >= restored) {
-        return Ok(());
-    }
-    fs::rename(path, path.with_extension(format!("{}.tar", octets.digest())))
-}
-
-/// Aside, synced, renamed, directories synced.
-fn write(path: &Path, octets: &Octets) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    make_directory(parent)?;
-    let aside = path.with_extension("making");
-    let mut file = File::create(&aside)?;
-    for chunk in octets.checked() {
-        file.write_all(&chunk.map_err(io::Error::other)?)?;
-    }
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    File::open(parent)?.sync_all()
-}
-
-/// Makes a directory with those that it is in, each name durable.
-fn make_directory(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make_directory(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => File::open(parent)?.sync_all(),
-    }
-}
-
-/// `GET /store/purge?deliveries=…&conversations=…&after=…&walk=…&limit=…`: what would go and why the rest is kept;
-/// `POST` purges. One answer looks at no more than `limit` records; only one that a stop cuts short tells more, the
-/// conversations that its walk was for.
+/// `GET /store/purge?deliveries=…&conversations=…&after=…&walk=…&limit=…`: what would go and why the rest is
+/// kept; `POST` purges. One answer looks at no more than `limit` records; only one that a stop cuts short
+/// tells more, the conversations that its walk was for.
 pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool) -> Response {
     let mut query = Query::of(request.query.as_deref().unwrap_or_default());
     let asked = (|| {
@@ -394,7 +291,8 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool
             Unanswered::Wrong("[retention] archive is not set: nothing is purged without it".to_owned());
         return told(StatusCode::CONFLICT, &why);
     }
-    // Whoever asked may be gone before it is done: it is done all the same, and nothing else is purged meanwhile.
+    // Whoever asked may be gone before it is done: it is done all the same, and nothing else is purged
+    // meanwhile.
     let looking = {
         let shared = Arc::clone(shared);
         tokio::spawn(async move { some(&shared, place, limit, purges).await })
