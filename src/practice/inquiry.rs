@@ -1,6 +1,6 @@
-//! `gwanmun send --query`, `--requirements`, `--statistics`, `--again`: what a broker's software asks the gateway by an
-//! ebMS message of its own (XS1). The receipt comes at once; the answer is a message to the partner's own listener, and
-//! is read in its journal.
+//! `gwanmun send --query`, `--requirements`, `--statistics`, `--again`: what a broker's software asks the
+//! gateway by an ebMS message of its own (XS1). The receipt comes at once; the answer is a message to the
+//! partner's own listener, and is read in its journal.
 
 use std::io::Write;
 use std::path::Path;
@@ -90,8 +90,8 @@ pub(super) async fn inquire(
         acknowledgments: Vec::new(),
         order: None,
     };
-    let at = now();
-    let outgoing = partner.seal(partner.numbered(letter, at)?, at)?;
+    // Its conversation is its own: no other message waits for its number.
+    let (outgoing, _) = partner.seal_in_order(letter, now())?;
     let agreement = partner.agreement(&outgoing.cpa_id)?;
     if let (Hearing::Nobody, false) = (Hearing::under(partner, agreement)?, comes_by_itself) {
         bail!("agreement {}: the answer {}", agreement.cpa_id, hear::comes_to(partner));
@@ -127,7 +127,8 @@ pub(super) async fn inquire(
     }
 }
 
-/// A response that came back on the connection with the receipt in it, as a listener would note it; acknowledged.
+/// A response that came back on the connection with the receipt in it, as a listener would note it;
+/// acknowledged.
 pub(super) async fn taken_in(partner: &Partner, response: &Verified) -> Result<Received> {
     let message = response.message();
     partner.acknowledge(response, now()).await?;

@@ -1,5 +1,5 @@
-//! One partner's side of the wire: it writes, seals, posts and sends again until a verified signed receipt is there
-//! (ebMS 2.0, 6.5), and opens what the gateway answers.
+//! One partner's side of the wire: it writes, seals, posts and sends again until a verified signed receipt is
+//! there (ebMS 2.0, 6.5), and opens what the gateway answers.
 //!
 //! Remembers nothing: [`Node`](super::Node) keeps a journal, `gwanmun send` a person.
 
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::journal::Ending;
-use super::numbers::Given;
+use super::numbers::{Numbered, Numbers, Turn};
 use crate::codec::envelope::decode_fault;
 use crate::config::PartySettings;
 use crate::model::{
@@ -30,6 +30,7 @@ pub struct Partner {
     settings: PartySettings,
     trust: Trust,
     keys: SigningKeys,
+    numbers: Numbers,
     tls: Tls,
     client: Client,
 }
@@ -51,7 +52,7 @@ pub struct Letter {
     pub payloads: Vec<Payload>,
     /// Receipts that ride on it, when it goes back on the connection of what it answers.
     pub acknowledgments: Vec<Acknowledgment>,
-    /// Its place in the conversation, where the agreement has an order; see [`Partner::numbered`].
+    /// Its place in the conversation, where the agreement has an order; see [`Partner::seal_in_order`].
     pub order: Option<MessageOrder>,
 }
 
@@ -151,7 +152,8 @@ impl Partner {
             limits: OpenLimits::default(),
         };
         let client = Client::new(tls.clone(), ClientOptions::default());
-        Ok(Self { settings, trust, keys, tls, client })
+        let numbers = Numbers::of(settings.directory.clone());
+        Ok(Self { settings, trust, keys, numbers, tls, client })
     }
 
     /// Its settings.
@@ -184,31 +186,38 @@ impl Partner {
         MessageId::new(id).expect("base 32 and a host name are plain text")
     }
 
-    /// A letter with the next number of its conversation, where its agreement has an order. From here on the number is
-    /// used, whatever becomes of the letter.
+    /// Writes and seals a letter, with the next number of its conversation where its agreement has an order.
+    /// When this succeeds the number is used, whatever becomes of the letter.
     ///
     /// # Errors
-    /// When no agreement lets it go, or the numbers cannot be read or written.
-    pub fn numbered(&self, letter: Letter, now: Timestamp) -> Result<Letter> {
-        let order = self.number_of(&letter, now)?.map(|number| number.give(&self.settings.directory));
-        Ok(Letter { order: order.transpose().context("the numbers of what we send")?, ..letter })
+    /// When no agreement lets it go, it cannot be signed, or the numbers cannot be read or written.
+    pub fn seal_in_order(&self, letter: Letter, now: Timestamp) -> Result<(Outgoing, Option<MessageOrder>)> {
+        let Some(turn) = self.turn_of(&letter, now)? else { return Ok((self.seal(letter, now)?, None)) };
+        let order = Some(turn.order());
+        let outgoing = self.seal(Letter { order, ..letter }, now)?;
+        turn.take().context(NUMBERS)?;
+        Ok((outgoing, order))
     }
 
     /// The same, of a letter that is not sent: its number stays free.
     ///
     /// # Errors
-    /// When no agreement lets it go, or the numbers cannot be read.
-    pub fn numbered_for_now(&self, letter: Letter, now: Timestamp) -> Result<Letter> {
-        let order = self.number_of(&letter, now)?.map(|number| number.foretell(&self.settings.directory));
-        Ok(Letter { order: order.transpose().context("the numbers of what we send")?, ..letter })
+    /// When no agreement lets it go, it cannot be signed, or the numbers cannot be read.
+    pub fn seal_to_check(&self, letter: Letter, now: Timestamp) -> Result<Outgoing> {
+        let order = self.turn_of(&letter, now)?.map(|turn| turn.order());
+        self.seal(Letter { order, ..letter }, now)
     }
 
-    fn number_of(&self, letter: &Letter, now: Timestamp) -> Result<Option<Given>> {
+    fn turn_of(&self, letter: &Letter, now: Timestamp) -> Result<Option<Turn<'_>>> {
         let agreement = self.agreement_to_send(&letter.service, &letter.action, now)?;
-        Ok(agreement.reliability.message_order.then(|| {
-            let (conversation_id, message_id) = (letter.conversation_id.clone(), letter.message_id.clone());
-            Given::to(agreement.cpa_id.clone(), conversation_id, message_id)
-        }))
+        let turn = agreement.reliability.message_order.then(|| {
+            self.numbers.turn(Numbered {
+                cpa_id: agreement.cpa_id.clone(),
+                conversation_id: letter.conversation_id.clone(),
+                message_id: letter.message_id.clone(),
+            })
+        });
+        turn.transpose().context(NUMBERS)
     }
 
     fn agreement_to_send(&self, service: &str, action: &str, now: Timestamp) -> Result<&Agreement> {
@@ -298,8 +307,8 @@ impl Partner {
     }
 
     /// Sends until what is wanted has come, the gateway refuses, or the retries are spent. `signals` brings a
-    /// signal about the message that came by itself. What is `begun` has gone back on a connection, which was its first
-    /// transmission.
+    /// signal about the message that came by itself. What is `begun` has gone back on a connection, which was
+    /// its first transmission.
     ///
     /// # Errors
     /// When the agreement is gone.
@@ -490,3 +499,4 @@ fn again_or_end(outcome: AttemptOutcome) -> Attempt {
 }
 
 const SOAP_ACTION: &str = "\"ebXML\"";
+const NUMBERS: &str = "the numbers of what we send";

@@ -1,7 +1,8 @@
-//! `gwanmun send`: lodges documents as a partner and waits for the receipt, and, asked to, for what comes of it.
+//! `gwanmun send`: lodges documents as a partner and waits for the receipt, and, asked to, for what comes of
+//! it.
 //!
-//! Checks no document: what is wrong with one is the gateway's to say, and is printed as it says it. The results
-//! come to the partner's own listener; `--wait` reads them in its journal.
+//! Checks no document: what is wrong with one is the gateway's to say, and is printed as it says it. The
+//! results come to the partner's own listener; `--wait` reads them in its journal.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::command::{load, now};
 use super::hear;
 use super::inquiry::{goods, inquire, month, taken_in};
 use super::journal::{Ending, Entry, Journal, Received};
+use super::numbers::used;
 use super::partner::{Letter, Outcome, Outgoing, Partner};
 use super::question::Question;
 use crate::codec::catalogue::Catalogue;
@@ -41,7 +43,8 @@ pub struct SendArgs {
     /// Send nothing: ask whether the gateway is there, under every agreement with it
     #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
     ping: bool,
-    /// Send a signed message without documents, for its receipt alone, under every agreement that names `Test Test`
+    /// Send a signed message without documents, for its receipt alone, under every agreement that names
+    /// `Test Test`
     #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
     test: bool,
     /// Send nothing: ask what has become of a message
@@ -106,8 +109,8 @@ journal, where this command waits for them. When nobody listens, documents are s
 that the gateway has taken them, and where the receipt comes to.
 
 Where the agreement has message_order each message gets the next number of its conversation; which were given stands in
-numbers.jsonl beside the journal. A number is used once: what comes after a message that never arrived is held at the gateway
-until its operator releases the conversation.
+numbers.jsonl beside the journal. A number is used once: what comes after a message that never arrived is held at the
+gateway until its operator releases the conversation.
 
 The answer to --status is Processed (accepted), Received (kept, but refused or in quarantine), NotRecognized (never
 came from us, or is forgotten) or UnAuthorized.
@@ -210,18 +213,14 @@ impl SendArgs {
             order: None,
         };
         let sent_at = now();
-        let letter = if self.check {
-            partner.numbered_for_now(letter, sent_at)?
-        } else {
-            partner.numbered(letter, sent_at)?
-        };
-        let number = letter.order.map(|order| u32::from(order.number));
-        let outgoing = partner.seal(letter, sent_at)?;
         if self.check {
-            return check(partner, &outgoing.sealed, self.json, out).await;
+            let unsent = partner.seal_to_check(letter, sent_at)?;
+            return check(partner, &unsent.sealed, self.json, out).await;
         }
+        // What can fail here fails before a number is used.
         let journal = Journal::path_in(&settings.directory);
         let (_, before) = Journal::entries_from(&journal, 0)?;
+        let (outgoing, order) = partner.seal_in_order(letter, sent_at)?;
         let Outcome { how, reason, response } = hear::deliver(partner, &outgoing).await?;
         let receipt = Receipt {
             message_id: outgoing.message_id.clone(),
@@ -232,21 +231,14 @@ impl SendArgs {
             acknowledged_at: (how == Ending::Acknowledged).then(now),
             taken_at: (how == Ending::Taken).then(now),
         };
+        let number = order.map(|order| used(order, &receipt.conversation_id, how));
+        let number = number.map_or_else(String::new, |number| format!("\n{number}"));
         match how {
             Ending::Acknowledged | Ending::Taken => {
                 receipt.tell(&unheard(partner, &outgoing)?, self.json, out)?
             }
-            Ending::Refused => bail!("the gateway refuses {}:\n{reason}", receipt.message_id),
-            Ending::Expired => {
-                let used = number.map_or_else(String::new, |number| {
-                    format!(
-                        "; its number {number} is used: should it not have arrived, the gateway holds what comes after \
-                         it in {} until its operator releases the conversation",
-                        receipt.conversation_id
-                    )
-                });
-                bail!("no receipt for {}: {reason}{used}", receipt.message_id)
-            }
+            Ending::Refused => bail!("the gateway refuses {}:\n{reason}{number}", receipt.message_id),
+            Ending::Expired => bail!("no receipt for {}: {reason}{number}", receipt.message_id),
         }
         if let Some(response) = response {
             taken_in(partner, &response).await?.tell(self.json, out)?;

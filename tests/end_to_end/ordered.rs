@@ -107,6 +107,11 @@ async fn the_client_numbers_what_it_sends_p5() {
     let declaration = text.split("<ID>").nth(1).and_then(|rest| rest.split('<').next()).expect("a number");
     let later = send(&["--conversation", declaration, "examples/FR2.xml"]);
     assert!(later.starts_with("acknowledged after"), "{later}");
+    // The number of the declaration is taken; the message is verified, and its own number counts.
+    let again = run(&world.path(""), ["send", "--config", "broker.toml", "examples/929.xml"]);
+    let told = String::from_utf8_lossy(&again.stderr);
+    let number = "its number 2 counts where the gateway verified the message";
+    assert!(!again.status.success() && told.contains("refuses") && told.contains(number), "{told}");
     let status = send(&["--query", declaration]);
     assert!(status.contains(&format!("declaration  {declaration}")), "{status}");
     assert!(send(&["--test"]).starts_with("acknowledged under"));
@@ -115,7 +120,7 @@ async fn the_client_numbers_what_it_sends_p5() {
     let received =
         conversations.as_array().expect("a list").iter().filter(|it| it["key"]["direction"] == "receive");
     let of_lodging = received.clone().find(|it| it["key"]["conversation_id"] == declaration);
-    assert_eq!(of_lodging.map(|it| &it["next"]), Some(&2.into()), "{conversations:#}");
+    assert_eq!(of_lodging.map(|it| &it["next"]), Some(&3.into()), "{conversations:#}");
     assert!(received.count() >= 3, "query and test have their own: {conversations:#}");
     let kept = conversation(&world, &["list"]);
     assert_eq!(kept.trim(), "[]", "nothing is held");

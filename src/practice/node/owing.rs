@@ -1,5 +1,5 @@
-//! What a practice partner owes for what it took in: written when its time has come, signed, and sent until its end is
-//! known. What is in the journal is sent as it stands there, also after a restart.
+//! What a practice partner owes for what it took in: written when its time has come, signed, and sent until
+//! its end is known. What is in the journal is sent as it stands there, also after a restart.
 
 use std::sync::Arc;
 
@@ -88,8 +88,8 @@ impl Desk {
         agreed.unwrap_or(application).clone()
     }
 
-    /// What is owed at once and goes back on the connection of what it answers, with the receipt in it, where that is
-    /// agreed; its place among all that is owed, and the message.
+    /// What is owed at once and goes back on the connection of what it answers, with the receipt in it, where
+    /// that is agreed; its place among all that is owed, and the message.
     pub(super) fn response(
         &self,
         owed: &[Owed],
@@ -143,8 +143,7 @@ impl Desk {
             acknowledgments,
             order: None,
         };
-        let letter = self.partner.numbered(letter, now)?;
-        let Outgoing { cpa_id, sealed, .. } = self.partner.seal(letter, now)?;
+        let (Outgoing { cpa_id, sealed, .. }, _) = self.partner.seal_in_order(letter, now)?;
         Ok(Sent {
             time: now,
             message_id,
