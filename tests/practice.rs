@@ -26,6 +26,7 @@ use tokio::time::timeout;
 struct World {
     directory: tempfile::TempDir,
     sync_reply_mode: &'static str,
+    retries: u32,
     /// Where the gateway's end and the agency's end listen.
     ports: [u16; 2],
 }
@@ -38,7 +39,7 @@ impl World {
         practice(&directory.path().join("pki"), &options).expect("makes certificates");
         let free = [0; 2].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("binds"));
         let ports = free.each_ref().map(|listener| listener.local_addr().expect("is bound").port());
-        Self { directory, sync_reply_mode: "mshSignalsOnly", ports }
+        Self { directory, sync_reply_mode: "mshSignalsOnly", retries: 100, ports }
     }
 
     fn path(&self) -> &Path {
@@ -85,13 +86,14 @@ partner_role = "{peer_role}"
 endpoint = "https://localhost:{peer_port}/ebms"
 sync_reply_mode = "{mode}"
 own_algorithm = "ecdsa-sha256"
-retries = 100
+retries = {retries}
 retry_interval = "50ms"
 time_to_live = "1h"
 send = {send}
 receive = {receive}
 "#,
             mode = self.sync_reply_mode,
+            retries = self.retries,
             own = key(name),
             own_role = role(name),
             peer = key(other),
@@ -161,6 +163,28 @@ fn application(partner: &Partner) -> Outgoing {
 async fn deliver(partner: &Partner, outgoing: &Outgoing) -> Ending {
     let (_nobody, signals) = mpsc::channel(1);
     partner.deliver(outgoing, signals, Wanted::Receipt, false, now).await.expect("is under an agreement").how
+}
+
+/// What went back on a connection was transmitted once. Where no receipt is asked and no Retries are agreed that
+/// is all there is; a Retry that is agreed and that nobody takes is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_back_on_a_connection_without_retries_counts_as_taken() {
+    for (retries, begun, expected) in [
+        (0, true, Ending::Taken),
+        (0, false, Ending::Expired),
+        (1, true, Ending::Expired),
+        (1, false, Ending::Expired),
+    ] {
+        let world = World { retries, ..World::new() };
+        let sender = world.partner("gateway");
+        let outgoing = application(&sender);
+        for (wanted, expected) in [(Wanted::Taken, expected), (Wanted::Receipt, Ending::Expired)] {
+            let (_nobody, signals) = mpsc::channel(1);
+            let outcome = sender.deliver(&outgoing, signals, wanted, begun, now).await;
+            let outcome = outcome.expect("is under an agreement");
+            assert_eq!(outcome.how, expected, "{retries}, {begun}, {wanted:?}: {}", outcome.reason);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

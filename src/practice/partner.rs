@@ -308,7 +308,8 @@ impl Partner {
 
     /// Sends until what is wanted has come, the gateway refuses, or the retries are spent. `signals` brings a
     /// signal about the message that came by itself. What is `begun` has gone back on a connection, which was
-    /// its first transmission.
+    /// its first transmission. Nobody can tell whether that arrived: where no receipt is asked the message is
+    /// posted once more, or counts as taken when no Retries are agreed.
     ///
     /// # Errors
     /// When the agreement is gone.
@@ -337,6 +338,10 @@ impl Partner {
                 }
             }
             sleep_until(next).await;
+        }
+        if begun && wanted == Wanted::Taken && agreement.reliability.retries == 0 && last.is_empty() {
+            let reason = "it went back on the connection, and no Retries are agreed".to_owned();
+            return Ok(Outcome { how: Ending::Taken, reason, response: None });
         }
         let reason = format!("its retries are spent; last: {last}");
         Ok(Outcome { how: Ending::Expired, reason, response: None })
