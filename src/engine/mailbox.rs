@@ -55,8 +55,9 @@ pub(super) fn fetched(desk: Desk<'_>, by: &PartyKey) -> Step {
     }
 }
 
-/// The receipt of what was fetched, which settles also what an operator keeps back: it was fetched before that. The
-/// same confirmation again finds the delivery done, and changes nothing.
+/// The receipt of what was fetched, which settles also what an operator keeps back: it was fetched before that, or
+/// posted before its destination collected. The same confirmation again finds the delivery done, and changes
+/// nothing.
 pub(super) fn confirmed(desk: Desk<'_>, by: &PartyKey, receipt: Option<&Arrival>) -> Step {
     let stored = match waiting(desk, by) {
         Ok(stored) => stored,
