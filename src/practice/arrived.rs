@@ -1,5 +1,5 @@
-//! Octets that a partner holds in memory or, when they are many, reads where they stand: the body of a request in the
-//! file that it was spooled to, and what it sends in its own.
+//! Octets that a partner holds in memory or, when they are many, reads where they stand: the body of a
+//! request in the file that it was spooled to, and what it sends in its own.
 //!
 //! Promises: the file of a body has no name any more once it is here, and goes with the last who reads it.
 
@@ -38,8 +38,8 @@ pub(super) fn body_of(request: Request) -> std::io::Result<Octets> {
     Ok(Octets::of_file(Arc::new(Arrived { file, bytes, digest: Digest(sha256) })))
 }
 
-/// The octets of a file that is sent: as they are while they leave, where no document has so many. It is opened once, so
-/// that it may be a pipe, as far as its octets are held.
+/// The octets of a file that is sent: as they are while they leave, where no document has so many. It is
+/// opened once, so that it may be a pipe, as far as its octets are held.
 ///
 /// # Errors
 /// When it cannot be read, or not once more although it has to be.

@@ -1,8 +1,8 @@
-//! A practice authority for time stamps as a process (RFC 3161, 3.4): what is posted to it is answered by `openssl ts`,
-//! so that a rehearsal, and a test, hears an authority that is not ours.
+//! A practice authority for time stamps as a process (RFC 3161, 3.4): what is posted to it is answered by
+//! `openssl ts`, so that a rehearsal, and a test, hears an authority that is not ours.
 //!
-//! Promises: one answer at a time, as serial numbers want it; a query that nobody can read gets a refusal of `openssl ts`,
-//! not silence. Its clock is that of the machine: it proves nothing to anybody else.
+//! Promises: one answer at a time, as serial numbers want it; a query that nobody can read gets a refusal of
+//! `openssl ts`, not silence. Its clock is that of the machine: it proves nothing to anybody else.
 
 use std::fs;
 use std::net::SocketAddr;

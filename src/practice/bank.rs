@@ -1,7 +1,8 @@
-//! A practice bank as a process: it books what the gateway orders, once for each key, and answers as its script says.
+//! A practice bank as a process: it books what the gateway orders, once for each key, and answers as its
+//! script says.
 //!
-//! Promises: an answer leaves after its line in the [`Ledger`] is on stable storage; whoever hangs up cuts no booking
-//! short; nobody without a certificate that it knows moves money (docs/operations.md, "Payments").
+//! Promises: an answer leaves after its line in the [`Ledger`] is on stable storage; whoever hangs up cuts no
+//! booking short; nobody without a certificate that it knows moves money (docs/operations.md, "Payments").
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! `gwanmun send --check`: what the gateway would do with the documents. It decides and keeps nothing, and so do we.
+//! `gwanmun send --check`: what the gateway would do with the documents. It decides and keeps nothing, and so
+//! do we.
 
 use std::io::Write;
 

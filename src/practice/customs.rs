@@ -36,8 +36,8 @@ pub(super) fn when_declared(script: Option<&Script<CustomsMove>>, delay: Duratio
     }
 }
 
-/// What is told when every agency has answered: what its script has for then, or clearance where all agreed; nothing
-/// more where the script has an end of its own before.
+/// What is told when every agency has answered: what its script has for then, or clearance where all agreed;
+/// nothing more where the script has an end of its own before.
 pub(super) fn when_collected(
     script: Option<&Script<CustomsMove>>,
     favourable: bool,

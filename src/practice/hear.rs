@@ -1,8 +1,8 @@
-//! Where a command hears what becomes of its message: on the connection; or, under syncReplyMode none, from the partner's
-//! listener, another process, that notes in its journal what the gateway posts.
+//! Where a command hears what becomes of its message: on the connection; or, under syncReplyMode none, from
+//! the partner's listener, another process, that notes in its journal what the gateway posts.
 //!
-//! Promises: a receipt counts only when its octets verify here, wherever they were read. When nobody listens, a message is
-//! sent until the gateway has taken it, and nothing is said of a receipt.
+//! Promises: a receipt counts only when its octets verify here, wherever they were read. When nobody listens,
+//! a message is sent until the gateway has taken it, and nothing is said of a receipt.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -49,8 +49,8 @@ impl Hearing {
     }
 }
 
-/// Sends until there is a receipt, or the gateway refuses; where no receipt is agreed, or nobody would hear it, until the
-/// gateway has taken it.
+/// Sends until there is a receipt, or the gateway refuses; where no receipt is agreed, or nobody would hear
+/// it, until the gateway has taken it.
 ///
 /// # Errors
 /// When the agreement is gone, or the journal cannot be read.

@@ -1,9 +1,9 @@
 //! A partner's journal: what it received and handed on, what it sent, how that ended. One file of JSON lines,
 //! append-only and synced.
 //!
-//! Promises: one line takes a message in, with its duplicate key and the answer that every repeat gets, so that a
-//! message is handed on exactly once however often the process dies; a line that was torn by a crash was never
-//! promised to anybody and is cut off. Appends that come together share a sync.
+//! Promises: one line takes a message in, with its duplicate key and the answer that every repeat gets, so
+//! that a message is handed on exactly once however often the process dies; a line that was torn by a crash
+//! was never promised to anybody and is cut off. Appends that come together share a sync.
 //!
 //! The journal grows for as long as the practice lasts: it is a record for people and tests, not a store.
 
@@ -235,8 +235,8 @@ impl Journal {
         Ok(serde_json::from_slice(&line)?)
     }
 
-    /// The whole entries of a journal file from an offset on, and the offset behind them. For readers beside the
-    /// process that writes; a file that is not there yet is empty.
+    /// The whole entries of a journal file from an offset on, and the offset behind them. For readers beside
+    /// the process that writes; a file that is not there yet is empty.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -263,8 +263,8 @@ impl Drop for Journal {
     }
 }
 
-/// Locks a journal for its process alone. Who only asks whether it is kept holds a shared lock meanwhile, for a moment:
-/// that is waited for.
+/// Locks a journal for its process alone. Who only asks whether it is kept holds a shared lock meanwhile, for
+/// a moment: that is waited for.
 fn keep(file: &File) -> io::Result<()> {
     for _ in 0..PROBES_MAX {
         if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {

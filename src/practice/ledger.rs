@@ -1,8 +1,8 @@
 //! What a practice bank has booked and refused: one file of JSON lines, append-only and synced.
 //!
-//! Promises: under a key there is one booking at most, for ever; an order that was answered is answered the same again,
-//! after any crash; a line is on stable storage before its answer leaves, and one that a crash has torn was answered to
-//! nobody and is cut off.
+//! Promises: under a key there is one booking at most, for ever; an order that was answered is answered the
+//! same again, after any crash; a line is on stable storage before its answer leaves, and one that a crash
+//! has torn was answered to nobody and is cut off.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

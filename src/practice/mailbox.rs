@@ -1,8 +1,8 @@
 //! `gwanmun mailbox`: a partner without a server collects what waits for it at the gateway.
 //!
-//! Promises: a message is confirmed only after its octets were verified and are on stable storage, so that nothing is
-//! lost between the gateway's mailbox and this directory whenever the command dies; confirming again is harmless.
-//! Names of files are generated, never taken from a message.
+//! Promises: a message is confirmed only after its octets were verified and are on stable storage, so that
+//! nothing is lost between the gateway's mailbox and this directory whenever the command dies; confirming
+//! again is harmless. Names of files are generated, never taken from a message.
 
 use std::fs::{self, File};
 use std::io::Write;

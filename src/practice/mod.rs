@@ -1,9 +1,10 @@
 //! Practice partners: small message service handlers that play a broker, customs or an agency, for demo,
 //! rehearsal and load. They know the wire, never the gateway's inside.
 //!
-//! A [`Node`] listens, takes each message in exactly once into its [`Journal`], and answers as its [`Role`] and its
-//! [`Script`] say; a [`Bank`] books payments in its [`Ledger`], an [`Authority`] gives time stamps; [`SendArgs`] lodges,
-//! [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room on the same floor.
+//! A [`Node`] listens, takes each message in exactly once into its [`Journal`], and answers as its [`Role`]
+//! and its [`Script`] say; a [`Bank`] books payments in its [`Ledger`], an [`Authority`] gives time stamps;
+//! [`SendArgs`] lodges, [`MailboxArgs`] collects. Their commands live here and not in `cli`, which is a room
+//! on the same floor.
 
 mod arrived;
 mod authority;

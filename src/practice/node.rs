@@ -1,9 +1,9 @@
 //! A practice partner as a process: it listens, takes messages in exactly once, answers with signed
 //! acknowledgments, and sends what its role owes until that is acknowledged.
 //!
-//! Promises: the acknowledgment of a message leaves after its line in the journal is on stable storage; a repeat
-//! gets the same octets and nothing else; what was begun before a crash is ended after it. Whatever the gateway
-//! sends, a partner answers with an error of the standard or a receipt, never both.
+//! Promises: the acknowledgment of a message leaves after its line in the journal is on stable storage; a
+//! repeat gets the same octets and nothing else; what was begun before a crash is ended after it. Whatever
+//! the gateway sends, a partner answers with an error of the standard or a receipt, never both.
 
 mod owing;
 
@@ -276,7 +276,8 @@ impl Desk {
         Ok(StatusResponse { status, ref_to_message_id: about.clone(), timestamp })
     }
 
-    /// Hands a signal to whoever sends the message that it is about: us, or a command that reads it in the journal.
+    /// Hands a signal to whoever sends the message that it is about: us, or a command that reads it in the
+    /// journal.
     async fn take_signal(&self, verified: Verified, content_type: String, body: &Body) -> Response {
         let Some(about) = verified.message().header.data.ref_to_message_id.clone() else {
             return Response::empty(StatusCode::ACCEPTED);
@@ -405,8 +406,8 @@ impl Desk {
         Ok(self.respond(agreement, self.partner.seal_answer(&answer, agreement)?))
     }
 
-    /// A signal on the way that the agreement wants: in the HTTP response, or posted by itself, once; a repeat of the
-    /// message brings it again.
+    /// A signal on the way that the agreement wants: in the HTTP response, or posted by itself, once; a
+    /// repeat of the message brings it again.
     fn respond(self: &Arc<Self>, agreement: &Agreement, signal: Sealed) -> Response {
         if agreement.sync_reply_mode != SyncReplyMode::None {
             return Response::new(

@@ -1,5 +1,5 @@
-//! `gwanmun send --ping`, `--test` and `--status`: what a partner may ask its gateway besides sending documents (ebMS
-//! 2.0, 7 and 8). Nothing is remembered.
+//! `gwanmun send --ping`, `--test` and `--status`: what a partner may ask its gateway besides sending
+//! documents (ebMS 2.0, 7 and 8). Nothing is remembered.
 
 use std::io::Write;
 use std::time::Duration;

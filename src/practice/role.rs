@@ -1,8 +1,8 @@
 //! What each kind of practice partner answers to what it receives: an agency by its script, customs by the
 //! gateway's reports, a broker nothing.
 //!
-//! Values in, values out. The documents are as terse as their schemas allow, their numbers follow from what they
-//! answer, so that a partner that died and came back answers the same under the same numbers.
+//! Values in, values out. The documents are as terse as their schemas allow, their numbers follow from what
+//! they answer, so that a partner that died and came back answers the same under the same numbers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,8 +74,8 @@ pub enum Saying {
     },
 }
 
-/// Everything that is owed for a document that came; `text` is its octets as text, `declared` the script of the
-/// declaration that it is about.
+/// Everything that is owed for a document that came; `text` is its octets as text, `declared` the script of
+/// the declaration that it is about.
 #[must_use]
 pub fn owed(
     play: &Play,
@@ -112,8 +112,8 @@ fn told(declaration: &Arc<str>, planned: Vec<Planned>) -> Vec<Owed> {
     planned.into_iter().map(|(after, step, action)| Owed { after, step, saying: saying(action) }).collect()
 }
 
-/// An agency's moves about an application from this step on, up to the next fee: its own script, the usual one, or,
-/// asked for a cancellation, that.
+/// An agency's moves about an application from this step on, up to the next fee: its own script, the usual
+/// one, or, asked for a cancellation, that.
 fn decide(play: &Play, application: &ApplicationDocument, text: &str, from: usize) -> Vec<Owed> {
     let own = Script::<Move>::of_document(text).and_then(Result::ok);
     let cancelled = (&*application.function == CANCELLATION)
@@ -151,8 +151,8 @@ pub fn owed_when_paid(play: &Play, application: &ApplicationDocument, text: &str
     step.map_or_else(Vec::new, |step: usize| decide(play, application, text, step.saturating_add(1)))
 }
 
-/// The document that an owed message carries. `cause` is the message that it answers and `came` when that came;
-/// `result_of` tells the result that answers an application.
+/// The document that an owed message carries. `cause` is the message that it answers and `came` when that
+/// came; `result_of` tells the result that answers an application.
 #[must_use]
 pub fn document_of(
     owed: &Owed,

@@ -1,5 +1,5 @@
-//! What a practice partner does with a document, and when: a script such as `ACCEPT,0s;D01,3s;APPROVE,10s`. The words
-//! of agencies are here; those of customs are in `customs`.
+//! What a practice partner does with a document, and when: a script such as `ACCEPT,0s;D01,3s;APPROVE,10s`.
+//! The words of agencies are here; those of customs are in `customs`.
 //!
 //! The same text works on the command line, for every application, and in a remark of an application behind
 //! `SIM:`, for that one. Each delay counts from the move before it.

@@ -1,8 +1,9 @@
 //! Our own engine: verifies and makes `ds:Signature` over an envelope and its payloads (ebMS 2.0, 4.1.3).
 //!
 //! Promises: one pass of Canonical XML over the tree that is read afterwards (P7), each payload digested once, and
-//! the signature value checked before any of it, but for what was filed and digested as it came in; every element that is left out of the digest stands where unsigned
-//! content may stand (digest, 8.5). [`Engine`] chooses who does the hashing.
+//! the signature value checked before any of it, but for what was filed and digested as it came in; every element
+//! that is left out of the digest stands where unsigned content may stand (digest, 8.5). [`Engine`] chooses who
+//! does the hashing.
 
 use std::cell::RefCell;
 use std::sync::Arc;
