@@ -173,6 +173,7 @@ pub(super) fn kept(
         case: case.cloned(),
         content_type: arrival.content_type.clone(),
         reason: reason.to_owned(),
+        answered: inbound.kept.is_some_and(|known| known.record.answered),
         documents: documents_in(message),
         hold: None,
         purged: None,

@@ -306,6 +306,7 @@ impl Step {
         actions.extend(sequences.iter().filter_map(|write| write.sequence.due).map(Action::Schedule));
         let (message, changed) = match self.message {
             Some(MessageDraft { record, octets: MessageOctets::New(body) }) => {
+                let record = StoredMessage { answered: answer.is_some(), ..record };
                 (Some(NewMessage { record, body, response: answer }), None)
             }
             Some(MessageDraft { record, octets: MessageOctets::Kept(based_on) }) => {

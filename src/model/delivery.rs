@@ -270,6 +270,9 @@ pub struct StoredMessage {
     /// Why it was refused or quarantined.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// An answer is kept with it, for its repeats (P3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
     /// The kinds of documents in it, by its Manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<DocumentCode>,

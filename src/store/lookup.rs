@@ -52,7 +52,8 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     if let Some(key) = &needs.message {
         view.message = match rows.message(key)? {
             Some(Versioned { value: record, version }) => {
-                Some(KnownMessage { record, version, response: rows.response(key)? })
+                let response = answer_to(&record, rows.response(key)?)?;
+                Some(KnownMessage { record, version, response })
             }
             None => None,
         };
@@ -218,6 +219,14 @@ fn acknowledged(rows: &impl Rows, locator: &DeliveryLocator) -> Result<Option<Ac
     let Some(delivery) = rows.delivery(locator)? else { return Ok(None) };
     let sealed = octets_of(rows, &delivery.value)?;
     Ok(Some(Acknowledged { delivery, sealed }))
+}
+
+/// The answer to a message, which is there once its record says so: a repeat gets that one or none (P3).
+pub(super) fn answer_to(record: &StoredMessage, found: Option<Sealed>) -> Result<Option<Sealed>, StoreError> {
+    match record.answered && record.purged.is_none() && found.is_none() {
+        true => Err(missing(format!("answer to {}", record.key))),
+        false => Ok(found),
+    }
 }
 
 /// The octets of a delivery, which are there once it says so.

@@ -16,7 +16,7 @@ use crate::model::{
 use super::account::Accounting;
 use super::audit::{Link, Walk};
 use super::journal::{self, Change};
-use super::lookup::{self, Rows, or_damaged};
+use super::lookup::{self, Rows, answer_to, or_damaged};
 use super::prepare::{Prepared, about};
 use super::tables::{Tables, shown_approval, unsealed};
 use super::{
@@ -498,7 +498,12 @@ impl Store for MemoryStore {
             if let (Ok(sender), Ok(message_id)) = (PartyKey::new(&**sender), MessageId::new(&**message_id)) {
                 let key = MessageKey { sender, message_id };
                 or_damaged(rows.body(&key).map(drop), &mut found)?;
-                or_damaged(rows.response(&key).map(drop), &mut found)?;
+                let answer = rows.response(&key).and_then(|answer| match rows.message(&key) {
+                    Ok(Some(message)) => answer_to(&message.value, answer),
+                    // The body has told of it.
+                    Ok(None) | Err(_) => Ok(answer),
+                });
+                or_damaged(answer.map(drop), &mut found)?;
             }
         }
         for (id, row) in &rows.cases {

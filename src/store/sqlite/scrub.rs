@@ -290,16 +290,18 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
         let key = format!("{}/{}", text_of(&keys[0]), text_of(&keys[1]));
         let value = found.record(&record, &key, &keys, |record: &StoredMessage| columns::message(record))?;
         let what = format!("body of message {key}");
-        if value.is_some_and(|value| value.purged.is_some()) {
+        if value.as_ref().is_some_and(|value| value.purged.is_some()) {
             if is_there || response.is_some() {
                 found.0.push(Damage { what, detail: "it is there, though it was purged".to_owned() });
             }
             return Ok(());
         }
         found.take(reading.checked_octets(&what, &body))?;
+        let what = format!("answer to {key}");
         if let Some((owner, response)) = response {
-            let what = format!("answer to {key}");
             found.sealed(reading, format, &what, &key, ("response", owner), &response)?;
+        } else if value.is_some_and(|value| value.answered) {
+            found.0.push(Damage { what, detail: "it is missing".to_owned() });
         }
         Ok(())
     })

@@ -79,6 +79,7 @@ pub(in crate::store) fn stored(sender: &str, number: u32) -> StoredMessage {
         case: None,
         content_type: "multipart/related; boundary=b".into(),
         reason: String::new(),
+        answered: true,
         documents: Vec::new(),
         hold: None,
         purged: None,

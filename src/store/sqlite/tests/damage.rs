@@ -71,6 +71,7 @@ fn damage_stays_with_its_record() {
     check("UPDATE body SET digest = 'x' WHERE owner = 2", "body of message broker/2@broker");
     check("UPDATE body SET octets = NULL WHERE owner = 2", "body of message broker/2@broker");
     check("UPDATE response SET octets = x'00' WHERE owner = 2", "answer to broker/2@broker");
+    check("DELETE FROM response WHERE owner = 2", "answer to broker/2@broker");
     check("UPDATE cases SET record = '{}' WHERE number = 2", "case case-2");
     check("UPDATE cases SET version = 7 WHERE number = 2", "case case-2");
     check("UPDATE correlation SET case_id = 'case-1' WHERE text = '2'", "correlation declaration 2");

@@ -175,7 +175,9 @@ fn a_store_of_the_format_before_is_upgraded_and_its_octets_can_be_purged() {
     tool.pragma_update(None, "journal_mode", "wal").expect("set");
     tool.pragma_update(None, "application_id", 0x4777_616e).expect("set");
     tool.execute_batch(include_str!("format_7.sql")).expect("as it was");
-    let message = new_message("broker", 1, "as it came");
+    let mut message = new_message("broker", 1, "as it came");
+    // Nothing told then whether there is an answer.
+    (message.record.answered, message.response) = (false, None);
     let record = Encoded::of(&message.record, &message.record.key.to_string(), 1);
     let values = rusqlite::params![
         message.record.key.sender.as_str(),
