@@ -71,7 +71,7 @@ soak: test-deps ## many more real faults on the real program, from where it was 
 	SOAK_PLACE=$(CURDIR)/target/soak KILLS=$(or $(KILLS),10000) SYNCS=$(or $(SYNCS),200) STEPS=$(or $(STEPS),401) STOPS=$(or $(STOPS),200) \
 	LONG_STOPS=$(or $(LONG_STOPS),5) LONG_SECONDS=$(or $(LONG_SECONDS),150) CLOCK_STEPS=$(or $(CLOCK_STEPS),200) \
 	$(CARGO) test --test end_to_end real_faults -- --nocapture --test-threads=1
-	SOAK_PLACE=$(CURDIR)/target/soak FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
+	FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
 	rm -rf target/soak
 
 bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED=)

@@ -30,13 +30,13 @@ const BESIDE: u32 = 700_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_under_load_loses_nothing_and_does_nothing_twice_p9() {
-    let mut place = Place::of("clock-steps", count("CLOCK_STEPS", STEPS));
+    let mut place = Place::of("clock-steps", count("CLOCK_STEPS", STEPS), "");
     while let Some(steps) = place.next(STEPS_OF_A_WORLD) {
         let done = steps.end;
         let lodgings = set_in_each(steps).await;
         place.reached(done, [lodgings]);
     }
-    let ([lodgings], steps) = (place.counts(), place.done());
+    let (steps, [lodgings]) = place.so_far();
     println!("{steps} steps of the clock, {lodgings} lodgings, none lost, none twice");
 }
 

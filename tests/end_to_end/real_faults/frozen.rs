@@ -37,13 +37,14 @@ const BESIDE: u32 = 500_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stopped_anywhere_and_let_go_on_loses_nothing_and_does_nothing_twice() {
     let stops = count("STOPS", STOPS);
-    let mut place = Place::of("stops", stops);
+    let long = [count("LONG_STOPS", LONG_STOPS), count("LONG_SECONDS", LONG_PATIENCE)];
+    let mut place = Place::of("stops", stops, &format!("{long:?}"));
     while let Some(next) = place.next(STOPS_OF_A_WORLD) {
         let done = next.end;
         let counted = stopped_in_each(next, stops).await;
         place.reached(done, counted);
     }
-    let ([in_starts, lodgings], stops) = (place.counts(), place.done());
+    let (stops, [in_starts, lodgings]) = place.so_far();
     println!("{stops} stops, {in_starts} of them in a start; {lodgings} lodgings, none lost, none twice");
 }
 

@@ -36,7 +36,7 @@ async fn a_disk_that_is_full_at_any_step_loses_nothing_and_goes_on_when_there_is
     }
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let steps = count("STEPS", STEPS);
-    let mut place = Place::of("steps", steps);
+    let mut place = Place::of("steps", steps, "");
     world.edit("gwanmun.toml", "directory = \"store\"", "directory = \"small/store\"");
     let small = world.path("small");
     while let Some(next) = place.next(1) {
@@ -69,7 +69,7 @@ async fn a_disk_that_is_full_at_any_step_loses_nothing_and_goes_on_when_there_is
         all_is_proved(&world, &copied);
         place.reached(next.end, [no_start, lodged]);
     }
-    let [no_start, lodged] = place.counts();
+    let (_, [no_start, lodged]) = place.so_far();
     println!(
         "{steps} sizes, {no_start} too small for a start; {lodged} lodgings acknowledged before, none lost"
     );

@@ -25,14 +25,13 @@ const SENDERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_done_twice_however_often_the_gateway_is_killed_under_load() {
-    let mut place = Place::of("kills", count("KILLS", KILLS));
+    let mut place = Place::of("kills", count("KILLS", KILLS), "");
     while let Some(cycles) = place.next(CYCLES_OF_A_WORLD) {
         let done = cycles.end;
         let counted = killed_in_each(cycles).await;
         place.reached(done, counted);
     }
-    let [in_starts, lodgings] = place.counts();
-    let kills = place.done();
+    let (kills, [in_starts, lodgings]) = place.so_far();
     println!("{kills} kills, {in_starts} of them in a start; {lodgings} lodgings, none lost, none twice");
 }
 

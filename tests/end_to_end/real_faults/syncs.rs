@@ -33,7 +33,7 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
     let broker = Arc::new(Correspondent::new(&world, "broker"));
     let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
     let syncs = count("SYNCS", SYNCS);
-    let mut place = Place::of("syncs", syncs);
+    let mut place = Place::of("syncs", syncs, "");
     while let Some(next) = place.next(1) {
         let number = 1 + next.start * (LAST - 1) / (syncs - 1).max(1);
         drop(fs::remove_dir_all(&store));
@@ -74,7 +74,7 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
         all_is_proved(&world, &store);
         place.reached(next.end, [u64::from(is_in_start)]);
     }
-    let [in_starts] = place.counts();
+    let (_, [in_starts]) = place.so_far();
     println!("{syncs} failed syncs, {in_starts} of them in a start; nothing lost");
 }
 

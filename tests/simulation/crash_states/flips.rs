@@ -39,8 +39,8 @@ enum Outcome {
 
 /// Of an octet in so many one bit is changed in a plain run; a file is cut as often.
 const STRIDE: usize = 8192;
-/// How far it is is kept after so many.
-const KEPT_AFTER: usize = 1000;
+/// How far it is is told after so many.
+const TOLD_AFTER: usize = 1000;
 
 #[test]
 fn no_changed_octet_and_no_cut_file_of_a_small_store_is_served_as_if_nothing_were() {
@@ -62,10 +62,8 @@ fn no_changed_octet_and_no_cut_file_of_a_small_store_is_served_as_if_nothing_wer
             damages.push((file.clone(), Damage::Cut(at)));
         }
     }
-    let mut counts = kept(stride);
-    let mut done: usize = counts.iter().sum();
-    while done < damages.len() {
-        let some = &damages[done..damages.len().min(done + KEPT_AFTER)];
+    let (mut done, mut counts) = (0, [0; 3]);
+    for some in damages.chunks(TOLD_AFTER) {
         let outcomes = outcomes_of(some, |(file, damage)| damaged(&whole, file, *damage, &served));
         let wrong: Vec<_> =
             outcomes.iter().zip(some).filter(|(it, _)| matches!(it, Outcome::Wrong(_))).collect();
@@ -75,7 +73,6 @@ fn no_changed_octet_and_no_cut_file_of_a_small_store_is_served_as_if_nothing_wer
             *count += outcomes.iter().filter(|it| **it == of).count();
         }
         done += some.len();
-        keep(stride, counts);
         println!("{done} of {} damages, {} remain", damages.len(), damages.len() - done);
     }
     let [not_opened, named, of_no_account] = counts;
@@ -100,30 +97,6 @@ fn outcomes_of<T: Sync>(damages: &[T], outcome: impl Fn(&T) -> Outcome + Sync) -
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
     outcomes.into_inner().expect("no panic").into_values().collect()
-}
-
-/// A long run keeps how far it is, where it is told to: one that is broken off goes on from there. The store is made anew, and
-/// is another by a few octets at most.
-fn kept(stride: usize) -> [usize; 3] {
-    let kept = place_kept().and_then(|place| fs::read_to_string(place).ok());
-    let numbers: Option<Vec<usize>> =
-        kept.map(|text| text.split(' ').map(|it| it.trim().parse().expect("a number")).collect());
-    match numbers.as_deref() {
-        Some(&[of, not_opened, named, of_no_account]) if of == stride => [not_opened, named, of_no_account],
-        _ => [0; 3],
-    }
-}
-
-fn keep(stride: usize, [not_opened, named, of_no_account]: [usize; 3]) {
-    if let Some(place) = place_kept() {
-        fs::create_dir_all(place.parent().expect("is in a directory")).expect("can be made");
-        let text = format!("{stride} {not_opened} {named} {of_no_account}");
-        fs::write(place, text).expect("can be written");
-    }
-}
-
-fn place_kept() -> Option<PathBuf> {
-    std::env::var_os("SOAK_PLACE").map(|directory| Path::new(&directory).join("flips"))
 }
 
 /// Damages a copy, opens it and reads all of it.
