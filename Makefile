@@ -74,8 +74,8 @@ soak: test-deps ## many more real faults on the real program, from where it was 
 	FLIP_STRIDE=$(or $(FLIP_STRIDE),64) $(CARGO) test --test simulation flips -- --nocapture
 	rm -rf target/soak
 
-bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED=)
-	PENDING=$(or $(PENDING),1000000) FINISHED=$(or $(FINISHED),10000000) SMALL=10000 $(CARGO) test --release --test end_to_end restart:: -- --nocapture
+bench-restart: deps ## a start with a million deliveries pending, and a store of ten million finished messages (PENDING= FINISHED= PURGED=)
+	PENDING=$(or $(PENDING),1000000) FINISHED=$(or $(FINISHED),10000000) PURGED=$(or $(PURGED),9700000) SMALL=10000 $(CARGO) test --release --test end_to_end restart:: -- --nocapture
 
 bench-large: deps ## a large attachment to three agencies, many connections, a dead partner: memory and pace (LARGE_MIB= WAITING=)
 	LARGE_MIB=$(or $(LARGE_MIB),1024) WAITING=$(or $(WAITING),100000) $(CARGO) test --release --test end_to_end -- \

@@ -1,6 +1,6 @@
-//! One group of batches in one transaction. A conflict or a duplicate of one does not fail its neighbours: the group is
-//! written again, each batch in a savepoint of its own. Few are refused, and a savepoint copies every page that its
-//! batch changes.
+//! One group of batches in one transaction. A conflict or a duplicate of one does not fail its neighbours: the
+//! group is written again, each batch in a savepoint of its own. Few are refused, and a savepoint copies every
+//! page that its batch changes.
 //!
 //! Whether a batch may be written is decided by the writing itself: a unique key that is taken, a version that
 //! is not there any more (P3). Nothing is looked up first.
@@ -33,20 +33,21 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-/// Commits a group. Gives what became of each batch, moves `head` to the last audit entry, and adds to `freed` the files
-/// of payloads that lost a record. After an error
-/// the transaction is given up, which in a write-ahead log needs no sync.
+/// Commits a group. Gives what became of each batch, moves `head` to the last audit entry, and adds to `freed`
+/// the files of payloads that lost a record. After an error the transaction is given up, which in a write-ahead
+/// log needs no sync.
 pub(super) fn commit<'a>(
     connection: &Connection,
     group: impl Iterator<Item = &'a Prepared> + Clone,
     head: &mut AuditHead,
     freed: &mut Vec<String>,
 ) -> rusqlite::Result<Vec<Result<(), CommitError>>> {
+    let freed_before = freed.len();
     let outcomes = all(connection, group.clone(), head, freed).or_else(|refusal| match refusal {
         Refusal::Engine(error) => Err(error),
         Refusal::Batch(_) => {
             run(connection, "ROLLBACK")?;
-            freed.clear();
+            freed.truncate(freed_before);
             each(connection, group, head, freed)
         }
     });
