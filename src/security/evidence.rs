@@ -20,9 +20,9 @@ use super::inspect::{Capture, Inspection, ReferenceVerdict, inspect};
 use super::keystore::SigningKey;
 use crate::model::{
     AuditHead, AuditPath, Canonicalization, Deviation, Digest, DigestMethod, DigestReference,
-    EvidenceManifest, EvidenceMember, EvidenceSignature, EvidenceSubject, KeyList, KeyUse, Octets,
-    PartnerProfile, PartyKey, ProvenEntry, SignatureAlgorithm, SignatureTerms, SignedHead, SigningTerms,
-    TimelineEntry, Timestamp, root_by_path,
+    EvidenceManifest, EvidenceMember, EvidenceSignature, EvidenceSubject, KeyList, KeyUse, MessageKind,
+    Octets, PartnerProfile, PartyKey, ProvenEntry, SignatureAlgorithm, SignatureTerms, SignedHead,
+    SigningTerms, TimelineEntry, Timestamp, root_by_path,
 };
 
 /// Names in an archive.
@@ -471,8 +471,9 @@ impl Exchanged<'_> {
         }
     }
 
-    /// A message names as its From and To Party who the manifest says. Parties have other ids beside the name that the keys are
-    /// listed under: an id that is nobody's name is told, and one that is another's is a fault.
+    /// A message names as its From and To Party who the manifest says. Parties have other ids beside the name that
+    /// the keys are listed under: an id that is nobody's name is told, and one that is another's is a fault. So it is
+    /// not in a signal of ours: it answers From as that was written, by whoever sent it.
     fn is_between(
         &self,
         from: &PartyKey,
@@ -483,6 +484,7 @@ impl Exchanged<'_> {
     ) -> Result<(), EvidenceFault> {
         let Some(message) = &found.inspection.message else { return Ok(()) };
         let listed = Counted::at(self.files, self.keys, number)?.list;
+        let names_parties = self.files.manifest.passed_on_for.is_some() || message.kind == MessageKind::User;
         for (what, party, said) in
             [("From", from, &message.header.from.ids), ("To", to, &message.header.to.ids)]
         {
@@ -490,7 +492,7 @@ impl Exchanged<'_> {
             if is_named(party) {
                 continue;
             }
-            if let Some(other) = listed.parties().find(|party| is_named(party)) {
+            if let Some(other) = listed.parties().find(|party| is_named(party)).filter(|_| names_parties) {
                 let detail = format!("its {what} Party is {other}, and the manifest says {party}");
                 return Err(fault(names::MESSAGE, detail));
             }

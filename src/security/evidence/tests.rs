@@ -358,6 +358,21 @@ fn what_was_passed_on_is_of_whom_and_for_whom_the_manifest_says_s26() {
     assert_eq!(proven.manifest.passed_on_for, Some(party(OTHER)));
 }
 
+/// Who sends in another's name is refused with a MessageError that answers that From, and its archive proves so.
+#[test]
+fn a_signal_of_ours_may_answer_a_from_that_was_not_the_senders_s4() {
+    let story = Story::sent();
+    let forged = between(GATEWAY, GATEWAY, message(&[]));
+    let (own, id) = (forged.header.to.clone(), forged.header.data.message_id.clone());
+    let signal = acknowledge(&forged, &own, id, false, instant(NOW));
+    let sealed = seal(&signal, Some(story.own.signing_key().strict())).expect("signed");
+    let answer = answer_to(&signal, &sealed, &story.trader.signing_key());
+    let story = Story { message: sealed, answer, ..story };
+    let proven = story.verify(&story.archive()).expect("it is ours, and was sent to the trader");
+    let told = format!("the message names {GATEWAY} as its To Party: that this is {TRADER}");
+    assert!(proven.open.len() == 1 && proven.open[0].starts_with(&told), "{:?}", proven.open);
+}
+
 #[test]
 fn whoever_has_no_key_of_ours_changes_nothing_unseen() {
     let story = Story::new();
