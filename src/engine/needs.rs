@@ -22,10 +22,12 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         },
         Event::Acted { arrival, .. } => of_user_message(arrival, context),
         Event::HandedOn { arrival, sequence } => {
-            Needs { sequences: [sequence.clone()].into(), ..of_user_message(arrival, context) }
+            let sequences = [sequence.clone()].into();
+            Needs { sequences, without_answer: true, ..of_user_message(arrival, context) }
         }
         Event::Unopenable { message, sequence, .. } => {
-            Needs { message: Some(message.clone()), sequences: [sequence.clone()].into(), ..Needs::default() }
+            let (message, sequences) = (Some(message.clone()), [sequence.clone()].into());
+            Needs { message, sequences, without_answer: true, ..Needs::default() }
         }
         Event::OrderDue(sequence)
         | Event::GapSettled { sequence, .. }
@@ -54,7 +56,7 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
             Needs { case: vec![CorrelationKey::Case(id.clone())], ..Needs::default() }
         }
         Event::Holding { on: Holding::Message(key), .. } => {
-            Needs { message: Some(key.clone()), ..Needs::default() }
+            Needs { message: Some(key.clone()), without_answer: true, ..Needs::default() }
         }
         Event::Holding { on: Holding::Delivery(id), .. } => {
             Needs { delivery: Some(DeliveryLocator::Id(id.clone())), ..Needs::default() }

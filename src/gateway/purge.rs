@@ -221,7 +221,7 @@ fn listed_message(
     number: u64,
     key: Result<MessageKey, Damage>,
 ) -> Result<StoredMessage, Damage> {
-    let needs = Needs { message: Some(key?), ..Needs::default() };
+    let needs = Needs { message: Some(key?), without_answer: true, ..Needs::default() };
     let found = store.load(&needs).map(|view| view.message.map(|known| known.record));
     listed("message", number, found)
 }

@@ -52,7 +52,10 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     if let Some(key) = &needs.message {
         view.message = match rows.message(key)? {
             Some(Versioned { value: record, version }) => {
-                let response = answer_to(&record, rows.response(key)?)?;
+                let response = match needs.without_answer {
+                    true => None,
+                    false => answer_to(&record, rows.response(key)?)?,
+                };
                 Some(KnownMessage { record, version, response })
             }
             None => None,

@@ -20,6 +20,8 @@ pub struct Needs {
     pub refers_to: Option<Reference>,
     /// The message with this key and the answer it got.
     pub message: Option<MessageKey>,
+    /// Not that answer, so that its damage keeps nobody from the message.
+    pub without_answer: bool,
     /// Keys of the case, tried in order: the first that leads to a case gives [`View::case`].
     pub case: Vec<CorrelationKey>,
     /// A delivery.

@@ -89,6 +89,22 @@ fn damage_stays_with_its_record() {
     check("UPDATE approval SET version = 3 WHERE number = 2", "approval kfda/approval-2");
 }
 
+/// Who does not want the answer has the message all the same: it can be handed on, held or purged.
+#[test]
+fn an_answer_that_is_gone_keeps_its_message_from_nobody_p12() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    let gone = raw(&options.directory).execute("DELETE FROM response WHERE owner = 2", []).expect("changed");
+    assert_eq!(gone, 1);
+    let message = Needs { message: Some(sample::message_key("broker", 2)), ..Needs::default() };
+    assert!(
+        matches!(store.load(&message), Err(StoreError::Damaged(_))),
+        "P3: a repeat gets that one or none"
+    );
+    let known = store.load(&Needs { without_answer: true, ..message }).expect("readable").message;
+    assert_eq!(known.expect("it is there").record, sample::stored("broker", 2));
+}
+
 #[test]
 fn what_is_mended_comes_due_again_once_it_was_decided_about() {
     let (_directory, options) = place();
