@@ -233,8 +233,8 @@ impl Gateway {
 
     /// Accepts nothing more, lets what is in hand end, closes.
     pub async fn stop(mut self) -> Stopped {
-        info!(event = EventCode::GatewayDraining.code(), "nothing new is accepted");
         self.shared.draining.send_replace(true);
+        info!(event = EventCode::GatewayDraining.code(), "nothing new is accepted");
         let (drain_deadline, messages) = {
             let settings = &self.shared.in_force.load().settings;
             (settings.drain_deadline, u32::try_from(settings.messages_in_hand_max).unwrap_or(u32::MAX))

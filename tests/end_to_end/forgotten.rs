@@ -96,11 +96,9 @@ async fn a_conversation_is_forgotten_with_what_went_in_it_p5() {
     assert!(dry.to_string().contains(&format!("delivery {id} of it was not purged")), "{dry}");
     let lift = ["store", "hold", "--lift", "--delivery", id, "--reason", "it was closed"];
     assert!(told(&world, &lift)["told"].as_str().expect("text").contains("held no more"));
-    let dry = told(&world, &["store", "purge", "--dry-run"]);
-    assert_eq!((&dry["conversations"], known(&world).await), (&json!({ "gone": 0, "kept": 1 }), 1), "{dry}");
-    let purged = told(&world, &["store", "purge"]);
-    assert_eq!(purged["conversations"], json!({ "gone": 1, "kept": 0 }), "{purged}");
-    assert_eq!(known(&world).await, 0);
+    // Either this or the round that the gateway makes by itself.
+    told(&world, &["store", "purge"]);
+    until("the conversation is forgotten", async || (known(&world).await == 0).then_some(())).await;
     assert!(gateway.said().contains("conversation.forgotten"), "{}", gateway.said());
     // A kill brings nothing of it back.
     gateway.kill();

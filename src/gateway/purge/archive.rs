@@ -85,7 +85,9 @@ fn set_aside(path: &Path, restored: Option<Timestamp>) -> io::Result<()> {
     if manifest.is_some_and(|manifest| manifest.made_at >= restored) {
         return Ok(());
     }
-    fs::rename(path, path.with_extension(format!("{}.tar", octets.digest())))
+    fs::rename(path, path.with_extension(format!("{}.tar", octets.digest())))?;
+    // Before the new one has its name: no disk has that one alone.
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Aside, synced, renamed, directories synced.
