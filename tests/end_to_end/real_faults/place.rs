@@ -3,9 +3,11 @@
 //! What another program did, or what was done under other settings, does not count: then it begins anew.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gwanmun::model::Digest;
+
+use crate::process::PROGRAM;
 
 /// How far it is, and what was counted on the way.
 pub(super) struct Place<const COUNTS: usize> {
@@ -16,7 +18,7 @@ pub(super) struct Place<const COUNTS: usize> {
     kept: Option<Kept>,
 }
 
-/// Where it is kept, and what it is of: this program, and what it was set to.
+/// Where it is kept, and what it is of: the program and its tests, and what they were set to.
 struct Kept {
     file: PathBuf,
     of: String,
@@ -28,14 +30,15 @@ impl<const COUNTS: usize> Place<COUNTS> {
     pub(super) fn of(kind: &'static str, all: u64, set: &str) -> Self {
         let kept = std::env::var_os("SOAK_PLACE").map(|directory| {
             fs::create_dir_all(&directory).expect("can be made");
-            let program = std::env::current_exe().and_then(fs::read).expect("this program can be read");
-            let of = format!("{}:{}:{all}", Digest::of(&program), Digest::of(set.as_bytes()));
+            let tests = std::env::current_exe().expect("this program has a name");
+            let of = [Path::new(PROGRAM), &tests].map(|it| Digest::of(&fs::read(it).expect("can be read")));
+            let of = format!("{}:{}:{}:{all}", of[0], of[1], Digest::of(set.as_bytes()));
             Kept { file: PathBuf::from(directory).join(kind), of }
         });
         let (mut done, mut counts) = (0, [0; COUNTS]);
         if let Some(Kept { file, of }) = &kept
             && let Ok(text) = fs::read_to_string(file)
-            && let Some(numbers) = text.strip_prefix(of.as_str())
+            && let Some(numbers) = text.strip_prefix(&format!("{of} "))
         {
             let numbers: Vec<u64> =
                 numbers.split_whitespace().map(|it| it.parse().expect("a number")).collect();
