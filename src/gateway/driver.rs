@@ -28,8 +28,8 @@ pub(super) enum DriveError {
     /// A message of ours cannot be signed.
     #[error(transparent)]
     Unsealable(#[from] SealError),
-    /// The store has failed: nobody is answered, the process ends (P10).
-    #[error("the store failed")]
+    /// The store has failed, or the process ends already: nobody is answered (P10).
+    #[error("the store failed, or the gateway ends")]
     Fatal,
     /// A defect: the event is given up, the process lives (S24).
     #[error("a panic while deciding")]
@@ -117,7 +117,7 @@ pub(super) async fn drive_delivery(
 /// Runs dear work on a thread of its own, as many at once as there are processors.
 ///
 /// # Errors
-/// [`DriveError::Panicked`].
+/// [`DriveError::Panicked`]; [`DriveError::Fatal`] when the process ends before it was begun.
 pub(super) async fn compute<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared, &InForce) -> T + Send + 'static,
@@ -130,6 +130,9 @@ pub(super) async fn compute<T: Send + 'static>(
         outcome
     });
     ran.await.map_err(|fault| {
+        if fault.is_cancelled() {
+            return DriveError::Fatal;
+        }
         error!(event = EventCode::Panicked.code(), reason = %fault, "a task panicked");
         DriveError::Panicked
     })

@@ -104,6 +104,7 @@ pub(super) async fn in_hand(
         Ok(Some(response)) => response,
         // The store has failed: the connection ends with the process (P10).
         Ok(None) => pending().await,
+        Err(fault) if fault.is_cancelled() => pending().await,
         Err(_) => Response::empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
