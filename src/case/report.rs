@@ -1,5 +1,7 @@
 //! Status reports (XS2): what the broker and customs are told about a case as a whole.
 
+use std::sync::Arc;
+
 use super::deadline::Late;
 use crate::model::{
     Application, ApplicationState, Case, Duty, EventKind, JoinEvent, ReportedClaim, ReportedDeadline,
@@ -66,18 +68,22 @@ impl ReportEvent {
     }
 }
 
-/// The report of an event in this revision and round. Its number follows from them, so that a repeated report
-/// is known as one. `None` for a case without a declaration.
+/// The report of an event in this revision and round. Its number follows from them and from the outcome, so that
+/// a repeated report is known as one. `None` for a case without a declaration.
 #[must_use]
 pub fn status_report(case: &Case, event: ReportEvent, at: Timestamp) -> Option<StatusReport> {
     let declaration = case.declaration.clone()?;
     let name = event.as_str();
-    let outcome = match event {
+    let outcome: Option<Arc<str>> = match event {
         ReportEvent::Join(EventKind::AllCollected { favourable: true }) => Some("favourable".into()),
         ReportEvent::Join(EventKind::AllCollected { favourable: false }) => Some("unfavourable".into()),
         _ => None,
     };
     let mut number = format!("{declaration}-{}-{}-{}", case.revision, case.round, name.replace('_', "-"));
+    if let Some(outcome) = &outcome {
+        // After a restore what was collected may come to another: who knows the one has still to hear the other.
+        number.push_str(&format!("-{outcome}"));
+    }
     let mut deadline = None;
     if matches!(event, ReportEvent::Lapsed | ReportEvent::ApprovalUndone) {
         // Approvals may end one after the other.

@@ -408,7 +408,7 @@ fn a_report_says_what_happened_and_what_is_missing() {
     let report = status_report(&case, ReportEvent::Join(ALL_BAD), at(1)).expect("the case has a declaration");
     assert_eq!(
         (&*report.number, report.outcome.as_deref()),
-        ("1234509000017X-1-1-all-collected", Some("unfavourable"))
+        ("1234509000017X-1-1-all-collected-unfavourable", Some("unfavourable"))
     );
 }
 

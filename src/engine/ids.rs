@@ -35,7 +35,7 @@ pub(super) fn cancellation(key: &MessageKey, number: &str) -> DeliveryId {
     delivery(&["cancellation", key.sender.as_str(), key.message_id.as_str(), number])
 }
 
-/// A status report: once per case, revision, round, event and destination.
+/// A status report: once per case, revision, round, event, outcome and destination.
 pub(super) fn report(case: &CaseId, number: &str, to: &PartyKey) -> DeliveryId {
     delivery(&["report", case.as_str(), number, to.as_str()])
 }

@@ -259,7 +259,7 @@ pub struct CustomsNotice {
 /// Status report of the gateway (XS2): a join event, or what a case still lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
-    /// Number of this report: follows from case, revision, round and event.
+    /// Number of this report: follows from case, revision, round, event and outcome.
     pub number: Arc<str>,
     /// Whether it is about a rehearsal; it then has FunctionCode 53.
     #[serde(default, skip_serializing_if = "Realm::is_production")]
