@@ -101,18 +101,22 @@ impl Turn<'_> {
     /// # Errors
     /// When the file cannot be written. The message may not be sent then.
     pub(super) fn take(mut self) -> io::Result<()> {
-        if self.known.given_to(&self.given.to).is_some() {
-            return Ok(());
+        let mut line = Vec::new();
+        let is_new = self.known.given_to(&self.given.to).is_none();
+        if is_new {
+            line = serde_json::to_vec(&self.given)?;
+            line.push(b'\n');
+            // A line that was torn off named no message that has left.
+            self.file.set_len(self.known.end)?;
+            self.file.write_all(&line)?;
         }
-        // A line that was torn off named no message that has left.
-        self.file.set_len(self.known.end)?;
-        let mut line = serde_json::to_vec(&self.given)?;
-        line.push(b'\n');
-        self.file.write_all(&line)?;
+        // Also one that stands there: who wrote it may have died before this.
         self.file.sync_all()?;
         File::open(&self.numbers.directory)?.sync_all()?;
-        self.known.end += line.len() as u64;
-        self.known.note(self.given);
+        if is_new {
+            self.known.end += line.len() as u64;
+            self.known.note(self.given);
+        }
         Ok(())
     }
 }
