@@ -71,9 +71,10 @@ impl Layout {
         self.directory.join("mark")
     }
 
-    /// Makes the name of the log durable, before the first commit goes into it. SQLite does so itself when it first syncs a log
-    /// that it has made, but keeps to itself that it failed: then a power cut could take the log with all that was answered
-    /// (P1, P10). The log has been there since the first reading, and goes when the store is closed, not before.
+    /// Makes the name of the log durable, before the first commit goes into it. SQLite does so itself when it
+    /// first syncs a log that it has made, but keeps to itself that it failed: then a power cut could take the log
+    /// with all that was answered (P1, P10). The log has been there since the first reading, and goes when the
+    /// store is closed, not before.
     pub(super) fn keep_name_of_log(&self) -> Result<(), StoreError> {
         sync_directory(&self.directory).map_err(|source| StoreError::Files {
             doing: "syncing",
