@@ -84,6 +84,10 @@ impl Looked {
     fn damaged(damage: Damage) -> Self {
         Self { what: What::Damaged(damage.what), over: false, why: damage.detail, bytes: 0 }
     }
+
+    fn stays(&mut self, why: String) {
+        (self.over, self.why) = (false, why);
+    }
 }
 
 /// Some of them, and where the round goes on.
@@ -91,6 +95,8 @@ impl Looked {
 struct Page {
     looked: Vec<Looked>,
     next: Option<Place>,
+    /// The gateway is being stopped: what would come next is not looked at.
+    stopped: bool,
 }
 
 /// Purges round after round, until the gateway drains.
@@ -124,11 +130,15 @@ pub(super) async fn keep_purging(shared: Arc<Shared>) {
     }
 }
 
-/// How long to rest after a look that took so long. Inside a walk no longer than that: there is a look for
-/// each few thousand of millions of records, and no new round begins before the last of them.
+/// How long to rest after a look that took so long. Inside a round no longer than three times that: there is
+/// a look for every few of millions of records, and no new round begins before the last of them. Inside a
+/// walk no longer than that once: while it goes on, what comes in keeps conversations from being forgotten.
 fn rest(next: Option<Place>, took: Duration) -> Duration {
-    let is_walking = next.is_some_and(|place| place.walk.is_some());
-    if is_walking { took.min(REST) } else { REST }
+    match next {
+        Some(Place { walk: Some(_), .. }) => took.min(REST),
+        Some(_) => took.saturating_mul(3).min(REST),
+        None => REST,
+    }
 }
 
 /// Looks at no more than so many records, and purges those whose time is over when it is to.
@@ -137,6 +147,10 @@ async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> 
     let _turn = if purges { Some(shared.purging.lock().await) } else { None };
     if from.conversations {
         return conversations::some(shared, from, limit, purges).await;
+    }
+    let stops = || *shared.draining.borrow();
+    if stops() {
+        return Ok(Page { stopped: true, ..Page::default() });
     }
     let listed = compute(shared, move |shared, in_force| look(shared, in_force, from, limit)).await;
     let mut page = listed.map_err(|error| Unanswered::Failed(error.to_string()))??;
@@ -148,6 +162,10 @@ async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> 
     }
     for looked in page.looked.iter_mut().filter(|looked| purges && looked.over) {
         let What::Subject(subject) = &looked.what else { continue };
+        if stops() {
+            looked.stays(STOPPED.to_owned());
+            continue;
+        }
         match purge(shared, subject).await {
             Ok(bytes) => looked.bytes = bytes,
             Err(why) => {
@@ -158,7 +176,7 @@ async fn some(shared: &Arc<Shared>, from: Place, limit: usize, purges: bool) -> 
                     reason = %why,
                     "octets whose time is over are kept"
                 );
-                (looked.over, looked.why) = (false, why);
+                looked.stays(why);
             }
         }
     }
@@ -212,7 +230,7 @@ fn look(shared: &Shared, in_force: &InForce, from: Place, limit: usize) -> Resul
         }
         Err(damage) => Looked::damaged(damage),
     });
-    Ok(Page { looked: looked.collect(), next: Some(next) })
+    Ok(Page { looked: looked.collect(), next: Some(next), stopped: false })
 }
 
 /// The message that is listed under a number.
@@ -240,13 +258,16 @@ fn listed_delivery(
 /// One that cannot be read for any reason is kept like a damaged one, and those behind it are looked at. None
 /// is ever deleted: where nothing is found by the key that is listed, that key is another than was written.
 fn listed<T>(kind: &str, number: u64, found: Result<Option<T>, StoreError>) -> Result<T, Damage> {
-    let detail = match found {
-        Ok(Some(found)) => return Ok(found),
-        Ok(None) => "nothing is found by its key".to_owned(),
-        Err(StoreError::Damaged(damage)) => return Err(damage),
-        Err(error) => error.to_string(),
-    };
-    Err(Damage { what: format!("{kind} {number}"), detail })
+    match found {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(not_found(kind, number)),
+        Err(StoreError::Damaged(damage)) => Err(damage),
+        Err(error) => Err(Damage { what: format!("{kind} {number}"), detail: error.to_string() }),
+    }
+}
+
+fn not_found(kind: &str, number: u64) -> Damage {
+    Damage { what: format!("{kind} {number}"), detail: "nothing is found by its key".to_owned() }
 }
 
 /// Archives a message, verifies the archive, and has the core purge it; gives the octets that it freed.
@@ -299,8 +320,8 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: &Request, purges: bool
     };
     let looked = looking.await.unwrap_or_else(|fault| Err(Unanswered::Failed(fault.to_string())));
     match looked {
-        Ok(Page { looked, next }) => {
-            json_response(StatusCode::OK, &json!({ "looked": looked, "next": next }))
+        Ok(Page { looked, next, stopped }) => {
+            json_response(StatusCode::OK, &json!({ "looked": looked, "next": next, "stopped": stopped }))
         }
         Err(why) => told(StatusCode::INTERNAL_SERVER_ERROR, &why),
     }
@@ -353,7 +374,9 @@ pub(super) async fn hold(shared: &Arc<Shared>, request: &Request) -> Response {
 const PAGE: usize = 32;
 /// And records, where nothing is archived.
 const RECORDS: usize = 4096;
-/// How long a round rests between two looks.
+/// Why what could have gone stays in a stop.
+const STOPPED: &str = "the gateway is being stopped";
+/// How long a round rests between two looks at most, and between two rounds.
 const REST: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -361,13 +384,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_walk_rests_no_longer_than_it_looked() {
+    fn a_round_rests_in_proportion_to_its_looks() {
         let at = |walk| Some(Place { conversations: true, walk, ..Place::default() });
         let short = Duration::from_millis(7);
         for (next, took, rests) in [
             (at(Some(1)), short, short),
             (at(Some(1)), REST * 2, REST),
-            (at(None), short, REST),
+            (at(None), short, short * 3),
+            (Some(Place::default()), short, short * 3),
+            (Some(Place::default()), REST, REST),
             (None, short, REST),
         ] {
             assert_eq!(rest(next, took), rests, "{next:?} {took:?}");

@@ -70,6 +70,7 @@ pub(super) struct HoldArgs {
 struct Page {
     looked: Vec<Looked>,
     next: Option<Place>,
+    stopped: bool,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +107,7 @@ impl PurgeArgs {
         let mut place = Some(Place::default());
         let (mut gone, mut kept, mut bytes) = (0_u64, 0_u64, 0_u64);
         let (mut forgotten, mut known) = (0_u64, 0_u64);
+        let mut stopped = false;
         let mut rows = Vec::new();
         while let Some(Place { deliveries, conversations, after, walk }) = place {
             let parameters = [
@@ -137,7 +139,7 @@ impl PurgeArgs {
                 }
             }
             progress.says(format!("{gone} of {} messages", gone + kept));
-            place = page.next;
+            (place, stopped) = (page.next, page.stopped);
         }
         drop(progress);
         if asking.json {
@@ -147,22 +149,23 @@ impl PurgeArgs {
                 .collect();
             let conversations = json!({ "gone": forgotten, "kept": known });
             let told = json!({ "dry_run": self.dry_run, "gone": gone, "kept": kept, "bytes": bytes,
-                "conversations": conversations, "messages": rows });
+                "conversations": conversations, "stopped": stopped, "messages": rows });
             return Ok(writeln!(out, "{told}")?);
         }
         if !rows.is_empty() {
             writeln!(out, "{}", table(["way", "message", "becomes", "why"], rows))?;
         }
+        let would = if self.dry_run { "would be" } else { "were" };
         if self.dry_run {
             writeln!(out, "{gone} would go, {kept} are kept; nothing was purged")?;
-            if forgotten + known > 0 {
-                writeln!(out, "{forgotten} conversations would be forgotten, {known} are known on")?;
-            }
-            return Ok(());
+        } else {
+            writeln!(out, "{gone} were purged, {bytes} octets are free; {kept} are kept")?;
         }
-        writeln!(out, "{gone} were purged, {bytes} octets are free; {kept} are kept")?;
         if forgotten + known > 0 {
-            writeln!(out, "{forgotten} conversations were forgotten, {known} are known on")?;
+            writeln!(out, "{forgotten} conversations {would} forgotten, {known} are known on")?;
+        }
+        if stopped {
+            writeln!(out, "the gateway is being stopped: the rest was not looked at; it goes on by itself after the start")?;
         }
         Ok(())
     }

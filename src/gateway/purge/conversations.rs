@@ -12,13 +12,13 @@ use std::sync::{Arc, PoisonError};
 
 use tracing::error;
 
-use super::{Looked, Page, Place, What, listed_delivery, listed_message};
+use super::{Looked, Page, Place, STOPPED, What, listed_delivery, listed_message, not_found};
 use crate::engine::{Event, How, Reply, Told, is_idle, keeps_delivery, keeps_message};
 use crate::gateway::driver::{DriveError, compute, drive};
 use crate::gateway::shared::{InForce, Shared, now};
 use crate::gateway::show::Unanswered;
 use crate::model::{SequenceKey, Timestamp};
-use crate::store::{Damage, Needs, StoreError};
+use crate::store::{Damage, Needs, Store, StoreError};
 use crate::telemetry::EventCode;
 
 /// Walks that wait for their next look, each under the number that its place names.
@@ -126,9 +126,10 @@ pub(super) async fn some(
         }
         looked.push(Looked::conversation(what, forgotten));
     }
-    let next = if stops() {
+    let stopped = stops();
+    let next = if stopped {
         // Whoever asks again would only ask in vain.
-        let known = |key| Looked::conversation(key, Err("the gateway is being stopped".to_owned()));
+        let known = |key| Looked::conversation(key, Err(STOPPED.to_owned()));
         looked.extend(walk.candidates.into_keys().map(known));
         None
     } else if walk.has_read() && walk.candidates.is_empty() {
@@ -136,7 +137,7 @@ pub(super) async fn some(
     } else {
         Some(Place { walk: Some(walks().keep(walk)), ..from })
     };
-    Ok(Page { looked, next })
+    Ok(Page { looked, next, stopped })
 }
 
 impl Looked {
@@ -198,11 +199,12 @@ impl Walk {
 
     /// Takes conversations that wait for nothing; told are the others.
     fn list(&mut self, shared: &Shared, after: u64, limit: usize) -> Result<Vec<Looked>, StoreError> {
-        let listed = shared.store.kept_sequences(after, limit.min(self.wanted))?;
+        let store = &*shared.store;
+        let listed = store.kept_sequences(after, limit.min(self.wanted))?;
         self.wanted -= listed.len().min(self.wanted);
         self.listed = listed.last().map(|(number, _)| *number);
         let mut told = Vec::new();
-        for (_, key) in listed {
+        for (number, key) in listed {
             let key = match key {
                 Ok(key) => key,
                 Err(damage) => {
@@ -211,7 +213,7 @@ impl Walk {
                 }
             };
             let needs = Needs { sequences: BTreeSet::from([key.clone()]), ..Needs::default() };
-            let why = match shared.store.load(&needs).map(|mut view| view.sequences.remove(&key)) {
+            let why = match store.load(&needs).map(|mut view| view.sequences.remove(&key)) {
                 Ok(Some(stored)) => match is_idle(&stored.value) {
                     Ok(()) => {
                         self.candidates.insert(key, stored.version);
@@ -219,6 +221,10 @@ impl Walk {
                     }
                     Err(why) => why,
                 },
+                Ok(None) if is_listed(store, number)? => {
+                    told.push(Looked::damaged(not_found("sequence", number)));
+                    continue;
+                }
                 // Forgotten meanwhile, as other records never are.
                 Ok(None) => continue,
                 Err(error) => error.to_string(),
@@ -267,6 +273,11 @@ impl Walk {
         }
         Ok(told)
     }
+}
+
+/// Whether there still is a sequence under this number.
+fn is_listed(store: &dyn Store, number: u64) -> Result<bool, StoreError> {
+    Ok(store.kept_sequences(number - 1, 1)?.first().is_some_and(|(first, _)| *first == number))
 }
 
 /// Conversations that one walk is for.
