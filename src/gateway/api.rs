@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::admin::{json_response, on_a_thread};
 use super::driver::{drive, drive_delivery};
-use super::receive::{answer, in_hand, turned_away};
+use super::receive::{answer, finds_no_room, in_hand, turned_away};
 use super::shared::Shared;
 use super::show::decoded;
 use super::{foretell, inbox, mailbox};
@@ -59,6 +59,9 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response {
 
 /// Has an act decided and committed, in a task of its own; only then is it answered (P1).
 pub(super) async fn act(shared: Arc<Shared>, event: Event) -> Response {
+    if let Some(later) = finds_no_room(&shared, &event) {
+        return later;
+    }
     let acting = Arc::clone(&shared);
     let work = async move {
         let fetched = match &event {

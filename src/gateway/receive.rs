@@ -92,8 +92,8 @@ pub(super) async fn in_hand(
     let Ok(permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
         return overloaded(shared, "as many messages are in hand as may be");
     };
-    if *shared.draining.borrow() || shared.store.health().disk_low {
-        return overloaded(shared, "the disk is low, or the gateway is stopping");
+    if *shared.draining.borrow() {
+        return overloaded(shared, "the gateway is stopping");
     }
     let task = tokio::spawn(async move {
         let response = work.await;
@@ -138,6 +138,9 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
         Ok(event) => event,
         Err(error) => return turned_away(shared, &error),
     };
+    if let Some(later) = finds_no_room(shared, &event) {
+        return Some(later);
+    }
     let span = span_of(&event);
     if let Event::Arrived(arrival) = &event {
         tell_deviations(shared, &arrival.verified);
@@ -155,6 +158,20 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
         }
         Err(error) => turned_away(shared, &error),
     }
+}
+
+/// The answer to what is new while the disk is low. Signals, and confirmations from a mailbox, are about what is
+/// accepted already, and end it (P11).
+pub(super) fn finds_no_room(shared: &Shared, event: &Event) -> Option<Response> {
+    let is_new = match event {
+        Event::Arrived(arrival) => !arrival.verified.message().header.service.is_msh(),
+        Event::Refused(refused) => {
+            refused.refusal.header.as_ref().is_some_and(|header| !header.service.is_msh())
+        }
+        Event::InTransit(_) | Event::Acted { .. } => true,
+        _ => false,
+    };
+    (is_new && shared.store.health().disk_low).then(|| overloaded(shared, "the disk is low"))
 }
 
 /// Logs and counts what the profile of a partner was needed for, in the message's span.

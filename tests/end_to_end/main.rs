@@ -27,6 +27,7 @@ mod inside;
 mod intermediary;
 mod kept;
 mod large;
+mod low_disk;
 mod mailbox;
 mod ordered;
 mod outbound;
