@@ -95,6 +95,14 @@ pub struct Damage {
     pub detail: String,
 }
 
+impl Damage {
+    /// Whether it is of this delivery itself, or of its octets: then nobody can send it. What else was asked for with
+    /// it keeps it from no attempt, and whoever makes that one hears of the damage (P9).
+    pub(super) fn is_of_delivery(&self, id: &DeliveryId) -> bool {
+        ["delivery", "sealed", "octets of delivery"].iter().any(|kind| self.what == format!("{kind} {id}"))
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "damaged record: {}: {}", self.what, self.detail)

@@ -162,9 +162,11 @@ impl Store for MemoryStore {
     fn load(&self, needs: &Needs) -> Result<View, StoreError> {
         let mut inner = self.lock();
         let view = lookup::load(&inner.rows, needs);
-        if let Err(StoreError::Damaged(_)) = &view {
+        if let Err(StoreError::Damaged(damage)) = &view {
             inner.stats.damaged += 1;
-            if let Some(DeliveryLocator::Id(id)) = &needs.delivery {
+            if let Some(DeliveryLocator::Id(id)) = &needs.delivery
+                && damage.is_of_delivery(id)
+            {
                 inner.unreadable.insert(id.clone());
             }
         }

@@ -212,15 +212,17 @@ impl SqliteStore {
         self.upgraded_from
     }
 
-    /// Counts damage, and leaves a delivery that cannot be read out of what is due from now on.
+    /// Counts damage, and leaves a delivery that cannot be read itself out of what is due from now on.
     fn notice<T>(
         &self,
         outcome: Result<T, StoreError>,
         delivery: Option<&DeliveryLocator>,
     ) -> Result<T, StoreError> {
-        if let Err(StoreError::Damaged(_)) = &outcome {
+        if let Err(StoreError::Damaged(damage)) = &outcome {
             self.shared.damaged.fetch_add(1, Ordering::Relaxed);
-            if let Some(DeliveryLocator::Id(id)) = delivery {
+            if let Some(DeliveryLocator::Id(id)) = delivery
+                && damage.is_of_delivery(id)
+            {
                 self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
             }
         }
