@@ -39,6 +39,8 @@ struct State {
     /// The last round that an operator waits for.
     asked: Option<u64>,
     last: Option<Round>,
+    /// What the last round found that could read the store.
+    damaged: Vec<Damage>,
 }
 
 /// A round that came to its end.
@@ -53,9 +55,9 @@ struct Round {
 }
 
 impl Scrub {
-    /// What the last round found damaged; nothing before the first.
+    /// What the last round that could read the store found damaged; nothing before the first.
     pub(super) fn damaged(&self) -> Vec<Damage> {
-        self.state().last.as_ref().and_then(|round| round.found.clone().ok()).unwrap_or_default()
+        self.state().damaged.clone()
     }
 
     /// Asks for a round that begins from here on; gives its number.
@@ -87,6 +89,9 @@ impl Scrub {
             state.asked = None;
         }
         state.under_way = None;
+        if let Ok(damaged) = &round.found {
+            state.damaged.clone_from(damaged);
+        }
         state.last = Some(round);
     }
 

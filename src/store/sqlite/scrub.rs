@@ -450,6 +450,11 @@ impl Found {
                 self.0.push(damage);
                 Ok(None)
             }
+            // One file that cannot be read keeps nobody from looking at all others.
+            Err(StoreError::Files { path, source, .. }) => {
+                self.0.push(Damage { what: format!("file {}", path.display()), detail: source.to_string() });
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
