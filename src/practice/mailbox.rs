@@ -128,7 +128,7 @@ impl Desk {
         } else {
             ids.to_vec()
         };
-        for id in &ids {
+        each(&ids, async |id| {
             let answer =
                 ok(self.call(Method::GET, &format!("/mailbox/{id}"), None, Bytes::new().into()).await?)?;
             let content_type = answer.content_type.context("the gateway names no Content-Type")?;
@@ -136,20 +136,25 @@ impl Desk {
             let verified = self.open(&content_type, &answer.body)?;
             let directory = self.kept.join(id.as_str());
             keep(&directory, &octets, &verified.message().payloads)?;
-            self.tell(id, &directory, verified.message(), out)?;
-        }
-        Ok(())
+            self.tell(id, &directory, verified.message(), out)
+        })
+        .await
     }
 
     async fn confirm(&self, ids: &[DeliveryId], out: &mut dyn Write) -> Result<()> {
         let ids = if ids.is_empty() { unconfirmed(&self.kept)? } else { ids.to_vec() };
-        for id in &ids {
+        each(&ids, async |id| {
             let directory = self.kept.join(id.as_str());
             let octets =
                 fs::read(directory.join(MESSAGE)).with_context(|| format!("{id} was not fetched"))?;
             let (content_type, body) = read_message_file(octets)?;
             let verified = self.open(&content_type, &body)?;
             let answer = self.give_receipt(id, &verified).await?;
+            let is_gone = answer.status == StatusCode::GONE;
+            if is_gone {
+                // Nothing will ever take its confirmation: it is not asked for again.
+                write_synced(&directory.join(GONE), &answer.body)?;
+            }
             let told = ok(answer).with_context(|| format!("{id} is not confirmed"))?.body;
             write_synced(&directory.join(CONFIRMED), &told)?;
             if self.json {
@@ -157,8 +162,9 @@ impl Desk {
             } else {
                 writeln!(out, "{id}  confirmed")?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 
     /// The signed Acknowledgment of a message that asks for one; of any other a confirmation by itself.
@@ -219,6 +225,22 @@ impl Desk {
     }
 }
 
+/// Does it for each message. One for which it cannot be done keeps no other from it; all of them are told at the
+/// end.
+async fn each(ids: &[DeliveryId], mut work: impl AsyncFnMut(&DeliveryId) -> Result<()>) -> Result<()> {
+    let mut failed = Vec::new();
+    for id in ids {
+        if let Err(why) = work(id).await {
+            failed.push(format!("{id}: {why:#}"));
+        }
+    }
+    match &failed[..] {
+        [] => Ok(()),
+        [one] => bail!("{one}"),
+        several => bail!("{} of {} messages failed:\n  {}", several.len(), ids.len(), several.join("\n  ")),
+    }
+}
+
 /// The answer, when it is one; else what the gateway says.
 fn ok(answer: PostResponse) -> Result<PostResponse> {
     if answer.status == StatusCode::OK {
@@ -248,6 +270,9 @@ fn read_message_file(octets: Vec<u8>) -> Result<(String, Bytes)> {
 /// Puts a message and its parts on stable storage; the message last, so that its file says that all is there.
 fn keep(directory: &Path, message: &[u8], payloads: &[Payload]) -> Result<()> {
     fs::create_dir_all(directory)?;
+    if let Some(above) = directory.parent() {
+        File::open(above)?.sync_all()?;
+    }
     for (number, payload) in (1..).zip(payloads) {
         let extension = match &*payload.media_type {
             "application/xml" | "text/xml" => "xml",
@@ -279,7 +304,8 @@ fn unconfirmed(kept: &Path) -> Result<Vec<DeliveryId>> {
     for entry in fs::read_dir(kept)? {
         let entry = entry?;
         let (directory, name) = (entry.path(), entry.file_name());
-        let is_open = directory.join(MESSAGE).exists() && !directory.join(CONFIRMED).exists();
+        let is_over = [CONFIRMED, GONE].iter().any(|name| directory.join(name).exists());
+        let is_open = directory.join(MESSAGE).exists() && !is_over;
         ids.extend(name.to_str().filter(|_| is_open).and_then(|name| DeliveryId::new(name).ok()));
     }
     ids.sort();
@@ -288,10 +314,27 @@ fn unconfirmed(kept: &Path) -> Result<Vec<DeliveryId>> {
 
 const MESSAGE: &str = "message";
 const CONFIRMED: &str = "confirmed";
+/// The gateway does not keep it any more: its time was over before it was confirmed.
+const GONE: &str = "gone";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_that_fails_keeps_no_other_from_it_p5() {
+        let ids = ["a", "b", "c"].map(|id| DeliveryId::new(id).expect("an id"));
+        let mut tried = Vec::new();
+        let done = each(&ids, async |id| {
+            tried.push(id.clone());
+            ensure!(id.as_str() == "b", "is over");
+            Ok(())
+        });
+        let why = done.await.expect_err("two failed").to_string();
+        assert_eq!(why, "2 of 3 messages failed:\n  a: is over\n  c: is over");
+        assert_eq!(tried, ids);
+        assert!(each(&ids[1..2], async |_| Ok(())).await.is_ok());
+    }
 
     #[test]
     fn a_kept_message_is_read_back_octet_for_octet_p6() {
@@ -307,14 +350,17 @@ mod tests {
     fn only_what_is_kept_and_not_confirmed_is_confirmed() {
         let directory = tempfile::tempdir().expect("makes a directory");
         assert_eq!(unconfirmed(&directory.path().join("none")).expect("is empty"), []);
-        for (id, message, confirmed) in [("a", true, false), ("b", true, true), ("c", false, false)] {
+        let (confirmed, gone) = (Some(CONFIRMED), Some(GONE));
+        for (id, message, over) in
+            [("a", true, None), ("b", true, confirmed), ("c", false, None), ("d", true, gone)]
+        {
             let path = directory.path().join(id);
             fs::create_dir(&path).expect("is made");
             if message {
                 keep(&path, b"octets", &[]).expect("is kept");
             }
-            if confirmed {
-                write_synced(&path.join(CONFIRMED), b"{}").expect("is kept");
+            if let Some(over) = over {
+                write_synced(&path.join(over), b"{}").expect("is kept");
             }
         }
         assert_eq!(unconfirmed(directory.path()).expect("reads"), [DeliveryId::new("a").expect("an id")]);
