@@ -189,6 +189,9 @@ fn the_type_of_services_is_kept() {
     let as_it_is_here = text.replace(named, ">urn:osb:ImportClearance<").replace(typed, "");
     assert!(!import(&as_it_is_here).expect("a URI needs none").agreement.contains("service_type"));
 
+    let told = import(&text.replace(named, ">Import Clearance<")).expect_err("would be read as another");
+    assert!(told.iter().any(|told| told.contains("a Service with white space")), "{told:#?}");
+
     let mut two = terms();
     let other = Service { value: "Payment".into(), kind: Some("string".into()) };
     two.parties[0].sends.push((other, "GOVCBRXF3".into()));

@@ -158,12 +158,12 @@ impl Import {
             }
         }
         self.transport_can_be_kept(channel);
+        let unwritable = |what| format!("{what} with white space cannot be written in a partner file");
         if met.binding.action.contains(char::is_whitespace) {
-            self.add(
-                &met.binding.place,
-                "action",
-                "an Action with white space cannot be written in a partner file".to_owned(),
-            );
+            self.add(&met.binding.place, "action", unwritable("an Action"));
+        }
+        if met.service.service.value.contains(char::is_whitespace) {
+            self.add(&met.service.place, "service", unwritable("a Service"));
         }
     }
 
