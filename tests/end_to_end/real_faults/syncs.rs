@@ -53,7 +53,7 @@ async fn whichever_sync_fails_nothing_is_answered_after_it_and_nothing_is_lost()
         // When what stands beside it cannot be synced in a start, the store is closed in order.
         let beside = traced.lines().any(|line| {
             line.contains("(INJECTED)")
-                && ["/store/rules", "/store/keys"].iter().any(|place| line.contains(place))
+                && ["/store/rules", "/store/keys", "/store>"].iter().any(|place| line.contains(place))
         });
         let is_closing = |line: &str| line.contains("/store/mark>") || line.contains("/store/gwanmun.db");
         let counts = |line: &&str| {
