@@ -165,7 +165,10 @@ impl PurgeArgs {
             writeln!(out, "{forgotten} conversations {would} forgotten, {known} are known on")?;
         }
         if stopped {
-            writeln!(out, "the gateway is being stopped: the rest was not looked at; it goes on by itself after the start")?;
+            writeln!(
+                out,
+                "the gateway is being stopped: the rest was not looked at; it goes on by itself after the start"
+            )?;
         }
         Ok(())
     }
