@@ -231,13 +231,18 @@ async fn each(ids: &[DeliveryId], mut work: impl AsyncFnMut(&DeliveryId) -> Resu
     let mut failed = Vec::new();
     for id in ids {
         if let Err(why) = work(id).await {
-            failed.push(format!("{id}: {why:#}"));
+            failed.push(why.context(id.to_string()));
         }
     }
-    match &failed[..] {
-        [] => Ok(()),
-        [one] => bail!("{one}"),
-        several => bail!("{} of {} messages failed:\n  {}", several.len(), ids.len(), several.join("\n  ")),
+    match (failed.len(), failed.pop()) {
+        (_, None) => Ok(()),
+        // As it is: what it is decides how the command ends.
+        (1, Some(one)) => Err(one),
+        (several, Some(last)) => {
+            failed.push(last);
+            let told: Vec<_> = failed.iter().map(|why| format!("{why:#}")).collect();
+            bail!("{several} of {} messages failed:\n  {}", ids.len(), told.join("\n  "))
+        }
     }
 }
 
