@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use gwanmun::config::SettingsRefused;
+use gwanmun::config::{SettingsMistaken, SettingsRefused};
 use gwanmun::gateway::{self, StoreFailed};
 use gwanmun::{bench, cli, practice};
 
@@ -78,10 +78,10 @@ fn main() -> ExitCode {
     };
     match told {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if nobody_reads(&error) => ExitCode::from(141),
+        Err(error) if practice::nobody_reads(&error) => ExitCode::from(141),
         Err(error) => {
             eprintln!("error: {error:#}");
-            if error.is::<SettingsRefused>() {
+            if error.is::<SettingsRefused>() || error.is::<SettingsMistaken>() {
                 ExitCode::from(SettingsRefused::EXIT_CODE)
             } else if error.is::<StoreFailed>() {
                 ExitCode::from(StoreFailed::EXIT_CODE)
@@ -90,9 +90,4 @@ fn main() -> ExitCode {
             }
         }
     }
-}
-
-/// Who read the output has gone, as `head` does once it has enough.
-fn nobody_reads(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -7,14 +7,14 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use comfy_table::{Cell, Color, Table, presets};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config;
+use crate::config::{self, SettingsMistaken};
 use crate::model::PartyKey;
 use crate::transport::{LocalClient, LocalResponse, PostError, StatusCode};
 
@@ -98,13 +98,8 @@ fn with_client(
     asking: &Asking,
     ask: impl AsyncFnOnce(LocalClient) -> Result<LocalResponse, PostError>,
 ) -> Result<LocalResponse> {
-    let socket = match config::socket_of(&asking.config) {
-        Ok(socket) => socket,
-        Err(faults) => {
-            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            bail!("the settings do not say where the gateway is\n{}", told.join("\n"));
-        }
-    };
+    let socket = config::socket_of(&asking.config).map_err(SettingsMistaken);
+    let socket = socket.context("the settings do not say where the gateway is")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(ask(LocalClient::new(&socket)));
     answer.with_context(|| format!("no gateway answers at {}; is it running?", socket.display()))

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::ask::{escaped, plain};
-use crate::config::{self, OfficerSettings};
+use crate::config::{self, OfficerSettings, SettingsMistaken};
 use crate::model::{Act, BankAccount, CurrencyCode, Decimal, Money, Outcome, ResultItem, Timestamp};
 use crate::transport::{Call, Client, ClientOptions, Method, PostResponse, StatusCode, Tls, TlsContext};
 
@@ -307,10 +307,7 @@ impl Access {
 
     /// The answer when it is a good one; else what the gateway says is the error.
     fn call(&self, method: Method, path: &str, body: Bytes) -> Result<PostResponse> {
-        let OfficerSettings { tls, api } = config::load_officer(&self.config).or_else(|faults| {
-            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            bail!("{} mistake(s) in the settings\n{}", told.len(), told.join("\n"))
-        })?;
+        let OfficerSettings { tls, api } = config::load_officer(&self.config).map_err(SettingsMistaken)?;
         let client = Client::new(Tls::new(TlsContext::load(&tls)?), ClientOptions::default());
         let content_type = (!body.is_empty()).then_some("application/json");
         let call = Call { method, content_type, body: body.into(), parties: &[] };

@@ -265,9 +265,7 @@ impl ListArgs {
             list(path, DEPTH_MAX, now, &mut items)?;
         }
         if self.json {
-            serde_json::to_writer_pretty(&mut *out, &items)?;
-            writeln!(out)?;
-            return Ok(());
+            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&items)?)?);
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);

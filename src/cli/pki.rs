@@ -151,8 +151,7 @@ impl PkiArgs {
             PracticeOptions { parties: args.parties.clone(), algorithm: args.algorithm, replace: args.force };
         let made = practice(&args.directory, &options)?;
         if args.json {
-            serde_json::to_writer_pretty(&mut *out, &made)?;
-            writeln!(out)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&made)?)?;
         } else {
             writeln!(out, "made {} certificates in {}", made.len(), args.directory.display())?;
             writeln!(out, "anchor: {}", args.directory.join("ca.pem").display())?;

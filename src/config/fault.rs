@@ -32,6 +32,11 @@ impl fmt::Display for ConfigFault {
 #[error("{0} mistake(s) in the settings; what is in force stays in force")]
 pub struct SettingsRefused(pub usize);
 
+/// The settings of one command have mistakes, which this tells.
+#[derive(Debug, thiserror::Error)]
+#[error("{} mistake(s) in the settings{}", .0.len(), .0.iter().map(|fault| format!("\n{fault}")).collect::<String>())]
+pub struct SettingsMistaken(pub Vec<ConfigFault>);
+
 impl SettingsRefused {
     /// The exit code that says so.
     pub const EXIT_CODE: u8 = 4;

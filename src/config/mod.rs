@@ -32,7 +32,7 @@ use crate::transport::TlsContext;
 
 pub use authority::{AuthoritySettings, load_authority};
 pub use bank::{BankSettings, load_bank};
-pub use fault::{ConfigFault, SettingsRefused};
+pub use fault::{ConfigFault, SettingsMistaken, SettingsRefused};
 pub use officer::{OfficerSettings, load_officer};
 pub use partners::{Candidate, Partners};
 pub use party::{PartySettings, load_party};

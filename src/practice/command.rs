@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::authority::Authority;
@@ -13,7 +13,7 @@ use super::node::{Manners, Node};
 use super::partner::Partner;
 use super::role::{Play, Role};
 use super::script::Script;
-use crate::config::{self, ConfigFault, PartySettings};
+use crate::config::{self, PartySettings, SettingsMistaken};
 use crate::model::{Timestamp, parse_duration};
 use crate::telemetry::{self, LogOptions};
 
@@ -144,7 +144,7 @@ impl PracticeArgs {
     }
 
     fn run_bank(&self, out: &mut dyn Write) -> Result<()> {
-        let settings = config::load_bank(&self.config).or_else(|faults| mistakes(&faults))?;
+        let settings = config::load_bank(&self.config).map_err(SettingsMistaken)?;
         let play = BankPlay { script: self.bank_script.clone(), without_funds: self.without_funds.clone() };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -160,7 +160,7 @@ impl PracticeArgs {
     }
 
     fn run_authority(&self, out: &mut dyn Write) -> Result<()> {
-        let settings = config::load_authority(&self.config).or_else(|faults| mistakes(&faults))?;
+        let settings = config::load_authority(&self.config).map_err(SettingsMistaken)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let authority = Authority::start(settings).await?;
@@ -184,14 +184,9 @@ async fn told_to_end() -> Result<()> {
     Ok(())
 }
 
-fn mistakes<T>(faults: &[ConfigFault]) -> Result<T> {
-    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    bail!("{} mistake(s) in the settings\n{}", told.len(), told.join("\n"))
-}
-
 /// Reads a partner's settings; every mistake is told.
 pub(super) fn load(path: &Path) -> Result<PartySettings> {
-    config::load_party(path).or_else(|faults| mistakes(&faults))
+    Ok(config::load_party(path).map_err(SettingsMistaken)?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock of a practice partner")]

@@ -226,16 +226,18 @@ impl Desk {
 }
 
 /// Does it for each message. One for which it cannot be done keeps no other from it; all of them are told at the
-/// end.
+/// end. That nobody reads what is printed is no failure of a message, and told when there is no other.
 async fn each(ids: &[DeliveryId], mut work: impl AsyncFnMut(&DeliveryId) -> Result<()>) -> Result<()> {
-    let mut failed = Vec::new();
+    let (mut failed, mut unread) = (Vec::new(), None);
     for id in ids {
-        if let Err(why) = work(id).await {
-            failed.push(why.context(id.to_string()));
+        match work(id).await {
+            Ok(()) => {}
+            Err(why) if nobody_reads(&why) => unread = Some(why),
+            Err(why) => failed.push(why.context(id.to_string())),
         }
     }
     match (failed.len(), failed.pop()) {
-        (_, None) => Ok(()),
+        (_, None) => unread.map_or(Ok(()), Err),
         // As it is: what it is decides how the command ends.
         (1, Some(one)) => Err(one),
         (several, Some(last)) => {
@@ -244,6 +246,13 @@ async fn each(ids: &[DeliveryId], mut work: impl AsyncFnMut(&DeliveryId) -> Resu
             bail!("{several} of {} messages failed:\n  {}", ids.len(), told.join("\n  "))
         }
     }
+}
+
+/// Who read the output has gone, as `head` does once it has enough.
+#[must_use]
+pub fn nobody_reads(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The answer, when it is one; else what the gateway says.
@@ -339,6 +348,17 @@ mod tests {
         assert_eq!(why, "2 of 3 messages failed:\n  a: is over\n  c: is over");
         assert_eq!(tried, ids);
         assert!(each(&ids[1..2], async |_| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn that_nobody_reads_is_told_when_nothing_else_is() {
+        let ids = ["a", "b", "c"].map(|id| DeliveryId::new(id).expect("an id"));
+        let closed = || -> Result<()> { Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe))? };
+        let why = each(&ids, async |_| closed()).await.expect_err("nobody reads");
+        assert!(nobody_reads(&why), "{why:#}");
+        let some = each(&ids, async |id| if id.as_str() == "a" { bail!("is over") } else { closed() });
+        let why = some.await.expect_err("one failed");
+        assert_eq!(format!("{why:#}"), "a: is over");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use command::PracticeArgs;
 pub use customs::CustomsMove;
 pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Posted, Received, Sent};
 pub use ledger::{Ledger, LedgerEntry, LedgerError, Transfer, Verdict};
-pub use mailbox::MailboxArgs;
+pub use mailbox::{MailboxArgs, nobody_reads};
 pub use node::{Done, Manners, Node};
 pub use partner::{Letter, Outgoing, Partner, Wanted};
 pub use role::{

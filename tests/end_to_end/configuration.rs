@@ -1,10 +1,12 @@
 //! Mistakes in the files: all told at once, and what is in force stays in force.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::correspondent::{Correspondent, Told};
-use crate::process::run;
+use crate::process::{PROGRAM, run};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +149,52 @@ async fn a_hang_up_puts_all_of_the_files_in_force_or_nothing() {
     let told = lodge(3).await;
     assert!(matches!(told, Told::Errors { signed: true, .. }), "the new set is in force: {told:?}");
     gateway.check();
+}
+
+/// A mistake in the settings of a client or a partner ends it as one in the gateway's own does, and is told.
+#[test]
+fn mistakes_in_any_settings_have_the_exit_code_of_settings() {
+    let world = World::new();
+    world.write("mistaken.toml", "colour = \"blue\"\n");
+    let commands = [
+        "inbox list",
+        "case list",
+        "store stats",
+        "mailbox list",
+        "send --ping",
+        "practice --role agency",
+        "practice --role bank",
+        "practice --role authority",
+    ];
+    for command in commands {
+        let arguments = command.split(' ').chain(["--config", "mistaken.toml"]);
+        let output = run(&world.path("."), arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{command}: {told}");
+        assert!(told.contains("mistaken.toml:1:1"), "{command}: {told}");
+    }
+}
+
+/// Behind `head` a list ends as by SIGPIPE, however it is written.
+#[test]
+fn a_list_that_nobody_reads_ends_as_by_sigpipe() {
+    let world = World::new();
+    let lists = [
+        "keys list pki",
+        "keys list --json pki",
+        "party list",
+        "party list --json",
+        "agreement list --json",
+        "pki practice --json other",
+    ];
+    for command in lists {
+        let (reader, writer) = std::io::pipe().expect("is a pipe");
+        drop(reader);
+        let mut listing = Command::new(PROGRAM);
+        listing.args(command.split(' ')).current_dir(world.path(".")).stdout(writer);
+        let output = listing.output().expect("runs");
+        assert_eq!(output.status.code(), Some(141), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// What `gwanmun check` says: its exit code and the mistakes.

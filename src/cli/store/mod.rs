@@ -12,9 +12,9 @@ mod verify;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::config;
+use crate::config::{self, SettingsMistaken};
 use crate::store::{Inspection, Manifest};
 
 /// The store: prove that nothing is lost, look for damage, back it up, restore it, count what is in it
@@ -115,8 +115,6 @@ impl Source {
 
 /// Where the store of these settings is.
 fn store_of(settings: &Path) -> Result<PathBuf> {
-    config::store_of(settings).map_err(|faults| {
-        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        anyhow!("the settings do not say where the store is\n{}", told.join("\n"))
-    })
+    let directory = config::store_of(settings).map_err(SettingsMistaken);
+    directory.context("the settings do not say where the store is")
 }
