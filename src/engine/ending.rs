@@ -23,7 +23,7 @@ pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: Deli
         DeliveryEnd::Expired => EventCode::DeliveryExpired,
     };
     step.audit.push(entry(desk.now, event, &delivery.reason).of_delivery(&delivery).alarm_if(true));
-    if let DeliveryPurpose::Transit { from, acknowledged: true } = &delivery.purpose {
+    if let DeliveryPurpose::Transit { from, acknowledged: true, .. } = &delivery.purpose {
         step.tell_sender(desk, from, &delivery);
     }
     // What was sent anew after its end has been told of before.

@@ -60,7 +60,7 @@ pub(super) fn passed_on(desk: Desk<'_>, in_transit: &InTransit) -> Step {
             );
             return refused(desk, in_transit, back, error);
         }
-        Some(_) if desk.view.sealed.as_ref().is_none_or(|s| s.body != in_transit.octets.body) => {
+        Some(stored) if !is_repeat(desk, in_transit, &stored.value) => {
             let error = EbxmlError::new(
                 ErrorCode::Inconsistent,
                 "/soap:Envelope/soap:Header/eb:MessageHeader/eb:MessageData/eb:MessageId".to_owned(),
@@ -80,6 +80,14 @@ pub(super) fn passed_on(desk: Desk<'_>, in_transit: &InTransit) -> Step {
     step.reply_if(in_transit.waiting, Reply::Empty);
     step.acknowledge_hop(desk, in_transit, back);
     step
+}
+
+/// Whether this is what was passed on, in whatever package it comes.
+fn is_repeat(desk: Desk<'_>, in_transit: &InTransit, stored: &Delivery) -> bool {
+    match &stored.purpose {
+        DeliveryPurpose::Transit { content: Some(content), .. } => content == in_transit.transit.content(),
+        _ => desk.view.sealed.as_ref().is_some_and(|sealed| sealed.body == in_transit.octets.body),
+    }
 }
 
 /// What keeps a message from being passed on.
@@ -128,7 +136,11 @@ fn delivery(desk: Desk<'_>, in_transit: &InTransit, onward: &Agreement) -> Deliv
         id: id_of(in_transit),
         realm: Realm::Production,
         case: None,
-        purpose: DeliveryPurpose::Transit { from: transit.from().clone(), acknowledged },
+        purpose: DeliveryPurpose::Transit {
+            from: transit.from().clone(),
+            acknowledged,
+            content: Some(*transit.content()),
+        },
         destination: transit.to().clone(),
         cpa_id: onward.cpa_id.clone(),
         message_id: header.data.message_id.clone(),
@@ -160,8 +172,8 @@ fn id_of(in_transit: &InTransit) -> DeliveryId {
 
 /// Of the error that it is answered with: another message under its MessageId gets one of its own.
 fn refusal_id(in_transit: &InTransit) -> DeliveryId {
-    let InTransit { transit, octets, .. } = in_transit;
-    id_of_content(transit.from(), transit.message(), octets.body.digest())
+    let transit = &in_transit.transit;
+    id_of_content(transit.from(), transit.message(), *transit.content())
 }
 
 fn key_of(in_transit: &InTransit) -> MessageKey {

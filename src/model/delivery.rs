@@ -109,6 +109,9 @@ pub enum DeliveryPurpose {
         from: PartyKey,
         /// Its sender asked for an acknowledgment, and hears when it cannot be passed on.
         acknowledged: bool,
+        /// What a repeat shares with it. None in what was stored before there was any: only the octets tell then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<Digest>,
     },
     /// A signal that travels by itself (asynchronous Acknowledgment or MessageError).
     Signal,

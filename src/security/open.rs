@@ -7,7 +7,7 @@
 //! Does not ask whether the message came before, is too old, or asks for what is not agreed beyond Service and
 //! Action: that is the message layer's, with the store in hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::SignatureFault;
@@ -19,9 +19,9 @@ use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope
 use crate::codec::mime::{MimeError, MimeLimits, MimePart, PartName, unpack};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
-    AckRequested, Actor, Agreement, ContentId, CpaId, Deviation, DigestReference, Direction, EbxmlError,
-    ErrorCode, Fingerprint, Message, MessageHeader, MessageKind, Octets, Party, PartyId, PartyKey, Payload,
-    Registry, Role, SignalAction, Timestamp,
+    AckRequested, Actor, Agreement, ContentId, CpaId, Deviation, Digest, DigestReference, Direction,
+    EbxmlError, ErrorCode, Fingerprint, Message, MessageHeader, MessageKind, Octets, Party, PartyId,
+    PartyKey, Payload, Registry, Role, SignalAction, Timestamp,
 };
 
 /// Whom and what we trust. Read-only: a reload makes another one.
@@ -146,6 +146,7 @@ pub struct Transit {
     from: PartyKey,
     to: PartyKey,
     asked_of_next_msh: Option<AckRequested>,
+    content: Digest,
 }
 
 impl Transit {
@@ -173,16 +174,24 @@ impl Transit {
         self.asked_of_next_msh
     }
 
+    /// What a repeat of it shares with it and nothing else does (P3): of what its sender says, and of no octet of the
+    /// package around that, nor of what is meant for a next MSH.
+    #[must_use]
+    pub const fn content(&self) -> &Digest {
+        &self.content
+    }
+
     /// A message that nobody verified, for tests of what comes after.
     #[cfg(test)]
     #[allow(dead_code, reason = "the floors above test with it")]
-    pub(crate) const fn for_tests(
+    pub(crate) fn for_tests(
         message: Message,
         from: PartyKey,
         to: PartyKey,
         asked_of_next_msh: Option<AckRequested>,
     ) -> Self {
-        Self { message, from, to, asked_of_next_msh }
+        let content = message.content_digest(true);
+        Self { message, from, to, asked_of_next_msh, content }
     }
 }
 
@@ -269,11 +278,17 @@ impl Opening<'_> {
             self.check_from(&envelope.message.header)?;
             let parts = parts_of(package.parts, &envelope, agreement, &mut deviations)?;
             let covered = self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
+            let covered = covered.map(|covered| covered.references);
+            let content = match &covered {
+                Some(references) => content_of(references, &parts),
+                None => content_of(&references_of_unsigned(envelope.tree.root(), &[]), &parts),
+            };
             let mut message = envelope.message;
-            message.references = covered.map(|covered| covered.references).unwrap_or_default();
+            message.references = covered.unwrap_or_default();
             let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::NextMsh).copied();
             let (from, to) = (self.party.key.clone(), to.key.clone());
-            return Ok(Opened::Elsewhere(Transit { message, from, to, asked_of_next_msh: asked }));
+            let transit = Transit { message, from, to, asked_of_next_msh: asked, content };
+            return Ok(Opened::Elsewhere(transit));
         }
         let agreement = self.check_parties(&envelope.message, &mut deviations)?;
         let parts = parts_of(package.parts, &envelope, agreement, &mut deviations)?;
@@ -596,6 +611,22 @@ fn payloads(
             Err(mime_problem(header, Some(&at), "the Manifest does not name this part"))
         }
     }
+}
+
+/// A digest over the digests that a message has of itself, and over its parts as they are: whether the Manifest names
+/// them, and what of them is signed, is for the To Party to see.
+fn content_of(references: &[DigestReference], parts: &[Part]) -> Digest {
+    let mut hasher = openssl::sha::Sha256::new();
+    let mut add = |name: &str, value: &[u8]| {
+        for octets in [name.as_bytes(), value] {
+            hasher.update(&(octets.len() as u64).to_be_bytes());
+            hasher.update(octets);
+        }
+    };
+    references.iter().for_each(|reference| add(&reference.uri, &reference.value));
+    let in_order: BTreeMap<_, _> = parts.iter().map(|part| (part.known_as.as_str(), &part.body)).collect();
+    in_order.into_iter().for_each(|(name, body)| add(name, &body.digest().0));
+    Digest(hasher.finish())
 }
 
 /// Takes out what is meant for a next MSH: anyone on the way may have put it there (digest, 8.5). What is asked of

@@ -56,6 +56,27 @@ fn forged(
     Sealed { content_type, body, references }
 }
 
+/// An Acknowledgment of the trader that stands alone, without references.
+fn acknowledgment_of(message_id: &str) -> Message {
+    let message_id = MessageId::new(message_id).expect("an id");
+    let mut signal = message(&[]);
+    signal.header.service = Service::msh();
+    signal.header.action = "Acknowledgment".into();
+    signal.header.data.time_to_live = None;
+    signal.header.data.ref_to_message_id = Some(message_id.clone());
+    signal.header.duplicate_elimination = false;
+    signal.kind = MessageKind::Signal(SignalAction::Acknowledgment);
+    (signal.sync_reply, signal.ack_requested) = (false, Vec::new());
+    signal.acknowledgments = vec![Acknowledgment {
+        actor: Actor::ToPartyMsh,
+        timestamp: instant(NOW),
+        ref_to_message_id: message_id,
+        from: vec![party_id(TRADER)],
+        references: Vec::new(),
+    }];
+    signal
+}
+
 fn refusal(outcome: Result<Verified, Refusal>, what: &str) -> Refusal {
     match outcome {
         Ok(verified) => panic!("{what} was let in: {:?}", verified.message()),
@@ -106,21 +127,8 @@ fn what_is_sealed_opens_at_the_partner() {
 #[test]
 fn signals_open_signed_or_not() {
     let pair = pair();
-    let mut signal = message(&[]);
-    signal.header.service = Service::msh();
-    signal.header.action = "Acknowledgment".into();
-    signal.header.data.time_to_live = None;
-    signal.header.data.ref_to_message_id = Some(MessageId::new("m@gateway.example").expect("an id"));
-    signal.header.duplicate_elimination = false;
-    signal.kind = MessageKind::Signal(SignalAction::Acknowledgment);
-    (signal.sync_reply, signal.ack_requested) = (false, Vec::new());
-    signal.acknowledgments = vec![Acknowledgment {
-        actor: Actor::ToPartyMsh,
-        timestamp: instant(NOW),
-        ref_to_message_id: MessageId::new("m@gateway.example").expect("an id"),
-        from: vec![party_id(TRADER)],
-        references: sealed_by(&pair.trader, &message(&PARTS)).references,
-    }];
+    let mut signal = acknowledgment_of("m@gateway.example");
+    signal.acknowledgments[0].references = sealed_by(&pair.trader, &message(&PARTS)).references;
     let signed = pair.open(&sealed_by(&pair.trader, &signal)).expect("opens");
     assert!(signed.is_signed());
     assert_eq!(signed.message().acknowledgments, signal.acknowledgments);

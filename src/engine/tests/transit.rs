@@ -168,6 +168,33 @@ fn what_cannot_be_passed_on_is_refused_or_put_off() {
     );
 }
 
+/// The transport envelope of a repeat may differ (digest, 11.2): what is compared is what it says.
+#[test]
+fn a_repeat_in_another_package_is_the_message_that_was_passed_on_p3() {
+    let mut world = forwarding();
+    let posted = message(&world, |_| {});
+    let first = in_transit(&world, &posted, None);
+    let Event::InTransit(mut repeat) = in_transit(&world, &posted, None) else { panic!("in transit") };
+    let text = String::from_utf8(repeat.octets.body.held().to_vec()).expect("is text");
+    let (_, boundary) = repeat.octets.content_type.split_once("boundary=\"").expect("has a boundary");
+    let boundary = boundary.split_once('"').expect("quoted").0.to_owned();
+    repeat.octets.body = text.replace(&boundary, "another").into();
+    repeat.octets.content_type = repeat.octets.content_type.replace(&boundary, "another").into();
+    assert_ne!(repeat.octets.body, posted.arrival(world.now).body);
+
+    world.drive(&first);
+    world.deliver();
+    let repeat = Event::InTransit(repeat);
+    assert_eq!(world.drive(&repeat), Some(Reply::Empty));
+    world.deliver();
+    assert_eq!(world.count(ASYNC_BROKER, "MessageError"), 0);
+    let sent = world.sent.iter().filter(|sent| sent.destination.as_str() == AGENCIES[0].1);
+    let bodies: Vec<_> = sent.map(|sent| sent.sealed.body.clone()).collect();
+    let came = posted.arrival(world.now).body;
+    assert_eq!(bodies, [came.clone(), came], "P6: as it came first");
+    world.check_laws();
+}
+
 /// Another message under a MessageId that was passed on.
 #[test]
 fn one_message_id_is_one_message_on_the_way_too_p3() {

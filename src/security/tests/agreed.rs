@@ -407,6 +407,39 @@ fn what_is_for_another_party_is_passed_on_where_both_agree_s21() {
     assert_eq!(refused(&both, TRADER, &to_nobody), RefusalCause::UnknownAgreement);
     let forged = sealed_by(&Identity::new("forger", SignatureAlgorithm::EcdsaSha256), &onward);
     assert_eq!(refused(&both, TRADER, &forged), RefusalCause::UnknownSigner, "P7");
+    // What it says is one thing in any package, and whatever is meant for us as the next MSH; another payload is another.
+    let content = |sealed: &Sealed| match open_with(&both, TRADER, sealed).0 {
+        Ok(Opened::Elsewhere(transit)) => *transit.content(),
+        other => panic!("{other:?}"),
+    };
+    let (_, boundary) = sealed.content_type.split_once("boundary=\"").expect("has a boundary");
+    let (boundary, _) = boundary.split_once('"').expect("quoted");
+    let content_type = sealed.content_type.replace(boundary, "another").into();
+    let mut repackaged = Sealed { content_type, ..sealed.clone() };
+    while memchr::memmem::find(repackaged.body.held(), boundary.as_bytes()).is_some() {
+        repackaged = edited(&repackaged, boundary, "another");
+    }
+    let one = content(&sealed);
+    assert_eq!(content(&repackaged), one);
+    let asking = "<eb:AckRequested eb:version=\"2.0\" soap:mustUnderstand=\"1\" eb:signed=\"false\" \
+                  soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:nextMSH\"/><eb:AckRequested";
+    assert_eq!(content(&edited(&sealed, "<eb:AckRequested", asking)), one);
+    let mut others = PARTS;
+    others[1].1 = b"another";
+    let mut changed = Message { payloads: message(&others).payloads, ..onward.clone() };
+    assert_ne!(content(&sealed_by(&pair.trader, &changed)), one);
+    changed = onward.clone();
+    changed.header.conversation_id = ConversationId::new("another").expect("an id");
+    assert_ne!(content(&sealed_by(&pair.trader, &changed)), one);
+    // The same of a signal that nobody signed.
+    let acknowledgment = |second: &str| {
+        let mut signal = acknowledgment_of("m@gateway.example");
+        signal.header.to.ids = vec![party_id(OTHER)];
+        signal.acknowledgments[0].timestamp = instant(&NOW.replace("01Z", second));
+        content(&seal(&signal, None).expect("seals"))
+    };
+    assert_eq!(acknowledgment("01Z"), acknowledgment("01Z"));
+    assert_ne!(acknowledgment("01Z"), acknowledgment("02Z"));
     // What is for us stays here, whatever is agreed.
     assert!(matches!(
         open_with(&both, TRADER, &sealed_by(&pair.trader, &message(&PARTS))).0,
