@@ -40,7 +40,8 @@ const CHECK_HELP: &str = "\
 The running gateway takes the steps of a message under every agreement with the party and says which one fails:
 agreement, certificates, connect, tls, answer, pong, message, status. It posts a Ping (ebMS 2.0, 8); where the agreement
 has \"Test Test\" under send, a signed message without documents, whose receipt must be that of any message; and a
-StatusRequest (7) about it. Nothing is recorded here, and no delivery is touched; the party keeps the test message. Where
+StatusRequest (7) about it. Each goes to the endpoint that the agreement has for it; to every other one, as for errors
+or single Actions, a connection is made, and nothing is sent. Each agreement has 10 s. Nothing is recorded here, and no delivery is touched; the party keeps the test message. Where
 the agreement has signals travel by themselves, they also show that the party reaches us.
 
 A step that is not agreed, or that a party need not offer, is shown as `-` and fails nothing.

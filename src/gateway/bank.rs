@@ -108,9 +108,11 @@ fn is_reference(text: &str) -> bool {
 
 /// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
 fn no_answer(error: &PostError) -> ChargeOutcome {
-    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, Unreadable, WrongParty};
+    use PostErrorKind::{
+        Closed, Connect, Handshake, Protocol, Timeout, Tls, TooLarge, Unreadable, WrongParty,
+    };
     let alarm = match error.kind {
-        Connect | Timeout | Closed => false,
+        Connect | Handshake | Timeout | Closed => false,
         Tls | WrongParty | Protocol | TooLarge | Unreadable => true,
     };
     ChargeOutcome::Again { reason: error.to_string(), alarm }

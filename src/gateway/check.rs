@@ -5,27 +5,30 @@
 //! Leaves no record and moves no delivery; the partner keeps the test message. Under syncReplyMode none what it answers
 //! comes by POSTs of their own, which shows that it reaches us too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::admin::json_response;
 use super::driver::compute;
-use super::send::{NotPosted, post, read_response};
+use super::send::{NotPosted, post, reach, read_response};
 use super::shared::{Shared, now};
 use crate::engine::{Heard, Says};
 use crate::model::{
-    Agreement, AttemptOutcome, ConversationId, DigestReference, Direction, Message, MessageId, Party,
-    PartyKey, Presence, Sealed, SyncReplyMode, Timestamp, derive_id, format_duration,
+    Agreement, AttemptOutcome, ConversationId, DigestReference, Direction, Message, MessageId, Override,
+    Party, PartyKey, Presence, Sealed, Service, SignalAction, SyncReplyMode, Timestamp, derive_id,
+    format_duration,
 };
 use crate::msh::{TEST, check_receipt, ping, status_request, test_message};
 use crate::security::seal;
 use crate::transport::{PostErrorKind, Response, StatusCode};
 
-/// How long checking a party may take in all, which is less than the command line waits.
+/// How long checking an agreement may take in all, which is less than the command line waits.
 const CHECK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What came of checking one agreement.
@@ -50,7 +53,7 @@ struct Taken {
 /// The step that failed, and why.
 type Failed = (&'static str, String);
 
-/// Checks every agreement with the party of this name or box number.
+/// Checks every agreement with the party of this name or box number, all at once.
 pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
     let in_force = shared.in_force.load_full();
     let registry = &in_force.trust.registry;
@@ -58,21 +61,15 @@ pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
     else {
         return json_response(StatusCode::NOT_FOUND, &json!({ "error": "there is no party of that name" }));
     };
-    let mut agreements = Vec::new();
-    let until = Instant::now() + CHECK_DEADLINE;
-    for agreement in registry.agreements().filter(|agreement| agreement.partner == party.key) {
-        let mut visit = Visit { shared, party, agreement, to: None, until, steps: Vec::new() };
-        let reached = visit.take_steps().await;
-        if let Err((step, says)) = &reached {
-            visit.steps.push(Taken { step, ok: Some(false), says: says.clone() });
-        }
-        agreements.push(Checked {
-            cpa_id: agreement.cpa_id.to_string(),
-            endpoint: agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
-            reached: reached.is_ok(),
-            steps: visit.steps,
-        });
+    let mut visits = JoinSet::new();
+    let agreements = registry.agreements().filter(|agreement| agreement.partner == party.key);
+    for (place, agreement) in agreements.cloned().enumerate() {
+        let (shared, party) = (Arc::clone(shared), party.clone());
+        visits.spawn(async move { (place, Visit::of(&shared, &party, &agreement).await) });
     }
+    let mut checked = visits.join_all().await;
+    checked.sort_by_key(|(place, _)| *place);
+    let agreements: Vec<_> = checked.into_iter().map(|(_, checked)| checked).collect();
     let reached = !agreements.is_empty() && agreements.iter().all(|checked| checked.reached);
     let told = json!({
         "party": party.key, "name": party.name, "reached": reached, "agreements": agreements,
@@ -84,17 +81,35 @@ pub(super) async fn check(shared: &Arc<Shared>, called: &str) -> Response {
 struct Visit<'a> {
     shared: &'a Arc<Shared>,
     party: &'a Party,
+    usual: &'a Agreement,
     /// As it holds for what is sent next.
     agreement: &'a Agreement,
-    /// Another URL than it has for what is sent next.
-    to: Option<&'a str>,
+    /// URLs that a connection was made to.
+    reached: BTreeSet<Arc<str>>,
     until: Instant,
     steps: Vec<Taken>,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    async fn of(shared: &'a Arc<Shared>, party: &'a Party, agreement: &'a Agreement) -> Checked {
+        let (until, reached) = (Instant::now() + CHECK_DEADLINE, BTreeSet::new());
+        let mut visit =
+            Self { shared, party, usual: agreement, agreement, reached, until, steps: Vec::new() };
+        let came = visit.take_steps().await;
+        if let Err((step, says)) = &came {
+            visit.steps.push(Taken { step, ok: Some(false), says: says.clone() });
+        }
+        Checked {
+            cpa_id: agreement.cpa_id.to_string(),
+            endpoint: agreement.endpoint.as_deref().unwrap_or("mailbox").to_owned(),
+            reached: came.is_ok(),
+            steps: visit.steps,
+        }
+    }
+
+    /// Each question goes where the agreement has it go; where nothing is asked a connection is made.
     async fn take_steps(&mut self) -> Result<(), Failed> {
-        let agreement = self.agreement;
+        let agreement = self.usual;
         if !agreement.in_force(now()) {
             return Err(("agreement", "it is not in force now".to_owned()));
         }
@@ -105,26 +120,18 @@ impl Visit<'_> {
             self.took("mailbox", "nothing is posted to it: it collects".to_owned());
             return Ok(());
         }
+        let signal = |signal: SignalAction| agreement.on(Direction::Send, Service::MSH, signal.as_str());
+        self.agreement = signal(SignalAction::Ping);
         self.ping().await?;
-        // Actions with terms of their own may go elsewhere.
-        let mut reached = vec![&agreement.endpoint];
-        for other in agreement.terms() {
-            let urls = [(&other.endpoint, "some Actions"), (&other.response_endpoint, "answers")];
-            for (url, what) in urls {
-                if let (false, Some(told)) = (reached.contains(&url), url) {
-                    reached.push(url);
-                    self.took("endpoint", format!("{told}, for {what}"));
-                    (self.agreement, self.to) = (other, Some(&**told));
-                    self.ping().await?;
-                }
-            }
-        }
-        self.to = None;
         let (service, action) = TEST;
         self.agreement = agreement.on(Direction::Send, service, action);
         let tested = self.send_test().await?;
-        self.agreement = agreement;
-        self.ask_status(tested).await
+        self.agreement = signal(SignalAction::StatusRequest);
+        self.ask_status(tested).await?;
+        for (url, what) in posted_to(agreement) {
+            self.reach(&url, &what).await?;
+        }
+        Ok(())
     }
 
     fn took(&mut self, step: &'static str, says: String) {
@@ -161,7 +168,7 @@ impl Visit<'_> {
             self.sealed("ping", signs, |id, conversation, now| ping(agreement, id, conversation, now));
         let (message_id, sealed) = question.await?;
         let began = Instant::now();
-        let heard = self.posted(message_id, &sealed, true, "pong").await?;
+        let heard = self.posted(message_id, &sealed, ("Ping", "pong")).await?;
         let expects = |says: &Says| matches!(says, Says::Pong);
         match judge(&heard, &self.party.key, signs, expects) {
             Ok(how) => self.took("pong", format!("{how}, after {} ms", began.elapsed().as_millis())),
@@ -186,12 +193,12 @@ impl Visit<'_> {
             self.sealed("test", true, |id, conversation, now| test_message(agreement, id, conversation, now));
         let (message_id, sealed) = message.await?;
         if agreement.reliability.ack_requested == Presence::Never {
-            self.post(&sealed, false).await?;
+            self.post(&sealed, TEST.1).await?;
             self.took("message", "it was taken; no acknowledgment is agreed".to_owned());
             return Ok(Some(message_id));
         }
         let began = Instant::now();
-        let heard = self.posted(message_id.clone(), &sealed, false, "message").await?;
+        let heard = self.posted(message_id.clone(), &sealed, (TEST.1, "message")).await?;
         let how =
             receipt(&heard, self.party, agreement, &sealed.references).map_err(|why| ("message", why))?;
         self.took("message", format!("{how}, after {} ms", began.elapsed().as_millis()));
@@ -208,7 +215,7 @@ impl Visit<'_> {
             status_request(agreement, id, conversation, about, now)
         });
         let (message_id, sealed) = question.await?;
-        let heard = self.posted(message_id, &sealed, false, "status").await?;
+        let heard = self.posted(message_id, &sealed, ("StatusRequest", "status")).await?;
         let expects = |says: &Says| matches!(says, Says::Status(_));
         match (judge(&heard, &self.party.key, signs, expects), &heard.says) {
             (Ok(how), Says::Status(told)) => {
@@ -234,11 +241,10 @@ impl Visit<'_> {
         &mut self,
         message_id: MessageId,
         sealed: &Sealed,
-        is_first: bool,
-        step: &'static str,
+        (what, step): (&str, &'static str),
     ) -> Result<Heard, Failed> {
         let answer = self.shared.questions.ask(message_id);
-        self.post(sealed, is_first).await?;
+        self.post(sealed, what).await?;
         // Under mshSignalsOnly it is there by now.
         match timeout_at(self.until, answer).await {
             Ok(Ok(heard)) => Ok(heard),
@@ -246,28 +252,19 @@ impl Visit<'_> {
         }
     }
 
-    /// Posts. The steps of a connection are told of the first one that takes it.
-    async fn post(&mut self, sealed: &Sealed, is_first: bool) -> Result<(), Failed> {
-        let url = self.to.or(self.agreement.endpoint.as_deref());
-        let posting = post(self.shared, &self.party.key, url, sealed);
+    /// Posts. What is the first to go to a URL tells that it answers there.
+    async fn post(&mut self, sealed: &Sealed, what: &str) -> Result<(), Failed> {
+        let url = self.agreement.endpoint.clone();
+        let is_first = match &url {
+            Some(url) => self.reach(url, what).await?,
+            None => false,
+        };
+        let posting = post(self.shared, &self.party.key, url.as_deref(), sealed);
         let response = match timeout_at(self.until, posting).await {
             Err(_) => return Err(("answer", nothing_in_time())),
-            Ok(Ok(response)) => response,
-            Ok(Err(NotPosted::Unregistered(why))) => return Err(("agreement", why.to_owned())),
-            Ok(Err(NotPosted::Failed(error))) => {
-                let step = match error.kind {
-                    PostErrorKind::Connect => "connect",
-                    PostErrorKind::Tls | PostErrorKind::WrongParty => "tls",
-                    _ => "answer",
-                };
-                return Err((step, error.to_string()));
-            }
+            Ok(response) => response.map_err(not_posted)?,
         };
         let status = response.status;
-        if is_first {
-            self.took("connect", "it takes connections".to_owned());
-            self.took("tls", "its certificate is trusted and registered, and it takes ours".to_owned());
-        }
         match read_response(self.shared, response).await {
             AttemptOutcome::Taken => {
                 if is_first {
@@ -279,6 +276,21 @@ impl Visit<'_> {
                 Err(("answer", reason))
             }
         }
+    }
+
+    /// Makes a connection to a URL that none was made to; whether it did.
+    async fn reach(&mut self, url: &Arc<str>, what: &str) -> Result<bool, Failed> {
+        if !self.reached.insert(Arc::clone(url)) {
+            return Ok(false);
+        }
+        // The agreement's own is told above all steps.
+        if self.reached.len() > 1 || self.usual.endpoint.as_ref() != Some(url) {
+            self.took("endpoint", format!("{url}, for {what}"));
+        }
+        reach(self.shared, &self.party.key, url, self.until).await.map_err(not_posted)?;
+        self.took("connect", "it takes connections".to_owned());
+        self.took("tls", "its certificate is trusted and registered, and it takes ours".to_owned());
+        Ok(true)
     }
 
     /// A message under a MessageId of its own, signed if it has to be.
@@ -307,6 +319,35 @@ impl Visit<'_> {
             Err(error) => Err(("sign", error.to_string())),
         }
     }
+}
+
+/// Where something is posted to under an agreement, and what.
+fn posted_to(agreement: &Agreement) -> Vec<(Arc<str>, String)> {
+    let mut urls = Vec::new();
+    let sent = |other: &Override| {
+        let sent = other.actions.iter().filter(|(direction, ..)| *direction == Direction::Send);
+        sent.map(|(_, _, action)| action.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let others = agreement.overrides.iter().map(|other| (&other.agreement, sent(other)));
+    for (terms, what) in std::iter::once((agreement, "messages".to_owned())).chain(others) {
+        let answers = terms.response_endpoint.iter().map(|url| (Arc::clone(url), format!("answers: {what}")));
+        urls.extend(terms.endpoint.iter().map(|url| (Arc::clone(url), what.clone())).chain(answers));
+    }
+    urls
+}
+
+/// The step that it failed at.
+fn not_posted(error: NotPosted) -> Failed {
+    let error = match error {
+        NotPosted::Unregistered(why) => return ("agreement", why.to_owned()),
+        NotPosted::Failed(error) => error,
+    };
+    let step = match error.kind {
+        PostErrorKind::Connect => "connect",
+        PostErrorKind::Handshake | PostErrorKind::Tls | PostErrorKind::WrongParty => "tls",
+        _ => "answer",
+    };
+    (step, error.to_string())
 }
 
 /// What is agreed, as a person says it.

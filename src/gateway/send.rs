@@ -272,14 +272,7 @@ pub(super) async fn post(
     endpoint: Option<&str>,
     sealed: &Sealed,
 ) -> Result<PostResponse, NotPosted> {
-    let party = |registry: &Registry| registry.party(destination).map(Party::tls_digests);
-    let parties = party(&shared.in_force.load().trust.registry).unwrap_or_default();
-    let Some(Ok(endpoint)) = endpoint.map(|url| url.parse::<Endpoint>()) else {
-        return Err(NotPosted::Unregistered("there is no endpoint to send to"));
-    };
-    if parties.is_empty() {
-        return Err(NotPosted::Unregistered("the destination has no registered certificate"));
-    }
+    let (endpoint, parties) = registered(shared, destination, endpoint)?;
     let post = Post {
         content_type: &sealed.content_type,
         soap_action: SOAP_ACTION,
@@ -289,6 +282,34 @@ pub(super) async fn post(
     shared.client.post(&endpoint, post).await.map_err(NotPosted::Failed)
 }
 
+/// Makes a connection of which [`post`] would make use, by `until`.
+pub(super) async fn reach(
+    shared: &Shared,
+    destination: &PartyKey,
+    endpoint: &str,
+    until: Instant,
+) -> Result<(), NotPosted> {
+    let (endpoint, parties) = registered(shared, destination, Some(endpoint))?;
+    shared.client.reach(&endpoint, &parties, until).await.map_err(NotPosted::Failed)
+}
+
+/// Where a party is posted to, and the certificates of which it has to show one.
+fn registered(
+    shared: &Shared,
+    destination: &PartyKey,
+    endpoint: Option<&str>,
+) -> Result<(Endpoint, Vec<[u8; 32]>), NotPosted> {
+    let party = |registry: &Registry| registry.party(destination).map(Party::tls_digests);
+    let parties = party(&shared.in_force.load().trust.registry).unwrap_or_default();
+    let Some(Ok(endpoint)) = endpoint.map(|url| url.parse::<Endpoint>()) else {
+        return Err(NotPosted::Unregistered("there is no endpoint to send to"));
+    };
+    if parties.is_empty() {
+        return Err(NotPosted::Unregistered("the destination has no registered certificate"));
+    }
+    Ok((endpoint, parties))
+}
+
 /// What is in memory as it is; what is filed from its files, checked as it leaves (P12, P13).
 pub(super) fn content(octets: &Octets) -> Content {
     Content::of(octets.as_held(), octets.bytes(), octets.checked())
@@ -296,9 +317,11 @@ pub(super) fn content(octets: &Octets) -> Content {
 
 /// A network may have a bad day; what a certificate or a protocol does wrong does not mend itself.
 fn no_response(error: &PostError) -> AttemptOutcome {
-    use PostErrorKind::{Closed, Connect, Protocol, Timeout, Tls, TooLarge, Unreadable, WrongParty};
+    use PostErrorKind::{
+        Closed, Connect, Handshake, Protocol, Timeout, Tls, TooLarge, Unreadable, WrongParty,
+    };
     let alarm = match error.kind {
-        Connect | Timeout | Closed => false,
+        Connect | Handshake | Timeout | Closed => false,
         Tls | WrongParty | Protocol | TooLarge | Unreadable => true,
     };
     AttemptOutcome::Again { reason: error.to_string(), alarm }

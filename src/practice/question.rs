@@ -22,9 +22,9 @@ use crate::security::Verified;
 /// What to ask.
 #[derive(Clone, Debug)]
 pub(super) enum Question {
-    /// Is the gateway there? Under every agreement with it.
+    /// Is the gateway there? Under every agreement with it that is in force.
     Ping,
-    /// Does a signed message get its signed receipt? Under every agreement that names it.
+    /// Does a signed message get its signed receipt? Under every such agreement that names it.
     Test,
     /// What has become of this message of ours?
     Status(MessageId),
@@ -42,7 +42,10 @@ impl Question {
         json: bool,
         out: &mut dyn Write,
     ) -> Result<()> {
-        let mut agreements = partner.settings().partners.registry.agreements();
+        let asked_at = now();
+        let agreements = partner.settings().partners.registry.agreements();
+        let mut agreements = agreements.filter(|agreement| agreement.in_force(asked_at)).peekable();
+        ensure!(agreements.peek().is_some(), "no agreement with the gateway is in force");
         match self {
             Self::Ping => {
                 for agreement in agreements {
@@ -55,7 +58,7 @@ impl Question {
                 let mut tested = agreements.filter(|a| a.allows(Direction::Send, service, action)).peekable();
                 ensure!(
                     tested.peek().is_some(),
-                    "no agreement has \"{service} {action}\" under send: agree it with the gateway first"
+                    "no agreement in force has \"{service} {action}\" under send: agree it with the gateway first"
                 );
                 for agreement in tested {
                     test(partner, agreement, json, out).await?;
@@ -63,7 +66,7 @@ impl Question {
                 Ok(())
             }
             Self::Status(about) => {
-                let agreement = agreements.next().context("there is no agreement with the gateway")?;
+                let agreement = agreements.next().context("no agreement with the gateway is in force")?;
                 status(partner, agreement, about, (patience, json), out).await
             }
         }

@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_openssl::SslStream;
 
 use super::body::{BodyError, BodyLimits, hold};
@@ -224,6 +224,24 @@ impl Client {
         self.exchange(endpoint, request, &handed, call.parties).await
     }
 
+    /// Makes a new connection, whatever is idle, and keeps it for what is sent next.
+    ///
+    /// # Errors
+    /// [`PostError`] when there is none by `until`; its kind says how far it came.
+    pub async fn reach(
+        &self,
+        endpoint: &Endpoint,
+        parties: &[[u8; 32]],
+        until: Instant,
+    ) -> Result<(), PostError> {
+        let host = self.host(endpoint);
+        let _permit = self.permit(&host, Some(until)).await?;
+        let connection = self.connect(endpoint, Some(until)).await?;
+        is_of(&connection, parties, endpoint)?;
+        host.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(())
+    }
+
     async fn exchange(
         &self,
         endpoint: &Endpoint,
@@ -233,17 +251,14 @@ impl Client {
     ) -> Result<PostResponse, PostError> {
         let bytes = request.body().size_hint().lower();
         let host = self.host(endpoint);
-        let _permit = self.permit(&host).await?;
+        let _permit = self.permit(&host, None).await?;
         // Each idle connection that turns out to be gone costs one turn; then a new one is made.
         loop {
             let (mut connection, reused) = match self.idle(&host) {
                 Some(connection) => (connection, true),
-                None => (self.connect(endpoint).await?, false),
+                None => (self.connect(endpoint, None).await?, false),
             };
-            if !parties.is_empty() && !parties.contains(&connection.der_sha256) {
-                let text = format!("{} has another certificate", endpoint.authority());
-                return Err(PostError::new(PostErrorKind::WrongParty, text));
-            }
+            is_of(&connection, parties, endpoint)?;
             let sent = connection.sender.try_send_request(request);
             let answered = self.answered(sent, handed, bytes).await;
             let mut failed = match answered {
@@ -299,12 +314,12 @@ impl Client {
         Arc::clone(host)
     }
 
-    async fn permit(&self, host: &Host) -> Result<OwnedSemaphorePermit, PostError> {
+    async fn permit(&self, host: &Host, until: Option<Instant>) -> Result<OwnedSemaphorePermit, PostError> {
         let permit = Arc::clone(&host.permits).acquire_owned();
-        match timeout(self.options.connect_deadline, permit).await {
+        match timeout_at(sooner(self.options.connect_deadline, until), permit).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => {
-                Err(PostError::new(PostErrorKind::Timeout, "no free connection to this host in time"))
+                Err(PostError::new(PostErrorKind::Connect, "no free connection to this host in time"))
             }
         }
     }
@@ -320,14 +335,14 @@ impl Client {
         idle.pop()
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, PostError> {
-        let stream = timeout(self.options.connect_deadline, dial(endpoint))
+    async fn connect(&self, endpoint: &Endpoint, until: Option<Instant>) -> Result<Connection, PostError> {
+        let stream = timeout_at(sooner(self.options.connect_deadline, until), dial(endpoint))
             .await
-            .map_err(|_| PostError::new(PostErrorKind::Timeout, "no connection in time"))?
+            .map_err(|_| PostError::new(PostErrorKind::Connect, "no connection in time"))?
             .map_err(|e| PostError::new(PostErrorKind::Connect, e))?;
         let context = self.tls.current();
-        let (stream, der_sha256) =
-            shake_hands(stream, &context, &endpoint.host, self.options.handshake_deadline).await?;
+        let deadline = sooner(self.options.handshake_deadline, until);
+        let (stream, der_sha256) = shake_hands(stream, &context, &endpoint.host, deadline).await?;
         let mut protocol = http1::Builder::new();
         protocol
             .max_headers(self.options.header_count_max)
@@ -479,16 +494,33 @@ async fn dial(endpoint: &Endpoint) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Whether who answers is one of those that the caller demands.
+fn is_of(connection: &Connection, parties: &[[u8; 32]], endpoint: &Endpoint) -> Result<(), PostError> {
+    if parties.is_empty() || parties.contains(&connection.der_sha256) {
+        return Ok(());
+    }
+    Err(PostError::new(
+        PostErrorKind::WrongParty,
+        format!("{} has another certificate", endpoint.authority()),
+    ))
+}
+
+/// The end of a time that begins now, or an earlier instant.
+fn sooner(deadline: Duration, until: Option<Instant>) -> Instant {
+    let end = Instant::now() + deadline;
+    until.map_or(end, |until| until.min(end))
+}
+
 async fn shake_hands(
     stream: TcpStream,
     context: &TlsContext,
     host: &str,
-    deadline: Duration,
+    deadline: Instant,
 ) -> Result<(SslStream<TcpStream>, [u8; 32]), PostError> {
     let tls = |text: String| PostError::new(PostErrorKind::Tls, text);
     let (ssl, refusal) = context.connecting(host).map_err(|e| tls(e.to_string()))?;
     let mut stream = SslStream::new(ssl, stream).map_err(|e| tls(e.to_string()))?;
-    match timeout(deadline, Pin::new(&mut stream).connect()).await {
+    match timeout_at(deadline, Pin::new(&mut stream).connect()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             return Err(match refusal.certificate() {
@@ -499,7 +531,7 @@ async fn shake_hands(
                 None => tls(chain(&error)),
             });
         }
-        Err(_) => return Err(PostError::new(PostErrorKind::Timeout, "no TLS handshake in time")),
+        Err(_) => return Err(PostError::new(PostErrorKind::Handshake, "no TLS handshake in time")),
     }
     let peer = stream.ssl().peer_certificate().ok_or_else(|| tls("no server certificate".to_owned()))?;
     let digest = der_sha256(&peer).map_err(|e| tls(e.to_string()))?;

@@ -75,13 +75,15 @@ impl TransportError {
 /// Where an attempt to post ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PostErrorKind {
-    /// No connection: name not resolved, refused, unreachable.
+    /// No connection: name not resolved, refused, unreachable, not made in time.
     Connect,
+    /// The handshake did not end in time.
+    Handshake,
     /// The handshake failed, or a certificate was refused by us or by the peer.
     Tls,
     /// The peer's certificate is trusted but is not one of those the caller demanded. Nothing was sent.
     WrongParty,
-    /// A deadline passed.
+    /// A deadline passed once there was a connection.
     Timeout,
     /// The connection ended before the answer was complete.
     Closed,
@@ -99,6 +101,7 @@ impl PostErrorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Handshake => "handshake",
             Self::Tls => "tls",
             Self::WrongParty => "wrong-party",
             Self::Timeout => "timeout",

@@ -1,6 +1,8 @@
 //! What handlers ask of each other: Ping and message status in both directions, and the acknowledgment of a next MSH
 //! (ebMS 2.0, 7, 8, 10; digest, 12, 13, 15).
 
+use std::net::TcpListener;
+
 use gwanmun::codec::envelope::decode_envelope;
 use gwanmun::codec::xml::XmlLimits;
 use gwanmun::model::Actor;
@@ -79,12 +81,45 @@ async fn an_operator_learns_whether_a_partner_can_be_reached() {
 
     let _kpta = world.play("kpta", &["--dead"]).await;
     let (steps, told, well) = check("KPTA");
-    assert_eq!((&*steps, well), ("agreement true, answer false", false));
-    assert_eq!(told[2]["says"], "nothing came within 10 s");
+    assert_eq!(
+        (&*steps, well),
+        ("agreement true, connect true, tls true, answer false", false),
+        "it takes connections, and that is all: {told}"
+    );
+    assert_eq!(told[4]["says"], "nothing came within 10 s");
 
     let words = run(&world.path(""), ["party", "check", "NVRQS"]);
     let words = String::from_utf8_lossy(&words.stdout).into_owned();
     assert!(words.contains("pong         ok     signed and verified"), "{words}");
+}
+
+/// Each question goes to the URL that it is agreed for, where nothing is asked a connection is made; a URL where nobody
+/// shakes hands costs no other agreement its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_agreement_is_checked_at_its_own_urls_and_in_its_own_time() {
+    let world = World::new();
+    let partner = world.read("partners/kfda.toml");
+    let usual = partner.split('"').find(|text| text.starts_with("https://")).expect("a URL").to_owned();
+    let silent = TcpListener::bind("localhost:0").expect("listens");
+    let nobody = format!("https://localhost:{}/ebms", silent.local_addr().expect("has one").port());
+    let of_its_own = |signal: &str, url: &str| {
+        format!("\n[[agreement.override]]\nsignals = [\"{signal}\"]\nendpoint = \"{url}\"\n")
+    };
+    let (_, agreed) = partner.split_once("[[agreement]]").expect("has one");
+    let before = agreed.replace("swgw-kfda-3", "swgw-kfda-2") + &of_its_own("Ping", &nobody);
+    let elsewhere = of_its_own("MessageError", &format!("{usual}/errors"));
+    world.write("partners/kfda.toml", &format!("{partner}{elsewhere}\n[[agreement]]{before}"));
+    let _gateway = world.serve().await;
+    let _kfda = world.play("kfda", &[]).await;
+    let (report, _) = told(&world, &["party", "check", "KFDA", "--json"]);
+    let steps = |at: usize| {
+        let steps = report["agreements"][at]["steps"].as_array().expect("there are some").iter();
+        let shown = steps.map(|step| format!("{} {}", step["step"].as_str().expect("text"), step["ok"]));
+        shown.skip(2).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(steps(0), "endpoint true, tls false", "{report:#}");
+    let usual = "connect true, tls true, answer true, pong true, message true, status true";
+    assert_eq!(steps(1), format!("{usual}, endpoint true, connect true, tls true"), "{report:#}");
 }
 
 //= ebms2 7 MAY: a StatusRequest is answered on the connection
@@ -122,11 +157,31 @@ async fn a_partner_pings_and_hears_of_its_own_messages() {
     };
     assert_eq!(status("broker.toml", id), ("Processed".to_owned(), true));
     assert_eq!(status("broker.toml", "never-sent@broker.practice"), ("NotRecognized".to_owned(), false));
+    // What is over is asked nothing.
+    let over = |cpa_id: &str| {
+        let named = format!("cpa_id = \"{cpa_id}\"\n");
+        world.edit("broker.toml", &named, &format!("{named}end = \"2020-01-01T00:00:00Z\"\n"));
+    };
+    over("swgw-broker-1");
+    assert_eq!(status("broker.toml", id), ("Processed".to_owned(), true));
+    for question in ["--ping", "--test"] {
+        let asked = run(&world.path(""), ["send", "--config", "broker.toml", question]);
+        let words = String::from_utf8_lossy(&asked.stdout).into_owned();
+        assert!(words.contains(" under swgw-broker-1-practice after "), "{words}");
+        assert!(asked.status.success() && words.lines().count() == 1, "{question}: {words}");
+    }
+    over("swgw-broker-1-practice");
+    let asked = run(&world.path(""), ["send", "--config", "broker.toml", "--ping"]);
+    let words = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        !asked.status.success() && words.contains("no agreement with the gateway is in force"),
+        "{words}"
+    );
     assert_eq!(status("kfda.toml", id), ("NotRecognized".to_owned(), false), "it is not theirs");
     assert_eq!(
         world.list("/messages").await.len(),
-        3,
-        "two tests and the lodging; questions leave no record"
+        4,
+        "three tests and the lodging; questions leave no record"
     );
 }
 

@@ -203,7 +203,10 @@ async fn peers_that_are_not_there_or_silent_are_told_apart() {
     let endpoint: Endpoint =
         format!("https://{}/", listener.local_addr().expect("has one")).parse().expect("is one");
     let silent = client.post(&endpoint, post("x")).await.expect_err("nobody shakes hands");
-    assert_eq!(silent.kind, PostErrorKind::Timeout);
+    assert_eq!(silent.kind, PostErrorKind::Handshake);
+    let soon = tokio::time::Instant::now() + Duration::from_millis(50);
+    let silent = client.reach(&endpoint, &[], soon).await.expect_err("nobody shakes hands");
+    assert_eq!(silent.kind, PostErrorKind::Handshake);
     drop(listener);
     let gone = client.post(&endpoint, post("x")).await.expect_err("nobody listens");
     assert_eq!(gone.kind, PostErrorKind::Connect);
