@@ -32,6 +32,9 @@ enum InboxCommand {
         /// Those that are decided too
         #[arg(long)]
         all: bool,
+        /// How many, of the newest cases
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
     },
     /// One application, its documents and what was done; with --save, its parts as files
     Show {
@@ -159,7 +162,7 @@ impl InboxArgs {
     /// When the settings have mistakes, the gateway does not answer, or it says no.
     pub fn run(&self, out: &mut dyn Write) -> Result<()> {
         match &self.command {
-            InboxCommand::List { access, all } => list(access, *all, out),
+            InboxCommand::List { access, all, limit } => list(access, *all, *limit, out),
             InboxCommand::Show { access, application, save } => {
                 show(access, application, save.as_deref(), out)
             }
@@ -203,8 +206,8 @@ impl InboxArgs {
     }
 }
 
-fn list(access: &Access, all: bool, out: &mut dyn Write) -> Result<()> {
-    let lines = access.ask(&format!("/inbox?all={all}"))?;
+fn list(access: &Access, all: bool, limit: usize, out: &mut dyn Write) -> Result<()> {
+    let lines = access.ask(&format!("/inbox?all={all}&limit={limit}"))?;
     if access.json {
         return Ok(writeln!(out, "{lines}")?);
     }

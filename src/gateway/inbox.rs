@@ -76,8 +76,8 @@ fn list(shared: &Shared, by: &Officer, query: &mut Query) -> Result<Response, Un
         if !all && matches!(state, CaseState::Cleared | CaseState::Dismissed) {
             continue;
         }
-        let filter =
-            CaseFilter { state: Some(state), agency: Some(by.agency.clone()), ..CaseFilter::default() };
+        let agency = Some(by.agency.clone());
+        let filter = CaseFilter { state: Some(state), agency, undecided: !all, ..CaseFilter::default() };
         let found = shared.store.cases(&filter, limit)?;
         listing.damaged.extend(found.damaged);
         for summary in found.items {

@@ -94,6 +94,7 @@ fn cases(shared: &Shared, query: &mut Query) -> Answered {
         state: query.take("state")?,
         submitter: query.take("submitter")?,
         agency: query.take("agency")?,
+        undecided: false,
     };
     Ok(list(shared.store.cases(&filter, query.limit()?)?))
 }

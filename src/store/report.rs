@@ -23,6 +23,8 @@ pub struct CaseFilter {
     pub submitter: Option<PartyKey>,
     /// With an application for this party.
     pub agency: Option<PartyKey>,
+    /// Where one for that party is not decided.
+    pub undecided: bool,
 }
 
 /// Which received messages to list, newest first. The default lists all.
@@ -55,9 +57,11 @@ impl CaseFilter {
             && self.state.is_none_or(|state| case.state == state)
             && self.submitter.as_ref().is_none_or(|party| case.submitter.as_ref() == Some(party))
             && self.agency.as_ref().is_none_or(|party| {
-                case.applications
-                    .iter()
-                    .any(|application| application.party == *party && application.number.is_some())
+                case.applications.iter().any(|application| {
+                    application.party == *party
+                        && application.number.is_some()
+                        && !(self.undecided && matches!(application.state, ApplicationState::Decided(_)))
+                })
             })
     }
 }

@@ -83,6 +83,7 @@ async fn a_hosted_agency_decides_from_its_inbox_and_the_goods_are_cleared() {
     let listed = told(&world, "kim", &["list"]);
     let line = &listed.as_array().expect("is a list")[0];
     assert_eq!((listed.as_array().map(Vec::len), text(line, "document")), (Some(1), "GOVCBRX02"));
+    assert_eq!(told(&world, "kim", &["list", "--limit", "0"]), Value::Array(Vec::new()));
     let number = text(line, "application").to_owned();
     let shown = told(&world, "kim", &["show", &number, "--save", "saved"]);
     assert_eq!(shown["application"]["state"], "delivered");

@@ -230,12 +230,44 @@ pub(super) fn newest_of_timeline(
 /// Cases in one look.
 const CHUNK: usize = 256;
 
+/// The newest cases that a filter takes. Whether an application is decided its record alone says: then a chunk of cases
+/// is gone through in each look, until there are as many as are wanted.
 pub(super) fn cases(
-    reading: &Reading<'_>,
+    readers: &Readers,
     filter: &CaseFilter,
     limit: usize,
 ) -> Result<Listing<CaseSummary>, StoreError> {
-    let mut query = Query::new("SELECT version, form, checksum, record, id FROM cases");
+    let (chunk, mut before) = (if filter.undecided { CHUNK } else { limit }, None);
+    let mut listing = Listing::default();
+    loop {
+        let rows = readers.read(|reading| newest_cases(reading, filter, before, chunk))?;
+        let is_last = rows.len() < chunk;
+        before = rows.last().and_then(|(.., number)| *number);
+        for (record, id, _) in rows {
+            let read = record.decode::<Case>(&id);
+            let is_other = filter.undecided && read.as_ref().is_ok_and(|case| !filter.takes(case));
+            if is_other {
+                continue;
+            }
+            if listing.items.len() + listing.damaged.len() == limit {
+                return Ok(listing);
+            }
+            or_damaged(read.map(|case| summary(&case)), &mut listing)?;
+        }
+        if is_last || before.is_none() {
+            return Ok(listing);
+        }
+    }
+}
+
+/// Cases by what the indexes know of a filter, newest first, before this number.
+fn newest_cases(
+    reading: &Reading<'_>,
+    filter: &CaseFilter,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<Vec<(Encoded, String, Option<i64>)>, StoreError> {
+    let mut query = Query::new("SELECT version, form, checksum, record, id, number FROM cases");
     query.equal("realm", Some(filter.realm.as_str()));
     query.equal("state", filter.state.map(|state| state.as_str()));
     query.equal("submitter", filter.submitter.as_ref().map(PartyKey::as_str));
@@ -249,8 +281,10 @@ pub(super) fn cases(
         }
     };
     query.condition(of_agency, filter.agency.as_ref().map(PartyKey::as_str));
-    let listing: Listing<Case> = query.records(reading, "number DESC", limit, |row| read_text(row, 4))?;
-    Ok(Listing { items: listing.items.iter().map(summary).collect(), damaged: listing.damaged })
+    query.condition("number < ?", before);
+    query.rows(reading, "number DESC", limit, |row| {
+        (read_encoded(row, 0), read_text(row, 4), read_number(row, 5))
+    })
 }
 
 pub(super) fn messages(
@@ -456,18 +490,27 @@ impl Query {
         }
     }
 
+    fn rows<T>(
+        mut self,
+        reading: &Reading<'_>,
+        order: &str,
+        limit: usize,
+        read: impl Fn(&Row<'_>) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        self.sql.push_str(&format!(" ORDER BY {order} LIMIT ?"));
+        self.values.push(Value::Integer(limit_of(limit)));
+        reading.all(&self.sql, params_from_iter(self.values), read)
+    }
+
     /// The records whose `version, form, checksum, record` are the first four columns.
     fn records<R: Record>(
-        mut self,
+        self,
         reading: &Reading<'_>,
         order: &str,
         limit: usize,
         key: impl Fn(&Row<'_>) -> String,
     ) -> Result<Listing<R>, StoreError> {
-        self.sql.push_str(&format!(" ORDER BY {order} LIMIT ?"));
-        self.values.push(Value::Integer(limit_of(limit)));
-        let read = |row: &Row<'_>| (read_encoded(row, 0), key(row));
-        let rows: Vec<(Encoded, String)> = reading.all(&self.sql, params_from_iter(self.values), read)?;
+        let rows = self.rows(reading, order, limit, |row| (read_encoded(row, 0), key(row)))?;
         let mut listing = Listing::default();
         for (record, key) in rows {
             or_damaged(record.decode(&key), &mut listing)?;
@@ -482,6 +525,12 @@ struct Wanted(Value);
 impl From<&str> for Wanted {
     fn from(text: &str) -> Self {
         Self(Value::Text(text.to_owned()))
+    }
+}
+
+impl From<i64> for Wanted {
+    fn from(number: i64) -> Self {
+        Self(Value::Integer(number))
     }
 }
 

@@ -373,7 +373,7 @@ impl Store for SqliteStore {
     }
 
     fn cases(&self, filter: &CaseFilter, limit: usize) -> Result<Listing<CaseSummary>, StoreError> {
-        self.readers.read(|reading| listing::cases(reading, filter, limit))
+        listing::cases(&self.readers, filter, limit)
     }
 
     fn case(&self, realm: Realm, key: &CorrelationKey) -> Result<Option<Versioned<Case>>, StoreError> {

@@ -225,6 +225,36 @@ pub(super) fn cases_are_named_by_any_key_and_gone_through_by_time(store: &dyn St
     assert_eq!(through(763, 999, None), []);
 }
 
+/// However many of its cases an agency has decided since, those that it has not are found.
+pub(super) fn cases_that_an_agency_has_not_decided_are_found_behind_many_that_it_has(store: &dyn Store) {
+    let code = || DocumentCode::new("GOVCBRX01").expect("a code");
+    let of = |agency: &str, text: &str, state| {
+        let code_of = AgencyCode::new("KFDA").expect("an agency");
+        let application = Application::new(code_of, party(agency), code(), code());
+        Application { number: Some(text.into()), state, ..application }
+    };
+    let (waits, decided) = (ApplicationState::Delivered, ApplicationState::Decided(Outcome::Approved));
+    let oldest = 5_000;
+    for number in oldest..oldest + 300 {
+        let own = if [oldest, oldest + 2].contains(&number) { waits } else { decided };
+        let mut made =
+            opens(number, vec![CorrelationKey::Conversation(party("slow"), case(number).conversation_id)]);
+        if let Some(write) = &mut made.case {
+            write.case.applications =
+                vec![of("slow", &format!("S{number}"), own), of("other", &format!("O{number}"), waits)];
+        }
+        assert_eq!(commit(store, made), Ok(()));
+    }
+    let listed = |undecided, limit| -> Vec<_> {
+        let filter = CaseFilter { agency: Some(party("slow")), undecided, ..CaseFilter::default() };
+        store.cases(&filter, limit).expect("readable").items.into_iter().map(|case| case.id).collect()
+    };
+    assert_eq!(listed(true, 9), [oldest + 2, oldest].map(case_id), "newest first");
+    assert_eq!(listed(true, 1), [case_id(oldest + 2)]);
+    assert_eq!(listed(true, 0), []);
+    assert_eq!(listed(false, 2), [oldest + 299, oldest + 298].map(case_id));
+}
+
 pub(super) fn what_is_practice_is_found_in_practice_alone(store: &dyn Store) {
     let keys = |number: u32| {
         vec![

@@ -6,9 +6,9 @@ mod record;
 mod sequences;
 
 use crate::model::{
-    AgencyCode, Application, AuditHead, DeliveryState, Digest, Direction, DocumentCode, KeptHead, PartyKey,
-    Purged, Realm, Sequence, SequenceNumber, SignedHead, StoredMessage, TimelineEntry, Timestamp, Tree,
-    TreeHead,
+    AgencyCode, Application, ApplicationState, AuditHead, DeliveryState, Digest, Direction, DocumentCode,
+    KeptHead, Outcome, PartyKey, Purged, Realm, Sequence, SequenceNumber, SignedHead, StoredMessage,
+    TimelineEntry, Timestamp, Tree, TreeHead,
 };
 use crate::store::{
     Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
@@ -26,9 +26,10 @@ use cases::{
     a_case_is_written_only_over_the_version_that_was_read,
     an_approval_is_written_only_over_the_version_that_was_read,
     approvals_come_due_with_the_next_case_that_rests_on_them,
-    cases_are_named_by_any_key_and_gone_through_by_time, cases_that_are_scheduled_come_in_order,
-    correlations_lead_to_one_case, payments_that_are_under_way_come_in_order,
-    what_is_practice_is_found_in_practice_alone,
+    cases_are_named_by_any_key_and_gone_through_by_time,
+    cases_that_an_agency_has_not_decided_are_found_behind_many_that_it_has,
+    cases_that_are_scheduled_come_in_order, correlations_lead_to_one_case,
+    payments_that_are_under_way_come_in_order, what_is_practice_is_found_in_practice_alone,
 };
 use messages::{
     a_delivery_is_written_only_over_the_version_that_was_read,
@@ -65,6 +66,7 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     a_sequence_that_is_forgotten_is_gone_and_begins_anew(store);
     a_message_that_was_held_changes_and_keeps_its_octets_and_its_answer(store);
     cases_are_named_by_any_key_and_gone_through_by_time(store);
+    cases_that_an_agency_has_not_decided_are_found_behind_many_that_it_has(store);
     what_is_practice_is_found_in_practice_alone(store);
     large_octets_are_kept_like_small_ones(store);
     operators_find_everything(store);
