@@ -149,33 +149,55 @@ pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) 
     };
     let delivery = &stored.value;
     match outcome {
-        AttemptOutcome::Taken => {
+        AttemptOutcome::Taken => taken(desk, stored, None),
+        AttemptOutcome::Unclear { reason } => {
             let agreement = desk.context.registry.agreement_of(delivery);
-            if delivery.state != DeliveryState::AwaitingAcknowledgment || awaits_receipt(delivery, agreement)
-            {
-                return Step::default();
+            match awaits_receipt(delivery, agreement) {
+                true => failed(desk, stored, outcome, reason, true),
+                false => taken(desk, stored, Some(reason)),
             }
-            let delivered = end_without_receipt(delivery.clone());
-            let mut step = Step::default();
-            let text = delivered.reason.clone();
-            step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(&delivered));
-            step.change(delivered, stored);
-            step
         }
-        AttemptOutcome::Again { reason, alarm } => {
-            let Some(failed) = note_failed_attempt(delivery.clone(), outcome) else { return Step::default() };
-            let mut step = Step::default();
-            let text = format!("attempt {attempt}: {reason}");
-            let entry = entry(desk.now, EventCode::DeliveryFailedAttempt, text).of_delivery(&failed);
-            step.audit.push(entry.alarm_if(*alarm));
-            step.change(failed, stored);
-            step
-        }
+        AttemptOutcome::Again { reason, alarm } => failed(desk, stored, outcome, reason, *alarm),
         AttemptOutcome::GiveUp { reason } => match note_failed_attempt(delivery.clone(), outcome) {
             Some(_) => signal::rejected(desk, stored, reason.clone()),
             None => Step::default(),
         },
     }
+}
+
+/// The peer took it: the end, where no receipt is awaited. What it said beside that is logged.
+fn taken(desk: Desk<'_>, stored: &Versioned<Delivery>, said: Option<&str>) -> Step {
+    let delivery = &stored.value;
+    let agreement = desk.context.registry.agreement_of(delivery);
+    if delivery.state != DeliveryState::AwaitingAcknowledgment || awaits_receipt(delivery, agreement) {
+        return Step::default();
+    }
+    let delivered = end_without_receipt(delivery.clone());
+    let mut step = Step::default();
+    let text = match said {
+        None => delivered.reason.clone(),
+        Some(said) => format!("{}; its answer is no message: {said}", delivered.reason),
+    };
+    step.audit.push(entry(desk.now, EventCode::DeliveryDelivered, text).of_delivery(&delivered));
+    step.change(delivered, stored);
+    step
+}
+
+/// The attempt brought nothing: the delivery waits for what may come still, and for its next one.
+fn failed(
+    desk: Desk<'_>,
+    stored: &Versioned<Delivery>,
+    outcome: &AttemptOutcome,
+    reason: &str,
+    alarm: bool,
+) -> Step {
+    let Some(failed) = note_failed_attempt(stored.value.clone(), outcome) else { return Step::default() };
+    let mut step = Step::default();
+    let text = format!("attempt {}: {reason}", failed.attempts);
+    let entry = entry(desk.now, EventCode::DeliveryFailedAttempt, text).of_delivery(&failed);
+    step.audit.push(entry.alarm_if(alarm));
+    step.change(failed, stored);
+    step
 }
 
 impl Step {

@@ -272,9 +272,9 @@ impl<'a> Visit<'a> {
                 }
                 Ok(())
             }
-            AttemptOutcome::Again { reason, .. } | AttemptOutcome::GiveUp { reason } => {
-                Err(("answer", reason))
-            }
+            AttemptOutcome::Unclear { reason }
+            | AttemptOutcome::Again { reason, .. }
+            | AttemptOutcome::GiveUp { reason } => Err(("answer", reason)),
         }
     }
 

@@ -226,7 +226,7 @@ async fn transmit(shared: &Arc<Shared>, transmission: Transmission) -> Left {
     };
     let Transmission { delivery, attempt, destination, awaits_receipt, .. } = transmission;
     shared.metrics.attempt(shared.in_force.load().name_of(Some(&destination)), &outcome);
-    let left = if outcome == AttemptOutcome::Taken { Left::Taken } else { Left::Failed };
+    let left = if outcome.is_taken(awaits_receipt) { Left::Taken } else { Left::Failed };
     let driven = drive(shared, Event::Attempted { delivery, attempt, awaits_receipt, outcome }).await;
     driven.map_or_else(|error| undecided(&error), |_| left)
 }

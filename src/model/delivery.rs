@@ -292,6 +292,12 @@ pub struct StoredMessage {
 pub enum AttemptOutcome {
     /// The peer took the HTTP entity; the acknowledgment comes, or came, as a message.
     Taken,
+    /// The peer took the HTTP entity, and answered with what is no message to us: enough where no acknowledgment is
+    /// asked for, and nothing where one is (digest, 16).
+    Unclear {
+        /// What it answered.
+        reason: String,
+    },
     /// Worth another attempt: no connection, a timeout, 5xx, or a configuration fault at the peer.
     Again {
         /// What happened.
@@ -304,4 +310,17 @@ pub enum AttemptOutcome {
         /// What it said.
         reason: String,
     },
+}
+
+impl AttemptOutcome {
+    /// Whether the peer has the message, as far as can be told: where a receipt is awaited, an answer that is no message
+    /// tells nothing.
+    #[must_use]
+    pub const fn is_taken(&self, awaits_receipt: bool) -> bool {
+        match self {
+            Self::Taken => true,
+            Self::Unclear { .. } => !awaits_receipt,
+            Self::Again { .. } | Self::GiveUp { .. } => false,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What an HTTP response says of an attempt: sorted once, here, into taken, again, give up (ebMS 2.0, B.2;
+//! What an HTTP response says of an attempt: sorted once, here, into taken, unclear, again, give up (ebMS 2.0, B.2;
 //! digest, 16).
 
 use crate::model::AttemptOutcome;
@@ -23,7 +23,9 @@ pub fn judge_response(status: u16, content: ResponseContent<'_>) -> AttemptOutco
     let again = |reason: String, alarm: bool| AttemptOutcome::Again { reason, alarm };
     match (status, content) {
         (200..=299, ResponseContent::Empty | ResponseContent::Message) => AttemptOutcome::Taken,
-        (200..=299, ResponseContent::Other(what)) => again(format!("HTTP {status} with {what}"), true),
+        (200..=299, ResponseContent::Other(what)) => {
+            AttemptOutcome::Unclear { reason: format!("HTTP {status} with {what}") }
+        }
         (_, ResponseContent::Fault(code @ ("Client" | "MustUnderstand" | "VersionMismatch"), text)) => {
             AttemptOutcome::GiveUp { reason: format!("SOAP fault {code}: {text}") }
         }
@@ -46,6 +48,7 @@ mod tests {
         fn check(status: u16, content: ResponseContent<'_>, expected: &str) {
             let told = match judge_response(status, content) {
                 AttemptOutcome::Taken => "taken",
+                AttemptOutcome::Unclear { .. } => "unclear",
                 AttemptOutcome::Again { alarm: false, .. } => "again",
                 AttemptOutcome::Again { alarm: true, .. } => "again, alarm",
                 AttemptOutcome::GiveUp { .. } => "give up",
@@ -56,7 +59,7 @@ mod tests {
         check(202, ResponseContent::Empty, "taken");
         check(204, ResponseContent::Empty, "taken");
         check(200, ResponseContent::Message, "taken");
-        check(200, ResponseContent::Other("a web page"), "again, alarm");
+        check(200, ResponseContent::Other("a web page"), "unclear");
         check(500, ResponseContent::Fault("Server", "busy"), "again");
         check(503, ResponseContent::Empty, "again");
         check(408, ResponseContent::Empty, "again");
@@ -68,6 +71,7 @@ mod tests {
         for status in [201, 203, 205, 206, 226] {
             check(status, ResponseContent::Empty, "taken");
             check(status, ResponseContent::Message, "taken");
+            check(status, ResponseContent::Other("a web page"), "unclear");
         }
         // A message in an answer that is no success is decided by itself; the attempt is not taken for it.
         for status in [408, 425, 429, 500, 501, 502, 503, 504, 599] {

@@ -88,7 +88,9 @@ pub fn note_failed_attempt(mut delivery: Delivery, outcome: &AttemptOutcome) -> 
     }
     match outcome {
         AttemptOutcome::Taken => return None,
-        AttemptOutcome::Again { reason, .. } => delivery.reason.clone_from(reason),
+        AttemptOutcome::Again { reason, .. } | AttemptOutcome::Unclear { reason } => {
+            delivery.reason.clone_from(reason);
+        }
         AttemptOutcome::GiveUp { reason } => {
             delivery.reason.clone_from(reason);
             delivery.state = DeliveryState::Rejected;

@@ -100,8 +100,8 @@ impl Wanted {
 
 /// What one attempt came to.
 enum Attempt {
-    /// The gateway has it, and has said no more.
-    Taken,
+    /// The gateway has it, and has said no more than this, which is no message.
+    Taken(Option<String>),
     /// It is over.
     Ended(Ending, String),
     /// It is over, with a receipt that came on this response.
@@ -116,10 +116,10 @@ impl Attempt {
     /// The outcome; why there is none yet.
     fn over(self, wanted: Wanted) -> Result<Outcome, String> {
         match self {
-            Self::Taken if wanted == Wanted::Taken => {
-                Ok(Outcome { how: Ending::Taken, reason: String::new(), response: None })
+            Self::Taken(said) if wanted == Wanted::Taken => {
+                Ok(Outcome { how: Ending::Taken, reason: said.unwrap_or_default(), response: None })
             }
-            Self::Taken => Err("taken, not acknowledged".to_owned()),
+            Self::Taken(said) => Err(said.unwrap_or_else(|| "taken, not acknowledged".to_owned())),
             Self::Responded(response) if wanted == Wanted::Taken => {
                 Ok(Outcome { how: Ending::Taken, reason: String::new(), response: Some(response) })
             }
@@ -497,7 +497,8 @@ pub(super) fn told(error: &EbxmlError) -> String {
 
 fn again_or_end(outcome: AttemptOutcome) -> Attempt {
     match outcome {
-        AttemptOutcome::Taken => Attempt::Taken,
+        AttemptOutcome::Taken => Attempt::Taken(None),
+        AttemptOutcome::Unclear { reason } => Attempt::Taken(Some(reason)),
         AttemptOutcome::Again { reason, .. } => Attempt::Again(reason),
         AttemptOutcome::GiveUp { reason } => Attempt::Ended(Ending::Refused, reason),
     }

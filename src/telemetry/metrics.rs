@@ -30,6 +30,8 @@ pub const METRICS_CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 pub enum Attempted {
     /// The peer took the HTTP entity.
     Taken,
+    /// It took it, and answered with what is no message.
+    Unclear,
     /// Worth another attempt.
     Again,
     /// The peer will not take it as it is.
@@ -40,6 +42,7 @@ impl From<&AttemptOutcome> for Attempted {
     fn from(outcome: &AttemptOutcome) -> Self {
         match outcome {
             AttemptOutcome::Taken => Self::Taken,
+            AttemptOutcome::Unclear { .. } => Self::Unclear,
             AttemptOutcome::Again { .. } => Self::Again,
             AttemptOutcome::GiveUp { .. } => Self::GivenUp,
         }
@@ -179,6 +182,7 @@ impl Metrics {
     pub fn attempt(&self, destination: &str, outcome: impl Into<Attempted>) {
         let outcome = match outcome.into() {
             Attempted::Taken => "taken",
+            Attempted::Unclear => "unclear",
             Attempted::Again => "again",
             Attempted::GivenUp => "given-up",
         };

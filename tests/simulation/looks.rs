@@ -199,7 +199,7 @@ impl World {
             Answer::Nothing => AttemptOutcome::Again { reason: "no response".to_owned(), alarm: false },
             Answer::Response(Response { status, entity }) => self.judge(from, status, entity),
         };
-        let went_well = outcome == AttemptOutcome::Taken;
+        let went_well = outcome.is_taken(awaits_receipt);
         self.handle(Event::Attempted { delivery: delivery.clone(), attempt, awaits_receipt, outcome }, None);
         self.leave_hand(&delivery, went_well);
     }

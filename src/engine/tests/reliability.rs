@@ -113,6 +113,37 @@ fn what_is_sent_asks_for_what_the_agreement_has_and_ends_by_it_p4() {
     }
 }
 
+//= ebms2 B.2.2 MUST: what a peer took and answered with what is no message ends by it where no receipt is awaited
+#[test]
+fn an_answer_that_is_no_message_ends_what_awaits_no_receipt_and_nothing_else_p4() {
+    fn check(mode: SyncReplyMode, ack_requested: Presence, expected: DeliveryState, told: &str) {
+        let row = (mode, ack_requested);
+        let mut world = World::new();
+        world.agree(AGENCIES[0].1, |agreement| {
+            agreement.sync_reply_mode = mode;
+            agreement.reliability.ack_requested = ack_requested;
+        });
+        world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+        let due = world.store.due(&party(AGENCIES[0].1), world.now, 1).expect("the store reads");
+        world.drive(&Event::Due(due[0].id.clone()));
+        let Transmission { delivery, attempt, awaits_receipt, .. } =
+            world.sent.last().expect("it was sent").clone();
+        let next = world.delivery(&delivery).due;
+        let outcome = AttemptOutcome::Unclear { reason: "HTTP 200 with a web page".to_owned() };
+        assert_eq!(outcome.is_taken(awaits_receipt), ack_requested == Presence::Never, "{row:?}");
+        world.drive(&Event::Attempted { delivery: delivery.clone(), attempt, awaits_receipt, outcome });
+        let record = world.delivery(&delivery);
+        assert_eq!((record.state, record.due), (expected, next), "{row:?}");
+        assert!(world.logged(told).is_some(), "{row:?}");
+        world.check_laws();
+    }
+    use DeliveryState::{AwaitingAcknowledgment, Delivered};
+    for mode in [SyncReplyMode::None, SyncReplyMode::MshSignalsOnly] {
+        check(mode, Presence::Always, AwaitingAcknowledgment, "delivery.failed-attempt");
+        check(mode, Presence::Never, Delivered, "delivery.delivered");
+    }
+}
+
 /// Gives one Action of a partner's agreement terms of its own.
 fn override_terms(
     world: &mut World,
