@@ -17,7 +17,9 @@ use crate::model::{
     Delivery, DeliveryPurpose, DeliveryState, Direction, Early, EbxmlError, ErrorCode, Fate, Gap, GapAct,
     Message, MessageOrder, PartyKey, Sequence, SequenceKey, SequenceNumber, StoredMessage,
 };
-use crate::msh::{Turn, came_early, done, numbered, scheduled, settle, taken, turn_of};
+use crate::msh::{
+    OrderFault, Turn, came_early, done, numbered, refused_past, scheduled, settle, taken, turn_of,
+};
 use crate::store::{Needs, SequenceWrite, View};
 use crate::telemetry::EventCode;
 
@@ -50,11 +52,17 @@ pub(super) fn arrived(inbound: &Inbound<'_>) -> Step {
             .in_line(desk, line, |sequence| came_early(sequence, order.number, early(inbound, Fate::Held))),
         (Ok(Turn::Later), false) => refuse::stored(inbound, faults)
             .in_line(desk, line, |sequence| came_early(sequence, order.number, early(inbound, Fate::Passed))),
-        (Err(_), false) => refuse::stored(inbound, faults),
-        (Err(fault), true) => {
-            let mut step = refuse::stored(inbound, vec![fault.report()]);
-            step.audit.iter_mut().for_each(|entry| entry.alarm = true);
-            step
+        (Err(fault), is_good) => {
+            let mut step = refuse::stored(inbound, if is_good { vec![fault.report()] } else { faults });
+            if is_good {
+                step.audit.iter_mut().for_each(|entry| entry.alarm = true);
+            }
+            match fault {
+                // Its sender gives it up and goes on with the next number: nothing waits for this one.
+                OrderFault::Full { .. } => step
+                    .in_line(desk, line, |sequence| refused_past(sequence, order.number, desk.context.order)),
+                _ => step,
+            }
         }
     }
 }

@@ -37,6 +37,12 @@ impl SequenceNumber {
         if self.0 == Self::LAST.0 { Self::FIRST } else { Self(self.0 + 1) }
     }
 
+    /// The one so many after it.
+    #[must_use]
+    pub const fn plus(self, count: u32) -> Self {
+        Self((self.0 + count) % (Self::LAST.0 + 1))
+    }
+
     /// How many numbers lie from `earlier` to this one, counted around.
     #[must_use]
     pub const fn after(self, earlier: Self) -> u32 {
@@ -129,6 +135,10 @@ pub struct Sequence {
     /// What came before its turn.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub early: BTreeMap<SequenceNumber, Early>,
+    /// Numbers that are passed over because their messages were refused while too many were held: the first of each run of
+    /// them, and how many they are. Whoever sends on and on makes one run longer, and no record larger (P13).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<SequenceNumber, u32>,
     /// The missing number that operators were told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<SequenceNumber>,
@@ -166,16 +176,23 @@ pub enum Fate {
 impl Sequence {
     /// One in which nothing has come or gone.
     #[must_use]
-    pub const fn new(key: SequenceKey, partner: PartyKey) -> Self {
-        let early = BTreeMap::new();
+    pub fn new(key: SequenceKey, partner: PartyKey) -> Self {
+        let (early, refused) = (BTreeMap::new(), BTreeMap::new());
         let next = SequenceNumber::FIRST;
-        Self { key, partner, next, begun: false, early, told: None, due: None, since: None }
+        Self { key, partner, next, begun: false, early, refused, told: None, due: None, since: None }
     }
 
     /// The same, which begins at this instant.
     #[must_use]
     pub fn beginning(self, at: Timestamp) -> Self {
         Self { since: Some(at), ..self }
+    }
+
+    /// The number after the run of refused ones that this number is in.
+    #[must_use]
+    pub fn after_refused(&self, number: SequenceNumber) -> Option<SequenceNumber> {
+        let run = self.refused.iter().find(|(first, count)| number.after(**first) < **count);
+        run.map(|(first, count)| first.plus(*count))
     }
 
     /// The messages that are held, the next one first.

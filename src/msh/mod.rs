@@ -21,7 +21,8 @@ pub use compose::{Posting, compose, service_to_send};
 pub use duplicate::{Standing, standing_of};
 pub use inbound::{AgePolicy, check_arrival, check_next_msh, wants_acknowledgment};
 pub use order::{
-    OrderFault, OrderPolicy, Turn, came_early, done, numbered, scheduled, settle, taken, turn_of,
+    OrderFault, OrderPolicy, Turn, came_early, done, numbered, refused_past, scheduled, settle, taken,
+    turn_of,
 };
 pub use outbound::{
     CLOCK_STEP_MAX, Ending, begin_attempt, end_without_receipt, note_failed_attempt, set_out,

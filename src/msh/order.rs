@@ -77,7 +77,10 @@ pub fn turn_of(sequence: &Sequence, order: MessageOrder, policy: OrderPolicy) ->
     let MessageOrder { number, status } = order;
     if status == OrderStatus::Reset {
         return match number {
-            SequenceNumber::FIRST if !sequence.begun || sequence.early.is_empty() => Ok(Turn::Now),
+            SequenceNumber::FIRST if !sequence.begun => Ok(Turn::Now),
+            SequenceNumber::FIRST if sequence.early.is_empty() && sequence.refused.is_empty() => {
+                Ok(Turn::Now)
+            }
             SequenceNumber::FIRST => Err(OrderFault::ResetOverGap(sequence.next)),
             _ => Err(OrderFault::ResetPastFirst(number)),
         };
@@ -86,6 +89,7 @@ pub fn turn_of(sequence: &Sequence, order: MessageOrder, policy: OrderPolicy) ->
         0 => Ok(Turn::Now),
         // Numbers go around: what is more than half of them ahead lies behind.
         ahead if ahead > AHEAD_MAX || sequence.early.contains_key(&number) => Err(OrderFault::Taken(number)),
+        _ if sequence.after_refused(number).is_some() => Err(OrderFault::Taken(number)),
         _ if sequence.early.len() >= policy.held_messages_max => {
             Err(OrderFault::Full { awaited: sequence.next, held: sequence.early.len() })
         }
@@ -105,6 +109,19 @@ pub fn taken(sequence: Sequence, order: MessageOrder) -> Sequence {
 #[must_use]
 pub fn came_early(mut sequence: Sequence, number: SequenceNumber, early: Early) -> Sequence {
     sequence.early.insert(number, early);
+    sequence
+}
+
+/// The sequence with a message that was refused because too many are held: the messages after it do not wait for it. Of
+/// runs as many are known as messages are held; a number past that is missing until an operator settles it.
+#[must_use]
+pub fn refused_past(mut sequence: Sequence, number: SequenceNumber, policy: OrderPolicy) -> Sequence {
+    let before = sequence.refused.iter().find(|(first, count)| first.plus(**count) == number);
+    let (first, mut count) = before.map_or((number, 1), |(first, count)| (*first, count + 1));
+    count += sequence.refused.remove(&number.next()).unwrap_or_default();
+    if sequence.refused.contains_key(&first) || sequence.refused.len() < policy.held_messages_max {
+        sequence.refused.insert(first, count);
+    }
     sequence
 }
 
@@ -130,6 +147,7 @@ pub fn settle(mut sequence: Sequence, how: Gap) -> Option<Sequence> {
             sequence.begun = true;
             let next = sequence.next;
             sequence.early.retain(|number, _| number.after(next) >= first.after(next));
+            sequence.refused.retain(|number, _| number.after(next) >= first.after(next));
             sequence.next = first;
         }
         Gap::Refuse => {
@@ -166,9 +184,17 @@ pub fn numbered(sequence: Sequence) -> (MessageOrder, Sequence) {
 
 /// Numbers of messages that were refused before their turn are passed over when it comes.
 fn pass_over(sequence: &mut Sequence) {
-    while sequence.early.get(&sequence.next).is_some_and(|early| early.fate == Fate::Passed) {
-        sequence.early.remove(&sequence.next);
-        sequence.next = sequence.next.next();
+    loop {
+        let next = sequence.next;
+        if sequence.early.get(&next).is_some_and(|early| early.fate == Fate::Passed) {
+            sequence.early.remove(&next);
+            sequence.next = next.next();
+        } else if let Some(after) = sequence.after_refused(next) {
+            sequence.refused.remove(&next);
+            sequence.next = after;
+        } else {
+            return;
+        }
     }
 }
 
@@ -258,6 +284,35 @@ mod tests {
         check(&last, (99_999_998, CONTINUE), "Inconsistent");
         check(&sequence(0, true), (0, RESET), "Now");
         check(&sequence(0, true), (99_999_999, CONTINUE), "Inconsistent");
+    }
+
+    /// P13: a sender who goes on and on makes one run of numbers longer.
+    #[test]
+    fn what_is_refused_past_the_most_is_passed_over_when_its_turn_comes() {
+        use Fate::Held;
+        let policy = OrderPolicy { held_messages_max: 2, ..OrderPolicy::default() };
+        let full = with(sequence(99_999_997, true), &[(99_999_998, Held), (99_999_999, Held)]);
+        let refuse = |sequence, at: u32| refused_past(sequence, number(at), policy);
+        // In whatever order they come, also where numbers begin again.
+        let past = [1, 0, 3, 2].into_iter().fold(full, refuse);
+        assert_eq!(past.refused, [(number(0), 4)].into());
+        let again = MessageOrder { number: number(2), status: OrderStatus::Continue };
+        assert_eq!(turn_of(&past, again, policy), Err(OrderFault::Taken(number(2))));
+        let missing = MessageOrder { number: past.next, status: OrderStatus::Continue };
+        let begun = taken(past.clone(), missing);
+        let after = done(done(begun, number(99_999_998)), number(99_999_999));
+        assert_eq!((after.next, after.refused.len(), after.early.len()), (number(4), 0, 0));
+        // An operator lets go of the one that is missing.
+        let released = settle(past.clone(), Gap::Release).expect("something is held");
+        assert_eq!(done(done(released, number(99_999_998)), number(99_999_999)).next, number(4));
+        // At the limit of runs, and past it.
+        let more = [10, 20].into_iter().fold(past, refuse);
+        assert_eq!(more.refused, [(number(0), 4), (number(10), 1)].into());
+        assert_eq!(refuse(more, 11).refused, [(number(0), 4), (number(10), 2)].into());
+        // A Reset before everything is accounted for.
+        let gap = refuse(sequence(5, true), 7);
+        let reset = MessageOrder { number: number(0), status: OrderStatus::Reset };
+        assert_eq!(turn_of(&gap, reset, policy), Err(OrderFault::ResetOverGap(number(5))));
     }
 
     #[test]

@@ -265,7 +265,7 @@ fn no_more_is_held_than_may_be() {
         ordered.post(&posted);
         assert!(ordered.world.stored(&posted).is_some_and(|record| record.held), "{number}");
     }
-    for number in [most + 1, most + 1000] {
+    for number in [most + 1, most + 2, most + 1000] {
         let posted = ordered.message(number);
         ordered.post(&posted);
         assert!(ordered.world.stored(&posted).is_some_and(|record| !record.accepted), "{number}");
@@ -274,6 +274,25 @@ fn no_more_is_held_than_may_be() {
     let zero = ordered.message(0);
     ordered.post(&zero);
     assert_eq!(ordered.opened(), lodged(&(0..=most).collect::<Vec<_>>()));
+
+    // What was refused holds nothing up: not what comes after it, nor the same once more under a number of its own.
+    for number in [most + 3, most + 4] {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    let again = ordered.message_as("again", most + 1, CONTINUE);
+    ordered.post(&again);
+    assert_eq!(
+        ordered.last_error().map(|(code, _)| code),
+        Some(ErrorCode::Inconsistent),
+        "its number is used"
+    );
+    let again = ordered.message_as("anew", most + 5, CONTINUE);
+    ordered.post(&again);
+    let opened = ordered.opened();
+    let expected = [format!("D-m{}", most + 3), format!("D-m{}", most + 4), "D-anew".to_owned()];
+    assert_eq!(opened[opened.len() - 3..], expected);
+    ordered.world.check_laws();
 }
 
 /// P5, P9: time tells operators, once for each number that is missing, and decides nothing.
