@@ -8,8 +8,8 @@ use super::ids;
 use super::step::{DeliveryDraft, Draft, Octets, Step};
 use crate::case::{self, DeliveryEnd};
 use crate::model::{
-    Agreement, Case, Delivery, DeliveryPurpose, EbxmlError, ErrorCode, MessageData, MessageHeader, MessageId,
-    PartSource, PartyKey, Service,
+    Agreement, Case, Delivery, DeliveryPurpose, DeliveryState, EbxmlError, ErrorCode, MessageData,
+    MessageHeader, MessageKey, PartSource, PartyKey, Service, Severity,
 };
 use crate::msh::message_error;
 use crate::store::CaseWrite;
@@ -54,13 +54,19 @@ pub(super) fn ended(desk: Desk<'_>, delivery: Delivery, based_on: u64, end: Deli
 }
 
 impl Step {
-    /// A MessageError DeliveryFailure about the message that the delivery came from.
+    /// A MessageError DeliveryFailure about the message that the delivery came from: under its agreement and in its
+    /// conversation, as long as that agreement is in force. It is a Warning where only the receipt is missing (4.2.3.4.2).
     fn tell_submitter(&mut self, desk: Desk<'_>, case: &Case, delivery: &Delivery) {
         let Some(submitter) = &case.submitter else { return };
         let registry = desk.context.registry;
-        let serving = |a: &&Agreement| a.partner == *submitter && registry.serves(a, case.realm);
-        let in_force = registry.agreements().filter(serving).filter(|a| a.in_force(desk.now));
-        let Some(agreement) = in_force.min_by_key(|a| a.practice != case.realm.is_practice()) else {
+        let serves = |a: &&Agreement| {
+            a.partner == *submitter && registry.serves(a, case.realm) && a.in_force(desk.now)
+        };
+        let cause = desk.view.cause.as_ref().map(|record| &record.header);
+        let own = cause.and_then(|header| registry.agreement(&header.cpa_id)).filter(serves);
+        let others = registry.agreements().filter(serves);
+        let Some(agreement) = own.or_else(|| others.min_by_key(|a| a.practice != case.realm.is_practice()))
+        else {
             let text = format!(
                 "{submitter} cannot be told that {} failed: no agreement is in force",
                 delivery.action
@@ -71,11 +77,24 @@ impl Step {
         };
         let id = ids::failure_of(&delivery.id);
         let text = format!("{} for {}: {}", delivery.action, delivery.destination, delivery.reason);
-        let error = EbxmlError::new(ErrorCode::DeliveryFailure, location(delivery), text);
-        let original =
-            header_of(agreement, case, cause(delivery, submitter).unwrap_or(&case.opened_by.message_id));
+        let severity = match delivery.state {
+            DeliveryState::Expired if delivery.may_have_arrived() => Severity::Warning,
+            _ => Severity::Error,
+        };
+        let failure = EbxmlError::new(ErrorCode::DeliveryFailure, location(delivery), text);
+        let failure = EbxmlError { severity, ..failure };
+        let original = match cause {
+            Some(header) if header.cpa_id == agreement.cpa_id => header.clone(),
+            Some(header) => MessageHeader {
+                from: agreement.partner(),
+                to: agreement.own(),
+                cpa_id: agreement.cpa_id.clone(),
+                ..header.clone()
+            },
+            None => header_of(agreement, case, delivery.caused_by(submitter).unwrap_or(&case.opened_by)),
+        };
         let message_id = desk.context.own.message_id(&id);
-        let message = message_error(&original, &agreement.own(), message_id, vec![error], desk.now);
+        let message = message_error(&original, &agreement.own(), message_id, vec![failure], desk.now);
         let mut signal = signal_delivery(desk, id, agreement, submitter.clone(), &message);
         signal.case = Some(case.id.clone());
         let signing = Some(agreement.signature.own);
@@ -114,19 +133,6 @@ impl Step {
     }
 }
 
-/// The message of the submitter that the delivery passes on.
-fn cause<'a>(delivery: &'a Delivery, submitter: &PartyKey) -> Option<&'a MessageId> {
-    let sources = delivery.parts.iter().filter_map(|part| match &part.source {
-        PartSource::Received { message, .. } | PartSource::Cancellation { asked_by: message, .. }
-            if message.sender == *submitter =>
-        {
-            Some(&message.message_id)
-        }
-        _ => None,
-    });
-    sources.into_iter().next()
-}
-
 /// The document that was not delivered.
 fn location(delivery: &Delivery) -> Option<String> {
     delivery.parts.first().map(|part| match &part.source {
@@ -135,8 +141,8 @@ fn location(delivery: &Delivery) -> Option<String> {
     })
 }
 
-/// The header of the submitter's message, as far as an answer to it needs it.
-fn header_of(agreement: &Agreement, case: &Case, message_id: &MessageId) -> MessageHeader {
+/// The header of a submitter's message that cannot be read any more, as far as an answer to it needs it.
+fn header_of(agreement: &Agreement, case: &Case, key: &MessageKey) -> MessageHeader {
     MessageHeader {
         from: agreement.partner(),
         to: agreement.own(),
@@ -145,7 +151,7 @@ fn header_of(agreement: &Agreement, case: &Case, message_id: &MessageId) -> Mess
         service: Service::msh(),
         action: "".into(),
         data: MessageData {
-            message_id: message_id.clone(),
+            message_id: key.message_id.clone(),
             timestamp: case.opened_at,
             ref_to_message_id: None,
             time_to_live: None,

@@ -72,6 +72,26 @@ pub struct Delivery {
     pub purged: Option<Purged>,
 }
 
+impl Delivery {
+    /// The message of this party that it passes on, or that asked for it.
+    #[must_use]
+    pub fn caused_by(&self, party: &PartyKey) -> Option<&MessageKey> {
+        self.parts.iter().find_map(|part| match &part.source {
+            PartSource::Received { message, .. } | PartSource::Cancellation { asked_by: message, .. } => {
+                Some(message).filter(|message| message.sender == *party)
+            }
+            PartSource::Made(_) => None,
+        })
+    }
+
+    /// Whether its destination may have it although nothing proves it: its octets have gone out for a receipt.
+    #[must_use]
+    pub const fn may_have_arrived(&self) -> bool {
+        let is_handed_on = !matches!(self.purpose, DeliveryPurpose::Transit { .. });
+        is_handed_on && (self.attempts > 0 || self.mailbox && self.sealed)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 const fn is_zero(count: &u32) -> bool {
     *count == 0

@@ -39,6 +39,18 @@ const NAMED_MAX: usize = 8;
 /// Entries of a timeline that it loads at most.
 const TIMELINE_MAX: usize = 500;
 
+/// The message of the submitter that the delivery passes on.
+fn cause(rows: &impl Rows, view: &View) -> Result<Option<StoredMessage>, StoreError> {
+    let Some((delivery, case)) = view.delivery.as_ref().zip(view.case.as_ref()) else { return Ok(None) };
+    let (delivery, case) = (&delivery.value, &case.value);
+    let Some(submitter) = &case.submitter else { return Ok(None) };
+    match rows.message(delivery.caused_by(submitter).unwrap_or(&case.opened_by)) {
+        // Damage stays with its record: the delivery has other things to say (P12).
+        Err(StoreError::Damaged(_)) => Ok(None),
+        found => Ok(found?.map(|found| found.value)),
+    }
+}
+
 /// Loads what is needed.
 pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> {
     let mut view = View { realm: needs.realm, ..View::default() };
@@ -117,6 +129,9 @@ pub(super) fn load(rows: &impl Rows, needs: &Needs) -> Result<View, StoreError> 
     if let Some(id) = found {
         view.case = Some(rows.case(&id)?.ok_or_else(|| missing(format!("case {id}")))?);
         view.found_by.get_or_insert(CorrelationKey::Case(id));
+    }
+    if needs.case_of_delivery {
+        view.cause = cause(rows, &view)?;
     }
     if let Some(case) = view.case.as_ref().filter(|_| needs.open_of_case) {
         view.open = rows.open(&case.value.id)?;

@@ -26,7 +26,8 @@ pub struct Needs {
     pub case: Vec<CorrelationKey>,
     /// A delivery.
     pub delivery: Option<DeliveryLocator>,
-    /// The case of that delivery, when no key in `case` leads to one.
+    /// The case of that delivery, when no key in `case` leads to one; and the message of its submitter that the delivery
+    /// passes on.
     pub case_of_delivery: bool,
     /// The message of its destination that the delivery answers.
     pub answered: bool,
@@ -204,6 +205,9 @@ pub struct View {
     pub open: Option<DeliveryId>,
     /// The delivery.
     pub delivery: Option<Versioned<Delivery>>,
+    /// The message of the submitter of its case that it passes on; the one that opened the case when it names none. None when
+    /// that is damaged.
+    pub cause: Option<StoredMessage>,
     /// Its octets.
     pub sealed: Option<Sealed>,
     /// Bodies of the received messages that its parts come from.

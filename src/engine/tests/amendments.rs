@@ -1,6 +1,7 @@
 //! Amendments: only those hear of one whose rows changed, and what was decided about the rest stays (domain brief,
 //! 5.3; rulings 18, 21 to 24).
 
+use super::super::*;
 use super::cases::{answer, application, declaration, from_customs, result};
 use super::changes::{refusal, states};
 use super::rules::later_rules;
@@ -249,4 +250,64 @@ fn an_amendment_that_needs_nothing_new_may_end_the_blockade() {
     let all = EventKind::AllCollected { favourable: true };
     assert_eq!(second, [(2, 1, EventKind::FirstResult), (2, 1, all)]);
     world.check_laws();
+}
+
+//= ebms2 6.5.7 MUST: DeliveryFailure names the message in its own agreement and conversation
+//= ebms2 4.2.3.4.2 MUST: DeliveryFailure is a Warning where the message was sent and only its receipt is missing
+#[test]
+fn the_submitter_hears_of_his_message_under_its_agreement_and_in_its_conversation_p9() {
+    fn check(change: impl Fn(&mut World), refuses: bool, renewed: bool, expected: Severity) {
+        let mut world = two_lines();
+        let first = world.registry.agreement(&cpa(BROKER)).expect("there is one").clone();
+        let before = Agreement { cpa_id: CpaId::new("a-before").expect("a CPAId"), ..first.clone() };
+        let agreements: Vec<_> = world.registry.agreements().cloned().chain([before]).collect();
+        world.registry = Registry::new(world.registry.parties().cloned().collect::<Vec<_>>(), agreements);
+        change(&mut world);
+        // An amendment of the same case, in a conversation of its own.
+        let with = vec![declared(&[HERBS, POTATOES], "5"), form(0, "APP-0", &[1, 2], "5")];
+        let amended = amendment(&world, BROKER, "a1", 1, with).with(|message| {
+            message.header.conversation_id = ConversationId::new("its own").expect("plain");
+        });
+        world.post(&amended);
+        assert!(world.stored(&amended).expect("is kept").accepted);
+        if renewed {
+            world.agree(BROKER, |agreement| {
+                let end = Timestamp::from_millis(0);
+                agreement.end = agreement.end.or((agreement.cpa_id.as_str() != "a-before").then_some(end));
+            });
+        }
+        if refuses {
+            let id = world
+                .deliveries()
+                .into_iter()
+                .find(|d| d.destination.as_str() == AGENCIES[0].1 && d.state == Pending);
+            let id = id.expect("it is owed").id;
+            world.drive(&Event::Due(id.clone()));
+            let error = error_about(&world.delivery(&id), Severity::Error, world.now);
+            world.drive(&Event::Arrived(Box::new(error)));
+        }
+        for _ in 0..8 {
+            world.deliver();
+            world.pass(if refuses { 70 } else { 3_700 });
+        }
+        let told = world.deliveries().into_iter().find(|delivery| &*delivery.action == "MessageError");
+        let told = told.expect("he hears of it");
+        assert_eq!(told.cpa_id.as_str() == "a-before", renewed, "{told:?}");
+        assert_eq!(told.conversation_id.as_str(), "its own");
+        assert_eq!(told.ref_to_message_id, Some(amended.key().message_id));
+        let sent = world.sent.iter().find(|sent| sent.delivery == told.id).expect("it is sent");
+        let errors = read(&sent.sealed).error_list.expect("has errors").errors;
+        assert_eq!((&errors[0].code, errors[0].severity), (&ErrorCode::DeliveryFailure, expected));
+        world.check_laws();
+    }
+    use DeliveryState::Pending;
+    let dead = |world: &mut World| world.unreachable.push(party(AGENCIES[0].1));
+    check(dead, false, false, Severity::Warning);
+    check(dead, false, true, Severity::Warning);
+    check(|_| {}, true, false, Severity::Error);
+    // It never went out: it was not collected.
+    let collects = |world: &mut World| {
+        world.agree(AGENCIES[0].1, |agreement| agreement.endpoint = None);
+    };
+    check(collects, false, false, Severity::Error);
 }

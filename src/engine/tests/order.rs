@@ -7,9 +7,6 @@ use proptest::prelude::*;
 use super::super::*;
 use super::cases::{application, declaration, lodging};
 use super::world::*;
-use crate::codec::envelope::decode_envelope;
-use crate::codec::mime::{MimeLimits, unpack};
-use crate::codec::xml::XmlLimits;
 use crate::model::*;
 use crate::msh::OrderPolicy;
 use crate::store::Store as _;
@@ -108,11 +105,6 @@ impl Ordered {
         self.hand_on();
         told
     }
-}
-
-fn read(sealed: &Sealed) -> Message {
-    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
-    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
 }
 
 fn lodged(ids: &[u32]) -> Vec<String> {

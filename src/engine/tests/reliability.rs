@@ -5,16 +5,8 @@ use std::collections::BTreeMap;
 use super::super::*;
 use super::cases::lodging;
 use super::world::*;
-use crate::codec::envelope::decode_envelope;
-use crate::codec::mime::{MimeLimits, unpack};
-use crate::codec::xml::XmlLimits;
 use crate::model::*;
 use crate::store::Store as _;
-
-fn read(sealed: &Sealed) -> Message {
-    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
-    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
-}
 
 //= ebms2 6.6 MUST: in each of the eight combinations every acknowledgment that was asked for is given, and no other
 //= ebms2 6.6 MUST: with DuplicateElimination a repeat is answered as it was first and not delivered once more

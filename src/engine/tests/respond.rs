@@ -3,15 +3,7 @@
 use super::super::*;
 use super::cases::{lodged, lodging};
 use super::world::*;
-use crate::codec::envelope::decode_envelope;
-use crate::codec::mime::{MimeLimits, unpack};
-use crate::codec::xml::XmlLimits;
 use crate::model::*;
-
-fn read(sealed: &Sealed) -> Message {
-    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
-    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
-}
 
 /// The broker asks where his declaration stands, which can be answered at once.
 fn query(world: &World) -> Posted {

@@ -3,9 +3,6 @@
 use super::super::*;
 use super::cases::lodging;
 use super::world::*;
-use crate::codec::envelope::decode_envelope;
-use crate::codec::mime::{MimeLimits, unpack};
-use crate::codec::xml::XmlLimits;
 use crate::model::*;
 use crate::security::Transit;
 
@@ -36,11 +33,6 @@ fn in_transit(world: &World, posted: &Posted, asked: Option<bool>) -> Event {
         received_at,
         waiting,
     }))
-}
-
-fn read(sealed: &Sealed) -> Message {
-    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
-    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
 }
 
 //= ebms2 10 MUST: an intermediary changes no octet of what it passes on, and opens no case

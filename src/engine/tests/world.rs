@@ -9,6 +9,9 @@ use bytes::Bytes;
 use super::super::*;
 use super::rules::{self, KEYS};
 use crate::codec::document::write_application;
+use crate::codec::envelope::decode_envelope;
+use crate::codec::mime::{MimeLimits, unpack};
+use crate::codec::xml::XmlLimits;
 use crate::model::*;
 use crate::msh::{self, AgePolicy, OrderPolicy, Posting};
 use crate::routing::RuleSet;
@@ -429,6 +432,12 @@ impl World {
             );
         }
     }
+}
+
+/// What octets that were sealed say.
+pub(super) fn read(sealed: &Sealed) -> Message {
+    let package = unpack(&sealed.content_type, &sealed.body, &MimeLimits::default()).expect("is a package");
+    decode_envelope(&package.root.body, None, &XmlLimits::ENVELOPE).expect("is an envelope").message
 }
 
 /// A message as a partner posts it, as often as it likes.
