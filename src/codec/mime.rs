@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::content_type::ContentType;
+use self::content_type::{ContentType, PLAIN, media_type};
 use self::scan::{HeaderFields, RawPart};
 use super::xml::XmlLimits;
 use crate::model::{ContentId, Octets, Unreadable};
@@ -62,7 +62,7 @@ pub struct MimePart<Body = Octets> {
     pub content_location: Option<Arc<str>>,
     /// Content-Type without parameters, lower case.
     pub media_type: Arc<str>,
-    /// The `charset` parameter of Content-Type.
+    /// The `charset` parameter of Content-Type; of the SOAP part alone.
     pub charset: Option<Arc<str>>,
     /// The octets after transfer decoding.
     pub body: Body,
@@ -230,11 +230,12 @@ fn unpack_related(
         return Err(MimeError::RootType(excerpt(kind)));
     }
     let boundary = outer.parameter("boundary").ok_or(MimeError::Boundary("missing"))?;
+    let raw = scan::parts(boundary, body, limits)?;
     let mut parts = Vec::new();
     let mut content_ids = BTreeSet::new();
     let mut left = limits.encoded_bytes_max;
-    for (index, raw) in scan::parts(boundary, body, limits)?.into_iter().enumerate() {
-        let part = read_part(index + 1, &raw, body, limits, &mut left)?;
+    for (index, raw) in raw.iter().enumerate() {
+        let part = read_part(index + 1, raw, body, limits, &mut left)?;
         if let Some(content_id) = &part.content_id
             && !content_ids.insert(content_id.clone())
         {
@@ -250,11 +251,21 @@ fn unpack_related(
             .position(|part| part.content_id.is_some() && part.content_id == content_id(start))
             .ok_or_else(|| MimeError::WrongStart(excerpt(start)))?,
     };
+    let (number, fields) = (root + 1, &raw[root].fields);
     let root = parts.remove(root);
     if *root.media_type != *ROOT_TYPE {
         return Err(MimeError::RootType(excerpt(&root.media_type)));
     }
-    Ok((root, parts))
+    let charset = charset_of(fields).map_err(|fault| MimeError::Header { part: number, fault })?;
+    Ok((MimePart { charset, ..root }, parts))
+}
+
+/// The `charset` parameter of the SOAP part, whose Content-Type is read whole.
+fn charset_of(fields: &HeaderFields) -> Result<Option<Arc<str>>, String> {
+    let Some(octets) = &fields.content_type else { return Ok(None) };
+    let text = std::str::from_utf8(octets).map_err(|_| "Content-Type is not text".to_owned())?;
+    let content_type = ContentType::parse(text).map_err(|fault| format!("Content-Type: {fault}"))?;
+    Ok(content_type.parameter("charset").map(Arc::from))
 }
 
 /// A Content-Location that several parts have, the SOAP part among them, names none of them (S11).
@@ -279,9 +290,9 @@ fn read_part(
 ) -> Result<MimePart, MimeError> {
     let refuse = |fault: String| MimeError::Header { part: number, fault };
     let HeaderFields { content_type, content_id: id, content_location, transfer_encoding } = &raw.fields;
-    let content_type = match content_type {
-        Some(text) => ContentType::parse(text).map_err(|fault| refuse(format!("Content-Type: {fault}")))?,
-        None => ContentType::default(),
+    let media_type = match content_type {
+        Some(octets) => media_type(octets).map_err(|fault| refuse(format!("Content-Type: {fault}")))?,
+        None => PLAIN.to_owned(),
     };
     let id = match id {
         Some(text) => {
@@ -293,8 +304,8 @@ fn read_part(
     Ok(MimePart {
         content_id: id,
         content_location: content_location.as_deref().map(|location| location.trim_ascii().into()),
-        media_type: content_type.media_type().into(),
-        charset: content_type.parameter("charset").map(Arc::from),
+        media_type: media_type.into(),
+        charset: None,
         body: transfer::decode(number, transfer_encoding.as_deref(), octets, limits, left)?,
     })
 }

@@ -2,18 +2,23 @@
 
 use super::excerpt;
 
-/// A Content-Type. Its default is what a part without one has (RFC 2046, 5.1).
+/// The media type of a part without Content-Type (RFC 2046, 5.1).
+pub(super) const PLAIN: &str = "text/plain";
+
+/// The media type of a part, lower case. Its parameters, a file's name in some charset among them, are of no use to us: they
+/// may be anything.
+pub(super) fn media_type(octets: &[u8]) -> Result<String, String> {
+    let end = octets.iter().position(|octet| matches!(octet, b';' | b'(') || octet.is_ascii_whitespace());
+    let text = String::from_utf8_lossy(&octets[..end.unwrap_or(octets.len())]);
+    Ok(ContentType::parse(&text)?.media_type)
+}
+
+/// A Content-Type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ContentType {
     media_type: String,
     /// Names in lower case, values unquoted.
     parameters: Vec<(String, String)>,
-}
-
-impl Default for ContentType {
-    fn default() -> Self {
-        Self { media_type: "text/plain".to_owned(), parameters: Vec::new() }
-    }
 }
 
 impl ContentType {

@@ -21,25 +21,40 @@ pub(super) struct RawPart {
     pub(super) body: Range<u64>,
 }
 
-/// The header fields that mean something here, unfolded; all others are ignored (ebMS 2.0, 2.1.5).
+/// The header fields that mean something here, unfolded; all others are ignored, in whatever charset they are (ebMS 2.0,
+/// 2.1.5).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HeaderFields {
-    pub(super) content_type: Option<String>,
+    /// As octets: what stands behind the media type of a payload is of no use to us, and may be anything.
+    pub(super) content_type: Option<Vec<u8>>,
     pub(super) content_id: Option<String>,
     pub(super) content_location: Option<String>,
     pub(super) transfer_encoding: Option<String>,
 }
 
 impl HeaderFields {
-    fn field(&mut self, name: &str) -> Option<&mut Option<String>> {
-        match name.to_ascii_lowercase().as_str() {
-            "content-type" => Some(&mut self.content_type),
-            "content-id" => Some(&mut self.content_id),
-            "content-location" => Some(&mut self.content_location),
-            "content-transfer-encoding" => Some(&mut self.transfer_encoding),
-            _ => None,
+    /// Takes in a field, when it is one of these.
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
+        let known = match name.to_ascii_lowercase().as_str() {
+            "content-type" => {
+                let is_second = self.content_type.replace(value.to_vec()).is_some();
+                return if is_second { Err(twice(name)) } else { Ok(()) };
+            }
+            "content-id" => &mut self.content_id,
+            "content-location" => &mut self.content_location,
+            "content-transfer-encoding" => &mut self.transfer_encoding,
+            _ => return Ok(()),
+        };
+        let text = std::str::from_utf8(value).map_err(|_| format!("{} is not text", excerpt(name)))?;
+        if text.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(format!("a control character in {}", excerpt(name)));
         }
+        if known.replace(text.to_owned()).is_some() { Err(twice(name)) } else { Ok(()) }
     }
+}
+
+fn twice(name: &str) -> String {
+    format!("{} comes twice", excerpt(name))
 }
 
 /// How delimiter and header lines of one package end.
@@ -244,20 +259,17 @@ fn part(
                 limit: limits.header_count_max,
             });
         }
-        let text =
-            std::str::from_utf8(&field).map_err(|_| refuse("a header field that is not text".to_owned()))?;
-        let (name, value) = text
-            .split_once(':')
-            .filter(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()))
-            .ok_or_else(|| refuse(format!("no header field: {:?}", excerpt(text))))?;
-        if value.chars().any(|c| c.is_control() && c != '\t') {
+        let no_field = || refuse(format!("no header field: {:?}", excerpt(&String::from_utf8_lossy(&field))));
+        let colon = memchr(b':', &field).ok_or_else(no_field)?;
+        let (name, value) = (&field[..colon], &field[colon + 1..]);
+        let name = std::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()))
+            .ok_or_else(no_field)?;
+        if value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
             return Err(refuse(format!("a control character in {}", excerpt(name))));
         }
-        if let Some(known) = fields.field(name)
-            && known.replace(value.trim_ascii().to_owned()).is_some()
-        {
-            return Err(refuse(format!("{} comes twice", excerpt(name))));
-        }
+        fields.take(name, value.trim_ascii()).map_err(refuse)?;
     }
     Ok(RawPart { fields, body: header.at..content.end })
 }

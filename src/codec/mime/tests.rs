@@ -193,6 +193,52 @@ fn part_headers_mean_one_thing() {
     check("X: a\0b\n", "part 2: a control character in X");
 }
 
+//= ebms2 2.1.5 MUST: what is ignored is ignored in any charset: other fields, and parameters of a payload's Content-Type
+#[test]
+fn octets_that_are_no_text_hurt_where_they_mean_something() {
+    // `from` in PACKAGE becomes these octets.
+    fn check(from: &str, to: &[u8], expected: &str) {
+        let body = octets(PACKAGE);
+        let at = memchr::memmem::find(&body, from.as_bytes()).expect(from);
+        let body = [&body[..at], to, &body[at + from.len()..]].concat().into();
+        let expected = match expected.strip_prefix('=') {
+            Some(part) => format!("text/xml <s> \"<e/>\", {part}"),
+            None => expected.to_owned(),
+        };
+        assert_eq!(told(RELATED, &body), expected, "{to:?}");
+    }
+    const FINE: &str = "=a/b <p> \"1\"";
+    check(
+        "Content-ID: <p>",
+        b"Content-Disposition: attachment; filename=\"Gr\xFC\x80e\"\r\nContent-ID: <p>",
+        FINE,
+    );
+    check("Content-Type: text/xml", b"X: \xFF\r\nContent-Type: text/xml", FINE);
+    check("a/b", b"a/b; name=\"Gr\xFC\xDFe.pdf\"", FINE);
+    check("a/b", b"a/b; name=", FINE);
+    check("a/b", b"A/B; c=\"d; c=e; c", FINE);
+    check("a/b", b"a/b (a comment)", FINE);
+    check("a/b", b"a/b name=x", FINE);
+
+    check("a/b", b"a/\xFC; c=d", "part 2: Content-Type: expected a subtype, found \"\u{fffd}\"");
+    check("a/b", b"a/b@c", "part 2: Content-Type: expected \";\", found \"@c\"");
+    check("a/b", b"; c=d", "part 2: Content-Type: expected a type, found \"\"");
+    check("a/b", b"a/b; c=\x01", "part 2: a control character in Content-Type");
+    check("text/xml", b"text/xml; charset=\xFC", "part 1: Content-Type is not text");
+    check("text/xml", b"text/xml; charset", "part 1: Content-Type: expected \"=\", found \"\"");
+    check(
+        "text/xml",
+        b"text/xml; charset=a; charset=b",
+        "part 1: Content-Type: parameter \"charset\" comes twice",
+    );
+    check("<p>", b"<p\xFC>", "part 2: Content-ID is not text");
+    check("<p>", "<p\u{85}>".as_bytes(), "part 2: a control character in Content-ID");
+    check("Content-ID: <p>", b"Content-Location: \xFC", "part 2: Content-Location is not text");
+    let encoding = b"Content-Transfer-Encoding: 8bit\xFC\r\nContent-ID: <p>";
+    check("Content-ID: <p>", encoding, "part 2: Content-Transfer-Encoding is not text");
+    check("Content-ID: <p>", b"X\xFC: a", "part 2: no header field: \"X\u{fffd}: a\"");
+}
+
 //= ebms2 2.1.6 MAY: parts, header fields and the SOAP part are bounded (S10)
 #[test]
 fn limits_hold_at_the_limit_and_one_past_it() {
