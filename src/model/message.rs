@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     AckRequested, Acknowledgment, Actor, ContentId, Digest, DigestReference, ErrorList, Manifest,
-    MessageHeader, MessageOrder, Octets, SignalAction, StatusBody,
+    MessageHeader, MessageOrder, Octets, SignalAction, StatusBody, SyncReplyMode,
 };
 
 /// An ebMS 2.0 message, decoded from the wire or about to be encoded.
@@ -40,6 +40,14 @@ impl Message {
     pub fn is_receipt_of_hop(&self) -> bool {
         matches!(&self.acknowledgments[..], [only] if only.actor == Actor::NextMsh)
             && self.kind == MessageKind::Signal(SignalAction::Acknowledgment)
+    }
+
+    /// Whether SyncReply is missing under this syncReplyMode (ebMS 2.0, 4.3.1). A response that came back on the connection
+    /// asks for no other one.
+    #[must_use]
+    pub fn lacks_sync_reply(&self, mode: SyncReplyMode) -> bool {
+        let is_response = mode.returns_response() && self.header.data.ref_to_message_id.is_some();
+        self.kind == MessageKind::User && mode != SyncReplyMode::None && !self.sync_reply && !is_response
     }
 
     /// What a repeat of this message shares with it and nothing else does (P3): a digest over what its signature

@@ -105,6 +105,10 @@ pub enum Deviation {
     MissingRole,
     /// A part of an unsigned message that the Manifest does not name: it is dropped (3.2.2).
     UnreferencedParts,
+    /// Parts of a signal that nobody signed, and a Manifest in it when it is an Acknowledgment: they are dropped.
+    SignalParts,
+    /// A user message without SyncReply although its answer is to come back on the connection (4.3.1).
+    MissingSyncReply,
     /// A part that Manifest or signature names by its Content-Location, and not by its Content-ID.
     ContentLocation,
     /// SHA-1, until the day that the agreement names: no profile allows it.
@@ -113,12 +117,14 @@ pub enum Deviation {
 
 impl Deviation {
     /// Every one of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::UnsignedMessages,
         Self::NoActorFilter,
         Self::PayloadTransforms,
         Self::MissingRole,
         Self::UnreferencedParts,
+        Self::SignalParts,
+        Self::MissingSyncReply,
         Self::ContentLocation,
         Self::Sha1,
     ];
@@ -132,6 +138,8 @@ impl Deviation {
             Self::PayloadTransforms => "payload-transforms",
             Self::MissingRole => "missing-role",
             Self::UnreferencedParts => "unreferenced-parts",
+            Self::SignalParts => "signal-parts",
+            Self::MissingSyncReply => "missing-sync-reply",
             Self::ContentLocation => "content-location",
             Self::Sha1 => "sha1",
         }

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    AckRequested, Actor, Agreement, EbxmlError, ErrorCode, Message, MessageKind, Presence, SyncReplyMode,
-    Timestamp,
+    AckRequested, Actor, Agreement, Deviation, EbxmlError, ErrorCode, Message, MessageKind, Presence,
+    SyncReplyMode, Timestamp,
 };
 
 /// How old or how far ahead a Timestamp may be. Older messages might be repeats of ones whose duplicate key
@@ -125,16 +125,12 @@ fn check_modules(message: &Message, agreement: &Agreement, errors: &mut Vec<Ebxm
         }
         _ => {}
     }
-    match (agreement.sync_reply_mode, message.sync_reply) {
-        (SyncReplyMode::None, true) => {
-            inconsistent("eb:SyncReply", "the agreement has syncReplyMode none");
-        }
-        // A response that came back on the connection asks for no other one.
-        (mode, false) if mode.returns_response() && message.header.data.ref_to_message_id.is_some() => {}
-        (SyncReplyMode::None, false) | (_, true) => {}
-        (mode, false) => {
-            let text = format!("the agreement has syncReplyMode {}: SyncReply is missing", mode.as_str());
-            inconsistent("eb:MessageHeader", &text);
-        }
+    let mode = agreement.sync_reply_mode;
+    if mode == SyncReplyMode::None && message.sync_reply {
+        inconsistent("eb:SyncReply", "the agreement has syncReplyMode none");
+    }
+    if message.lacks_sync_reply(mode) && !agreement.profile.allows(Deviation::MissingSyncReply) {
+        let text = format!("the agreement has syncReplyMode {}: SyncReply is missing", mode.as_str());
+        inconsistent("eb:MessageHeader", &text);
     }
 }

@@ -291,9 +291,13 @@ impl Opening<'_> {
             return Ok(Opened::Elsewhere(transit));
         }
         let agreement = self.check_parties(&envelope.message, &mut deviations)?;
-        let parts = parts_of(package.parts, &envelope, agreement, &mut deviations)?;
+        let parts = match drops_parts(&envelope, &package.parts, agreement, &mut deviations)? {
+            true => Vec::new(),
+            false => parts_of(package.parts, &envelope, agreement, &mut deviations)?,
+        };
         let covered = self.check_signature(&envelope, &root.body, &parts, agreement, &mut deviations)?;
         let mut message = envelope.message;
+        message.manifest.take_if(|_| message.kind != MessageKind::User);
         let named = payloads(&message, parts, &covered, agreement, &mut deviations)?;
         let asked_of_next_msh = take_for_next_msh(&mut message)?;
         let signed = covered.is_some();
@@ -395,6 +399,12 @@ impl Opening<'_> {
         let may_be_missing = !is_user || agreement.profile.allows(Deviation::MissingRole);
         if is_user && header.from.role.is_none() {
             deviations.insert(Deviation::MissingRole);
+        }
+        let on_action = agreement.on(Direction::Receive, service, action);
+        if message.lacks_sync_reply(on_action.sync_reply_mode)
+            && on_action.profile.allows(Deviation::MissingSyncReply)
+        {
+            deviations.insert(Deviation::MissingSyncReply);
         }
         let from_agreed = |role: &Role| terms.iter().any(|terms| *role == terms.partner_role);
         if !header.from.role.as_ref().map_or(may_be_missing, from_agreed) {
@@ -522,6 +532,32 @@ impl Covered {
         let parts = signature.targets.into_iter().filter_map(part).collect();
         Self { references: signature.references, parts }
     }
+}
+
+/// Whether a signal's parts and its Manifest are dropped: they are no part of a signal, and some peers tell more in them.
+/// What is signed is never dropped.
+fn drops_parts(
+    envelope: &Envelope,
+    parts: &[MimePart],
+    agreement: &Agreement,
+    deviations: &mut BTreeSet<Deviation>,
+) -> Result<bool, Refusal> {
+    let message = &envelope.message;
+    let has_manifest = message.manifest.is_some();
+    if message.kind == MessageKind::User || parts.is_empty() && !has_manifest {
+        return Ok(false);
+    }
+    if envelope.signature.is_none() && agreement.profile.allows(Deviation::SignalParts) {
+        deviations.insert(Deviation::SignalParts);
+        return Ok(true);
+    }
+    if has_manifest {
+        let told = "must not appear in a signal";
+        let error = EbxmlError::new(ErrorCode::Inconsistent, MANIFEST.to_owned(), told);
+        let text = format!("Inconsistent at {MANIFEST}: {told}");
+        return Err(Refusal::errors(RefusalCause::Envelope, &message.header, vec![error], text));
+    }
+    Ok(false)
 }
 
 /// The parts beside the envelope, each of which can be named, and by a name of its own. One without a name is dropped
@@ -692,6 +728,7 @@ fn listed(errors: &[EbxmlError]) -> String {
 }
 
 const HEADER: &str = "/soap:Envelope/soap:Header/eb:MessageHeader";
+const MANIFEST: &str = "/soap:Envelope/soap:Body/eb:Manifest";
 const SIGNATURE: &str = "/soap:Envelope/soap:Header/ds:Signature";
 const ACKNOWLEDGMENT: &str = "/soap:Envelope/soap:Header/eb:Acknowledgment";
 const FORBIDDEN: u16 = 403;

@@ -68,7 +68,8 @@ pub(super) fn check_together(message: &Message, blocks: &Blocks<'_>, errors: &mu
     exclude(status_request.is_some(), error_list, "with StatusRequest");
     exclude(status_response.is_some() && is_error, error_list, "with StatusResponse and severity Error");
     exclude(status_request.is_some(), status_response, "with StatusRequest");
-    exclude(signal.is_some(), manifest, "in a signal");
+    // That of an Acknowledgment is for the profile of its sender to judge: some peers tell more in it.
+    exclude(signal.is_some_and(|signal| signal != SignalAction::Acknowledgment), manifest, "in a signal");
     exclude(signal != Some(SignalAction::StatusRequest), status_request, "but in a StatusRequest");
     exclude(signal != Some(SignalAction::StatusResponse), status_response, "but in a StatusResponse");
     exclude(signal == Some(SignalAction::Acknowledgment), ack_requested, "in an Acknowledgment");

@@ -168,6 +168,8 @@ fn each_module_is_there_as_the_agreement_says() {
         check(|a| a.reliability.ack_requested = Presence::PerMessage, has, &[]);
     }
     check(as_it_is, |m| m.sync_reply = false, &[(Inconsistent, HEADER)]);
+    let may_lack_it: Change<Agreement> = |a| a.profile.deviations = [Deviation::MissingSyncReply].into();
+    check(may_lack_it, |m| m.sync_reply = false, &[]);
     check(|a| a.sync_reply_mode = SyncReplyMode::None, |_| {}, &[(Inconsistent, SYNC)]);
     check(|a| a.sync_reply_mode = SyncReplyMode::None, |m| m.sync_reply = false, &[]);
     check(as_it_is, |m| m.header.data.time_to_live = None, &[]);

@@ -191,7 +191,8 @@ fn sha1_ends_on_its_day() {
 #[test]
 fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
     use Deviation::{
-        ContentLocation, MissingRole, NoActorFilter, PayloadTransforms, UnreferencedParts, UnsignedMessages,
+        ContentLocation, MissingRole, NoActorFilter, PayloadTransforms, SignalParts, UnreferencedParts,
+        UnsignedMessages,
     };
     let pair = pair();
     let check = |sealed: &Sealed, needed: &[Deviation], signed: bool| {
@@ -226,6 +227,24 @@ fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
     let more = Sealed { content_type, body, references: Vec::new() };
     check(&more, &[UnsignedMessages, UnreferencedParts], false);
     check(&located(&pair.trader, "decl-1.xml", "decl-1.xml"), &[ContentLocation], true);
+    // An Acknowledgment that tells more, in parts and in a Manifest.
+    let signal = encode_envelope(&acknowledgment_of("m@gateway.example")).text;
+    let package = |text: &str, payloads: &[Payload]| {
+        let (content_type, body) = pack(text.to_owned(), payloads, "seed").expect("readable");
+        Sealed { content_type, body, references: Vec::new() }
+    };
+    check(&package(&signal, &sent.payloads), &[SignalParts], false);
+    let (_, manifest) = text_of(&seal(&sent, None).expect("seals"))
+        .split_once("<soap:Body>")
+        .map(|(before, body)| (before.to_owned(), body.to_owned()))
+        .expect("a Body");
+    let (manifest, _) = manifest.split_once("</soap:Body>").expect("it ends");
+    let (before, _) = signal.split_once("<soap:Body").expect("a Body");
+    let told = format!("{before}<soap:Body>{manifest}</soap:Body></soap:Envelope>");
+    let told =
+        told.replacen("<soap:Envelope ", "<soap:Envelope xmlns:xlink=\"http://www.w3.org/1999/xlink\" ", 1);
+    check(&package(&told, &sent.payloads), &[SignalParts], false);
+    check(&package(&told, &[]), &[SignalParts], false);
 
     // What our own signatures never are is signed by libxmlsec1.
     let c14n = Canonicalization::Xml10.uri();
@@ -245,6 +264,32 @@ fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
         &format!("{reference}<ds:Transforms><ds:Transform Algorithm=\"{c14n}\"/></ds:Transforms>"),
     );
     check(&signed_by_libxmlsec1(&pair.trader, &transformed, &sent), &[PayloadTransforms], true);
+}
+
+//= ebms2 4.3.1 MUST: SyncReply is missing only where the profile of the agreement allows it, and that is counted
+#[test]
+fn a_missing_sync_reply_is_counted_where_it_is_allowed_and_missing() {
+    let pair = pair();
+    let check = |mode: SyncReplyMode, sync_reply: bool, allowed: bool, expected: bool| {
+        let trust = agreed(&pair, |agreement| {
+            agreement.sync_reply_mode = mode;
+            let deviation = allowed.then_some(Deviation::MissingSyncReply);
+            agreement.profile.deviations = deviation.into_iter().collect();
+        });
+        let sent = Message { sync_reply, ..message(&PARTS) };
+        let verified =
+            opened(&trust, &sealed_by(&pair.trader, &sent), NOW).expect("what is missing is judged later");
+        let expected: Vec<_> = expected.then_some(&Deviation::MissingSyncReply).into_iter().collect();
+        assert_eq!(
+            verified.deviations().iter().collect::<Vec<_>>(),
+            expected,
+            "{mode:?} {sync_reply} {allowed}"
+        );
+    };
+    check(SyncReplyMode::MshSignalsOnly, false, true, true);
+    check(SyncReplyMode::MshSignalsOnly, false, false, false);
+    check(SyncReplyMode::MshSignalsOnly, true, true, false);
+    check(SyncReplyMode::None, false, true, false);
 }
 
 /// The envelope of a sealed message.
