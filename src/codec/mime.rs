@@ -100,7 +100,7 @@ impl PartName {
     #[must_use]
     pub fn of_uri(uri: &str) -> Option<Self> {
         let uri = uri.trim_ascii();
-        if uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid:")) {
+        if without_cid(uri).is_some() {
             return content_id_of_uri(uri).map(Self::ContentId);
         }
         let plain = !uri.is_empty() && uri.chars().all(|c| c.is_ascii_graphic() && c != '#');
@@ -322,11 +322,16 @@ fn content_id(text: &str) -> Option<ContentId> {
     ContentId::new(inner).ok()
 }
 
+/// What follows the scheme of a `cid:` URI, in whatever case that is written (RFC 3986, 3.1).
+fn without_cid(uri: &str) -> Option<&str> {
+    uri.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("cid")).map(|(_, rest)| rest)
+}
+
 /// The Content-ID that a `cid:` URI names (RFC 2392): percent-decoded, surrounding white space ignored. `None`
 /// for every other URI.
 #[must_use]
 pub fn content_id_of_uri(uri: &str) -> Option<ContentId> {
-    let escaped = uri.trim_ascii().strip_prefix("cid:").filter(|id| !id.contains('#'))?;
+    let escaped = without_cid(uri.trim_ascii()).filter(|id| !id.contains('#'))?;
     let mut octets = Vec::with_capacity(escaped.len());
     let mut rest = escaped.bytes();
     while let Some(octet) = rest.next() {

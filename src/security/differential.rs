@@ -446,7 +446,8 @@ fn any_template(
         |transforms: &str| format!("<{prefix}Transforms>{space}{transforms}</{prefix}Transforms>{space}");
     let mut references = vec![digest("", wrapped(&transforms))];
     for (id, body) in parts {
-        let uri: String = std::iter::once("cid:".to_owned())
+        let scheme = if chance.one_in(6) { "CID:" } else { "cid:" };
+        let uri: String = std::iter::once(scheme.to_owned())
             .chain(id.bytes().map(|octet| uri_octet(chance, octet)))
             .collect();
         let is_xml = body.starts_with(b"<p:a") || body.starts_with(b"<?xml");

@@ -332,6 +332,9 @@ fn cid_uris_name_content_ids() {
     check("cid:a@b", Some("a@b"));
     check(" cid:a%25b%2Bc+d ", Some("a%b+c+d"));
     check("cid:%ed%95%9c", Some("\u{d55c}"));
+    check("CID:A@b", Some("A@b"));
+    check("Cid:a", Some("a"));
+    check("cid :a", None);
     check("cid:", None);
     check("cid:a%2", None);
     check("cid:a%zz", None);

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use super::super::libxml2::text;
+use super::profile::without_cid;
 use super::{Part, raw};
 
 thread_local! {
@@ -89,7 +90,7 @@ fn reason_text(reason: c_int) -> *const c_char {
 
 unsafe extern "C" fn matches(uri: *const c_char) -> c_int {
     // SAFETY: libxmlsec1 passes a NUL-terminated string.
-    c_int::from(unsafe { text(uri) }.starts_with("cid:"))
+    c_int::from(without_cid(unsafe { text(uri) }).is_some())
 }
 
 /// The part that is being read, and how far.
@@ -101,7 +102,7 @@ struct Reader {
 /// `uri` is percent-decoded already.
 unsafe extern "C" fn open(uri: *const c_char) -> *mut c_void {
     // SAFETY: libxmlsec1 passes a NUL-terminated string.
-    let Some(wanted) = unsafe { text(uri) }.strip_prefix("cid:") else { return ptr::null_mut() };
+    let Some(wanted) = without_cid(unsafe { text(uri) }) else { return ptr::null_mut() };
     let octets = OFFERED.with_borrow(|parts| {
         // SAFETY: what is offered outlives its `Offer`, which clears the list when it goes.
         parts.iter().find(|(cid, _)| unsafe { &**cid } == wanted).map(|(_, octets)| *octets)

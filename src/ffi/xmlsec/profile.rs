@@ -192,12 +192,17 @@ fn check_canonicalization(transforms: &[Node<'_>]) -> Result<(), XmlSecError> {
 
 /// The part that a `cid:` URI names, percent-decoded as libxmlsec1 does.
 fn part<'p>(uri: &str, parts: &[Part<'p>]) -> Result<&'p [u8], XmlSecError> {
-    let Some(cid) = uri.strip_prefix("cid:").filter(|cid| !cid.contains('#')) else {
+    let Some(cid) = without_cid(uri).filter(|cid| !cid.contains('#')) else {
         return refuse("a Reference to something that is not a part of the message");
     };
     let Some(cid) = percent_decoded(cid) else { return refuse("a cid: that is not well-formed") };
     let found = parts.iter().find(|(name, _)| *name == cid);
     found.map(|(_, octets)| *octets).ok_or(XmlSecError::UnknownPart(cid))
+}
+
+/// What follows the scheme of a `cid:` URI, in whatever case that is written (RFC 3986, 3.1).
+pub(super) fn without_cid(uri: &str) -> Option<&str> {
+    uri.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("cid")).map(|(_, rest)| rest)
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
@@ -224,7 +229,8 @@ fn check_targets(references: &[Reference]) -> Result<(), XmlSecError> {
     if references.iter().filter(|reference| reference.uri.is_empty()).count() != 1 {
         return refuse("not exactly one Reference to the envelope");
     }
-    let cids: std::collections::BTreeSet<_> = references.iter().map(|r| percent_decoded(&r.uri)).collect();
+    let named = references.iter().map(|r| percent_decoded(without_cid(&r.uri).unwrap_or(&r.uri)));
+    let cids: std::collections::BTreeSet<_> = named.collect();
     if cids.len() == references.len() { Ok(()) } else { refuse("two References to one part") }
 }
 

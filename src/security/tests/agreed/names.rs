@@ -147,3 +147,33 @@ fn a_part_without_a_name_is_dropped_where_others_are() {
     let refused = refusal(opened(&with(&dropping), &signed, NOW), "a part without a name");
     assert_eq!(told(&refused), (ErrorCode::MimeProblem, None));
 }
+
+//= ebms2 3.2.1 MUST: the scheme of a cid URI is read in any case (RFC 3986, 3.1)
+#[test]
+fn the_scheme_of_a_cid_is_read_in_any_case() {
+    let pair = pair();
+    let signed_as = |uris: &[&str]| {
+        let sent = message(&PARTS[..1]);
+        let text = encode_envelope(&sent).text.replace("cid:decl-1@trader.example", uris[0]);
+        let at = text.find("</soap:Header>").expect("the header ends");
+        let key = pair.trader.signing_key();
+        let signer = key.strict();
+        let reference = |uri: &&str| payload_reference((*uri).into(), &sent.payloads[0], &signer);
+        let signed = uris.iter().map(|uri| reference(uri).expect("a reference")).collect();
+        let (text, references) = sign(&text, at, signed, &signer, Cover::WithoutNextMsh).expect("signs");
+        let (content_type, body) = pack(text, &sent.payloads, "seed").expect("readable");
+        Sealed { content_type, body, references }
+    };
+    for engine in ENGINES {
+        let trust = Trust { engine, ..pair.trust.clone() };
+        let verified = opened(&trust, &signed_as(&["CID:decl-1@trader.example"]), NOW);
+        let verified = verified.unwrap_or_else(|refusal| panic!("{engine:?} {refusal}"));
+        assert_eq!(verified.message().payloads.len(), 1, "{engine:?}");
+        let refused =
+            refusal(opened(&trust, &signed_as(&["CID:DECL-1@trader.example"]), NOW), "another name");
+        assert_eq!(told(&refused).0, ErrorCode::MimeProblem, "{engine:?} {}", refused.text);
+        let twice = signed_as(&["cid:decl-1@trader.example", "Cid:decl-1@trader.example"]);
+        let refused = refusal(opened(&trust, &twice, NOW), "one part, two References");
+        assert_eq!(told(&refused).0, ErrorCode::SecurityFailure, "{engine:?} {}", refused.text);
+    }
+}
