@@ -10,13 +10,17 @@ use super::ValueError;
 
 /// An instant, to the millisecond, in UTC.
 ///
-/// Text with a finer fraction is cut to milliseconds; `24:00:00` and leap seconds are refused.
+/// Text with a finer fraction is cut to milliseconds; `24:00:00` and leap seconds are refused. What is later than
+/// [`Timestamp::LAST`], as `9999-12-31` is, becomes that: never is meant by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The earliest instant there is here: 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
+
+    /// The latest instant that a text can be: 9999-12-30T22:00:00.999Z, the last one of `jiff`.
+    pub const LAST: Self = Self(253_402_207_200_999);
 
     /// The instant `millis` milliseconds after the Unix epoch.
     #[must_use]
@@ -75,9 +79,19 @@ impl FromStr for Timestamp {
             return Err(refuse());
         }
         let zoned = trimmed.get(19..).is_some_and(|rest| rest.contains(['Z', '+', '-']));
-        let parsed: Result<jiff::Timestamp, _> =
-            if zoned { trimmed.parse() } else { format!("{trimmed}Z").parse() };
-        parsed.map(Self::from).map_err(|_| refuse())
+        let parse = |text: &str| -> Result<jiff::Timestamp, _> {
+            if zoned { text.parse() } else { format!("{text}Z").parse() }
+        };
+        // The year before has the same days, and no day of it is past the last one.
+        let is_past_the_last = || {
+            let days = trimmed.strip_prefix("9999-12-3");
+            days.is_some_and(|rest| parse(&format!("9998-12-3{rest}")).is_ok())
+        };
+        match parse(trimmed) {
+            Ok(instant) => Ok(instant.into()),
+            Err(_) if is_past_the_last() => Ok(Self::LAST),
+            Err(_) => Err(refuse()),
+        }
     }
 }
 
@@ -140,6 +154,20 @@ mod tests {
         check("2024-06-11T17:30:00+08:00", Some("2024-06-11T09:30:00Z"));
         check("2024-06-11T09:30:00.1239Z", Some("2024-06-11T09:30:00.123Z"));
         check(" 2024-06-11T09:30:00Z ", Some("2024-06-11T09:30:00Z"));
+        // The end of time, by which people mean never.
+        let last = Some("9999-12-30T22:00:00.999Z");
+        check("9999-12-30T21:59:59.998Z", Some("9999-12-30T21:59:59.998Z"));
+        check("9999-12-30T22:00:00.999Z", last);
+        for never in ["9999-12-30T22:00:01Z", "9999-12-31T00:00:00", "9999-12-31T23:59:59.999Z"] {
+            check(never, last);
+        }
+        check("9999-12-31T23:59:59-12:00", last);
+        check("9999-12-31T08:00:00+14:00", Some("9999-12-30T18:00:00Z"));
+        for none in
+            ["9999-12-32T00:00:00Z", "9999-12-31T25:00:00Z", "9999-11-31T00:00:00Z", "10000-01-01T00:00:00Z"]
+        {
+            check(none, None);
+        }
         check("2024-06-11T24:00:00Z", None);
         check("2024-06-11T23:59:60Z", None);
         check("2024-06-11", None);
