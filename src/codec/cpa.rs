@@ -4,7 +4,7 @@
 //! finding and read not at all; what is written here can be read here.
 //!
 //! Does not know which of the two parties we are, nor what of it this gateway does: see `config::cpa`. Process
-//! specifications, packaging and XML encryption are let through unread (digest, 17).
+//! specifications, packaging, signatures and XML encryption are let through unread (digest, 17).
 
 mod read;
 #[cfg(test)]
@@ -36,6 +36,8 @@ pub struct Cpa {
     pub end: Timestamp,
     /// The two PartyInfos.
     pub parties: [CpaParty; 2],
+    /// Where its Signature stands; nothing verifies it.
+    pub signature: Option<Place>,
 }
 
 /// How far an agreement has come: only what is agreed or signed binds.
@@ -122,6 +124,10 @@ pub struct CpaBinding {
     pub signed: Option<bool>,
     /// `isNonRepudiationReceiptRequired`: the Acknowledgment is signed.
     pub receipt_signed: Option<bool>,
+    /// `isConfidential` is `persistent`, alone or not: the message itself is encrypted.
+    pub confidential: bool,
+    /// What else is asked of the business process, by the name of its attribute.
+    pub of_process: Vec<&'static str>,
     /// Where it stands.
     pub place: Place,
 }
@@ -137,6 +143,8 @@ pub struct DeliveryChannel {
     pub ack_signature_requested: Presence,
     /// DuplicateElimination.
     pub duplicate_elimination: Presence,
+    /// Who acknowledges; the To Party MSH when nothing is said.
+    pub actor: Option<Arc<str>>,
     /// How octets travel.
     pub transport: CpaTransport,
     /// How messages are kept and signed.

@@ -22,6 +22,14 @@ const BYTES_MAX: usize = 1 << 20;
 /// How a CPA is bounded before anything is made of it.
 const LIMITS: XmlLimits = XmlLimits { bytes_max: BYTES_MAX, ..XmlLimits::DOCUMENT };
 const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
+/// BusinessTransactionCharacteristics that are not about messages.
+const OF_PROCESS: [&str; 5] = [
+    "isIntelligibleCheckRequired",
+    "timeToAcknowledgeReceipt",
+    "timeToAcknowledgeAcceptance",
+    "timeToPerform",
+    "retryCount",
+];
 
 /// Reads a CPA document.
 ///
@@ -89,7 +97,9 @@ impl Reading {
             self.meet(root, other, one);
         }
         let [one, other] = <[Option<CpaParty>; 2]>::try_from(parties).ok()?;
-        Some(Cpa { id: id.ok()?, status, start: start?, end: end?, parties: [one?, other?] })
+        // Signatures by themselves, as earlier versions had them, are taken too.
+        let signature = child(root, "Signature").or_else(|| root.child(DS, "Signature")).map(place);
+        Some(Cpa { id: id.ok()?, status, start: start?, end: end?, parties: [one?, other?], signature })
     }
 
     fn instant(&mut self, root: Element<'_>, name: &str) -> Option<Timestamp> {
@@ -232,10 +242,9 @@ impl Reading {
             );
         }
         let characteristics = child(this, "BusinessTransactionCharacteristics");
-        let says = |name: &str| {
-            let text = characteristics.and_then(|element| attribute(element, name))?;
-            Some(matches!(text.trim(), "true" | "1"))
-        };
+        let text = |name: &str| characteristics.and_then(|element| attribute(element, name));
+        let says = |name: &str| Some(matches!(text(name)?, "true" | "1"));
+        let is_asked = |name: &&str| text(name).is_some_and(|text| !matches!(text, "false" | "0"));
         bindings.push(CpaBinding {
             id: attribute(this, "id").unwrap_or_default().into(),
             sends,
@@ -245,6 +254,8 @@ impl Reading {
             channels: named,
             signed: says("isNonRepudiationRequired"),
             receipt_signed: says("isNonRepudiationReceiptRequired"),
+            confidential: matches!(text("isConfidential"), Some("persistent" | "transient-and-persistent")),
+            of_process: OF_PROCESS.into_iter().filter(is_asked).collect(),
             place: place(this),
         });
         let inner = if sends { "CanReceive" } else { "CanSend" };
@@ -344,6 +355,7 @@ fn channel(element: Element<'_>, transport: CpaTransport, exchange: DocExchange)
         ack_requested: presence("ackRequested"),
         ack_signature_requested: presence("ackSignatureRequested"),
         duplicate_elimination: presence("duplicateElimination"),
+        actor: says("actor").map(Arc::from),
         transport,
         exchange,
         place: place(element),

@@ -144,6 +144,40 @@ fn every_mistake_is_told_where_it_stands() {
     check(key, "no base64!", &["[cpa:certificate]"]);
 }
 
+/// A signed CPA is read, and that it is signed; an activity of the process needs no name (CPPA 2.0).
+#[test]
+fn a_signature_is_let_through_and_told() {
+    let text = write_cpa(&terms());
+    assert_eq!(read(&text).expect("reads").signature, None);
+    let one = "<ds:Signature><ds:SignedInfo/><ds:SignatureValue>AA==</ds:SignatureValue></ds:Signature>";
+    let signed = |signatures: &str| {
+        let end = "</tp:CollaborationProtocolAgreement>";
+        let comment = "<tp:Comment xml:lang=\"en\">x</tp:Comment>";
+        read(&text.replace(end, &format!("{signatures}{comment}{end}"))).map(|cpa| cpa.signature)
+    };
+    for count in 1..=3 {
+        let within = format!("<tp:Signature>{}</tp:Signature>", one.repeat(count));
+        for (signatures, path) in [(within, "/tp:Signature"), (one.repeat(count), "/ds:Signature")] {
+            let place = signed(&signatures).unwrap_or_else(|told| panic!("{count}: {told:?}"));
+            assert!(place.is_some_and(|place| place.path.contains(path)), "{signatures}");
+        }
+    }
+    for wrong in [
+        "<tp:Signature/>".to_owned(),
+        format!("<tp:Signature>{}</tp:Signature>", one.repeat(4)),
+        format!("<tp:Signature>{one}</tp:Signature>").repeat(2),
+        "<tp:Signature><tp:Comment>x</tp:Comment></tp:Signature>".to_owned(),
+    ] {
+        assert!(signed(&wrong).is_err(), "{wrong}");
+    }
+    let (context, end) = (
+        "<tp:ActionContext tp:binaryCollaboration=\"b\" tp:businessTransactionActivity=\"a\" \
+         tp:requestOrResponseAction=\"r\"><tp:CollaborationActivity/></tp:ActionContext>",
+        "<tp:ChannelId>",
+    );
+    assert!(read(&text.replacen(end, &format!("{context}{end}"), 1)).is_ok(), "an activity without a name");
+}
+
 /// At its bound and past it: what is longer is not parsed.
 #[test]
 fn a_document_past_its_bound_is_not_read() {

@@ -89,6 +89,11 @@ impl Import {
         self.findings.push(Finding { line, path, rule: format!("cpa:{rule}"), message });
     }
 
+    fn note(&mut self, place: &Place, rule: &str, message: String) {
+        let Place { line, path } = place.clone();
+        self.notes.push(Finding { line, path, rule: format!("cpa:{rule}"), message });
+    }
+
     fn all(
         &mut self,
         cpa: &Cpa,
@@ -99,6 +104,16 @@ impl Import {
         let root = Place { line: 1, path: "/tp:CollaborationProtocolAgreement".to_owned() };
         if cpa.status == CpaStatus::Proposed {
             self.add(&root, "status", "it is only proposed; agreed or signed ones bind".to_owned());
+        }
+        let signed = match (&cpa.signature, cpa.status) {
+            (Some(_), _) => {
+                "its Signature is not verified here: be sure by another way that the document is the partner's"
+            }
+            (None, CpaStatus::Signed) => "its Status is signed, and there is no Signature in it",
+            (None, _) => "",
+        };
+        if !signed.is_empty() {
+            self.note(cpa.signature.as_ref().unwrap_or(&root), "signed", signed.to_owned());
         }
         if cpa.end <= now {
             self.add(&root, "dates", format!("it has ended at {}", cpa.end));
@@ -115,6 +130,8 @@ impl Import {
         };
         let sent = self.met(us, partner, true);
         let received = self.met(partner, us, false);
+        self.not_sent(us, partner);
+        self.not_sent(partner, us);
         let every: Vec<&Met<'_>> = sent.iter().chain(&received).collect();
         let first = every.first()?;
         let roles = [us, partner].map(|party| party.roles.first().map(|usual| &usual.role));
@@ -122,6 +139,7 @@ impl Import {
         for met in &every {
             self.can_be_kept(met);
         }
+        self.of_process([us, partner]);
         for channel in signal_channels(partner) {
             self.transport_can_be_kept(channel);
         }
@@ -132,7 +150,7 @@ impl Import {
         let urls = self.urls(partner, &sent);
         let certificates = self.certificates(partner, &sent, &received);
         let (accepted_digests, accepted) = self.algorithms(senders(partner, &received));
-        let (own_digests, own_algorithms) = self.algorithms(senders(us, &sent));
+        let (own_digest, own_algorithm) = self.own(us, &sent);
         let known_as = self.party_ids(partner, registered)?;
 
         let mut agreement = String::from("[[agreement]]\n");
@@ -159,13 +177,13 @@ impl Import {
         if ordered {
             key_of("message_order", "true");
         }
-        if let Some(algorithm) = own_algorithms.first() {
+        if let Some(algorithm) = own_algorithm {
             key_of("own_algorithm", &quoted(algorithm.as_str()));
         }
         let accepted: Vec<_> = accepted.into_iter().map(SignatureAlgorithm::as_str).map(quoted).collect();
         key_of("accepted_algorithms", &format!("[{}]", accepted.join(", ")));
         // What nothing says is SHA-256.
-        if let Some(other) = own_digests.first().filter(|digest| **digest != DigestMethod::Sha256) {
+        if let Some(other) = own_digest.filter(|digest| *digest != DigestMethod::Sha256) {
             key_of("own_digest", &quoted(other.as_str()));
         }
         if accepted_digests.iter().any(|digest| *digest != DigestMethod::Sha256) {

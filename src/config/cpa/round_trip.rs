@@ -177,10 +177,14 @@ fn agreed() -> impl Strategy<Value = CpaTerms> {
     let shape = (actions, signals, ids, any::<bool>());
     shape.prop_flat_map(|(actions, signals, ids, collects)| {
         let count = actions.len();
-        let channels = proptest::collection::vec(channel(collects), 1..=4);
+        // What a channel of the partner's says of its memory becomes a TimeToLive, and no agreement says it again.
+        let persist = (1_000..100_000_u64).prop_map(Duration::from_secs);
+        let channels = persist.prop_flat_map(move |persist| {
+            (proptest::collection::vec(channel(collects, persist), 1..=4), channel(collects, persist))
+        });
         let places = proptest::collection::vec(0..4_usize, count);
-        (Just((actions, signals, ids)), channels, places, channel(collects)).prop_map(
-            |((actions, signals, ids), channels, places, of_signals)| {
+        (Just((actions, signals, ids)), channels, places).prop_map(
+            |((actions, signals, ids), (channels, of_signals), places)| {
                 let mut overrides: Vec<_> = channels[1..]
                     .iter()
                     .map(|terms| ChannelOverride { actions: Vec::new(), terms: terms.clone() })
@@ -233,7 +237,7 @@ fn other_id(place: usize, text: &str) -> PartyId {
     }
 }
 
-fn channel(collects: bool) -> impl Strategy<Value = ChannelTerms> {
+fn channel(collects: bool, persist_duration: Duration) -> impl Strategy<Value = ChannelTerms> {
     let role = || {
         select(vec!["SingleWindow", "Declarant", "Payer"]).prop_map(|role| Role::new(role).expect("a Role"))
     };
@@ -248,18 +252,10 @@ fn channel(collects: bool) -> impl Strategy<Value = ChannelTerms> {
         select(SyncReplyMode::ALL.to_vec()),
         [presence(), presence()],
         presence(),
-        (0..5_u32, 1..120_u64, 1_000..100_000_u64),
+        (0..5_u32, 1..120_u64),
     );
     terms.prop_map(
-        move |(
-            roles,
-            endpoint,
-            response,
-            sync_reply_mode,
-            presences,
-            ack_signed,
-            (retries, wait, persist),
-        )| {
+        move |(roles, endpoint, response, sync_reply_mode, presences, ack_signed, (retries, wait))| {
             ChannelTerms {
                 roles,
                 endpoints: [Some(OWN_URL.into()), (!collects).then_some(endpoint)],
@@ -271,7 +267,7 @@ fn channel(collects: bool) -> impl Strategy<Value = ChannelTerms> {
                 message_order: false,
                 retries,
                 retry_interval: Duration::from_secs(wait),
-                persist_duration: Duration::from_secs(persist),
+                persist_duration,
             }
         },
     )

@@ -1,6 +1,7 @@
 //! What a CPA becomes, and each term that keeps it from becoming anything.
 
 mod channels;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,7 @@ fn every_term_that_cannot_be_kept_is_told() {
         );
     };
     check("value=\"agreed\"", "value=\"proposed\"", "status", "only proposed");
+    assert!(import(&text.replace("2012-01-01T00:00:00Z", "9999-12-31T23:59:59")).is_ok(), "it never ends");
     check("2012-01-01T00:00:00Z", "2010-06-01T00:00:00Z", "dates", "it has ended");
     check(">SW000000000001<", ">SW000000000009<", "party", "neither party has our PartyId");
     check(

@@ -1,9 +1,11 @@
 //! What one side sends and the other receives, over which of the channels; and what of it cannot be kept here.
 
+use std::collections::BTreeSet;
+
 use super::Import;
-use crate::codec::cpa::{CollaborationRole, CpaBinding, CpaMessaging, CpaParty, DeliveryChannel, Place};
+use crate::codec::cpa::{CollaborationRole, CpaBinding, CpaMessaging, CpaParty, DeliveryChannel};
 use crate::config::settings::SERVICE_TYPE;
-use crate::model::{Finding, Presence, Role};
+use crate::model::{Actor, Presence, Role};
 
 /// An Action as both sides have it.
 pub(super) struct Met<'a> {
@@ -26,21 +28,16 @@ impl Import {
         let mut met = Vec::new();
         for role in &from.roles {
             for binding in role.bindings.iter().filter(|binding| binding.sends) {
-                let meets = |their: &&CpaBinding| {
-                    !their.sends
-                        && their.action == binding.action
-                        && binding.other.as_ref().is_none_or(|other| *other == their.id)
-                };
-                let theirs = to.roles.iter().filter(|their| their.service == role.service);
-                let their = theirs
-                    .flat_map(|their| their.bindings.iter().map(move |binding| (&their.role, binding)))
-                    .find(|(_, binding)| meets(binding));
+                let their =
+                    bindings(to).find(|(their, received)| is_received_as((role, binding), (their, received)));
                 let channels: Vec<&DeliveryChannel> = their
                     .into_iter()
                     .flat_map(|(_, their)| &their.channels)
                     .filter_map(|id| to.channels.get(id))
                     .collect();
-                let (Some((their_role, their)), false) = (their, channels.is_empty()) else {
+                let (Some((CollaborationRole { role: their_role, .. }, their)), false) =
+                    (their, channels.is_empty())
+                else {
                     let message = format!(
                         "{} sends {}, and the other party does not receive it",
                         from.name, binding.action
@@ -52,6 +49,11 @@ impl Import {
                     true => self.preferred(their, &channels),
                     false => self.fitting_each(their, &channels),
                 };
+                for binding in [binding, their].into_iter().filter(|binding| binding.confidential) {
+                    let message =
+                        "isConfidential asks for encrypted messages (persistent): only TLS encrypts here";
+                    self.add(&binding.place, "encryption", message.to_owned());
+                }
                 let receipts = [binding.receipt_signed, their.receipt_signed];
                 let over: Vec<_> = if sent { vec![&channel] } else { channels };
                 self.receipts_can_be_kept(binding, receipts, &over);
@@ -77,17 +79,16 @@ impl Import {
     fn preferred(&mut self, their: &CpaBinding, channels: &[&DeliveryChannel]) -> DeliveryChannel {
         let usable = channels.iter().position(|channel| {
             let encrypted = channel.exchange.receiver.as_ref().is_some_and(|messaging| messaging.encrypted);
-            no_way_over(channel).is_none() && !encrypted
+            no_way_over(channel).is_none() && !encrypted && !is_acknowledged_elsewhere(channel)
         });
         let chosen = usable.unwrap_or_default();
         if let (Some(id), true) = (their.channels.get(chosen), channels.len() > 1) {
-            let Place { line, path } = their.place.clone();
             let message = format!(
                 "{} has {} ChannelIds: it is sent over {id}, the first one that can be used here",
                 their.action,
                 channels.len()
             );
-            self.notes.push(Finding { line, path, rule: "cpa:channel".to_owned(), message });
+            self.note(&their.place, "channel", message);
         }
         channels[chosen].clone()
     }
@@ -113,7 +114,18 @@ impl Import {
                 );
                 self.add(&ours.place, "channel", message);
             }
-            self.transport_can_be_kept(other);
+            let orders = [&fitting, other].map(|channel| channel.exchange.receiver.as_ref());
+            if orders[0].is_some_and(|one| one.ordered) != orders[1].is_some_and(|one| one.ordered) {
+                let message =
+                    format!("{} may come over channels that differ in MessageOrderSemantics", ours.action);
+                self.add(&ours.place, "channel", message);
+            }
+            // What came over any of them is known as long as the longest says.
+            let persists = other.exchange.receiver.as_ref().and_then(|messaging| messaging.persist_duration);
+            if let Some(messaging) = &mut fitting.exchange.receiver {
+                messaging.persist_duration = messaging.persist_duration.max(persists);
+            }
+            self.channel_can_be_kept(other);
         }
         fitting
     }
@@ -148,22 +160,53 @@ impl Import {
             let message = "isNonRepudiationRequired is false: what is not signed steers nothing here";
             self.add(&met.binding.place, "signature", message.to_owned());
         }
-        for messaging in met.sender.into_iter().chain(&channel.exchange.receiver) {
-            if messaging.encrypted {
-                self.add(
-                    &messaging.place,
-                    "encryption",
-                    "a digital envelope is not offered here; TLS encrypts".to_owned(),
-                );
-            }
+        if let Some(messaging) = met.sender.filter(|messaging| messaging.encrypted) {
+            self.add(&messaging.place, "encryption", ENVELOPE.to_owned());
         }
-        self.transport_can_be_kept(channel);
+        self.channel_can_be_kept(channel);
         let unwritable = |what| format!("{what} with white space cannot be written in a partner file");
         if met.binding.action.contains(char::is_whitespace) {
             self.add(&met.binding.place, "action", unwritable("an Action"));
         }
         if met.service.service.value.contains(char::is_whitespace) {
             self.add(&met.service.place, "service", unwritable("a Service"));
+        }
+    }
+
+    fn channel_can_be_kept(&mut self, channel: &DeliveryChannel) {
+        if let Some(messaging) = channel.exchange.receiver.as_ref().filter(|messaging| messaging.encrypted) {
+            self.add(&messaging.place, "encryption", ENVELOPE.to_owned());
+        }
+        if is_acknowledged_elsewhere(channel) {
+            let message = "actor is not toPartyMSH: what is acknowledged here, the To Party MSH acknowledges";
+            self.add(&channel.place, "actor", message.to_owned());
+        }
+        self.transport_can_be_kept(channel);
+    }
+
+    /// What a party receives and the other one does not send: nothing is agreed by it.
+    pub(super) fn not_sent(&mut self, from: &CpaParty, to: &CpaParty) {
+        for (their, received) in bindings(to).filter(|(_, binding)| !binding.sends) {
+            if !bindings(from).any(|sent| sent.1.sends && is_received_as(sent, (their, received))) {
+                let message =
+                    format!("{} receives {}, and the other party does not send it", to.name, received.action);
+                self.note(&received.place, "action", message);
+            }
+        }
+    }
+
+    /// What a CPA asks of the business process, of which nothing here knows.
+    pub(super) fn of_process(&mut self, parties: [&CpaParty; 2]) {
+        let asking = parties.into_iter().flat_map(bindings).map(|(_, binding)| binding);
+        let mut asking = asking.filter(|binding| !binding.of_process.is_empty()).peekable();
+        if let Some(first) = asking.peek().copied() {
+            let names: BTreeSet<_> = asking.flat_map(|binding| &binding.of_process).copied().collect();
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            self.note(
+                &first.place,
+                "process",
+                format!("{names}: of the business process; nothing here keeps it"),
+            );
         }
     }
 
@@ -197,6 +240,30 @@ impl Import {
         first
     }
 }
+
+/// What a party sends and receives, with its Role and Service.
+fn bindings(party: &CpaParty) -> impl Iterator<Item = (&CollaborationRole, &CpaBinding)> {
+    party.roles.iter().flat_map(|role| role.bindings.iter().map(move |binding| (role, binding)))
+}
+
+/// Whether what one party sends is what the other one receives.
+fn is_received_as(
+    (role, sent): (&CollaborationRole, &CpaBinding),
+    (their, received): (&CollaborationRole, &CpaBinding),
+) -> bool {
+    !received.sends
+        && their.service == role.service
+        && received.action == sent.action
+        && sent.other.as_ref().is_none_or(|other| *other == received.id)
+}
+
+/// Whether somebody else than the To Party MSH is asked for Acknowledgments.
+fn is_acknowledged_elsewhere(channel: &DeliveryChannel) -> bool {
+    let is_other = |actor: &str| !["", Actor::TO_PARTY_MSH].contains(&actor);
+    channel.ack_requested != Presence::Never && channel.actor.as_deref().is_some_and(is_other)
+}
+
+const ENVELOPE: &str = "a digital envelope is not offered here; TLS encrypts";
 
 /// `Service Action`, as in partner files.
 pub(super) fn action(met: &Met<'_>) -> String {

@@ -122,35 +122,39 @@ impl Import {
             retries.unwrap_or(Reliability::RETRIES),
             interval.unwrap_or(Reliability::RETRY_INTERVAL),
         );
-        match persist {
-            Some(persist) if attempts + SHORTEST >= persist => {
+        let receiver = met.channel.exchange.receiver.as_ref();
+        let by_them = receiver.and_then(|receiver| Some((receiver.persist_duration?, &receiver.place)));
+        let by_us = persist.map(|persist| (persist, met.sender.map_or(&met.binding.place, |own| &own.place)));
+        match by_them.into_iter().chain(by_us).min() {
+            Some((shortest, place)) if attempts + SHORTEST >= shortest => {
                 let message = format!(
                     "PersistDuration {} leaves no TimeToLive that ends within it: all transmissions take {}",
-                    format_duration(persist),
+                    format_duration(shortest),
                     format_duration(attempts)
                 );
-                self.add(met.sender.map_or(&met.binding.place, |sender| &sender.place), "retries", message);
+                self.add(place, "retries", message);
             }
             // A CPA has no TimeToLive. It ends after the last transmission and before the receiver forgets (6.4.5, 6.4.6).
-            Some(persist) => {
-                let time_to_live = (attempts + SHORTEST).max(persist / 2);
+            Some((shortest, _)) => {
+                let time_to_live = (attempts + SHORTEST).max(shortest / 2);
                 written.push(("time_to_live", quoted(format_duration(time_to_live))));
-                written.push(("persist_duration", quoted(format_duration(persist))));
             }
             None if attempts >= TIME_TO_LIVE => {
                 written.push(("time_to_live", quoted(format_duration(attempts.saturating_mul(2)))));
             }
             None => {}
         }
+        written.extend(persist.map(|persist| ("persist_duration", quoted(format_duration(persist)))));
         written
     }
 }
 
-/// How long either side keeps what it has: the longest that is said.
+/// How long we know what we have: as long as we say of what is sent and received, and as the partner says of what it may
+/// send again; the longest of all.
 pub(super) fn persist_duration(sent: &[Met<'_>], received: &[Met<'_>]) -> Option<Duration> {
-    let by_them = sent.iter().filter_map(|met| met.sender?.persist_duration);
-    let by_us = received.iter().filter_map(|met| met.channel.exchange.receiver.as_ref()?.persist_duration);
-    by_them.chain(by_us).max()
+    let of_senders = sent.iter().chain(received).filter_map(|met| met.sender?.persist_duration);
+    let own = received.iter().filter_map(|met| met.channel.exchange.receiver.as_ref()?.persist_duration);
+    of_senders.chain(own).max()
 }
 
 const fn presence(presence: Presence) -> &'static str {
