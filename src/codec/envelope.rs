@@ -26,6 +26,7 @@ use super::xml::{Element, NodeId, XmlLimits, XmlTree};
 use crate::model::{EbxmlError, ErrorCode, Message, MessageHeader, Service};
 
 pub use reference::{decode_reference, encode_reference};
+use soap::SoapLayer;
 pub use soap::{FaultCode, SoapFault, decode_fault, encode_fault};
 pub use write::{EncodedEnvelope, encode_envelope};
 
@@ -38,6 +39,9 @@ pub struct Envelope {
     pub message: Message,
     /// The one `ds:Signature`, directly in the SOAP Header.
     pub signature: Option<NodeId>,
+    /// What the To Party answers when that is us: a header block for it must be understood, and is not. Who is only on
+    /// the way has nothing to understand of it (ebMS 2.0, 2.3.10).
+    pub not_understood: Option<SoapFault>,
 }
 
 /// Why a SOAP part is refused, and so how its sender hears of it.
@@ -63,7 +67,7 @@ fn told(errors: &[EbxmlError]) -> String {
     errors.iter().map(tell).collect::<Vec<_>>().join("; ")
 }
 
-/// Reads a SOAP part; `charset` is the parameter of its Content-Type.
+/// Reads a SOAP part as its To Party; `charset` is the parameter of its Content-Type.
 ///
 /// # Errors
 /// [`EnvelopeError`]: a fault, or every error of the first check that finds one.
@@ -72,13 +76,33 @@ pub fn decode_envelope(
     charset: Option<&str>,
     limits: &XmlLimits,
 ) -> Result<Envelope, EnvelopeError> {
+    let mut envelope = decode_for_anyone(octets, charset, limits)?;
+    match envelope.not_understood.take() {
+        Some(fault) => Err(EnvelopeError::Fault(fault)),
+        None => Ok(envelope),
+    }
+}
+
+/// Reads a SOAP part before it is known who its To Party is.
+///
+/// # Errors
+/// As [`decode_envelope`], but for [`Envelope::not_understood`] when it is all that is wrong.
+pub fn decode_for_anyone(
+    octets: &Bytes,
+    charset: Option<&str>,
+    limits: &XmlLimits,
+) -> Result<Envelope, EnvelopeError> {
     let tree = XmlTree::parse(octets.clone(), limits).map_err(|fault| client(&fault))?;
     if let Some(charset) = charset {
         tree.check_charset(charset).map_err(|fault| client(&fault))?;
     }
-    let (header, body) = soap::header_and_body(&tree).map_err(EnvelopeError::Fault)?;
-    let blocks = Blocks::read(tree.root(), header, body)
-        .map_err(|errors| refuse(read::header_to_answer(header), errors))?;
+    let SoapLayer { header, body, not_understood } =
+        soap::header_and_body(&tree).map_err(EnvelopeError::Fault)?;
+    let refuse = |errors| match not_understood.clone() {
+        Some(fault) => EnvelopeError::Fault(fault),
+        None => refuse(read::header_to_answer(header), errors),
+    };
+    let blocks = Blocks::read(tree.root(), header, body).map_err(refuse)?;
 
     // A careless peer's signal is read leniently, never a user message.
     if !is_signal(&blocks) {
@@ -88,7 +112,7 @@ pub fn decode_envelope(
             errors.push_at(ErrorCode::OtherXml, finding.path, text);
         }
         if !errors.is_empty() {
-            return Err(refuse(read::header_to_answer(header), errors));
+            return Err(refuse(errors));
         }
     }
 
@@ -97,9 +121,9 @@ pub fn decode_envelope(
     match message.filter(|_| errors.is_empty()) {
         Some(message) => {
             let signature = blocks.signature.map(Element::id);
-            Ok(Envelope { message, signature, tree })
+            Ok(Envelope { message, signature, tree, not_understood })
         }
-        None => Err(refuse(read::header_to_answer(header), errors)),
+        None => Err(refuse(errors)),
     }
 }
 

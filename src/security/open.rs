@@ -15,7 +15,7 @@ use super::keystore::{KeyRing, RegisteredCertificate};
 use super::profile::{Signature, Target};
 use super::refusal::{Refusal, RefusalAnswer, RefusalCause};
 use super::signature::{Engine, Part, Signed, references_of_unsigned};
-use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_envelope};
+use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_for_anyone};
 use crate::codec::mime::{MimeError, MimeLimits, MimePart, PartName, unpack};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
@@ -271,7 +271,7 @@ impl Opening<'_> {
             Refusal::fault(RefusalCause::Mime, FaultCode::Client, told, error.to_string())
         })?;
         let root = package.root;
-        let envelope = decode_envelope(&root.body, root.charset.as_deref(), &limits.xml)
+        let envelope = decode_for_anyone(&root.body, root.charset.as_deref(), &limits.xml)
             .map_err(|error| self.not_decoded(error))?;
         let mut deviations = BTreeSet::new();
         if let Some((agreement, to)) = self.to_forward(&envelope.message) {
@@ -289,6 +289,9 @@ impl Opening<'_> {
             let (from, to) = (self.party.key.clone(), to.key.clone());
             let transit = Transit { message, from, to, asked_of_next_msh: asked, content };
             return Ok(Opened::Elsewhere(transit));
+        }
+        if let Some(fault) = envelope.not_understood {
+            return Err(self.not_decoded(EnvelopeError::Fault(fault)));
         }
         let agreement = self.check_parties(&envelope.message, &mut deviations)?;
         let parts = match drops_parts(&envelope, &package.parts, agreement, &mut deviations)? {

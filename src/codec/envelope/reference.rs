@@ -45,10 +45,9 @@ pub fn decode_reference(element: Element<'_>) -> Result<DigestReference, String>
     let (Some(method), Some(value), None) = (children.next(), children.next(), children.next()) else {
         return Err("expected Transforms, DigestMethod and DigestValue, and nothing else".to_owned());
     };
-    // What we sign never has SHA-1, so that no receipt for it does.
+    // A receipt with SHA-1 is for somebody else's signature: what we sign never has it, and is compared with this.
     let method = DigestMethod::of_uri(algorithm(method, "DigestMethod")?)
-        .filter(|method| *method != DigestMethod::Sha1)
-        .ok_or("the DigestMethod is none of SHA-256, SHA-384 and SHA-512")?;
+        .ok_or("the DigestMethod is none of SHA-1, SHA-256, SHA-384 and SHA-512")?;
     if !value.is(DS, "DigestValue") || value.children().next().is_some() {
         return Err("expected DigestValue with a value".to_owned());
     }

@@ -95,9 +95,17 @@ pub fn decode_fault(octets: &Bytes) -> Option<SoapFault> {
     })
 }
 
-/// Header and Body of an ebMS envelope: exactly these two, in this order, with nothing that we must understand
-/// and do not.
-pub(super) fn header_and_body(tree: &XmlTree) -> Result<(Element<'_>, Element<'_>), SoapFault> {
+/// The SOAP layer of an ebMS envelope.
+pub(super) struct SoapLayer<'a> {
+    pub(super) header: Element<'a>,
+    pub(super) body: Element<'a>,
+    /// What is wrong when we are the To Party: a block for that must be understood, and is not.
+    pub(super) not_understood: Option<SoapFault>,
+}
+
+/// Header and Body of an ebMS envelope: exactly these two, in this order, with nothing for the next node that we must
+/// understand and do not.
+pub(super) fn header_and_body(tree: &XmlTree) -> Result<SoapLayer<'_>, SoapFault> {
     let envelope = tree.root();
     match envelope.name() {
         (SOAP, "Envelope") => {}
@@ -124,12 +132,28 @@ pub(super) fn header_and_body(tree: &XmlTree) -> Result<(Element<'_>, Element<'_
     if body.child(SOAP, "Fault").is_some() {
         return Err(SoapFault::client("a SOAP fault is no message to us"));
     }
-    header.children().try_for_each(check_understood)?;
-    Ok((*header, *body))
+    let mut not_understood = None;
+    for block in header.children() {
+        match check_understood(block)? {
+            Some((Addressee::NextNode, fault)) => return Err(fault),
+            Some((Addressee::ToParty, fault)) => not_understood = not_understood.or(Some(fault)),
+            None => {}
+        }
+    }
+    Ok(SoapLayer { header: *header, body: *body, not_understood })
 }
 
-/// SOAP 1.1, 4.2.3: a block meant for us that must be understood, and is not, ends the message.
-fn check_understood(block: Element<'_>) -> Result<(), SoapFault> {
+/// Whom a header block is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addressee {
+    /// Whoever the message comes to, on its way or at its end.
+    NextNode,
+    /// Its end.
+    ToParty,
+}
+
+/// SOAP 1.1, 4.2.3: a block that must be understood, and is not, ends the message at the node that it is meant for.
+fn check_understood(block: Element<'_>) -> Result<Option<(Addressee, SoapFault)>, SoapFault> {
     let must = match block.attribute(SOAP, "mustUnderstand") {
         None | Some("0") => false,
         Some("1") => true,
@@ -140,11 +164,14 @@ fn check_understood(block: Element<'_>) -> Result<(), SoapFault> {
             )));
         }
     };
-    let actor = block.attribute(SOAP, "actor");
-    let is_ours = matches!(actor, None | Some("" | Actor::SOAP_NEXT | Actor::NEXT_MSH | Actor::TO_PARTY_MSH));
-    if must && is_ours && !is_known_block(block) {
+    let addressee = match block.attribute(SOAP, "actor") {
+        Some(Actor::SOAP_NEXT | Actor::NEXT_MSH) => Addressee::NextNode,
+        None | Some("" | Actor::TO_PARTY_MSH) => Addressee::ToParty,
+        Some(_) => return Ok(None),
+    };
+    let fault = || {
         let text = format!("the header block {} is not understood", block.path());
-        return Err(SoapFault { code: FaultCode::MustUnderstand, text });
-    }
-    Ok(())
+        SoapFault { code: FaultCode::MustUnderstand, text }
+    };
+    Ok((must && !is_known_block(block)).then(|| (addressee, fault())))
 }

@@ -1,6 +1,7 @@
 //! What an agreement and its profile let through beside the strict terms, and that it lets through nothing else.
 
 mod names;
+mod on_the_way;
 mod repeats;
 
 use super::*;
@@ -406,88 +407,4 @@ fn keys_of_both_kinds_are_tried() {
             opened(&trust, &edited(&sealed, &key_info, ""), NOW).unwrap_or_else(|r| panic!("{engine:?} {r}"));
         }
     }
-}
-
-//= ebms2 10 MUST: what is for another registered party is passed on where both agree, and only as its sender signed it
-#[test]
-fn what_is_for_another_party_is_passed_on_where_both_agree_s21() {
-    let pair = Pair::new(SignatureAlgorithm::EcdsaSha256);
-    let open_with = |forwards: &[&str], from: &str, sealed: &Sealed| {
-        let trust = agreed(&pair, |agreement| {
-            agreement.forwards = forwards.contains(&agreement.partner.as_str());
-        });
-        let wire = Wire {
-            content_type: &sealed.content_type,
-            body: &sealed.body,
-            origin: Origin::Connection(Some(tls(from))),
-        };
-        (open_or_forward(&wire, &trust, instant(NOW)), open(&wire, &trust, instant(NOW)))
-    };
-    let mut onward = message(&PARTS);
-    onward.header.to.ids = vec![party_id(OTHER)];
-    onward.header.cpa_id = CpaId::new("between the two").expect("an id");
-    let sealed = sealed_by(&pair.trader, &onward);
-    let both = [TRADER, OTHER];
-    match open_with(&both, TRADER, &sealed) {
-        (Ok(Opened::Elsewhere(transit)), Err(_)) => {
-            assert_eq!((transit.from().as_str(), transit.to().as_str()), (TRADER, OTHER));
-            assert_eq!(transit.message().header, onward.header);
-        }
-        other => panic!("{other:?}"),
-    }
-    let refused = |forwards: &[&str], from: &str, sealed: &Sealed| match open_with(forwards, from, sealed).0 {
-        Err(refusal) => refusal.cause,
-        Ok(opened) => panic!("{opened:?}"),
-    };
-    assert_eq!(refused(&[TRADER], TRADER, &sealed), RefusalCause::UnknownAgreement, "not agreed with both");
-    assert_eq!(refused(&[OTHER], TRADER, &sealed), RefusalCause::UnknownAgreement);
-    assert_eq!(refused(&both, OTHER, &sealed), RefusalCause::Identity, "S4: From is who connects");
-    let mut from_elsewhere = onward.clone();
-    from_elsewhere.header.from.ids = vec![party_id("somebody")];
-    let from_elsewhere = sealed_by(&pair.trader, &from_elsewhere);
-    assert_eq!(refused(&both, TRADER, &from_elsewhere), RefusalCause::Identity, "S21: no second hop");
-    let mut to_nobody = onward.clone();
-    to_nobody.header.to.ids = vec![party_id("nobody")];
-    let to_nobody = sealed_by(&pair.trader, &to_nobody);
-    assert_eq!(refused(&both, TRADER, &to_nobody), RefusalCause::UnknownAgreement);
-    let forged = sealed_by(&Identity::new("forger", SignatureAlgorithm::EcdsaSha256), &onward);
-    assert_eq!(refused(&both, TRADER, &forged), RefusalCause::UnknownSigner, "P7");
-    // What it says is one thing in any package, and whatever is meant for us as the next MSH; another payload is another.
-    let content = |sealed: &Sealed| match open_with(&both, TRADER, sealed).0 {
-        Ok(Opened::Elsewhere(transit)) => *transit.content(),
-        other => panic!("{other:?}"),
-    };
-    let (_, boundary) = sealed.content_type.split_once("boundary=\"").expect("has a boundary");
-    let (boundary, _) = boundary.split_once('"').expect("quoted");
-    let content_type = sealed.content_type.replace(boundary, "another").into();
-    let mut repackaged = Sealed { content_type, ..sealed.clone() };
-    while memchr::memmem::find(repackaged.body.held(), boundary.as_bytes()).is_some() {
-        repackaged = edited(&repackaged, boundary, "another");
-    }
-    let one = content(&sealed);
-    assert_eq!(content(&repackaged), one);
-    let asking = "<eb:AckRequested eb:version=\"2.0\" soap:mustUnderstand=\"1\" eb:signed=\"false\" \
-                  soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:nextMSH\"/><eb:AckRequested";
-    assert_eq!(content(&edited(&sealed, "<eb:AckRequested", asking)), one);
-    let mut others = PARTS;
-    others[1].1 = b"another";
-    let mut changed = Message { payloads: message(&others).payloads, ..onward.clone() };
-    assert_ne!(content(&sealed_by(&pair.trader, &changed)), one);
-    changed = onward.clone();
-    changed.header.conversation_id = ConversationId::new("another").expect("an id");
-    assert_ne!(content(&sealed_by(&pair.trader, &changed)), one);
-    // The same of a signal that nobody signed.
-    let acknowledgment = |second: &str| {
-        let mut signal = acknowledgment_of("m@gateway.example");
-        signal.header.to.ids = vec![party_id(OTHER)];
-        signal.acknowledgments[0].timestamp = instant(&NOW.replace("01Z", second));
-        content(&seal(&signal, None).expect("seals"))
-    };
-    assert_eq!(acknowledgment("01Z"), acknowledgment("01Z"));
-    assert_ne!(acknowledgment("01Z"), acknowledgment("02Z"));
-    // What is for us stays here, whatever is agreed.
-    assert!(matches!(
-        open_with(&both, TRADER, &sealed_by(&pair.trader, &message(&PARTS))).0,
-        Ok(Opened::Here(_))
-    ));
 }

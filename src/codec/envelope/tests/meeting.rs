@@ -190,6 +190,10 @@ fn careless_signals_are_read_and_broken_ones_are_not() {
     reference(&format!("{method}<r:DigestValue>AA==</r:DigestValue><x:x/>"), AT);
     reference(
         "<r:DigestMethod Algorithm='http://www.w3.org/2000/09/xmldsig#sha1'/><r:DigestValue>AA==</r:DigestValue>",
+        "",
+    );
+    reference(
+        "<r:DigestMethod Algorithm='http://www.w3.org/2001/04/xmlenc#ripemd160'/><r:DigestValue>AA==</r:DigestValue>",
         AT,
     );
     reference(
