@@ -58,6 +58,7 @@ pub(super) fn user_message(desk: Desk<'_>, arrival: &Arrival) -> Step {
             // What it acknowledges is said and signed, also when the rest of it is refused; but not before it is kept.
             if step.message.is_some() {
                 step.join(signal::acknowledged_beside(desk, arrival));
+                step.join(signal::warned_beside(desk, arrival));
                 respond::on_the_connection(&inbound, &mut step);
             }
             step
@@ -194,7 +195,7 @@ fn documents_in(message: &Message) -> Vec<DocumentCode> {
 
 impl Step {
     /// Takes over what another step does; it must have no message, answer or case of its own.
-    fn join(&mut self, other: Self) {
+    pub(super) fn join(&mut self, other: Self) {
         self.deliveries.extend(other.deliveries);
         self.receipts.extend(other.receipts);
         self.audit.extend(other.audit);

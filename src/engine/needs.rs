@@ -302,7 +302,7 @@ fn of_signal(arrival: &Arrival, action: SignalAction) -> Needs {
             .map(|about| DeliveryLocator::Id(ids::passed_on(&about.sender, &about.message_id))),
         message: service::asked_about(arrival),
         delivery,
-        sealed: action == SignalAction::Acknowledgment,
+        sealed: !message.acknowledgments.is_empty(),
         case_of_delivery: action == SignalAction::MessageError,
         ..Needs::default()
     }

@@ -20,8 +20,9 @@ use crate::telemetry::EventCode;
 pub(super) fn arrived(desk: Desk<'_>, arrival: &Arrival, action: SignalAction) -> Step {
     let mut step = match action {
         SignalAction::Acknowledgment => {
-            let found = desk.view.delivery.as_ref().map(|stored| (stored, desk.view.sealed.as_ref()));
-            acknowledged(desk, arrival, found)
+            let mut step = acknowledged(desk, arrival, sent(desk));
+            step.join(warned(desk, arrival, desk.view.delivery.as_ref().map(|stored| &stored.value)));
+            step
         }
         SignalAction::MessageError => errors(desk, arrival),
         SignalAction::Ping | SignalAction::StatusRequest => {
@@ -38,6 +39,11 @@ pub(super) fn arrived(desk: Desk<'_>, arrival: &Arrival, action: SignalAction) -
     };
     step.reply_if(arrival.waiting, Reply::Empty);
     step
+}
+
+/// The delivery that a signal is about, with the octets that went out.
+fn sent(desk: Desk<'_>) -> Option<(&Versioned<Delivery>, Option<&Sealed>)> {
+    desk.view.delivery.as_ref().map(|stored| (stored, desk.view.sealed.as_ref()))
 }
 
 /// The message of ours that a signal is about: what the Acknowledgment names, else what the header names.
@@ -65,6 +71,34 @@ pub(super) fn acknowledged_beside(desk: Desk<'_>, arrival: &Arrival) -> Step {
     }
     let found = desk.view.acknowledged.as_ref();
     acknowledged(desk, arrival, found.map(|found| (&found.delivery, found.sealed.as_ref())))
+}
+
+/// The warnings that a user message carries beside what it says, about the message that it answers (digest, 9.4, 10).
+pub(super) fn warned_beside(desk: Desk<'_>, arrival: &Arrival) -> Step {
+    let message = arrival.verified.message();
+    let answers = message.header.data.ref_to_message_id.as_ref();
+    let found = desk.view.acknowledged.as_ref().map(|found| &found.delivery.value);
+    let about = found.filter(|delivery| Some(&delivery.message_id) == answers);
+    warned(desk, arrival, about)
+}
+
+/// Warnings beside something else: recorded with what they are about, and nothing waits for less. A signal about nothing
+/// of ours leaves no record.
+fn warned(desk: Desk<'_>, arrival: &Arrival, about: Option<&Delivery>) -> Step {
+    let message = arrival.verified.message();
+    let Some(list) = &message.error_list else { return Step::default() };
+    match about {
+        Some(delivery) => {
+            recorded(entry(desk.now, EventCode::DeliveryWarning, told(list)).of_delivery(delivery))
+        }
+        None if message.kind == MessageKind::User => {
+            let answers = message.header.data.ref_to_message_id.as_ref();
+            let about = answers.map_or_else(String::new, |answers| format!("about {answers}: "));
+            let text = format!("{about}{}", told(list));
+            recorded(entry(desk.now, EventCode::DeliveryWarning, text).of_message(&arrival.key()))
+        }
+        None => noted(desk, arrival, &told(list)),
+    }
 }
 
 /// What the first Acknowledgment of a message says of the delivery that it names, with the octets that went out.
@@ -128,6 +162,14 @@ fn refused_receipt(desk: Desk<'_>, delivery: &Delivery, why: &str) -> Step {
 
 fn errors(desk: Desk<'_>, arrival: &Arrival) -> Step {
     let message = arrival.verified.message();
+    let is_warning =
+        message.error_list.as_ref().is_some_and(|list| list.highest_severity() == Severity::Warning);
+    if is_warning && !message.acknowledgments.is_empty() {
+        // It warns of what it acknowledges.
+        let mut step = acknowledged(desk, arrival, sent(desk));
+        step.join(warned(desk, arrival, desk.view.delivery.as_ref().map(|stored| &stored.value)));
+        return step;
+    }
     let Some((stored, errors)) = desk.view.delivery.as_ref().zip(message.error_list.as_ref()) else {
         // A question of ours is no delivery; who asked it may still wait.
         let text = message.error_list.as_ref().map(told).unwrap_or_default();

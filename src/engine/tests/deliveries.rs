@@ -142,6 +142,52 @@ fn an_acknowledgment_on_a_business_message_is_as_good_as_one_alone_p4() {
     check(|given| given.ref_to_message_id = nothing, false, AwaitingAcknowledgment, "signal.ignored");
 }
 
+//= ebms2 4.2.3.2 MUST: warnings that ride on something else are recorded, and what they ride on counts
+#[test]
+fn warnings_beside_something_else_are_recorded_and_it_counts() {
+    let warning = || {
+        let error = EbxmlError::new(ErrorCode::Unknown, None, "mind the gap");
+        Some(ErrorList { errors: vec![EbxmlError { severity: Severity::Warning, ..error }] })
+    };
+    let begun = || {
+        let mut world = World::new();
+        world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+        let id = delivery(&world, AGENCIES[0].1, "GOVCBRX01").id;
+        world.drive(&Event::Due(id.clone()));
+        let references = world.sent[0].sealed.references.clone();
+        world.logged.clear();
+        (world, id, references)
+    };
+    // An Acknowledgment with warnings, and a MessageError of warnings with an Acknowledgment.
+    for action in [SignalAction::Acknowledgment, SignalAction::MessageError] {
+        let (mut world, id, references) = begun();
+        let record = world.delivery(&id);
+        let mut message = receipt(&record, references, world.now).verified.message().clone();
+        message.header.action = action.as_str().into();
+        message.kind = MessageKind::Signal(action);
+        message.error_list = warning();
+        world.drive(&Event::Arrived(Box::new(response(&record, message, true, world.now))));
+        assert_eq!(world.delivery(&id).state, DeliveryState::Delivered, "{action:?}");
+        assert_eq!(world.logged("delivery.warning"), Some(false), "{action:?}");
+        world.check_laws();
+    }
+    // A business message with warnings, with and without an Acknowledgment beside them.
+    for acknowledges in [true, false] {
+        let (mut world, id, references) = begun();
+        let given =
+            receipt(&world.delivery(&id), references, world.now).verified.message().acknowledgments.clone();
+        let posted = answer(&world, 0, "r0", Outcome::Approved).with(|message| {
+            message.error_list = warning();
+            message.acknowledgments.extend(given.into_iter().filter(|_| acknowledges));
+        });
+        world.post(&posted);
+        assert!(world.stored(&posted).expect("it is kept").accepted);
+        assert_eq!(world.delivery(&id).state == DeliveryState::Delivered, acknowledges);
+        assert_eq!(world.logged("delivery.warning"), Some(false), "{acknowledges}");
+        world.check_laws();
+    }
+}
+
 //= ebms2 6.5.2 MUST: a repeated Acknowledgment, or one before the HTTP response, is taken once
 #[test]
 fn an_acknowledgment_may_overtake_the_response_and_come_again() {
