@@ -4,16 +4,17 @@
 //! with its Acknowledgment in the same message: a query's answer, the status of a lodging whose applications are all
 //! there. What people decide is not waited for: then the Acknowledgment goes back alone, and the response comes by a POST of
 //! its own when it is there. The response is a delivery like any other, whose first attempt this is: until its receipt comes
-//! it is sent again, octet for octet, and a repeat of the request gets it as its first answer.
+//! it is sent again, octet for octet, and a repeat of the request gets it as its first answer. Where no receipt is agreed it
+//! ends with that: who did not read it asks again, and gets it.
 
 use super::audit::{About as _, entry};
 use super::decide::Inbound;
-use super::due::{draft, payload};
+use super::due::{awaits_receipt, draft, payload};
 use super::step::{DeliveryDraft, Octets, ReplyDraft, Step};
 use crate::model::{
     Acknowledgment, DeliveryPurpose, DeliveryState, ErrorList, MessageKind, Payload, Severity, SignalAction,
 };
-use crate::msh::{Ending, begin_attempt};
+use crate::msh::{Ending, begin_attempt, end_without_receipt};
 use crate::telemetry::EventCode;
 
 /// Lets the response of a step go back on the connection, where that is agreed and it is there.
@@ -36,6 +37,15 @@ pub(super) fn on_the_connection(inbound: &Inbound<'_>, step: &mut Step) {
     response.message.error_list = error_list;
     let text = "it goes back on the connection of what it answers, with its acknowledgment";
     step.audit.push(entry(desk.now, EventCode::DeliveryAttempted, text).of_delivery(&delivery));
+    let delivery = match awaits_receipt(&delivery, Some(agreement)) {
+        true => delivery,
+        false => {
+            let delivered = end_without_receipt(delivery);
+            let entry = entry(desk.now, EventCode::DeliveryDelivered, &delivered.reason);
+            step.audit.push(entry.of_delivery(&delivered));
+            delivered
+        }
+    };
     step.deliveries[at] = DeliveryDraft { delivery, based_on: None, octets: Octets::Answer };
     step.answer = Some(response);
     step.reply = ReplyDraft::Answer;

@@ -69,6 +69,34 @@ fn what_can_be_answered_at_once_comes_back_as_the_mode_says() {
     check(SignalsAndResponse, "GOVCBRXS2", DeliveryState::AwaitingAcknowledgment);
 }
 
+//= ebms2 6.5.1 MUST: a response on the connection ends with that where no AckRequested is agreed
+#[test]
+fn a_response_without_receipt_goes_back_once_p4() {
+    for mode in [SyncReplyMode::ResponseOnly, SyncReplyMode::SignalsAndResponse] {
+        let mut world = lodged();
+        world.agree(BROKER, |agreement| {
+            agreement.sync_reply_mode = mode;
+            agreement.reliability.ack_requested = Presence::Never;
+        });
+        let posted = query(&world).with(|message| {
+            message.sync_reply = true;
+            message.ack_requested.clear();
+        });
+        let reply = world.post(&posted);
+        let Some(Reply::Message(sealed)) = &reply else { panic!("{mode:?}: {reply:?}") };
+        assert_eq!(*read(sealed).header.action, *"GOVCBRXS2", "{mode:?}");
+        let response = answer_of(&world);
+        assert_eq!(response.state, DeliveryState::Delivered, "{mode:?}");
+        for _ in 0..6 {
+            world.pass(70);
+            world.deliver();
+        }
+        assert!(world.sent.iter().all(|sent| sent.delivery != response.id), "{mode:?}: nothing goes again");
+        assert_eq!(world.post(&posted), reply, "{mode:?}: P3");
+        world.check_laws();
+    }
+}
+
 //= ebms2 4.3 MAY: where the response is not there yet the acknowledgment comes back alone, and the response later by a POST
 //= ebms2 4.2.4.1 MUST: an error goes back alone, in no response
 #[test]
