@@ -74,7 +74,27 @@ pub(super) fn read_within(
     verified: &Verified,
     at: Timestamp,
 ) -> Result<Documents, Unreadable> {
-    let message = verified.message();
+    read_of_message(bytes_max, catalogue, verified.message(), at)
+}
+
+/// The same of a message that people look at, and that nobody has let in.
+///
+/// # Errors
+/// [`Unreadable`], of a payload that is filed.
+pub fn look_at_documents(
+    catalogue: &Catalogue,
+    message: &Message,
+    at: Timestamp,
+) -> Result<Documents, Unreadable> {
+    read_of_message(DOCUMENTS_BYTES_MAX, catalogue, message, at)
+}
+
+fn read_of_message(
+    bytes_max: u64,
+    catalogue: &Catalogue,
+    message: &Message,
+    at: Timestamp,
+) -> Result<Documents, Unreadable> {
     let mut documents = Documents::default();
     if message.kind != MessageKind::User {
         return Ok(documents);
@@ -163,7 +183,8 @@ impl Documents {
     }
 
     /// One error for each finding, located at its part.
-    pub(super) fn errors(&self, message: &Message) -> Vec<EbxmlError> {
+    #[must_use]
+    pub fn errors(&self, message: &Message) -> Vec<EbxmlError> {
         let parts = message.payloads.iter().zip(&self.parts);
         let errors = parts.filter_map(|(payload, content)| match content {
             PartContent::Faulty { findings, .. } => Some(

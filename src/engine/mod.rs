@@ -57,7 +57,7 @@ mod withdraw;
 mod tests;
 
 pub use decide::decide;
-pub use documents::{Documents, PartContent, read_documents};
+pub use documents::{Documents, PartContent, look_at_documents, read_documents};
 pub use due::parts_of;
 pub use event::{Announcement, Arrival, Context, Event, Hold, Holding, InTransit, Own, Refused, Settle};
 pub use foretell::{Foretold, ForetoldApplication, ForetoldDelivery, foretell};

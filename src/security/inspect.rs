@@ -27,9 +27,9 @@ use crate::codec::envelope::{EnvelopeError, decode_envelope};
 use crate::codec::mime::{MimeError, MimePart, Package, PartName, unpack};
 use crate::codec::xml::{Element, XmlTree};
 use crate::model::{
-    ActionBinding, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, Octets,
-    PartnerProfile, Party, PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureTerms,
-    SyncReplyMode, Timestamp,
+    ActionBinding, Actor, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, Octets,
+    PartnerProfile, Party, PartyKey, PartyKind, Payload, Presence, Registry, Reliability, Role,
+    SignatureTerms, SyncReplyMode, Timestamp,
 };
 
 /// A captured message and whom the person who looks at it trusts.
@@ -54,7 +54,7 @@ pub struct Capture<'a> {
 /// A message taken apart.
 #[derive(Debug)]
 pub struct Inspection {
-    /// What it says, as far as it is a message.
+    /// What it says, as far as it is a message, with those of its payloads that are there.
     pub message: Option<Message>,
     /// Its parts, the SOAP part first.
     pub parts: Vec<InspectedPart>,
@@ -71,6 +71,9 @@ pub struct Inspection {
 pub struct InspectedPart {
     /// Content-ID, without angle brackets.
     pub content_id: Option<ContentId>,
+    /// What it is known by as a payload.
+    #[serde(skip)]
+    pub known_as: Option<ContentId>,
     /// Content-Type without parameters.
     pub media_type: Arc<str>,
     /// Its octets after transfer decoding.
@@ -197,7 +200,11 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
         let parts = package.as_ref().map(|p| p.parts.as_slice()).unwrap_or_default();
         signature(element, parts, &keys, &key, &held)
     });
+    let payloads = package.as_ref().map(|package| payloads(&package.parts, manifest)).unwrap_or_default();
     let parts = parts_of(package, manifest, signature.as_ref());
+    if let Some(message) = &mut message {
+        message.payloads = payloads;
+    }
 
     let at = capture.at.or(header.as_ref().map(|header| header.data.timestamp));
     let at = at.unwrap_or(Timestamp::from_millis(0));
@@ -253,7 +260,7 @@ fn ring_of(key: &PartyKey, signers: &[Vec<u8>]) -> (KeyRing, Option<String>) {
 fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -> Agreement {
     let header = &message.header;
     let role = |role: &Option<Role>| role.clone().unwrap_or_else(|| Role::new("any").expect("plain text"));
-    let asked = message.ack_requested.first();
+    let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::ToPartyMsh);
     Agreement {
         cpa_id: header.cpa_id.clone(),
         partner: partner.clone(),
@@ -293,6 +300,26 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
     }
 }
 
+/// What the Manifest names, in its order, as far as it is there.
+fn payloads(parts: &[MimePart], manifest: Option<&Manifest>) -> Vec<Payload> {
+    let mut payloads: Vec<Payload> = Vec::new();
+    for reference in manifest.iter().flat_map(|manifest| &manifest.references) {
+        let part =
+            PartName::of_uri(&reference.href).and_then(|name| parts.iter().find(|part| part.is(&name)));
+        let Some((part, content_id)) = part.and_then(|part| Some((part, part.known_as()?))) else { continue };
+        if payloads.iter().all(|known| known.content_id != content_id) {
+            payloads.push(Payload {
+                digest: part.body.digest(),
+                content_id,
+                media_type: part.media_type.clone(),
+                role: reference.role.clone(),
+                body: part.body.clone(),
+            });
+        }
+    }
+    payloads
+}
+
 fn parts_of(
     package: Result<Package, MimeError>,
     manifest: Option<&Manifest>,
@@ -303,6 +330,7 @@ fn parts_of(
     let names = |uri: &str, part: &MimePart| PartName::of_uri(uri).is_some_and(|name| part.is(&name));
     let root = InspectedPart {
         content_id: package.root.content_id,
+        known_as: None,
         media_type: package.root.media_type,
         body: package.root.body.into(),
         role: None,
@@ -315,6 +343,7 @@ fn parts_of(
             role: named.and_then(|reference| reference.role.clone()),
             named: named.is_some(),
             signed: references.iter().any(|reference| names(&reference.uri, &part)),
+            known_as: part.known_as(),
             content_id: part.content_id,
             media_type: part.media_type,
             body: part.body,

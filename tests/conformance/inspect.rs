@@ -76,6 +76,52 @@ fn the_verdict_is_that_of_the_gate() {
     check("trader.crt", &[], 1, &[]);
 }
 
+/// What is signed, what is asked of the To Party, and what is a document, is judged as the gateway judges it.
+#[test]
+fn modules_and_documents_are_judged_as_the_gateway_does() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let check = |media_type: &str, root: &str, code: i32, expected: &str| {
+        let asked = |actor: &str, signed: &str| {
+            format!(
+                "<eb:AckRequested eb:version=\"2.0\" soap:mustUnderstand=\"1\" eb:signed=\"{signed}\" \
+                 soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:{actor}\"/>"
+            )
+        };
+        let text = format!(
+            "--b\r\nContent-Type: text/xml\r\nContent-ID: <s>\r\n\r\n\
+             <soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+             xmlns:xlink=\"http://www.w3.org/1999/xlink\" \
+             xmlns:eb=\"http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd\"><soap:Header>\
+             <eb:MessageHeader eb:version=\"2.0\" soap:mustUnderstand=\"1\"><eb:From><eb:PartyId>urn:a</eb:PartyId></eb:From>\
+             <eb:To><eb:PartyId>urn:b</eb:PartyId></eb:To><eb:CPAId>c</eb:CPAId>\
+             <eb:ConversationId>d</eb:ConversationId><eb:Service>urn:s</eb:Service><eb:Action>GOVCBRX01</eb:Action>\
+             <eb:MessageData><eb:MessageId>m@a</eb:MessageId><eb:Timestamp>2024-06-11T09:30:00Z</eb:Timestamp>\
+             </eb:MessageData></eb:MessageHeader>{}{}</soap:Header><soap:Body><eb:Manifest eb:version=\"2.0\">\
+             <eb:Reference xlink:href=\"cid:p\"/><eb:Reference xlink:href=\"cid:q\"/></eb:Manifest></soap:Body></soap:Envelope>\r\n\
+             --b\r\nContent-Type: {media_type}\r\nContent-ID: <p>\r\n\r\n<{root}/>\r\n\
+             --b\r\nContent-Type: application/octet-stream\r\nContent-ID: <q>\r\n\r\n<Declaration \
+             xmlns=\"urn:swgw:doc:PlantQuarantineApplication:1\"/>\r\n--b--\r\n",
+            asked("nextMSH", "false"),
+            asked("toPartyMSH", "true"),
+        );
+        let file = directory.path().join("captured.mime");
+        std::fs::write(&file, format!("Content-Type: multipart/related; boundary=b\r\n\r\n{text}"))
+            .expect("written");
+        let file = file.to_str().expect("is text");
+        let (found, told) = inspect(file, &["--mime", "--profile=nhs-spine"]);
+        assert_eq!(found, code, "{media_type} {root}: {told}");
+        assert!(told.contains(expected), "{media_type} {root}: expected {expected:?} in {told}");
+        assert!(!told.contains("contradicts the agreement"), "{told}");
+        assert!(
+            !told.contains("GOVCBRX02") && !told.contains("OtherXml at cid:q"),
+            "octets are no document: {told}"
+        );
+    };
+    // The first part is what Action names, whatever it calls itself.
+    check("application/xml", "unknown", 1, "OtherXml at cid:p");
+    check("application/octet-stream", "unknown", 1, "OtherXml at cid:p");
+}
+
 #[test]
 fn a_machine_reads_what_each_reference_covers() {
     let (code, text) = inspect("user.http", &[TRADER, "--json"]);

@@ -16,9 +16,9 @@ use openssl::x509::X509;
 use self::report::{InspectReport, SchemaVerdict};
 use super::rules::{catalogue, now, rule_set};
 use crate::codec::catalogue::Catalogue;
-use crate::codec::document::{document_code_of_root, read_document};
 use crate::config::NamedProfile;
-use crate::model::{Document, EbxmlError, Message, PartyKey, Timestamp, document_code_of_role};
+use crate::engine::{PartContent, look_at_documents};
+use crate::model::{Declaration, Document, EbxmlError, Message, PartyKey, Payload, Timestamp};
 use crate::msh::{AgePolicy, check_arrival};
 use crate::routing::{EnvelopeQuery, RuleSet};
 use crate::security::{Capture, InspectedPart, InspectedSignature, Inspection, inspect};
@@ -124,7 +124,7 @@ impl InspectArgs {
             at: self.at,
         });
         let added = self.documents.as_deref();
-        let documents = documents(&inspection, &*catalogue(added)?);
+        let documents = documents(&inspection, &*catalogue(added)?)?;
         let routing = match &self.rules {
             Some(directory) => Some(routed(&inspection, rule_set(directory, added)?.as_ref(), &documents)),
             None => None,
@@ -166,49 +166,57 @@ fn arrival(inspection: &Inspection) -> Vec<EbxmlError> {
     }
 }
 
-/// A part that is a document, and what its schema says.
-#[derive(Debug)]
-struct InspectedDocument {
-    verdict: SchemaVerdict,
-    document: Option<Document>,
+/// The documents as the gateway reads them.
+#[derive(Debug, Default)]
+struct InspectedDocuments {
+    /// What each part but the first is.
+    verdicts: Vec<SchemaVerdict>,
+    /// What is wrong with them.
+    errors: Vec<EbxmlError>,
+    declaration: Option<Declaration>,
 }
 
-fn documents(inspection: &Inspection, catalogue: &Catalogue) -> Vec<InspectedDocument> {
+fn documents(inspection: &Inspection, catalogue: &Catalogue) -> Result<InspectedDocuments> {
+    let parts = inspection.parts.get(1..).unwrap_or_default();
     let at = inspection.looked_at.as_ref().map_or_else(now, |(_, at)| *at);
-    inspection.parts.iter().skip(1).map(|part| document(catalogue, part, at)).collect()
+    let Some(message) = &inspection.message else {
+        let verdicts = parts.iter().map(|_| SchemaVerdict::Attachment).collect();
+        return Ok(InspectedDocuments { verdicts, ..InspectedDocuments::default() });
+    };
+    let read = look_at_documents(catalogue, message, at).context("a part cannot be read")?;
+    let content_of = |part: &InspectedPart| {
+        let is_it = |payload: &Payload| part.named && Some(&payload.content_id) == part.known_as.as_ref();
+        read.parts().get(message.payloads.iter().position(is_it)?)
+    };
+    let verdicts = parts.iter().map(|part| content_of(part).map_or(SchemaVerdict::Attachment, verdict));
+    let declaration = read.parts().iter().find_map(|part| match part {
+        PartContent::Document { document, .. } => match &**document {
+            Document::Declaration(declaration) => Some(declaration.clone()),
+            _ => None,
+        },
+        _ => None,
+    });
+    Ok(InspectedDocuments { verdicts: verdicts.collect(), errors: read.errors(message), declaration })
 }
 
-fn document(catalogue: &Catalogue, part: &InspectedPart, at: Timestamp) -> InspectedDocument {
-    // The capture is in memory, and so are its parts.
-    let body = part.body.held();
-    let of_role = part.role.as_deref().and_then(document_code_of_role);
-    let Some(code) = of_role.or_else(|| document_code_of_root(catalogue, body)) else {
-        return InspectedDocument { verdict: SchemaVerdict::Attachment, document: None };
-    };
-    if catalogue.of_code(code.as_str()).is_none() {
-        return InspectedDocument { verdict: SchemaVerdict::Unknown { code }, document: None };
-    }
-    match read_document(catalogue, &code, body, at) {
-        Ok(document) => {
-            InspectedDocument { verdict: SchemaVerdict::Valid { code }, document: Some(document) }
-        }
-        Err(findings) => {
-            InspectedDocument { verdict: SchemaVerdict::Faulty { code, findings }, document: None }
+fn verdict(content: &PartContent) -> SchemaVerdict {
+    match content {
+        PartContent::Attachment => SchemaVerdict::Attachment,
+        PartContent::Unknown(code) => SchemaVerdict::Unknown { code: code.clone() },
+        PartContent::Document { code, .. } => SchemaVerdict::Valid { code: code.clone() },
+        PartContent::Faulty { code, findings, .. } => {
+            SchemaVerdict::Faulty { code: code.clone(), findings: findings.clone() }
         }
     }
 }
 
 /// Where the rules would send it, in sentences.
-fn routed(inspection: &Inspection, rules: &RuleSet, documents: &[InspectedDocument]) -> Vec<String> {
+fn routed(inspection: &Inspection, rules: &RuleSet, documents: &InspectedDocuments) -> Vec<String> {
     let (Some(message), Some((_, at))) = (&inspection.message, &inspection.looked_at) else {
         return vec!["not asked: the message cannot be read".to_owned()];
     };
     let mut told = vec![envelope(message, rules)];
-    let declaration = documents.iter().find_map(|document| match &document.document {
-        Some(Document::Declaration(declaration)) => Some(declaration),
-        _ => None,
-    });
-    if let Some(declaration) = declaration {
+    if let Some(declaration) = &documents.declaration {
         let plan = rules.plan(declaration, *at);
         if plan.applications.is_empty() {
             told.push("no agency is asked".to_owned());

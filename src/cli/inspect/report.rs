@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::super::ask::plain;
 use super::capture::Captured;
-use super::{Form, InspectedDocument};
+use super::{Form, InspectedDocuments};
 use crate::model::{
-    ContentId, DocumentCode, EbxmlError, Finding, Message, MessageHeader, MessageKind, PartyRef, Reference,
+    DocumentCode, EbxmlError, Finding, Message, MessageHeader, MessageKind, PartyRef, Reference,
 };
 use crate::security::{
     InspectedPart, InspectedSignature, Inspection, ReferenceVerdict, Refusal, RefusalAnswer, RefusalCause,
@@ -94,7 +94,7 @@ impl InspectReport {
     pub(super) fn of(
         captured: &Captured,
         inspection: &Inspection,
-        documents: Vec<InspectedDocument>,
+        documents: InspectedDocuments,
         arrival: Vec<EbxmlError>,
         routing: Option<Vec<String>>,
     ) -> Self {
@@ -114,19 +114,12 @@ impl InspectReport {
             section: "ebMS 2.0, 3.1.6.4, 4.3.1, 6.4",
             ..Reason::of(error)
         }));
-        let verdicts: Vec<_> = documents.into_iter().map(|document| document.verdict).collect();
-        for (part, verdict) in inspection.parts.iter().skip(1).zip(&verdicts) {
-            if let SchemaVerdict::Faulty { findings, .. } = verdict {
-                reasons.extend(findings.iter().map(|finding| Reason {
-                    code: "OtherXml".to_owned(),
-                    location: part.content_id.as_ref().map(ContentId::uri),
-                    text: finding.to_string(),
-                    rule: "a document keeps its schema and code lists",
-                    section: "schemas/",
-                }));
-            }
-        }
-        let verdicts = std::iter::once(None).chain(verdicts.into_iter().map(Some));
+        reasons.extend(documents.errors.into_iter().map(|error| Reason {
+            rule: "a document keeps its schema and code lists",
+            section: "schemas/",
+            ..Reason::of(error)
+        }));
+        let verdicts = std::iter::once(None).chain(documents.verdicts.into_iter().map(Some));
         let parts = inspection.parts.iter().cloned().zip(verdicts);
         let message = inspection.message.as_ref();
         Self {
