@@ -24,9 +24,14 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
+        Self::of("profile = \"standard\"\n").await
+    }
+
+    /// The same with other terms.
+    pub(crate) async fn of(terms: &str) -> Self {
         let world = World::new();
         let agreement = "cpa_id = \"swgw-broker-1\"\n";
-        world.edit("partners/broker.toml", agreement, &format!("{agreement}profile = \"standard\"\n"));
+        world.edit("partners/broker.toml", agreement, &format!("{agreement}{terms}"));
         let gateway = world.serve().await;
         let broker = Correspondent::new(&world, "broker");
         Self { world, broker, _gateway: gateway }

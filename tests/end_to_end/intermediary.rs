@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use gwanmun::codec::archive::unpack as files_of;
 use gwanmun::config::profile;
-use gwanmun::model::{AckRequested, Actor, DigestReference, ErrorCode, Message};
+use gwanmun::model::{AckRequested, Actor, DigestReference, ErrorCode, Message, Sealed};
 use gwanmun::practice::{Entry, Journal};
 use gwanmun::security::{Capture, Inspection, inspect};
 use gwanmun::transport::{LocalClient, PostResponse};
@@ -69,6 +69,15 @@ fn application(world: &World, broker: &Correspondent, signed: bool) -> Message {
     message
 }
 
+/// The same message with another boundary.
+fn repackaged(sealed: &Sealed) -> Sealed {
+    let (_, boundary) = sealed.content_type.split_once("boundary=\"").expect("has a boundary");
+    let (boundary, _) = boundary.split_once('"').expect("quoted");
+    let text = String::from_utf8(sealed.body.held().to_vec()).expect("is text");
+    let [content_type, body] = [&*sealed.content_type, &*text].map(|text| text.replace(boundary, "another"));
+    Sealed { content_type: content_type.into(), body: body.into(), ..sealed.clone() }
+}
+
 fn play_through(world: &World, name: &str) -> Process {
     let settings = world.path(&format!("{name}-through.toml"));
     let settings = settings.to_str().expect("is text");
@@ -120,6 +129,14 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
         // The end has verified it, and says so to the broker, through us.
         let acknowledged = broker.open_request(&heard.next().await);
         assert!(broker.is_receipt(&acknowledged, &sealed), "{acknowledged:?}");
+        if !signed {
+            // The same in another package is the same message: it goes on again, and its end knows it.
+            let again =
+                inspected(&world, &broker.post(&repackaged(&sealed)).await).message.expect("is a message");
+            assert_eq!((again.error_list, again.acknowledgments.len()), (None, 1));
+            let acknowledged = broker.open_request(&heard.next().await);
+            assert!(broker.is_receipt(&acknowledged, &sealed), "{acknowledged:?}");
+        }
         let status = until("it is passed on", async || {
             let asked = run(&world.path(""), ["send", "--config", "broker.toml", "--status", &id]);
             let told = String::from_utf8_lossy(&asked.stdout).into_owned();

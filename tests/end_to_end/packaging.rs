@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gwanmun::model::{EbxmlError, ErrorCode, Sealed};
+use gwanmun::security::seal;
 
 use crate::correspondent::Told;
 use crate::golden::{Charset, Encoding, Package, Stage, percent_encoded};
@@ -117,6 +118,11 @@ async fn packages_as_others_write_them_are_acknowledged() {
     })
     .await;
     check("cid with everything percent-encoded", |p| p.cid = percent_encoded).await;
+    check("cid in capitals", |p| p.cid = |id| format!("CID:{id}")).await;
+    check("a parameter without its value on a payload", |p| {
+        p.attachment_type = "application/pdf; name=".into()
+    })
+    .await;
     check("a Content-ID that a URI cannot hold", |p| {
         p.id = |at| format!("part {at}%+\u{ed55}@broker.example")
     })
@@ -136,6 +142,21 @@ async fn packages_as_others_write_them_are_acknowledged() {
     .await;
     stage.told("message.deviates", 2).await;
     stage.told("content-location", 2).await;
+}
+
+/// Neither signature nor SyncReply, and the acknowledgment on the connection all the same, not signed either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_with_the_habits_of_phinms_is_understood() {
+    let stage = Stage::of("profile = \"phinms\"\nack_signed = false\n").await;
+    let mut message = stage.broker.message("Test", "phinms", Vec::new());
+    message.sync_reply = false;
+    message.ack_requested.iter_mut().for_each(|asked| asked.signed = false);
+    let answer = stage.broker.post(&seal(&message, None).expect("can be sealed")).await;
+    let told = stage.broker.open(&answer);
+    let [given] = &told.message().acknowledgments[..] else { panic!("{:?}", told.message()) };
+    assert_eq!((&given.ref_to_message_id, told.is_signed()), (&message.header.data.message_id, false));
+    stage.told("unsigned-messages", 1).await;
+    stage.told("missing-sync-reply", 1).await;
 }
 
 //= ebms2 2.1.6 MUST: a package that no two readers would read alike is refused, at the SOAP layer or by MimeProblem
