@@ -20,6 +20,7 @@ mod evidence;
 mod inspect;
 mod keystore;
 mod open;
+mod parts;
 mod profile;
 mod refusal;
 #[cfg(test)]
