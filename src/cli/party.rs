@@ -44,9 +44,10 @@ StatusRequest (7) about it. Each goes to the endpoint that the agreement has for
 or single Actions, a connection is made, and nothing is sent. Each agreement has 10 s. Nothing is recorded here, and no delivery is touched; the party keeps the test message. Where
 the agreement has signals travel by themselves, they also show that the party reaches us.
 
-A step that is not agreed, or that a party need not offer, is shown as `-` and fails nothing.
+A step that is not agreed, or that a party need not offer, is shown as `-` and fails nothing; so is an agreement that is
+not in force.
 
-Exit code 1 when a step fails.
+Exit code 1 when a step fails, or no agreement is in force.
 
 Example: gwanmun party check KFDA";
 

@@ -38,6 +38,8 @@ pub struct Cpa {
     pub parties: [CpaParty; 2],
     /// Where its Signature stands; nothing verifies it.
     pub signature: Option<Place>,
+    /// Where its ConversationConstraints stand; nothing keeps them.
+    pub constraints: Option<Place>,
 }
 
 /// How far an agreement has come: only what is agreed or signed binds.

@@ -40,10 +40,10 @@ pub struct SendArgs {
     /// Documents, the declaration first, then applications and what is attached to them
     #[arg(required_unless_present = "question", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Send nothing: ask whether the gateway is there, under every agreement with it
+    /// Send nothing: ask whether the gateway is there, under every agreement with it that is in force
     #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
     ping: bool,
-    /// Send a signed message without documents, for its receipt alone, under every agreement that names
+    /// Send a signed message without documents, for its receipt alone, under every agreement in force that names
     /// `Test Test`
     #[arg(long, group = "question", conflicts_with_all = ["files", "wait"])]
     test: bool,

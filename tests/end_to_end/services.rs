@@ -66,6 +66,23 @@ async fn an_operator_learns_whether_a_partner_can_be_reached() {
     assert!(steps.ends_with("pong true, message null, status true"), "{steps}");
     assert!(well && told[7]["says"].as_str().expect("text").starts_with("NotRecognized"), "{told}");
 
+    // An agreement that is over is shown, and keeps nobody from being reached under the one that came after.
+    let partner = world.read("partners/kfda.toml");
+    let (_, agreed) = partner.split_once("[[agreement]]").expect("has one");
+    let over = agreed.replacen("swgw-kfda-3\"", "swgw-kfda-0\"\nend = \"2020-01-01T00:00:00Z\"", 1);
+    world.write("partners/kfda.toml", &format!("{partner}\n[[agreement]]{over}"));
+    reload();
+    let (steps, told, well) = check("KFDA");
+    assert_eq!((&*steps, well), ("agreement null", true), "{told}");
+    world.write(
+        "partners/kfda.toml",
+        &partner.replacen("swgw-kfda-3\"", "swgw-kfda-3\"\nend = \"2020-01-01T00:00:00Z\"", 1),
+    );
+    reload();
+    let (steps, told, well) = check("KFDA");
+    assert_eq!((&*steps, well), ("agreement null", false), "none is in force: {told}");
+    world.write("partners/kfda.toml", &partner);
+
     // Somebody else at the endpoint of KFDA.
     let nvrqs = world.read("nvrqs.toml");
     let listen = |text: &str| text.lines().find(|line| line.starts_with("ebms")).expect("listens").to_owned();

@@ -99,7 +99,9 @@ impl Reading {
         let [one, other] = <[Option<CpaParty>; 2]>::try_from(parties).ok()?;
         // Signatures by themselves, as earlier versions had them, are taken too.
         let signature = child(root, "Signature").or_else(|| root.child(DS, "Signature")).map(place);
-        Some(Cpa { id: id.ok()?, status, start: start?, end: end?, parties: [one?, other?], signature })
+        let constraints = child(root, "ConversationConstraints").map(place);
+        let parties = [one?, other?];
+        Some(Cpa { id: id.ok()?, status, start: start?, end: end?, parties, signature, constraints })
     }
 
     fn instant(&mut self, root: Element<'_>, name: &str) -> Option<Timestamp> {

@@ -140,6 +140,13 @@ impl Import {
             self.can_be_kept(met);
         }
         self.of_process([us, partner]);
+        if let Some(place) = &cpa.constraints {
+            self.note(
+                place,
+                "process",
+                "ConversationConstraints: nothing here counts conversations".to_owned(),
+            );
+        }
         for channel in signal_channels(partner) {
             self.transport_can_be_kept(channel);
         }

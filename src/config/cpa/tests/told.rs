@@ -142,6 +142,11 @@ fn what_is_asked_of_the_process_is_noted() {
     let text = text.replace(" tp:isConfidential=", &format!("{asked} tp:isConfidential="));
     let [note] = &*notes(&text) else { panic!("one note") };
     assert!(note.contains("retryCount, timeToPerform: of the business process"), "{note}");
+    let constraints = "<tp:ConversationConstraints tp:invocationLimit=\"9\"/><tp:PartyInfo ";
+    let [note] = &*notes(&write_cpa(&terms()).replacen("<tp:PartyInfo ", constraints, 1)) else {
+        panic!("one note")
+    };
+    assert!(note.contains("/tp:ConversationConstraints: ") && note.ends_with("[cpa:process]"), "{note}");
 }
 
 /// A TimeToLive ends before the partner forgets, and we know what it may send again for as long as it says.
