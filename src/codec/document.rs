@@ -7,11 +7,13 @@
 //! Does not judge whether a document fits its message, its sender or its case, and keeps of a document only what
 //! steers something: the octets are passed on as received (ruling 2).
 
+mod application;
 mod cancellation;
 mod fee;
 mod query;
 mod read;
 mod write;
+mod writer;
 
 use bytes::Bytes;
 
@@ -23,12 +25,13 @@ use super::xml::{Element, NodeId, XmlError, XmlLimits, XmlTree};
 use crate::ffi::FINDINGS_MAX;
 use crate::model::{Document, DocumentCode, Finding, Timestamp};
 
+pub use application::write_application;
 pub use cancellation::{CancellationTerms, write_cancellation};
 pub use fee::{write_fee_notice, write_payment_confirmation, write_payment_order};
 pub use query::{write_query, write_query_answer};
 pub use write::{
-    RefusedDocument, Signatory, write_application, write_change, write_customs_notice, write_declaration,
-    write_notice, write_notice_by, write_result, write_result_by, write_status_report, write_system_notice,
+    RefusedDocument, Signatory, write_change, write_customs_notice, write_declaration, write_notice,
+    write_notice_by, write_result, write_result_by, write_status_report, write_system_notice,
     write_validation_report,
 };
 

@@ -1,7 +1,8 @@
 //! Fees: notice (XF1), payment order (XF2), payment confirmation (XF3).
 
 use super::read::{Read, child, fault, needed, text, text_at};
-use super::write::{DocumentWriter, Signatory};
+use super::write::Signatory;
+use super::writer::DocumentWriter;
 use crate::codec::xml::Element;
 use crate::model::{BankAccount, FeeNotice, Money, PaymentConfirmation, PaymentOrder, PaymentOutcome};
 

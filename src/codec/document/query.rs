@@ -1,7 +1,7 @@
 //! Queries (XS1) and the answers that are about no case (XS3), both ways: partners write the first and read the second.
 
 use super::read::{Read, at, child, children, fault, needed, optional, text, token};
-use super::write::DocumentWriter;
+use super::writer::DocumentWriter;
 use crate::codec::xml::Element;
 use crate::model::{
     Asked, Query, QueryAnswer, RequirementAnswer, Stage, StageTimes, StatisticsRow, ValueError,
