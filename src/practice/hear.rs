@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use super::command::now;
 use super::journal::{Entry, Journal, Posted};
-use super::partner::{Outcome, Outgoing, Partner, Wanted};
+use super::outcome::{Outcome, Wanted};
+use super::partner::{Outgoing, Partner};
 use crate::model::{Agreement, Digest, Message, MessageId, SyncReplyMode, format_duration};
 use crate::security::Verified;
 

@@ -14,7 +14,8 @@ use super::command::now;
 use super::hear::{self, Hearing};
 use super::journal::{Ending, Entry, Journal, Octets, Received};
 use super::node::{read_first, received};
-use super::partner::{Letter, Outcome, Partner};
+use super::outcome::Outcome;
+use super::partner::{Letter, Partner};
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{read_document, write_query};
 use crate::model::{

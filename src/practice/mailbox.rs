@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::command::{load, now};
 use super::node::read_first;
 use super::partner::Partner;
-use super::role;
+use super::words;
 use crate::model::{DeliveryId, Digest, Message, Payload};
 use crate::msh;
 use crate::security::Verified;
@@ -205,9 +205,9 @@ impl Desk {
 
     fn tell(&self, id: &DeliveryId, directory: &Path, message: &Message, out: &mut dyn Write) -> Result<()> {
         let document = read_first(&self.partner.settings().catalogue, message, now());
-        let about = document.as_ref().and_then(role::about);
+        let about = document.as_ref().and_then(words::about);
         let says = match (&document, &message.error_list) {
-            (Some(document), _) => role::gist(document),
+            (Some(document), _) => words::gist(document),
             (None, Some(list)) => list.errors.iter().map(super::partner::told).collect::<Vec<_>>().join("; "),
             (None, None) => String::new(),
         };

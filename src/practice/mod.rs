@@ -19,11 +19,13 @@ mod ledger;
 mod mailbox;
 mod node;
 mod numbers;
+mod outcome;
 mod partner;
 mod question;
 mod role;
 mod script;
 mod send;
+mod words;
 
 pub use authority::Authority;
 pub use bank::{Bank, BankMove, BankPlay, BankScript};
@@ -33,9 +35,9 @@ pub use journal::{Ended, Ending, Entry, Journal, Octets, Place, Posted, Received
 pub use ledger::{Ledger, LedgerEntry, LedgerError, Transfer, Verdict};
 pub use mailbox::{MailboxArgs, nobody_reads};
 pub use node::{Done, Manners, Node};
-pub use partner::{Letter, Outgoing, Partner, Wanted};
-pub use role::{
-    Owed, Play, Role, Saying, about, code_of, document_of, gist, number_of, owed, owed_when_paid,
-};
+pub use outcome::Wanted;
+pub use partner::{Letter, Outgoing, Partner};
+pub use role::{Owed, Play, Role, Saying, document_of, owed, owed_when_paid};
 pub use script::{Move, Script, Step};
 pub use send::SendArgs;
+pub use words::{about, code_of, gist, number_of};

@@ -5,6 +5,7 @@
 //! repeat gets the same octets and nothing else; what was begun before a crash is ended after it. Whatever
 //! the gateway sends, a partner answers with an error of the standard or a receipt, never both.
 
+mod kept;
 mod owing;
 
 use std::collections::BTreeMap;
@@ -17,19 +18,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
+use self::kept::{again, octets_of, read_again};
+pub(super) use self::kept::{read_first, received};
 use super::arrived;
 use super::customs::CustomsMove;
 use super::journal::{Entry, Journal, Octets, Place, Posted, Received, Sent};
 use super::partner::Partner;
-use super::role::{self, Owed, Play};
+use super::role::{Owed, Play};
 use super::script::Script;
-use crate::codec::catalogue::Catalogue;
-use crate::codec::document::read_document;
 use crate::codec::envelope::encode_fault;
 use crate::model::{
-    Agreement, Digest, Document, EbxmlError, ErrorCode, Message, MessageHeader, MessageId, MessageKind,
-    MessageStatus, Octets as Body, Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode,
-    Timestamp,
+    Agreement, Digest, EbxmlError, ErrorCode, Message, MessageHeader, MessageId, MessageKind, MessageStatus,
+    Octets as Body, Sealed, SignalAction, StatusBody, StatusResponse, SyncReplyMode, Timestamp,
 };
 use crate::msh::{self, AgePolicy};
 use crate::security::{RefusalAnswer, Verified};
@@ -462,67 +462,6 @@ struct Taken {
     owed: Vec<Owed>,
     /// What went back on its connection, by its place among what is owed.
     response: Option<(usize, Sent)>,
-}
-
-/// The document of a message, its first payload, as far as it can be read.
-pub(super) fn read_first(catalogue: &Catalogue, message: &Message, now: Timestamp) -> Option<Document> {
-    let octets = arrived::document_octets(message.payloads.first()?)?;
-    read(catalogue, &message.header.action, &octets, now)
-}
-
-fn read_again(catalogue: &Catalogue, received: &Received) -> Option<Document> {
-    read(catalogue, &received.action, received.text.as_deref()?.as_bytes(), received.time)
-}
-
-fn read(catalogue: &Catalogue, action: &str, octets: &[u8], at: Timestamp) -> Option<Document> {
-    let code = catalogue.of_code(action)?.code.clone();
-    read_document(catalogue, &code, octets, at).ok()
-}
-
-/// The journal entry of a message.
-pub(super) fn received(
-    message: &Message,
-    read: Option<&Document>,
-    content: Digest,
-    answer: Octets,
-    now: Timestamp,
-) -> Received {
-    let MessageHeader { conversation_id, service, action, data, .. } = &message.header;
-    let document = message.payloads.first();
-    let text = document.and_then(arrived::document_octets);
-    let text = text.as_ref().and_then(|octets| std::str::from_utf8(octets).ok());
-    let attachments = message.payloads.iter().skip(1);
-    Received {
-        time: now,
-        message_id: data.message_id.clone(),
-        ref_to_message_id: data.ref_to_message_id.clone(),
-        conversation_id: conversation_id.clone(),
-        service: service.value.clone(),
-        action: action.clone(),
-        document: read.map(role::number_of),
-        about: read.and_then(role::about),
-        says: read.map_or_else(String::new, role::gist),
-        digest: document.map(|payload| payload.digest),
-        text: text.map(Into::into),
-        attachments: attachments
-            .map(|payload| (payload.content_id.as_str().into(), payload.digest))
-            .collect(),
-        content,
-        answer,
-    }
-}
-
-/// Stored octets, to go out once more.
-fn again(octets: &Octets) -> Sealed {
-    let Octets { content_type, body } = octets;
-    Sealed { content_type: content_type.clone(), body: body.clone().into(), references: Vec::new() }
-}
-
-fn octets_of(sealed: &Sealed) -> Octets {
-    Octets {
-        content_type: sealed.content_type.clone(),
-        body: sealed.body.as_held().map(|octets| octets.to_vec()).unwrap_or_default(),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

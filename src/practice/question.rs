@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::command::now;
 use super::hear;
 use super::journal::Ending;
-use super::partner::{Outcome, Partner, told};
+use super::outcome::Outcome;
+use super::partner::{Partner, told};
 use crate::model::{
     Agreement, ConversationId, Direction, Message, MessageId, MessageKind, SignalAction, StatusBody,
     StatusResponse,

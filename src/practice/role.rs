@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::customs::{CustomsMove, Planned, when_changed, when_collected, when_declared};
 use super::script::{Move, Script};
+use super::words::code;
 use crate::model::{
     ApplicationDocument, BankAccount, CurrencyCode, CustomsNotice, Document, DocumentCode, FeeNotice,
-    MessageId, Money, NoticeDocument, NoticeKind, Outcome, PaymentOutcome, ResultDocument, ResultItem,
-    Timestamp, derive_id,
+    MessageId, Money, NoticeDocument, NoticeKind, Outcome, ResultDocument, ResultItem, Timestamp, derive_id,
 };
 
 /// A kind of practice partner.
@@ -287,99 +287,6 @@ pub(super) fn mark_as_practice(document: &mut Document) {
 /// What every document says that is a rehearsal.
 const PRACTICE: &str = "Practice, without effect";
 
-/// What a document says, in a word or two.
-#[must_use]
-pub fn gist(document: &Document) -> String {
-    match document {
-        Document::Declaration(declaration) => format!("{} line(s)", declaration.lines.len()),
-        Document::Application(application) => format!("{} item(s)", application.items.len()),
-        Document::Result(result) => result.outcome.as_str().to_owned(),
-        Document::Notice(notice) => serde_json::to_value(notice.notice)
-            .ok()
-            .and_then(|word| word.as_str().map(str::to_owned))
-            .unwrap_or_default(),
-        Document::Change(change) => change.reason.as_deref().unwrap_or("amendment").to_owned(),
-        Document::Customs(notice) => match &notice.status {
-            Some(status) => format!("status {status}"),
-            None => "accepted".to_owned(),
-        },
-        Document::StatusReport(report) => match &report.outcome {
-            Some(outcome) => format!("{} {outcome}", report.event),
-            None => report.event.to_string(),
-        },
-        Document::SystemNotice(notice) => notice.text.to_string(),
-        Document::Query(query) => format!("query {}", query.number),
-        Document::QueryAnswer(answer) => format!("answer to {}", answer.query),
-        Document::FeeNotice(notice) => format!("fee {} of {}", notice.number, notice.price),
-        Document::PaymentOrder(order) => format!("pays {} for fee {}", order.price, order.fee),
-        Document::PaymentConfirmation(confirmation) => match confirmation.outcome {
-            PaymentOutcome::Paid { .. } => format!("fee {} paid", confirmation.fee),
-            PaymentOutcome::Refused { .. } => format!("fee {} refused", confirmation.fee),
-        },
-    }
-}
-
-/// The number of the application or declaration that a document is about.
-#[must_use]
-pub fn about(document: &Document) -> Option<Arc<str>> {
-    match document {
-        Document::Declaration(_)
-        | Document::Application(_)
-        | Document::SystemNotice(_)
-        | Document::Query(_) => None,
-        Document::Result(result) => result.application.clone(),
-        Document::Notice(notice) => notice.application.clone(),
-        Document::Change(change) => Some(change.declaration.clone()),
-        Document::Customs(notice) => Some(notice.declaration.clone()),
-        Document::StatusReport(report) => report.declaration.clone(),
-        Document::QueryAnswer(answer) => Some(answer.query.clone()),
-        Document::FeeNotice(notice) => Some(notice.application.clone()),
-        Document::PaymentOrder(order) => Some(order.application.clone()),
-        Document::PaymentConfirmation(confirmation) => Some(confirmation.application.clone()),
-    }
-}
-
-/// The number that a document is known by.
-#[must_use]
-pub fn number_of(document: &Document) -> Arc<str> {
-    match document {
-        Document::Declaration(declaration) => &declaration.number,
-        Document::Application(application) => &application.number,
-        Document::Result(result) => &result.number,
-        Document::Notice(notice) => &notice.number,
-        Document::Change(change) => &change.number,
-        Document::Customs(notice) => &notice.number,
-        Document::StatusReport(report) => &report.number,
-        Document::SystemNotice(notice) => &notice.number,
-        Document::Query(query) => &query.number,
-        Document::QueryAnswer(answer) => &answer.number,
-        Document::FeeNotice(notice) => &notice.number,
-        Document::PaymentOrder(order) => &order.number,
-        Document::PaymentConfirmation(confirmation) => &confirmation.number,
-    }
-    .clone()
-}
-
-/// The code under which a document travels.
-#[must_use]
-pub fn code_of(document: &Document) -> DocumentCode {
-    match document {
-        Document::Declaration(_) => code("GOVCBR929"),
-        Document::Application(application) => application.code.clone(),
-        Document::Result(result) => result.code.clone(),
-        Document::Notice(notice) => notice.code.clone(),
-        Document::Change(change) => change.code.clone(),
-        Document::Customs(notice) => notice.code.clone(),
-        Document::StatusReport(_) => code("GOVCBRXS2"),
-        Document::SystemNotice(_) => code("GOVCBRINF"),
-        Document::Query(_) => code("GOVCBRXS1"),
-        Document::QueryAnswer(_) => code("GOVCBRXS3"),
-        Document::FeeNotice(_) => code("GOVCBRXF1"),
-        Document::PaymentOrder(_) => code("GOVCBRXF2"),
-        Document::PaymentConfirmation(_) => code("GOVCBRXF3"),
-    }
-}
-
 fn acceptance_number(application: &ApplicationDocument) -> Arc<str> {
     format!("A-{}", application.number).into()
 }
@@ -396,16 +303,13 @@ const fn remarks_of(outcome: Outcome) -> Option<&'static str> {
     }
 }
 
-fn code(text: &str) -> DocumentCode {
-    text.parse().expect("document codes of this file are plain text")
-}
-
 const CANCELLATION: &str = "1";
 const ANSWER_WITHIN: Duration = Duration::from_secs(14 * 86_400);
 const VALID_FOR: Duration = Duration::from_secs(365 * 86_400);
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::{code_of, gist};
     use super::*;
     use crate::model::{ApplicationItem, Realm, StatusReport};
 

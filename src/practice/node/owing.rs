@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::{Desk, lock, octets_of, read_again};
+use super::kept::{octets_of, read_again};
+use super::{Desk, lock};
 use crate::codec::catalogue::Catalogue;
 use crate::codec::document::{Signatory, write_customs_notice, write_fee_notice, write_notice, write_result};
 use crate::model::{
@@ -16,8 +17,10 @@ use crate::model::{
     Payload, PaymentConfirmation, PaymentOutcome, Sealed, Timestamp, role_of_document_code,
 };
 use crate::practice::journal::{Ended, Ending, Entry, Journal, Received, Sent};
-use crate::practice::partner::{Letter, Outcome, Outgoing, Wanted};
+use crate::practice::outcome::{Outcome, Wanted};
+use crate::practice::partner::{Letter, Outgoing};
 use crate::practice::role::{self, Owed};
+use crate::practice::words;
 use crate::security::Verified;
 
 impl Desk {
@@ -37,7 +40,7 @@ impl Desk {
         {
             declared.insert(declaration.number.clone(), script);
         }
-        let script = role::about(document).and_then(|number| declared.get(&number));
+        let script = words::about(document).and_then(|number| declared.get(&number));
         role::owed(&self.play, document, text, script)
     }
 
@@ -121,7 +124,7 @@ impl Desk {
             role::mark_as_practice(&mut document);
         }
         let text = write(self.catalogue(), &document)?;
-        let code = role::code_of(&document);
+        let code = words::code_of(&document);
         let action: Arc<str> = code.as_str().into();
         let service = self.partner.settings().service_of(&action);
         let message_id = self.id_of(&cause.message_id, owed.step);
@@ -151,9 +154,9 @@ impl Desk {
             conversation_id: cause.conversation_id.clone(),
             cpa_id,
             action,
-            document: role::number_of(&document),
-            about: role::about(&document),
-            says: role::gist(&document),
+            document: words::number_of(&document),
+            about: words::about(&document),
+            says: words::gist(&document),
             cause: cause.message_id.clone(),
             sealed: octets_of(&sealed),
             references: sealed.references,
@@ -223,7 +226,7 @@ fn write(catalogue: &Catalogue, document: &Document) -> Result<String> {
         Document::Notice(notice) => Ok(write_notice(notice)),
         Document::Customs(notice) => Ok(write_customs_notice(notice)),
         Document::FeeNotice(notice) => Ok(write_fee_notice(notice, AGENCY)),
-        _ => anyhow::bail!("partners do not write {}", role::code_of(document)),
+        _ => anyhow::bail!("partners do not write {}", words::code_of(document)),
     }
 }
 
