@@ -2,7 +2,8 @@
 //!
 //! Two sides that were written independently are compared: the deliveries that the audit record names, and the
 //! rows of deliveries, each decoded and checked. A delivery that the audit record knows and that has no row is
-//! lost; a row whose key columns say something else than its record is a fault.
+//! lost; a row whose key columns say something else than its record is a fault, and so is one that has not ended as the
+//! audit record says that it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +14,40 @@ use super::{AuditEntry, Conservation, Damage};
 /// Gathers both sides; the audit record first, so that a delivery made meanwhile is no fault.
 #[derive(Default)]
 pub(super) struct Accounting {
-    named: BTreeMap<DeliveryId, Option<PartyKey>>,
+    named: BTreeMap<DeliveryId, Named>,
     found: BTreeSet<DeliveryId>,
+    /// Rows that have not ended as the audit record said, unless it has said more since.
+    contradicted: BTreeMap<DeliveryId, String>,
     law: Conservation,
+}
+
+/// What the audit record says of a delivery.
+struct Named {
+    party: Option<PartyKey>,
+    /// How it has ended by its last word.
+    ended: Option<DeliveryState>,
 }
 
 impl Accounting {
     /// One entry of the audit record.
     pub(super) fn entry(&mut self, entry: AuditEntry) {
-        if let Some(delivery) = entry.entry.delivery {
-            self.named.entry(delivery).or_insert(entry.entry.party);
+        let Some(delivery) = entry.entry.delivery else { return };
+        let named = self.named.entry(delivery).or_insert(Named { party: entry.entry.party, ended: None });
+        if let Some(ended) = ended_by(&entry.entry.event) {
+            named.ended = ended;
         }
+    }
+
+    /// One entry that was made while the rows were read: what it names has gone on since.
+    pub(super) fn entry_since(&mut self, entry: &AuditEntry) {
+        if let Some(delivery) = &entry.entry.delivery {
+            self.contradicted.remove(delivery);
+        }
+    }
+
+    /// Whether what was said since matters.
+    pub(super) fn is_contradicted(&self) -> bool {
+        !self.contradicted.is_empty()
     }
 
     /// One row: its record, and the destination and state that its key columns say.
@@ -35,6 +59,12 @@ impl Accounting {
                 delivery.destination,
                 delivery.state.as_str()
             ));
+        }
+        let ended = self.named.get(&delivery.id).and_then(|named| named.ended);
+        if let Some(ended) = ended.filter(|ended| *ended != delivery.state) {
+            let (id, said, is) = (&delivery.id, ended.as_str(), delivery.state.as_str());
+            let fault = format!("delivery {id}: the audit record says that it is {said}, and it is {is}");
+            self.contradicted.insert(delivery.id.clone(), fault);
         }
         self.count(delivery.destination, delivery.state);
         self.found.insert(delivery.id);
@@ -51,7 +81,8 @@ impl Accounting {
 
     /// The law.
     pub(super) fn close(mut self) -> Conservation {
-        for (id, party) in &self.named {
+        self.law.faults.extend(self.contradicted.into_values());
+        for (id, Named { party, .. }) in &self.named {
             if !self.found.contains(id) {
                 self.law
                     .faults
@@ -68,6 +99,23 @@ impl Accounting {
         let account = self.law.destinations.entry(destination).or_default();
         account.created += 1;
         account.count(state);
+    }
+}
+
+/// How a delivery has ended once this is said of it; `Some(None)` when it goes on, `None` when that says nothing about it.
+fn ended_by(event: &str) -> Option<Option<DeliveryState>> {
+    match event {
+        "delivery.delivered" => Some(Some(DeliveryState::Delivered)),
+        "delivery.rejected" => Some(Some(DeliveryState::Rejected)),
+        "delivery.expired" => Some(Some(DeliveryState::Expired)),
+        "delivery.again"
+        | "delivery.released"
+        | "delivery.settled"
+        | "delivery.quarantined"
+        | "delivery.kept"
+        | "delivery.withheld"
+        | "delivery.created" => Some(None),
+        _ => None,
     }
 }
 
@@ -99,5 +147,40 @@ mod tests {
         check(&[1, 2, 3], "pending", true);
         check(&[2], "pending", false);
         check(&[1, 2], "delivered", false);
+    }
+
+    #[test]
+    fn a_delivery_that_has_not_ended_as_was_recorded_is_a_fault() {
+        fn check(said: &[&str], since: bool, holds: bool) {
+            let mut accounting = Accounting::default();
+            for event in said {
+                let mut told = entry(1);
+                told.entry.event = (*event).into();
+                accounting.entry(told);
+            }
+            accounting.row(sample::delivery(1, "kfda"), "kfda", "pending");
+            assert_eq!(accounting.is_contradicted(), !holds || since, "{said:?}");
+            if since {
+                accounting.entry_since(&entry(1));
+            }
+            assert_eq!(accounting.close().holds(), holds, "{said:?} (P2)");
+        }
+        for ended in ["delivery.delivered", "delivery.rejected", "delivery.expired"] {
+            check(&["delivery.created"], false, true);
+            check(&[ended], false, false);
+            check(&[ended], true, true);
+            check(&[ended, "delivery.purged"], false, false);
+            for goes_on in [
+                "delivery.again",
+                "delivery.released",
+                "delivery.settled",
+                "delivery.quarantined",
+                "delivery.kept",
+                "delivery.withheld",
+                "delivery.created",
+            ] {
+                check(&[ended, goes_on], false, true);
+            }
+        }
     }
 }

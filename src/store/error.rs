@@ -34,6 +34,20 @@ pub enum StoreError {
         /// What stands there instead.
         found: String,
     },
+    /// The database file has lost its end.
+    #[error(
+        "{} has {found} octets and had {expected}, its end is missing; restore a backup, or remove \
+         the mark by hand to accept the loss",
+        path.display()
+    )]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// Octets that it had, all of them synced.
+        expected: u64,
+        /// Octets that it has.
+        found: u64,
+    },
     /// Another process has it open.
     #[error("the store at {} is in use by another process", path.display())]
     InUse {

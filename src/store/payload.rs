@@ -2,7 +2,8 @@
 //!
 //! A file is written aside, synced, renamed and its directory synced before the record that names it is
 //! committed; so a record never names a file that is not there, and a file that no record names is an orphan
-//! of a crash, swept at the next start. A body that was spooled as it came in is such a file already: it gets its name
+//! of a crash. The next start sets it aside, as it asks an index, of which a bit may have flipped; once a scrub has walked all
+//! records and none of them names it, it goes. A body that was spooled as it came in is such a file already: it gets its name
 //! when it is committed, and goes when nobody commits it (P13). Every reading checks the digest, of what is too large to
 //! be read at once as it goes: wrong octets are never served whole (P12).
 
@@ -282,7 +283,11 @@ impl PayloadFiles {
         let damaged = |detail: String| StoreError::Damaged(Damage { what: what.to_owned(), detail });
         let name = digest.parse().map_err(|_| damaged(format!("its file {digest:?} has no such name")))?;
         let path = self.path(digest);
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = File::open(&path).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => File::open(path.with_extension(ORPHAN)).map_err(|_| error),
+            _ => Err(error),
+        });
+        let opened = opened.and_then(|file| Ok((file.metadata()?.len(), file)));
         let (bytes, file) = opened.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => damaged(format!("its file {digest}: {error}")),
             // It may be there: what is wrong is with us, and passes.
@@ -297,7 +302,7 @@ impl PayloadFiles {
         self.root.join("00")
     }
 
-    /// Removes every file that `is_named` by no record, and what a crash left half written.
+    /// Sets every file aside that `is_named` by no record, and removes what a crash left half written. Gives how many there were.
     pub(super) fn sweep(
         &self,
         mut is_named: impl FnMut(&str) -> Result<bool, StoreError>,
@@ -306,12 +311,41 @@ impl PayloadFiles {
         for path in self.files("sweeping") {
             let path = path?;
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if !is_named(name)? {
-                fs::remove_file(&path).map_err(failed("sweeping", &path))?;
-                swept += 1;
-            }
+            let removed = if name.parse::<Digest>().is_err() {
+                if is_orphan(&path) {
+                    continue;
+                }
+                fs::remove_file(&path)
+            } else if is_named(name)? {
+                continue;
+            } else {
+                fs::rename(&path, path.with_extension(ORPHAN))
+            };
+            removed.map_err(failed("sweeping", &path))?;
+            swept += 1;
         }
         Ok(swept)
+    }
+
+    /// The digests of the files that are set aside.
+    pub(super) fn orphans(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut orphans = BTreeSet::new();
+        for path in self.files("reading") {
+            let path = path?;
+            if let Some(name) = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_orphan(&path)) {
+                orphans.insert(name.to_owned());
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Removes a file that is set aside.
+    pub(super) fn remove_orphan(&self, digest: &str) -> Result<(), StoreError> {
+        let path = self.path(digest).with_extension(ORPHAN);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("sweeping", &path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Removes one file; gives whether it was there.
@@ -347,6 +381,11 @@ impl PayloadFiles {
     }
 }
 
+/// Whether a file is set aside.
+fn is_orphan(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == ORPHAN)
+}
+
 /// What stands in a directory.
 fn entries(directory: &Path, doing: &'static str) -> Vec<Result<PathBuf, StoreError>> {
     match fs::read_dir(directory) {
@@ -379,6 +418,8 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Extension of a file that is being written.
 const ASIDE: &str = "aside";
+/// Extension of a file that is set aside, because no record seemed to name it.
+const ORPHAN: &str = "orphan";
 
 #[cfg(test)]
 mod tests {
@@ -448,6 +489,12 @@ mod tests {
         assert_eq!(files.sweep(|named| Ok(named == name)).expect("swept"), 2);
         assert!(!half.exists());
         assert_eq!(files.read("body", &name).expect("still there"), kept.octets);
-        assert!(files.read("body", &orphan.digest.to_string()).is_err());
+        let orphaned = orphan.digest.to_string();
+        assert!(!files.path(&orphaned).exists());
+        assert_eq!(files.read("body", &orphaned).expect("set aside"), orphan.octets, "P12");
+        assert_eq!(files.sweep(|named| Ok(named == name)).expect("swept"), 0, "once");
+        assert_eq!(files.orphans().expect("listed"), BTreeSet::from([orphaned.clone()]));
+        files.remove_orphan(&orphaned).expect("removed");
+        assert!(files.read("body", &orphaned).is_err());
     }
 }

@@ -24,11 +24,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::payload::{Blob, checked, digest_of, sync_directory};
 use super::super::{AuditHead, Between, Damage, Looked, StoreError};
+use super::beside;
 use super::engine_error;
 use super::mark::Mark;
+use super::proofs::last_link;
 use super::readers::{Readers, Reading};
 use super::schema::Layout;
-use super::scrub::last_link;
 use crate::model::{Digest, Timestamp};
 
 /// What a backup holds, as its maker wrote it.
@@ -157,7 +158,7 @@ impl Manifest {
     }
 }
 
-/// Makes a backup at a place where nothing is; gives its manifest, and the payloads that are damaged in the store itself.
+/// Makes a backup at a place where nothing is; gives its manifest, and the files that are damaged in the store itself.
 pub(super) fn back_up(
     layout: &Layout,
     readers: &Readers,
@@ -204,9 +205,7 @@ pub(super) fn back_up(
     }
     Mark::make_at(&copy.mark(), head)?;
     drop((copy.lock()?, copy.lock_to_sweep()?));
-    for beside in [RULES, KEYS] {
-        copy_files(&layout.directory.join(beside), &copy.directory.join(beside))?;
-    }
+    damaged.extend(beside::copy(&layout.directory, &copy.directory)?);
     sync_directory(&copy.directory).map_err(failed("syncing", &copy.directory))?;
 
     let AuditHead { sequence: audit_entries, hash: audit_hash } = head;
@@ -261,24 +260,7 @@ fn given_up(reason: String) -> StoreError {
     StoreError::Engine { doing: "making a backup", reason }
 }
 
-/// Copies the files of a directory that need not be there.
-fn copy_files(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let entries = match fs::read_dir(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed("reading", from))?,
-    };
-    fs::create_dir_all(to).map_err(failed("making", to))?;
-    for entry in entries {
-        let path = entry.map_err(failed("reading", from))?.path();
-        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
-            let octets = fs::read(&path).map_err(failed("reading", &path))?;
-            write_synced(&to.join(name), &octets)?;
-        }
-    }
-    sync_directory(to).map_err(failed("syncing", to))
-}
-
-fn write_synced(path: &Path, octets: &[u8]) -> Result<(), StoreError> {
+pub(super) fn write_synced(path: &Path, octets: &[u8]) -> Result<(), StoreError> {
     let written = File::create(path).and_then(|mut file| {
         file.write_all(octets)?;
         file.sync_all()
@@ -318,9 +300,5 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreEr
 const RESTORED: &str = "restored";
 const MANIFEST: &str = "manifest.json";
 const STORE: &str = "store";
-/// Where the gateway keeps the rule sets that its cases were planned with.
-const RULES: &str = "rules";
-/// Where it keeps the keys that counted.
-const KEYS: &str = "keys";
 /// Pages copied in a step.
 const PAGES: i32 = 16;

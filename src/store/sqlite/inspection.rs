@@ -17,11 +17,15 @@ use crate::model::{ChainEntry, KeptHead, Timestamp};
 use super::super::audit::Link;
 use super::super::{AuditHead, AuditVerdict, Between, Conservation, Damage, StoreError};
 use super::backup::{self, Manifest};
+use super::beside;
 use super::listing;
+use super::looks::Looks;
 use super::mark::Mark;
+use super::opening;
+use super::proofs;
 use super::readers::{Readers, Way};
 use super::schema::{FORMAT, Holder, Layout, WITH_HEADS};
-use super::scrub::{self, Looks};
+use super::scrub;
 
 /// A store that is looked at.
 pub struct Inspection {
@@ -110,7 +114,7 @@ impl Inspection {
     /// # Errors
     /// When the store cannot be read.
     pub fn conservation(&self, between: Between<'_>) -> Result<Conservation, StoreError> {
-        scrub::conservation(self.looks(between))
+        proofs::conservation(self.looks(between))
     }
 
     /// Reads every record, every body, every page and every index, and names what is damaged (P12).
@@ -118,7 +122,12 @@ impl Inspection {
     /// # Errors
     /// When the store cannot be read.
     pub fn scrub(&self, between: Between<'_>) -> Result<Vec<Damage>, StoreError> {
-        scrub::scrub(&self.readers, self.looks(between))
+        let mut found = scrub::scrub(&self.readers, self.looks(between), &self.layout.bodies())?.damage;
+        found.extend(beside::damaged(&self.layout.directory));
+        if let Err(short) = opening::check_length(&self.layout, Mark::look_at_length(&self.layout.mark())) {
+            found.push(Damage { what: "database".to_owned(), detail: short.to_string() });
+        }
+        Ok(found)
     }
 
     /// Walks the audit record, which must lead through this entry (P18).
@@ -126,7 +135,7 @@ impl Inspection {
     /// # Errors
     /// When the store cannot be read.
     pub fn verify_audit(&self, marked: AuditHead, between: Between<'_>) -> Result<AuditVerdict, StoreError> {
-        scrub::verify_audit(self.looks(between), marked)
+        proofs::verify_audit(self.looks(between), marked)
     }
 
     /// The last entry of the audit record as it stands there, unproved.
@@ -134,7 +143,7 @@ impl Inspection {
     /// # Errors
     /// When the store cannot be read.
     pub fn audit_head(&self) -> Result<AuditHead, StoreError> {
-        self.readers.read(scrub::last_link)
+        self.readers.read(proofs::last_link)
     }
 
     /// Entries of the audit record after this one as they are kept, nothing checked, in order.
@@ -157,7 +166,8 @@ impl Inspection {
         self.readers.read(|reading| listing::heads(reading, beyond, limit))
     }
 
-    /// Files of payloads that no record names: what a crash left behind, swept when the store is opened.
+    /// Files of payloads that no record names: what a crash left behind, set aside when the store is opened and removed by the
+    /// next scrub.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -189,7 +199,7 @@ impl Inspection {
     /// When the store cannot be read.
     pub fn contents(&self) -> Result<Contents, StoreError> {
         let size = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
-        let mut contents = self.readers.read(|reading| scrub::contents(reading, self.format))?;
+        let mut contents = self.readers.read(|reading| proofs::contents(reading, self.format))?;
         contents.database_bytes = size(self.layout.database());
         contents.log_bytes = size(self.layout.log());
         self.layout.bodies().each(|_, bytes| {

@@ -3,7 +3,8 @@
 //! SQLite silently drops every frame after a damaged one, and everything when the log is gone; the mark is how
 //! that is noticed at the next start. It is written after each commit and before anybody is answered, into two
 //! slots in turn, and synced only now and then: it may lag behind after a power loss, but is never ahead of what
-//! was durable.
+//! was durable. A third slot has the length of the database when all of the log was last copied into it: it never
+//! shrinks, and the log, which says how long it is to be, does not tell that its end is missing.
 
 use std::fs::File;
 use std::io;
@@ -18,6 +19,7 @@ pub(super) struct Mark {
     path: PathBuf,
     slot: u64,
     head: AuditHead,
+    database_bytes: u64,
 }
 
 impl Mark {
@@ -29,7 +31,8 @@ impl Mark {
     /// The same, of a store that has this entry.
     pub(super) fn make_at(path: &Path, head: AuditHead) -> Result<(), StoreError> {
         let file = File::create(path).map_err(|source| failed("making", path, source))?;
-        let mut mark = Self { file, path: path.to_owned(), slot: 0, head: AuditHead::EMPTY };
+        let mut mark =
+            Self { file, path: path.to_owned(), slot: 0, head: AuditHead::EMPTY, database_bytes: 0 };
         mark.write(head).and_then(|()| mark.sync()).map_err(|source| failed("making", path, source))
     }
 
@@ -46,7 +49,8 @@ impl Mark {
         };
         let file = file.map_err(|source| failed("opening", path, source))?;
         let (slot, head) = newest_slot(&file, path)?;
-        Ok(Self { file, path: path.to_owned(), slot: 1 - slot, head })
+        let database_bytes = read_length(&file).unwrap_or_default();
+        Ok(Self { file, path: path.to_owned(), slot: 1 - slot, head, database_bytes })
     }
 
     /// The entry that the mark at this place remembers, if there is a mark. Changes nothing.
@@ -58,6 +62,11 @@ impl Mark {
         }
     }
 
+    /// How long the database is at least by the mark at this place, in octets; 0 when that is not known. Changes nothing.
+    pub(super) fn look_at_length(path: &Path) -> u64 {
+        File::open(path).ok().and_then(|file| read_length(&file)).unwrap_or_default()
+    }
+
     /// The entry that it remembers.
     pub(super) const fn head(&self) -> AuditHead {
         self.head
@@ -65,11 +74,22 @@ impl Mark {
 
     /// Remembers another entry; unsynced.
     pub(super) fn write(&mut self, head: AuditHead) -> io::Result<()> {
-        let text = format!("{:020} {} ", head.sequence, head.hash);
-        let line = format!("{text}{:08x}\n", crc32fast::hash(text.as_bytes()));
+        let line = summed(&format!("{:020} {} ", head.sequence, head.hash));
         self.file.write_all_at(line.as_bytes(), self.slot * SLOT_BYTES)?;
         self.slot = 1 - self.slot;
         self.head = head;
+        Ok(())
+    }
+
+    /// How long the database is at least, in octets; 0 when that is not known.
+    pub(super) const fn database_bytes(&self) -> u64 {
+        self.database_bytes
+    }
+
+    /// Remembers how long the database is, all of which is durable; unsynced.
+    pub(super) fn write_length(&mut self, bytes: u64) -> io::Result<()> {
+        self.file.write_all_at(summed(&format!("{bytes:020} ")).as_bytes(), LENGTH_SLOT * SLOT_BYTES)?;
+        self.database_bytes = bytes;
         Ok(())
     }
 
@@ -99,21 +119,38 @@ fn newest_slot(file: &File, path: &Path) -> Result<(u64, AuditHead), StoreError>
 }
 
 fn read_slot(file: &File, slot: u64) -> Option<AuditHead> {
-    let mut line = [0; LINE_BYTES];
+    let text = read_line(file, slot, LINE_BYTES)?;
+    let (sequence, hash) = text.split_once(' ')?;
+    Some(AuditHead { sequence: sequence.parse().ok()?, hash: hash.parse().ok()? })
+}
+
+fn read_length(file: &File) -> Option<u64> {
+    read_line(file, LENGTH_SLOT, LENGTH_LINE_BYTES)?.parse().ok()
+}
+
+/// A line with its checksum.
+fn summed(text: &str) -> String {
+    format!("{text}{:08x}\n", crc32fast::hash(text.as_bytes()))
+}
+
+/// The text of a line whose checksum is right.
+fn read_line(file: &File, slot: u64, bytes: usize) -> Option<String> {
+    let mut line = vec![0; bytes];
     file.read_exact_at(&mut line, slot * SLOT_BYTES).ok()?;
     let line = std::str::from_utf8(&line).ok()?.strip_suffix('\n')?;
     let (text, checksum) = line.split_at_checked(line.len() - 8)?;
-    if u32::from_str_radix(checksum, 16).ok()? != crc32fast::hash(text.as_bytes()) {
-        return None;
-    }
-    let (sequence, hash) = text.trim_end().split_once(' ')?;
-    Some(AuditHead { sequence: sequence.parse().ok()?, hash: hash.parse().ok()? })
+    let is_whole = u32::from_str_radix(checksum, 16).ok()? == crc32fast::hash(text.as_bytes());
+    is_whole.then(|| text.trim_end().to_owned())
 }
 
 /// Slots are in different sectors, so that a torn write spoils one of them at most.
 const SLOT_BYTES: u64 = 4096;
 /// A number of 20 digits, a digest, a checksum, and what stands between and after them.
 const LINE_BYTES: usize = 20 + 1 + 64 + 1 + 8 + 1;
+/// The slot of the length of the database.
+const LENGTH_SLOT: u64 = 2;
+/// A number of 20 digits, a checksum, and what stands between and after them.
+const LENGTH_LINE_BYTES: usize = 20 + 1 + 8 + 1;
 
 #[cfg(test)]
 mod tests {
@@ -136,5 +173,18 @@ mod tests {
         assert_eq!(Mark::open(&path).expect("opened").head(), first, "a torn slot is passed over");
         mark.file.write_all_at(b"torn", (1 - newest) * SLOT_BYTES).expect("written");
         assert!(Mark::open(&path).is_err(), "without a whole slot nothing is known");
+    }
+
+    #[test]
+    fn a_torn_length_is_none() {
+        let directory = crate::store::tests::directory();
+        let path = directory.path().join("mark");
+        Mark::make(&path).expect("made");
+        let mut mark = Mark::open(&path).expect("opened");
+        assert_eq!(mark.database_bytes(), 0);
+        mark.write_length(81_920).expect("written");
+        assert_eq!(Mark::open(&path).expect("opened").database_bytes(), 81_920);
+        mark.file.write_all_at(b"1", LENGTH_SLOT * SLOT_BYTES).expect("written");
+        assert_eq!(Mark::open(&path).expect("opened").database_bytes(), 0);
     }
 }

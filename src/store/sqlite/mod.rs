@@ -4,11 +4,15 @@
 //! in one transaction when it is opened (P19).
 
 mod backup;
+mod beside;
 mod columns;
 mod group;
 mod inspection;
 mod listing;
+mod looks;
 mod mark;
+mod opening;
+mod proofs;
 mod readers;
 mod schema;
 mod scrub;
@@ -25,10 +29,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use serde::Deserialize;
 
 use crate::model::{
@@ -41,18 +43,19 @@ use super::lookup::{self, Rows};
 use super::payload::Blob;
 use super::prepare::Prepared;
 use super::{
-    AuditEntry, AuditHead, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation,
-    CorrelationKey, Damage, DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery,
-    DueSequence, Entity, Health, Listing, Looked, MessageFilter, Needs, Opened, Queue, Stats, Store,
-    StoreError, Versioned, View, Walked,
+    AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Conservation, CorrelationKey, Damage,
+    DeliveryFilter, DeliveryLocator, Done, DueApproval, DueCase, DueDelivery, DueSequence, Entity, Health,
+    Listing, Looked, MessageFilter, Needs, Opened, Queue, Stats, Store, StoreError, Versioned, View, Walked,
 };
 
 pub use backup::Manifest;
 pub use inspection::{Contents, Inspection};
+use looks::Looks;
 use mark::Mark;
+use opening::{audit_head, check_library, connect};
 use readers::Readers;
 use schema::Layout;
-use scrub::Looks;
+use scrub::Found;
 use writer::{FileWriter, Job, Place, Shared, Turn, Work, Writer, free_bytes};
 
 /// Where the store is and what its limits are.
@@ -160,10 +163,12 @@ impl SqliteStore {
         }
         layout.check_format()?;
         let lock = layout.lock()?;
+        let mark = Mark::open(&layout.mark())?;
+        opening::check_length(&layout, mark.database_bytes())?;
+        opening::settle_log(&layout)?;
         let connection = connect(&layout)?;
         let upgraded_from = schema::upgrade(&connection)?;
         tune(&connection).map_err(engine_error("opening the database"))?;
-        let mark = Mark::open(&layout.mark())?;
         let head = audit_head(&connection, mark.head())?;
         layout.keep_name_of_log()?;
         let readers = Readers::of(&layout);
@@ -183,7 +188,7 @@ impl SqliteStore {
             connection,
             head,
             mark,
-            directory: layout.directory.clone(),
+            layout: layout.clone(),
             options: options.clone(),
             shared: shared.clone(),
         };
@@ -245,6 +250,18 @@ impl SqliteStore {
             }
             done(outcome);
         })
+    }
+
+    /// What a scrub found, and what is wrong beside the database. Files that were set aside go once every record was read, none
+    /// is damaged, and none names them.
+    fn scrubbed(&self, found: Found) -> Result<Vec<Damage>, StoreError> {
+        let Found { mut damage, orphans } = found;
+        if damage.is_empty() {
+            let bodies = self.layout.bodies();
+            orphans.iter().try_for_each(|orphan| bodies.remove_orphan(orphan))?;
+        }
+        damage.extend(beside::damaged(&self.layout.directory));
+        Ok(damage)
     }
 
     fn unreadable(&self) -> BTreeSet<DeliveryId> {
@@ -399,7 +416,7 @@ impl Store for SqliteStore {
 
     fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
         let marked = Mark::open(&self.layout.mark())?.head();
-        scrub::verify_audit(Looks::of(&self.readers, &mut on), marked)
+        proofs::verify_audit(Looks::of(&self.readers, &mut on), marked)
     }
 
     fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
@@ -482,15 +499,17 @@ impl Store for SqliteStore {
     }
 
     fn conservation(&self) -> Result<Conservation, StoreError> {
-        scrub::conservation(Looks::of(&self.readers, &mut on))
+        proofs::conservation(Looks::of(&self.readers, &mut on))
     }
 
     fn scrub(&self) -> Result<Vec<Damage>, StoreError> {
-        scrub::scrub(&self.readers, Looks::of(&self.readers, &mut on))
+        let bodies = self.layout.bodies();
+        self.scrubbed(scrub::scrub(&self.readers, Looks::of(&self.readers, &mut on), &bodies)?)
     }
 
     fn scrub_slowly(&self, between: Between<'_>) -> Result<Vec<Damage>, StoreError> {
-        scrub::scrub_records(Looks::of(&self.readers, between).of_rows(SLOW_ROWS))
+        let looks = Looks::of(&self.readers, between).of_rows(SLOW_ROWS);
+        self.scrubbed(scrub::scrub_records(looks, &self.layout.bodies())?)
     }
 
     fn spool_directory(&self) -> Option<PathBuf> {
@@ -513,74 +532,6 @@ impl Store for SqliteStore {
     }
 }
 
-/// The one connection that writes. What its durability rests on is set and read back.
-fn connect(layout: &Layout) -> Result<Connection, StoreError> {
-    let doing = engine_error("opening the database");
-    let connection = Connection::open(layout.database()).map_err(&doing)?;
-    tune(&connection).map_err(&doing)?;
-    for (name, value) in [
-        ("synchronous", "FULL"),
-        ("wal_autocheckpoint", "0"),
-        ("cache_size", "-16384"),
-        ("temp_store", "MEMORY"),
-    ] {
-        connection.pragma_update(None, name, value).map_err(&doing)?;
-    }
-    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(&doing)?;
-    let synchronous: i64 =
-        connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(&doing)?;
-    if mode != "wal" || synchronous != FULL {
-        let reason = format!("journal_mode is {mode} and synchronous {synchronous}, not wal and {FULL}");
-        return Err(StoreError::Engine { doing: "making commits durable", reason });
-    }
-    Ok(connection)
-}
-
-/// What every connection has: statements stay prepared, whatever values are bound to them (the library is built
-/// with statistics on values, and would plan anew for each), and a lock of another connection is waited for.
-fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    connection.busy_timeout(LOCK_WAIT)
-}
-
-/// The last audit entry, when the one that was marked is where it should be.
-fn audit_head(connection: &Connection, marked: AuditHead) -> Result<AuditHead, StoreError> {
-    let doing = engine_error("reading the audit record");
-    let entry = |sql: &str, number: u64| {
-        let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([number.cast_signed()], |row| {
-            Ok((row.get::<_, i64>(0)?, columns::read_text(row, 1)))
-        })?;
-        rows.collect::<Result<Vec<_>, _>>()
-    };
-    let behind = |found: &str| StoreError::Behind { marked: marked.sequence, found: found.to_owned() };
-    if marked.sequence > 0 {
-        let at_mark =
-            entry("SELECT number, hash FROM audit WHERE number = ?", marked.sequence).map_err(&doing)?;
-        match at_mark.first() {
-            None => return Err(behind("but it is not there")),
-            Some((_, hash)) if *hash != marked.hash.to_string() => {
-                return Err(behind("but another entry stands there"));
-            }
-            Some(_) => {}
-        }
-    }
-    let last = entry(
-        "SELECT number, hash FROM audit WHERE number >= ? ORDER BY number DESC LIMIT 1",
-        marked.sequence,
-    )
-    .map_err(&doing)?;
-    let Some((number, hash)) = last.into_iter().next() else { return Ok(marked) };
-    let hash = hash.parse().map_err(|_| behind("and the last entry has a damaged hash"))?;
-    Ok(AuditHead { sequence: number.cast_unsigned(), hash })
-}
-
-/// SQLite before 3.51.3 can damage the database when the write-ahead log starts over.
-fn check_library(number: i32, found: &'static str) -> Result<(), StoreError> {
-    if number >= 3_051_003 { Ok(()) } else { Err(StoreError::OldLibrary { found, needed: "3.51.3" }) }
-}
-
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     thread::Builder::new()
         .name(name.to_owned())
@@ -598,11 +549,5 @@ fn engine_error(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| StoreError::Engine { doing, reason: error.to_string() }
 }
 
-/// Prepared statements that each connection keeps.
-const STATEMENTS_MAX: usize = 64;
 /// Records in one look of a slow scrub: with bodies that stand in the database 4 MB at most.
 const SLOW_ROWS: usize = 16;
-/// How long a connection waits for another's lock.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// What `PRAGMA synchronous` answers for FULL.
-const FULL: i64 = 2;

@@ -22,9 +22,10 @@ use super::super::record::{Encoded, Envelope, Span, correlation_sum};
 use super::super::tables::shown_approval;
 use super::super::{CorrelationKey, Damage, DeliveryLocator, Entity, Opened, StoreError, Versioned};
 use super::columns::{read_encoded, read_number, read_text};
+use super::engine_error;
 use super::listing;
+use super::opening::tune;
 use super::schema::Layout;
-use super::{engine_error, tune};
 
 /// How the database is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +165,12 @@ impl Reading<'_> {
         Ok(Octets::kept(pieces, digest))
     }
 
+    /// Whether there is a record of this message.
+    pub(super) fn has_message(&self, key: &MessageKey) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM message WHERE sender = ? AND message_id = ?";
+        Ok(self.one(sql, parts(key), |_| ())?.is_some())
+    }
+
     /// Whether a record names the payload file with this digest.
     pub(super) fn is_named(&self, digest: &str) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM body WHERE digest = ?1 AND octets IS NULL \
@@ -174,20 +181,23 @@ impl Reading<'_> {
         Ok(self.one(sql, [digest], |_| ())?.is_some())
     }
 
-    /// The digests of all octets that stand in files.
+    /// The digests of all octets that stand in files, by the tables themselves: an index may be damaged.
     pub(super) fn payload_files(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT digest FROM body WHERE octets IS NULL UNION SELECT digest FROM response WHERE octets IS NULL \
-                   UNION SELECT digest FROM sealed WHERE octets IS NULL";
-        let mut named = self.all(sql, [], |row| read_text(row, 0))?;
+        let mut named = Vec::new();
         for (table, sql) in [
-            ("receipt", "SELECT digest FROM receipt WHERE octets IS NULL"),
-            ("piece", "SELECT DISTINCT file FROM piece"),
+            ("body", "SELECT digest FROM body NOT INDEXED WHERE octets IS NULL"),
+            ("response", "SELECT digest FROM response NOT INDEXED WHERE octets IS NULL"),
+            ("sealed", "SELECT digest FROM sealed NOT INDEXED WHERE octets IS NULL"),
+            ("receipt", "SELECT digest FROM receipt NOT INDEXED WHERE octets IS NULL"),
+            ("piece", "SELECT file FROM piece NOT INDEXED"),
         ] {
-            // A store of an earlier format has no such table.
+            // A store of an earlier format has not all of them.
             if self.one("SELECT 1 FROM sqlite_master WHERE name = ?", [table], |_| ())?.is_some() {
                 named.extend(self.all(sql, [], |row| read_text(row, 0))?);
             }
         }
+        named.sort_unstable();
+        named.dedup();
         Ok(named)
     }
 
@@ -235,6 +245,11 @@ impl Kept {
     pub(super) fn read(row: &Row<'_>, first: usize) -> Self {
         let octets = row.get_ref(first + 1).ok().and_then(|value| value.as_blob_or_null().ok().flatten());
         Self { digest: read_text(row, first), inline: octets.map(Bytes::copy_from_slice) }
+    }
+
+    /// The file of their own that they stand in, when they do.
+    pub(super) fn file(&self) -> Option<&str> {
+        self.inline.is_none().then_some(&*self.digest)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! DIRECTORY/gwanmun.db   the database, with its -wal and -shm while it is open
-//!           bodies/ab/…  octets over 256 KB by their SHA-256
-//!           mark         the last audit entry that was committed, outside the write-ahead log
+//!           bodies/ab/…  octets over 256 KB by their SHA-256; `.orphan` what no record seems to name
+//!           mark         the last audit entry that was committed, and the length of the database, outside the log
 //!           restored     the manifest of the backup that it comes from, until what was open then is held
 //!           rules, keys  what the gateway decided and verified with, kept by it
 //!           lock         held by the process that has the store open

@@ -1,166 +1,45 @@
-//! Walks over the whole store: the audit chain, the conservation law, and every record and body (P2, P12, P18).
-//!
-//! They read in many short looks, so that the log can be checkpointed meanwhile and the gateway goes on; between two
-//! looks somebody hears how far they are, and may rest or end them. Nothing is written.
+//! Scrubbing: every record and body is read and held against what it says of itself (P12). Nothing is written.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
-use crate::model::{
-    Approval, Case, Delivery, DeliveryId, KeptHead, PartyKey, Realm, Sequence, StoredMessage, Tree,
-};
+use crate::model::{Approval, Case, Delivery, KeptHead, MessageKey, Realm, Sequence, StoredMessage, Tree};
 
-use super::super::account::Accounting;
-use super::super::audit::{Link, Walk};
+use super::super::payload::PayloadFiles;
+use super::super::prepare::about;
 use super::super::record::{Encoded, Envelope, Record, correlation_sum_of, files_of};
 use super::super::view::shown;
-use super::super::{AuditEntry, AuditHead, AuditVerdict, Between, Conservation, Damage, Looked, StoreError};
-use super::Contents;
-use super::columns::{self, read_encoded, read_number, read_text};
-use super::listing::{links, state_of};
+use super::super::{AuditEntry, Damage, StoreError};
+use super::columns::{self, read_encoded, read_link, read_number, read_text};
+use super::looks::Looks;
 use super::readers::{Kept, Readers, Reading};
-use super::schema::{
-    FORMAT, WITH_APPROVALS, WITH_HEADS, WITH_PIECES, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES,
-};
+use super::schema::{WITH_APPROVALS, WITH_HEADS, WITH_PIECES, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
 
-/// A walk in short looks.
-pub(super) struct Looks<'a> {
-    readers: &'a Readers,
-    /// The format of the tables that are looked at.
-    format: u32,
-    /// Rows in one look.
-    rows: usize,
-    between: Between<'a>,
-    records: u64,
-    ended: bool,
-}
-
-impl<'a> Looks<'a> {
-    pub(super) fn of(readers: &'a Readers, between: Between<'a>) -> Self {
-        Self { readers, format: FORMAT, rows: ROWS, between, records: 0, ended: false }
-    }
-
-    /// At tables of an earlier format.
-    pub(super) const fn in_format(self, format: u32) -> Self {
-        Self { format, ..self }
-    }
-
-    /// With so many rows in one look.
-    pub(super) const fn of_rows(self, rows: usize) -> Self {
-        Self { rows, ..self }
-    }
-
-    /// After a look at so many records; whether to go on.
-    fn goes_on(&mut self, at: &'static str, records: usize) -> bool {
-        self.records += records as u64;
-        self.ended |= (self.between)(Looked { at, records: self.records }) == ControlFlow::Break(());
-        !self.ended
-    }
-
-    /// Visits every link of the audit record.
-    fn links(
-        &mut self,
-        mut visit: impl FnMut(&Link) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut first = 0;
-        loop {
-            let chunk = self.readers.read(|reading| links(reading, first, self.rows))?;
-            let Some(last) = chunk.last() else { return Ok(()) };
-            first = last.sequence + 1;
-            for link in &chunk {
-                if visit(link)?.is_break() {
-                    return Ok(());
-                }
-            }
-            if !self.goes_on("audit", chunk.len()) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Visits every row of a query that takes the number to begin after and a limit; the number is column 0.
-    fn each<T>(
-        &mut self,
-        at: &'static str,
-        sql: &str,
-        read: impl Fn(&Row<'_>) -> T,
-        mut visit: impl FnMut(&Reading<'_>, T) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut after = i64::MIN;
-        loop {
-            let (last, count) = self.readers.read(|reading| {
-                let numbered = |row: &Row<'_>| (read_number(row, 0), read(row));
-                let found = reading.all(sql, params![after, self.rows as i64], numbered)?;
-                let (mut last, count) = (None, found.len());
-                for (number, row) in found {
-                    last = number;
-                    visit(reading, row)?;
-                }
-                Ok((last, count))
-            })?;
-            let Some(last) = last else { return Ok(()) };
-            after = last;
-            if !self.goes_on(at, count) {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Walks the audit chain.
-pub(super) fn verify_audit(mut looks: Looks<'_>, marked: AuditHead) -> Result<AuditVerdict, StoreError> {
-    let mut walk = Walk::through(marked);
-    let mut broken = None;
-    looks.links(|link| {
-        broken = walk.take(link);
-        Ok(if broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(broken.unwrap_or_else(|| walk.end()))
-}
-
-/// Computes the conservation law; the audit record first, so that a delivery made meanwhile is no fault.
-pub(super) fn conservation(mut looks: Looks<'_>) -> Result<Conservation, StoreError> {
-    let mut accounting = Accounting::default();
-    looks.links(|link| {
-        match link.decode() {
-            Ok(entry) => accounting.entry(entry),
-            Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
-            Err(error) => return Err(error),
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let sql = "SELECT number, version, form, checksum, record, id, destination, state FROM delivery \
-               WHERE number > ? ORDER BY number LIMIT ?";
-    let read = |row: &Row<'_>| (read_encoded(row, 1), [5, 6, 7].map(|at| read_text(row, at)));
-    looks.each("deliveries", sql, read, |_, (record, [id, destination, state])| {
-        match record.decode::<Delivery>(&id) {
-            Ok(delivery) => accounting.row(delivery, &destination, &state),
-            Err(StoreError::Damaged(damage)) => {
-                let keys =
-                    DeliveryId::new(id).ok().zip(PartyKey::new(destination).ok()).zip(state_of(&state));
-                accounting.damaged(&damage, keys.map(|((id, destination), state)| (id, destination, state)));
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    })?;
-    Ok(accounting.close())
+/// What a scrub found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) damage: Vec<Damage>,
+    /// Files that are set aside, as no record seemed to name them. Once every record was read, and none is damaged, those that
+    /// are left here are named by none.
+    pub(super) orphans: BTreeSet<String>,
 }
 
 /// Reads everything, and has SQLite check its pages and indexes, which is one long look.
-pub(super) fn scrub(readers: &Readers, looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
-    let mut found = Found(Vec::new());
-    let checked = scrub_engine(readers, &mut found);
-    found.table("pages and indexes", checked)?;
-    found.0.extend(scrub_records(looks)?);
-    Ok(found.0)
+pub(super) fn scrub(readers: &Readers, looks: Looks<'_>, bodies: &PayloadFiles) -> Result<Found, StoreError> {
+    let mut engine = Found::default();
+    let checked = scrub_engine(readers, &mut engine);
+    engine.table("pages and indexes", checked)?;
+    let mut found = scrub_records(looks, bodies)?;
+    found.damage.splice(0..0, engine.damage);
+    Ok(found)
 }
 
 /// Reads every record and every body.
-pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreError> {
-    let mut found = Found(Vec::new());
+pub(super) fn scrub_records(mut looks: Looks<'_>, bodies: &PayloadFiles) -> Result<Found, StoreError> {
+    let mut found = Found::default();
+    found.orphans = found.take(bodies.orphans())?.unwrap_or_default();
     let steps: [(&str, Step); 9] = [
         ("messages", scrub_messages),
         ("cases", scrub_cases),
@@ -178,65 +57,42 @@ pub(super) fn scrub_records(mut looks: Looks<'_>) -> Result<Vec<Damage>, StoreEr
             found.table(table, outcome)?;
         }
     }
-    Ok(found.0)
-}
-
-/// The last link as it stands there, of those whose hash can be read: damage keeps nobody from a backup, and a
-/// verification names it.
-pub(super) fn last_link(reading: &Reading<'_>) -> Result<AuditHead, StoreError> {
-    let sql = "SELECT number, hash FROM audit WHERE number < ? ORDER BY number DESC LIMIT 1";
-    let mut below = i64::MAX;
-    loop {
-        let last = reading.one(sql, [below], |row| (read_number(row, 0), read_text(row, 1)))?;
-        let Some((Some(number), hash)) = last else { return Ok(AuditHead::EMPTY) };
-        match hash.parse() {
-            Ok(hash) => return Ok(AuditHead { sequence: number.cast_unsigned(), hash }),
-            Err(_) => below = number,
-        }
+    if looks.ended {
+        found.orphans.clear();
     }
-}
-
-/// Rows by table and state.
-pub(super) fn contents(reading: &Reading<'_>, format: u32) -> Result<Contents, StoreError> {
-    let count = |row: &Row<'_>, at| read_number(row, at).map_or(0, i64::cast_unsigned);
-    let mut contents = Contents::default();
-    for (name, table, since) in [
-        ("messages", "message", 1),
-        ("cases", "cases", 1),
-        ("deliveries", "delivery", 1),
-        ("approvals", "approval", WITH_APPROVALS),
-        ("sequences", "sequence", WITH_SEQUENCES),
-        ("audit entries", "audit", 1),
-        ("audit heads", "head", WITH_HEADS),
-        ("receipts", "receipt", WITH_RECEIPTS),
-    ] {
-        if format >= since {
-            let sql = format!("SELECT count(*) FROM {table}");
-            contents.rows.push((name, reading.one(&sql, [], |row| count(row, 0))?.unwrap_or_default()));
-        }
-    }
-    for (name, table) in [("messages purged", "message"), ("deliveries purged", "delivery")] {
-        if format >= WITH_PURGES {
-            let sql = format!("SELECT count(*) FROM {table} WHERE purged = 1");
-            contents.rows.push((name, reading.one(&sql, [], |row| count(row, 0))?.unwrap_or_default()));
-        }
-    }
-    let sql = "SELECT state, count(*) FROM cases GROUP BY state ORDER BY state";
-    contents.cases = reading.all(sql, [], |row| (read_text(row, 0), count(row, 1)))?;
-    let sql = "SELECT destination, state, count(*) FROM delivery GROUP BY destination, state \
-               ORDER BY destination, state";
-    contents.deliveries =
-        reading.all(sql, [], |row| (read_text(row, 0), read_text(row, 1), count(row, 2)))?;
-    Ok(contents)
+    Ok(found)
 }
 
 /// Reads one table.
 type Step = fn(&mut Looks<'_>, &mut Found) -> Result<(), StoreError>;
 
+/// Reads every entry, holds its columns against it, and looks for the message that it vouches for.
 fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
-    looks.links(|link| {
-        found.take::<AuditEntry>(link.decode())?;
-        Ok(ControlFlow::Continue(()))
+    let column = if looks.format < WITH_RECEIPTS { "NULL" } else { "about" };
+    let sql = format!(
+        "SELECT number, form, checksum, record, hash, case_id, {column} FROM audit \
+         WHERE number > ? ORDER BY number LIMIT ?"
+    );
+    let format = looks.format;
+    let read = |row: &Row<'_>| (read_link(row), read_values::<2>(row, 5));
+    looks.each("audit", &sql, read, |reading, (link, keys)| {
+        let Some(AuditEntry { sequence, entry, .. }) = found.take(link.decode())? else { return Ok(()) };
+        let case = entry.case.as_ref().map(ToString::to_string);
+        let about = about(&entry).filter(|_| format >= WITH_RECEIPTS);
+        if [case, about].map(|key| key.map_or(Value::Null, Value::Text)) != keys {
+            let what = format!("audit entry {sequence}");
+            found.damage.push(Damage { what, detail: "its key columns differ from its record".to_owned() });
+        }
+        if let (Some(_), Some(sender), Some(message_id)) =
+            (entry.octets.received, entry.party, entry.message_id)
+        {
+            let key = MessageKey { sender, message_id };
+            if !reading.has_message(&key)? {
+                let detail = format!("audit entry {sequence} tells that it was received, and it is gone");
+                found.damage.push(Damage { what: format!("message {key}"), detail });
+            }
+        }
+        Ok(())
     })
 }
 
@@ -254,7 +110,7 @@ fn scrub_heads(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
             && Tree::of(signed.head.entries, peaks).is_none_or(|tree| tree.root() != signed.head.root)
         {
             let detail = "it does not go with the tree that it was kept with".to_owned();
-            found.0.push(Damage { what: format!("audit head {key}"), detail });
+            found.damage.push(Damage { what: format!("audit head {key}"), detail });
         }
         Ok(())
     })
@@ -265,7 +121,7 @@ fn scrub_engine(readers: &Readers, found: &mut Found) -> Result<(), StoreError> 
     let faults =
         readers.read(|reading| reading.all("PRAGMA integrity_check(20)", [], |row| read_text(row, 0)))?;
     for fault in faults.into_iter().filter(|fault| fault != "ok") {
-        found.0.push(Damage { what: "database".to_owned(), detail: fault });
+        found.damage.push(Damage { what: "database".to_owned(), detail: fault });
     }
     Ok(())
 }
@@ -292,16 +148,17 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
         let what = format!("body of message {key}");
         if value.as_ref().is_some_and(|value| value.purged.is_some()) {
             if is_there || response.is_some() {
-                found.0.push(Damage { what, detail: "it is there, though it was purged".to_owned() });
+                found.damage.push(Damage { what, detail: "it is there, though it was purged".to_owned() });
             }
             return Ok(());
         }
         found.take(reading.checked_octets(&what, &body))?;
+        found.names(&what, body.file().into_iter());
         let what = format!("answer to {key}");
         if let Some((owner, response)) = response {
             found.sealed(reading, format, &what, &key, ("response", owner), &response)?;
         } else if value.is_some_and(|value| value.answered) {
-            found.0.push(Damage { what, detail: "it is missing".to_owned() });
+            found.damage.push(Damage { what, detail: "it is missing".to_owned() });
         }
         Ok(())
     })
@@ -341,7 +198,7 @@ fn scrub_correlations(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), St
             if checksum != Some(correlation_sum_of(parts.each_ref().map(String::as_str)).into()) {
                 let [kind, party, text, _] = parts;
                 let what = format!("correlation {}", shown(&kind, &party, &text));
-                found.0.push(Damage { what, detail: "its checksum is wrong".to_owned() });
+                found.damage.push(Damage { what, detail: "its checksum is wrong".to_owned() });
             }
         }
         if !looks.goes_on("correlations", count) {
@@ -413,13 +270,15 @@ fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Stor
         let purged = value.as_ref().is_some_and(|value| value.purged.is_some());
         match sealed {
             Some(_) if purged => {
-                found.0.push(Damage { what, detail: "they are there, though they were purged".to_owned() });
+                found
+                    .damage
+                    .push(Damage { what, detail: "they are there, though they were purged".to_owned() });
             }
             Some((owner, sealed)) => {
                 found.sealed(reading, format, &what, &id, ("sealed", owner), &sealed)?;
             }
             None if value.is_some_and(|value| value.sealed && !purged) => {
-                found.0.push(Damage { what, detail: "they are missing".to_owned() });
+                found.damage.push(Damage { what, detail: "they are missing".to_owned() });
             }
             None => {}
         }
@@ -427,16 +286,13 @@ fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Stor
     })
 }
 
-/// Damage found so far.
-struct Found(Vec<Damage>);
-
 impl Found {
     /// A table that cannot be read any further is damage too, and no reason to leave out the others.
     fn table(&mut self, table: &str, read: Result<(), StoreError>) -> Result<(), StoreError> {
         match read {
             Err(StoreError::Engine { reason, .. }) => {
                 let detail = format!("{table} cannot be read any further: {reason}");
-                self.0.push(Damage { what: "database".to_owned(), detail });
+                self.damage.push(Damage { what: "database".to_owned(), detail });
                 Ok(())
             }
             other => other,
@@ -447,15 +303,27 @@ impl Found {
         match read {
             Ok(value) => Ok(Some(value)),
             Err(StoreError::Damaged(damage)) => {
-                self.0.push(damage);
+                self.damage.push(damage);
                 Ok(None)
             }
             // One file that cannot be read keeps nobody from looking at all others.
             Err(StoreError::Files { path, source, .. }) => {
-                self.0.push(Damage { what: format!("file {}", path.display()), detail: source.to_string() });
+                self.damage
+                    .push(Damage { what: format!("file {}", path.display()), detail: source.to_string() });
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Notes which files a record names: of those that are set aside an index does not know that.
+    fn names<'a>(&mut self, what: &str, files: impl Iterator<Item = &'a str>) {
+        for file in files {
+            if self.orphans.remove(file) {
+                let detail =
+                    format!("its file {file} was set aside at a start, as an index does not name it");
+                self.damage.push(Damage { what: what.to_owned(), detail });
+            }
         }
     }
 
@@ -469,13 +337,19 @@ impl Found {
         (home, owner): (&str, i64),
         row: &(Encoded, Kept),
     ) -> Result<(), StoreError> {
-        if self.take(reading.checked_unseal(what, key, row))?.is_none() || format < WITH_PIECES {
+        if self.take(reading.checked_unseal(what, key, row))?.is_none() {
             return Ok(());
         }
         let envelope: Envelope = row.0.decode(key)?;
-        if reading.files_of(home, owner)? != files_of(&envelope.spans) {
+        let pieces = files_of(&envelope.spans);
+        self.names(what, row.1.file().filter(|_| pieces.is_empty()).into_iter());
+        self.names(what, pieces.iter().map(String::as_str));
+        if format < WITH_PIECES {
+            return Ok(());
+        }
+        if reading.files_of(home, owner)? != pieces {
             let detail = "the files that are kept for it are not those that it stands in".to_owned();
-            self.0.push(Damage { what: what.to_owned(), detail });
+            self.damage.push(Damage { what: what.to_owned(), detail });
         }
         Ok(())
     }
@@ -491,7 +365,7 @@ impl Found {
         let value = self.take(record.decode::<R>(key))?;
         if value.as_ref().is_some_and(|value| expected(value) != *keys) {
             let what = format!("{} {key}", R::KIND);
-            self.0.push(Damage { what, detail: "its key columns differ from its record".to_owned() });
+            self.damage.push(Damage { what, detail: "its key columns differ from its record".to_owned() });
         }
         Ok(value)
     }
@@ -504,6 +378,3 @@ fn read_values<const N: usize>(row: &Row<'_>, first: usize) -> [Value; N] {
 fn text_of(value: &Value) -> String {
     if let Value::Text(text) = value { text.clone() } else { String::new() }
 }
-
-/// Rows in one look when nobody says how many.
-const ROWS: usize = 256;

@@ -9,7 +9,6 @@
 
 use std::io;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -24,7 +23,9 @@ use super::super::{AuditHead, CommitError, Committed, Done, Stats, StoreError};
 use super::StoreOptions;
 use super::group;
 use super::mark::Mark;
+use super::opening::bytes_of;
 use super::readers::Readers;
+use super::schema::Layout;
 
 /// What the threads of a store know of each other.
 #[derive(Default)]
@@ -258,7 +259,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) head: AuditHead,
     pub(super) mark: Mark,
-    pub(super) directory: PathBuf,
+    pub(super) layout: Layout,
     pub(super) options: StoreOptions,
     pub(super) shared: Arc<Shared>,
 }
@@ -330,7 +331,7 @@ impl Writer {
 
     /// Below its mark the disk is for what was accepted already (P11).
     fn turn_away_when_low(&self, group: &mut Vec<Job>) {
-        let free = free_bytes(&self.directory);
+        let free = free_bytes(&self.layout.directory);
         let low = free.is_some_and(|free| free < self.options.free_bytes_min);
         self.shared.disk_low.store(low, Ordering::Relaxed);
         if low {
@@ -345,7 +346,7 @@ impl Writer {
         self.mark.write(self.head).map_err(|error| format!("writing {}: {error}", self.mark.path().display()))
     }
 
-    fn checkpoint_when_long(&self) -> Result<(), String> {
+    fn checkpoint_when_long(&mut self) -> Result<(), String> {
         let pages: i64 = self
             .connection
             .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1))
@@ -353,13 +354,21 @@ impl Writer {
         if pages < self.options.log_pages_max { Ok(()) } else { self.checkpoint() }
     }
 
-    fn checkpoint(&self) -> Result<(), String> {
-        self.mark.sync().map_err(|error| format!("syncing {}: {error}", self.mark.path().display()))?;
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        checkpoint.map_err(|error| format!("checkpoint: {error}"))
+    /// Copies the log into the database. Once all of it is there, the mark remembers how long the database is.
+    fn checkpoint(&mut self) -> Result<(), String> {
+        let path = self.mark.path().display().to_string();
+        self.mark.sync().map_err(|error| format!("syncing {path}: {error}"))?;
+        let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages);
+        let (in_log, copied) = checkpoint.map_err(|error| format!("checkpoint: {error}"))?;
+        if in_log != copied {
+            return Ok(());
+        }
+        let bytes = bytes_of(&self.layout.database()).map_err(|error| format!("the database: {error}"))?;
+        self.mark.write_length(bytes).map_err(|error| format!("writing {path}: {error}"))
     }
 
-    fn close(self) {
+    fn close(mut self) {
         let failed = self.shared.failure().is_some();
         if failed || self.checkpoint().is_err() {
             mem::forget(self.connection);

@@ -4,6 +4,8 @@
 //! a sync of a file        its earlier writes survive; nothing else does for certain
 //! an unsynced write       survives, or not, or torn: each sector of 512 octets by itself, whatever the others do
 //! an unsynced length      survives with or without what was written: zeros stand where nothing does
+//! a failed sync           what it should have written is read by everybody, and no later sync writes it: it survives, or
+//!                         not, until it is written over
 //! a name                  made, changed or taken away: survives, or not, until its directory is synced,
 //!                         whatever other names do
 //! ```
@@ -39,6 +41,8 @@ pub(super) struct File {
     pub(super) durable: Arc<Vec<u8>>,
     /// Changes since its last sync.
     pub(super) pending: Vec<Change>,
+    /// So many of them, the first, are of no concern to a sync any more, since one failed.
+    taken: usize,
 }
 
 /// A change of a file.
@@ -98,6 +102,10 @@ impl Disk {
             }
             Call::Resize { handle, length } => self.changed(self.handles[handle], Change::Resize(*length)),
             Call::Sync { handle } => self.sync(self.handles[handle]),
+            Call::Failed { handle } => {
+                let file = self.files.get_mut(&self.handles[handle]).expect("a file");
+                file.taken = file.pending.len();
+            }
             Call::Rename { from, to } => {
                 let node = self.find(from).expect("what is renamed is there");
                 assert_eq!(from.parent(), to.parent(), "nothing moves between directories");
@@ -108,9 +116,8 @@ impl Disk {
     }
 
     fn sync(&mut self, node: Node) {
-        if self.files.contains_key(&node) {
-            let durable = Arc::new(self.files[&node].now().whole());
-            self.files.insert(node, File { durable, pending: Vec::new() });
+        if let Some(file) = self.files.get_mut(&node) {
+            file.sync();
         } else if let Some(directory) = self.directories.get_mut(&node) {
             directory.durable = directory.names(|_| true);
             directory.pending.clear();
@@ -248,6 +255,29 @@ impl Image {
 }
 
 impl File {
+    fn sync(&mut self) {
+        let written = self.pending.split_off(self.taken);
+        let of_write = |change: &Change| match change {
+            Change::Write { at, octets } => (*at, at + octets.len() as u64),
+            Change::Resize(_) => unreachable!("no log is resized when a sync of it has failed"),
+        };
+        if self.taken > 0 {
+            let over: Vec<_> = written.iter().map(of_write).collect();
+            self.pending.retain(|lost| {
+                let (from, to) = of_write(lost);
+                let is_over = over.iter().any(|(begin, end)| *begin <= from && to <= *end);
+                assert!(
+                    is_over || over.iter().all(|(begin, end)| *end <= from || to <= *begin),
+                    "all or nothing"
+                );
+                !is_over
+            });
+            self.taken = self.pending.len();
+        }
+        let durable = Self { durable: self.durable.clone(), pending: written, taken: 0 }.now().whole();
+        self.durable = Arc::new(durable);
+    }
+
     fn pieces(&self) -> Vec<Piece<'_>> {
         let mut pieces = Vec::new();
         for (change, pending) in self.pending.iter().enumerate() {

@@ -6,7 +6,9 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc::sync_channel;
 
 use gwanmun::model::{Attested, Delivery, Digest, Purged, Realm, StoredMessage, TimelineEntry, Timestamp};
@@ -23,6 +25,8 @@ use crate::world::{Scenario, World};
 pub(super) const PLACE: &str = "GWANMUN_CRASH_STATES_PLACE";
 /// The file for what the store holds after each commit.
 pub(super) const EXPECTED: &str = "GWANMUN_CRASH_STATES_EXPECTED";
+/// The place, for the process that plays the first part and dies.
+pub(super) const DYING: &str = "GWANMUN_CRASH_STATES_DYING";
 /// What the child says before it plays.
 pub(super) const BEGINS: &str = "the life begins";
 
@@ -31,34 +35,81 @@ pub(super) fn options(directory: &Path) -> StoreOptions {
     StoreOptions { free_bytes_min: 0, log_pages_max: 60, ..StoreOptions::at(directory) }
 }
 
-/// Plays the life, and says what is answered. Half-way the store is closed and opened again.
+/// Plays the life in three parts, and says what is answered: a process plays the first and dies, another one opens what it
+/// left and closes it in order, and opens it once more.
+///
+/// Each process has keys of its own, with which its batches are signed: so the model is handed on with the store.
 pub(super) fn play(place: &Path, expected: &Path) {
     let mut batches = batches();
-    let model = MemoryStore::open(Box::new(SimulatedDisk::default())).expect("an empty disk opens");
+    say(BEGINS);
+    let dying = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "crash_states::child_that_dies", "--nocapture"])
+        .envs([(DYING, place), (EXPECTED, expected)])
+        .env_remove(PLACE)
+        .status()
+        .expect("it starts");
+    assert_eq!(dying.code(), Some(DIED), "it dies where it should");
+    let handed_on = fs::read(model_beside(expected)).expect("it was handed on");
+    let model = MemoryStore::open(Box::new(SimulatedDisk::of(handed_on))).expect("it opens");
     let mut held = vec![held_by(&model)];
-    for batch in &batches {
+    let first = batches.len() / 3;
+    let mut commit_to_model = |batch: &Batch| {
+        assert_eq!(commit(&model, batch.clone()), Ok(()));
+        held.push(held_by(&model));
+    };
+    batches[first..].iter().for_each(&mut commit_to_model);
+    let purges = purges(&model);
+    purges.iter().for_each(commit_to_model);
+    batches.extend(purges);
+    add_to(expected, &held[1..]);
+
+    let second = batches.len() * 2 / 3;
+    for part in [first..second, second..batches.len()] {
+        let store = SqliteStore::open(options(place)).expect("it opens");
+        assert_eq!(held_by(&store), held[part.start - first], "what was answered is there");
+        // A repeat is answered from what is there.
+        say(&format!("answered {}", part.start));
+        go_on(&store, &batches, part);
+    }
+}
+
+/// Plays the first part, hands the model on, and dies with the store open.
+pub(super) fn play_and_die(place: &Path, expected: &Path) {
+    let batches = batches();
+    let first = 0..batches.len() / 3;
+    let disk = SimulatedDisk::default();
+    let model = MemoryStore::open(Box::new(disk.clone())).expect("an empty disk opens");
+    let mut held = vec![held_by(&model)];
+    for batch in &batches[first.clone()] {
         assert_eq!(commit(&model, batch.clone()), Ok(()));
         held.push(held_by(&model));
     }
-    for purge in purges(&model) {
-        assert_eq!(commit(&model, purge.clone()), Ok(()));
-        held.push(held_by(&model));
-        batches.push(purge);
+    add_to(expected, &held);
+    fs::write(model_beside(expected), disk.octets()).expect("written");
+    let store = SqliteStore::open(options(place)).expect("it opens");
+    go_on(&store, &batches, first);
+    std::process::exit(DIED);
+}
+
+/// Commits this part, and says what is answered.
+fn go_on(store: &SqliteStore, batches: &[Batch], part: Range<usize>) {
+    for place in part {
+        assert_eq!(commit(store, batches[place].clone()), Ok(()));
+        say(&format!("answered {}", place + 1));
+        store.sweep().expect("what was purged is swept");
     }
+}
+
+/// Notes what a store holds after each number of batches.
+fn add_to(expected: &Path, held: &[Digest]) {
+    let mut file = fs::File::options().create(true).append(true).open(expected).expect("it opens");
     let lines: String = held.iter().map(|digest| format!("{digest}\n")).collect();
-    fs::write(expected, lines).expect("written");
-    let half = batches.len() / 2;
-    let mut answered = 0;
-    say(BEGINS);
-    for part in [&batches[..half], &batches[half..]] {
-        let store = SqliteStore::open(options(place)).expect("it opens");
-        for batch in part {
-            assert_eq!(commit(&store, batch.clone()), Ok(()));
-            answered += 1;
-            say(&format!("answered {answered}"));
-            store.sweep().expect("what was purged is swept");
-        }
-    }
+    file.write_all(lines.as_bytes()).expect("written");
+}
+
+/// The model, as one process hands it on to the next.
+pub(super) fn model_beside(expected: &Path) -> PathBuf {
+    expected.with_extension("model")
 }
 
 /// Every batch of a calm run, in order.
@@ -157,6 +208,8 @@ pub(super) fn held_by(store: &dyn Store) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// How the process that dies ends.
+pub(super) const DIED: i32 = 86;
 /// So many messages, and so many deliveries, are purged.
 const PURGED: usize = 5;
 /// More than what stands in the database.

@@ -124,6 +124,39 @@ pub(super) fn without_sync_of_sqlite(calls: &[Call]) -> (Vec<Call>, usize) {
     (planted, place)
 }
 
+/// A recording in which the sync of the last commit before a process dies has failed.
+pub(super) struct FailedSync {
+    pub(super) calls: Vec<Call>,
+    /// What the next start does about it: each write of the log, and its sync.
+    pub(super) settled: Vec<usize>,
+}
+
+/// The recording up to the first answer after the next start's own, when the last commit of the process that dies was neither
+/// synced nor answered.
+pub(super) fn failed_sync(calls: &[Call]) -> FailedSync {
+    let paths = Paths::of(calls);
+    let opens = |path: &Path| path == Path::new("store/lock");
+    let starts = |from| paths.find(calls, from, |call, at| matches!(call, Call::Open { .. }) && opens(at));
+    let next_start = starts(starts(0) + 1);
+    let is_answer = |call: &Call| matches!(call, Call::Answered(_));
+    let answer = calls[..next_start].iter().rposition(is_answer).expect("it lived before");
+    let changes = |call: &Call| is_write(call) || is_sync(call);
+    assert!(!calls[answer..next_start].iter().any(changes), "its last act was an answer");
+    let sync = paths.rfind(calls, answer, |call, at| is_sync(call) && is_log(at));
+    let again = next_start + calls[next_start..].iter().position(is_answer).expect("it answers repeats");
+    assert_eq!(calls[again], calls[answer], "of all that is there");
+    let next = again + 1 + calls[again + 1..].iter().position(is_answer).expect("it goes on");
+    let of_log = |place: &usize| paths.is(calls, *place, |call, at| changes(call) && is_log(at));
+    let settled_at = (next_start..again).find(|place| of_log(place) && is_sync(&calls[*place]));
+    let settled_at = settled_at.expect("the next start syncs the log");
+    let settled: Vec<_> = (next_start..=settled_at).filter(of_log).collect();
+
+    let Call::Sync { handle } = calls[sync] else { unreachable!("it is one") };
+    let mut planted = calls[..=next].to_vec();
+    planted.splice(sync..=answer, [Call::Failed { handle }]);
+    FailedSync { calls: planted, settled: settled.into_iter().map(|place| place - (answer - sync)).collect() }
+}
+
 /// The last sync of the store's directory before anything is answered.
 fn last_sync_of_store(paths: &Paths, calls: &[Call]) -> usize {
     let first_commit = calls.iter().position(|call| *call == Call::Answered(1)).expect("it is answered");
@@ -143,9 +176,10 @@ impl Paths {
         };
         let about = |call: &Call| match call {
             Call::Open { path, .. } => Some(path.clone()),
-            Call::Write { handle, .. } | Call::Resize { handle, .. } | Call::Sync { handle } => {
-                opened(*handle)
-            }
+            Call::Write { handle, .. }
+            | Call::Resize { handle, .. }
+            | Call::Sync { handle }
+            | Call::Failed { handle } => opened(*handle),
             Call::Mkdir(_) | Call::Rename { .. } | Call::Unlink(_) | Call::Answered(_) => None,
         };
         Self(calls.iter().map(about).collect())

@@ -25,6 +25,8 @@ pub(super) enum Call {
     Resize { handle: u64, length: u64 },
     /// A file or directory is made durable.
     Sync { handle: u64 },
+    /// A sync failed: what should have become durable is read by everybody, taken for written, and may be lost.
+    Failed { handle: u64 },
     /// A name is given to what has another.
     Rename { from: PathBuf, to: PathBuf },
     /// A name is taken away.
@@ -89,6 +91,10 @@ struct OpenFile {
 
 impl Reader<'_> {
     fn read(&mut self, line: &str) {
+        if line.starts_with(&format!("+++ exited with {} ", life::DIED)) {
+            // Numbers of files are those of a process.
+            self.open.clear();
+        }
         let Some((name, rest)) = line.split_once('(') else { return };
         let Some((arguments, result)) = rest.rsplit_once(" = ") else { return };
         let arguments = arguments.trim_end().strip_suffix(')').expect("what was asked stands in brackets");

@@ -178,7 +178,10 @@ impl Reader {
                 pages.for_each(|page| octets.extend_from_slice(&page));
                 format!("{} {}", octets.len(), Digest::of(&octets))
             }
-            Self::Mark(newest) => format!("newest: {}", newest_line(image) == *newest),
+            Self::Mark(newest) => {
+                let length = image.get(8192, LENGTH_LINE).map(|line| Digest::of(&line));
+                format!("newest: {}, length: {length:?}", newest_line(image) == *newest)
+            }
             Self::Payload(name) => (Digest::of(&image.whole()).to_string() == *name).to_string(),
             Self::Other => Digest::of(&image.whole()).to_string(),
         }
@@ -282,5 +285,7 @@ pub(super) fn place() -> tempfile::TempDir {
 pub(super) const STORE: &str = "store";
 /// A line of the mark.
 const MARK_LINE: usize = 95;
+/// Its line with the length of the database.
+const LENGTH_LINE: usize = 30;
 /// A page of the store.
 const PAGE: usize = 8192;

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::opening::files;
 use super::*;
-use crate::model::{Direction, Tree};
+use crate::model::{Attested, Digest, Direction, TimelineEntry, Tree};
 use crate::store::tests::suite::kept_head;
 use crate::store::{CorrelationKey, Damage, DeliveryWrite, Walked};
 
@@ -295,6 +295,58 @@ fn a_flipped_octet_of_an_audit_entry_is_named_wherever_it_is_p18() {
     }
 }
 
+/// What the audit record is listed by is what it says, and a message that it tells of is there.
+#[test]
+fn what_the_audit_record_tells_of_is_missed_when_it_is_gone_p12() {
+    fn check(change: &str, scrubbed: &[&str]) {
+        let (_directory, options) = place();
+        let store = filled(&options);
+        let mut batch = receives(7, "it was received");
+        let key = sample::message_key("broker", 7);
+        let octets = Attested { received: Some(Digest([7; 32])), ..Attested::default() };
+        let (party, message_id) = (Some(key.sender), Some(key.message_id));
+        batch.audit = vec![TimelineEntry {
+            case: None,
+            party,
+            message_id,
+            octets,
+            ..sample::entry("message.received")
+        }];
+        assert_eq!(commit(&store, batch), Ok(()));
+        let tool = raw(&options.directory);
+        tool.pragma_update(None, "foreign_keys", false).expect("set");
+        assert_eq!(tool.execute(change, []).expect("changed"), 1, "{change}");
+        let found: Vec<_> = store.scrub().expect("readable").into_iter().map(|damage| damage.what).collect();
+        assert_eq!(found, scrubbed, "{change}");
+    }
+    check("UPDATE audit SET about = about WHERE number = 4", &[]);
+    check("UPDATE audit SET about = '8@broker' WHERE number = 4", &["audit entry 4"]);
+    check("UPDATE audit SET case_id = 'case-2' WHERE number = 1", &["audit entry 1"]);
+    check("UPDATE audit SET case_id = NULL WHERE number = 1", &["audit entry 1"]);
+    check("DELETE FROM message WHERE message_id = '7@broker'", &["message broker/7@broker"]);
+}
+
+/// Rule sets and keys have their names of their octets.
+#[test]
+fn a_file_beside_the_database_that_changed_is_named_p12() {
+    let (directory, options) = place();
+    let store = open(&options);
+    let keys = options.directory.join("keys");
+    fs::create_dir_all(&keys).expect("made");
+    let (whole, changed) = (Digest::of(b"a key").to_string(), Digest::of(b"another").to_string());
+    fs::write(keys.join(&whole), b"a key").expect("written");
+    fs::write(keys.join(&changed), b"an0ther").expect("written");
+    fs::write(keys.join("list"), b"has no such name").expect("written");
+    let named = |damage: Vec<Damage>| damage.into_iter().map(|damage| damage.what).collect::<Vec<_>>();
+    let expected = [format!("file keys/{changed}")];
+    assert_eq!(named(store.scrub().expect("readable")), expected);
+    assert_eq!(named(store.scrub_slowly(&mut on).expect("readable")), expected);
+    let looked = Inspection::of(&options.directory).expect("it can be looked at");
+    assert_eq!(named(looked.scrub(&mut on).expect("readable")), expected);
+    let made = looked.back_up(&directory.path().join("backup"), sample::at(1), &mut on).expect("made");
+    assert_eq!(named(made.1), expected, "P20");
+}
+
 #[test]
 fn a_log_that_lost_its_end_is_noticed_at_the_next_start() {
     fn check(what: &str, change: fn(&Path), is_refused: bool) {
@@ -332,6 +384,37 @@ fn a_log_that_lost_its_end_is_noticed_at_the_next_start() {
         fs::remove_file(copy.join("mark")).expect("removed");
     };
     check("the mark removed by hand", accepted, false);
+}
+
+/// The log says how long the database is to be, so that SQLite reads zeros where its end is missing: the mark knows better.
+#[test]
+fn a_database_that_lost_its_end_behind_a_log_is_refused_p12() {
+    let (directory, options) = place();
+    // Each commit is copied into the database; what a reader keeps in the log stays there.
+    let store = open(&StoreOptions { log_pages_max: 1, ..options.clone() });
+    (1..20).for_each(|number| assert_eq!(commit(&store, receives(number, "x")), Ok(())));
+    let reader = raw(&options.directory);
+    reader.execute_batch("BEGIN; SELECT count(*) FROM audit;").expect("readable");
+    assert_eq!(commit(&store, receives(20, "in the log")), Ok(()));
+    let cut = |pages: u64| {
+        let copy = directory.path().join(format!("without {pages}"));
+        copy_store(&options.directory, &copy);
+        let path = copy.join("gwanmun.db");
+        let database = fs::File::options().write(true).open(path).expect("a database");
+        let length = database.metadata().expect("its length").len();
+        database.set_len(length - pages * 8192).expect("cut");
+        (copy, length / 8192)
+    };
+    fs::create_dir_all(directory.path().join("without 0/bodies")).expect("made");
+    let (whole, pages) = cut(0);
+    assert!(pages > 20 && open(&StoreOptions::at(whole)).scrub().expect("readable").is_empty());
+    for missing in 1..pages {
+        let (copy, _) = cut(missing);
+        let found = Inspection::of(&copy).and_then(|store| store.scrub(&mut on)).expect("readable");
+        assert!(found.iter().any(|damage| damage.detail.contains("its end is missing")), "{found:?}");
+        let refused = SqliteStore::open(StoreOptions::at(copy)).map(drop);
+        assert!(matches!(refused, Err(StoreError::CutShort { .. })), "without {missing} pages: {refused:?}");
+    }
 }
 
 /// The files as a crash leaves them.

@@ -15,7 +15,7 @@ use crate::model::Direction;
 use crate::store::tests::sample::{delivery, delivery_id, new_message, party};
 use crate::store::tests::suite::makes;
 use crate::store::tests::{commit, directory, options, sample};
-use crate::store::{ApprovalWrite, CaseWrite, Conflict, SequenceWrite};
+use crate::store::{ApprovalWrite, AuditHead, CaseWrite, Conflict, SequenceWrite};
 
 fn place() -> (tempfile::TempDir, StoreOptions) {
     let directory = directory();
