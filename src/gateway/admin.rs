@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::acts;
 use super::check::check;
 use super::heads::Standing;
-use super::keys::Keys;
+use super::keys::{Counted, Keys, counted as counted_keys};
 use super::payments;
 use super::purge;
 use super::reconcile;
@@ -189,7 +189,7 @@ pub(super) async fn reload(shared: &Arc<Shared>, asked_by: &str) -> Response {
     on_a_thread(move || reload_now(&reloaded, &asked_by)).await
 }
 
-fn reload_now(shared: &Shared, asked_by: &str) -> Response {
+fn reload_now(shared: &Arc<Shared>, asked_by: &str) -> Response {
     let before = shared.in_force.load_full();
     let loaded = config::load(&shared.settings_file).and_then(|loaded| {
         let faults = only_by_restart(shared, &before.settings, &loaded.settings);
@@ -205,15 +205,19 @@ fn reload_now(shared: &Shared, asked_by: &str) -> Response {
             let remedy = "see `gwanmun rules history` for what counts when";
             told(&loaded.settings.rules, error.to_string(), remedy)
         })?;
-        let keys = Keys::of_store(&before.settings.store.directory).record(&*shared.store, &loaded, now());
-        keys.map_err(|error| {
+        let directory = Keys::of_store(&before.settings.store.directory);
+        let keys = counted_keys(&loaded).and_then(|keys| {
+            directory.record_beside(&*shared.store, &keys, now())?;
+            Ok(keys)
+        });
+        let keys = keys.map_err(|error| {
             let remedy = "look at the directory `keys` of the store, then reload again";
             told(&shared.settings_file, format!("the keys that count: {error}"), remedy)
         })?;
-        Ok((loaded, shelf, schedule))
+        Ok((loaded, shelf, schedule, keys))
     });
     match loaded {
-        Ok((loaded, shelf, schedule)) => {
+        Ok((loaded, shelf, schedule, keys)) => {
             let at = now();
             let before = before.schedule.load().rules(at).digest();
             let after = schedule.rules(at).digest();
@@ -221,7 +225,10 @@ fn reload_now(shared: &Shared, asked_by: &str) -> Response {
             shared.metrics.register(loaded.partners.registry.parties().map(|party| party.name.clone()));
             let (in_force, tls) = InForce::of(loaded, schedule, shared.in_force.load().restored);
             shared.tls.replace(tls);
-            shared.in_force.store(Arc::new(in_force));
+            let in_force = Arc::new(in_force);
+            shared.in_force.store(Arc::clone(&in_force));
+            shared.under_way.turn();
+            tokio::spawn(settle_keys(Arc::clone(shared), in_force, keys));
             info!(
                 event = EventCode::ConfigurationActivated.code(),
                 before = %before,
@@ -245,6 +252,28 @@ fn reload_now(shared: &Shared, asked_by: &str) -> Response {
             json_response(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "faults": faults }))
         }
     }
+}
+
+/// The keys before a reload count no more once what was begun with them has ended: the audit record says so then, unless another
+/// reload or a start says it.
+async fn settle_keys(shared: Arc<Shared>, in_force: Arc<InForce>, keys: Counted) {
+    tokio::select! {
+        () = shared.under_way.ended() => {}
+        () = shared.drain_begins() => return,
+    }
+    let _one_at_a_time = shared.reloading.lock().await;
+    if !Arc::ptr_eq(&in_force, &shared.in_force.load()) {
+        return;
+    }
+    let store = Arc::clone(&shared.store);
+    let settled = tokio::task::spawn_blocking(move || {
+        let directory = Keys::of_store(&in_force.settings.store.directory);
+        if let Err(error) = directory.record(&*store, &keys, now()) {
+            warn!(event = EventCode::ConfigurationFault.code(), fault = %error, "the keys before a reload stay on the list");
+        }
+    });
+    // A panic there is told by the runtime; the next reload or start says it.
+    drop(settled.await);
 }
 
 /// What was changed and only a restart could change: to call it in force would be a lie.

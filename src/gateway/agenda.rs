@@ -40,6 +40,7 @@ enum Scheduled {
 impl Scheduled {
     /// Drives it through the core.
     async fn drive(&self, shared: &Arc<Shared>) -> Result<(), DriveError> {
+        let _begun = shared.under_way.begin();
         let event = match self {
             Self::Case(id) => Event::CaseDue(id.clone()),
             Self::Approval(key) => Event::ApprovalDue(key.clone()),

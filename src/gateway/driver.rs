@@ -55,6 +55,7 @@ pub(super) struct Released {
 /// [`DriveError`]; in every case but a fatal one the event may be driven again.
 pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released, DriveError> {
     let event = Arc::new(event);
+    let _begun = shared.under_way.begin();
     let mut unknown = false;
     for _ in 0..ROUNDS_MAX {
         if shared.has_failed() {

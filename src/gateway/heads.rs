@@ -156,6 +156,7 @@ async fn look(shared: &Arc<Shared>, all: bool) {
 }
 
 fn look_now(shared: &Shared, all: bool) -> Option<HeadFault> {
+    let _begun = shared.under_way.begin();
     let in_force = shared.in_force.load();
     let mut work = locked(&shared.heads.work);
     let trouble = keep(&*shared.store, &in_force, &mut work, all).err();

@@ -202,6 +202,7 @@ pub(super) async fn act(shared: Arc<Shared>, by: Officer, number: &str, request:
         Err(error) => return api::told(&Told::new(How::Refused, format!("the body is no act: {error}"))),
     };
     let act = OfficerAct { by, application: number.into(), version, act };
+    let _begun = shared.under_way.begin();
     let written = compute(&shared, move |shared, in_force| write(shared, in_force, act)).await;
     match written.and_then(|written| written) {
         Ok(Written::Event(event)) => api::act(shared, *event).await,

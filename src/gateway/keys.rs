@@ -3,7 +3,8 @@
 //!
 //! A list names each by its SHA-256; list, certificates and revocation lists are files named by theirs, each once. At a
 //! start and a reload that finds other keys than before, an audit entry vouches for the new list: it stands in the
-//! record before anything comes or goes with those keys.
+//! record before anything comes or goes with those keys. What was begun with the keys before a reload may be committed after
+//! it: so they stay on the list until all of that has ended, and another entry says so.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -54,15 +55,50 @@ impl Keys {
     }
 
     /// Keeps the keys that settings put in force, and has the audit record vouch for them when they are others than
-    /// before.
-    pub(super) fn record(&self, store: &dyn Store, loaded: &Loaded, at: Timestamp) -> Result<(), KeysError> {
-        let (list, files) = counted(loaded)?;
+    /// before. Those that counted before count no more.
+    pub(super) fn record(
+        &self,
+        store: &dyn Store,
+        counted: &Counted,
+        at: Timestamp,
+    ) -> Result<(), KeysError> {
+        self.record_list(store, &counted.list, &counted.files, at)
+    }
+
+    /// The same, where something that was begun with the keys before may still be committed.
+    pub(super) fn record_beside(
+        &self,
+        store: &dyn Store,
+        counted: &Counted,
+        at: Timestamp,
+    ) -> Result<(), KeysError> {
+        let mut list = counted.list.clone();
+        // A list that is damaged says nothing; a scrub tells of it.
+        let before = self.last(store)?.and_then(|before| self.get(before).ok());
+        if let Some(before) = before.and_then(|octets| std::str::from_utf8(&octets).ok()?.parse().ok()) {
+            list.extend(before);
+        }
+        self.record_list(store, &list, &counted.files, at)
+    }
+
+    /// The list that the audit record vouched for last.
+    fn last(&self, store: &dyn Store) -> Result<Option<Digest>, KeysError> {
+        let last = store.last_of_event(EventCode::KeysInForce.code(), u64::MAX >> 1);
+        let last = last.map_err(|error| KeysError::Audit(error.to_string()))?;
+        let said = last.and_then(|last| serde_json::from_str::<TimelineEntry>(&last.text).ok());
+        Ok(said.and_then(|said| said.octets.keys))
+    }
+
+    fn record_list(
+        &self,
+        store: &dyn Store,
+        list: &KeyList,
+        files: &[Vec<u8>],
+        at: Timestamp,
+    ) -> Result<(), KeysError> {
         let text = list.to_string();
         let digest = Digest::of(text.as_bytes());
-        let audit = |error: crate::store::StoreError| KeysError::Audit(error.to_string());
-        let last = store.last_of_event(EventCode::KeysInForce.code(), u64::MAX >> 1).map_err(audit)?;
-        let before = last.and_then(|last| serde_json::from_str::<TimelineEntry>(&last.text).ok());
-        if before.is_some_and(|before| before.octets.keys == Some(digest)) && self.get(digest).is_ok() {
+        if self.last(store)? == Some(digest) && self.get(digest).is_ok() {
             return Ok(());
         }
         fs::create_dir_all(&self.root).map_err(failed("made", &self.root))?;
@@ -112,8 +148,14 @@ impl Keys {
     }
 }
 
-/// The keys that count by these settings, and the octets of those that are kept whole.
-fn counted(loaded: &Loaded) -> Result<(KeyList, Vec<Vec<u8>>), KeysError> {
+/// The keys that count by some settings, and the octets of those that are kept whole.
+pub(super) struct Counted {
+    list: KeyList,
+    files: Vec<Vec<u8>>,
+}
+
+/// Those of these settings.
+pub(super) fn counted(loaded: &Loaded) -> Result<Counted, KeysError> {
     let own = &loaded.settings.identity.key;
     let (mut list, mut files) = (KeyList::default(), Vec::new());
     for key in loaded.signing.keys() {
@@ -134,7 +176,7 @@ fn counted(loaded: &Loaded) -> Result<(KeyList, Vec<Vec<u8>>), KeysError> {
         list.add(KeyUse::Revocation, own.clone(), Digest::of(&octets));
         files.push(octets);
     }
-    Ok((list, files))
+    Ok(Counted { list, files })
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeysError {

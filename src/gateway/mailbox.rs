@@ -159,6 +159,7 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
     let (Some(content_type), Some(origin)) = (content_type(&request), proved(&request)) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
+    let _begun = shared.under_way.begin();
     let received =
         Received { content_type, body: request.body.into(), origin, received_at: now(), waiting: true };
     let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {

@@ -36,6 +36,7 @@ mod shelf;
 mod show;
 mod stamps;
 mod statistics;
+mod under_way;
 
 pub use command::{ServeArgs, StoreFailed};
 pub use run::{Gateway, StartError, Stopped};

@@ -134,6 +134,7 @@ pub(super) fn content_type(request: &Request) -> Option<Arc<str>> {
 /// The answer to a message, or none: once the store has failed, nobody hears anything.
 async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
     let began = tokio::time::Instant::now();
+    let _begun = shared.under_way.begin();
     let event = match compute(shared, move |_, in_force| received.open(in_force)).await {
         Ok(event) => event,
         Err(error) => return turned_away(shared, &error),

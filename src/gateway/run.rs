@@ -15,7 +15,7 @@ use super::admin::{Counts, administer};
 use super::agenda::{Agenda, keep_agenda};
 use super::api::serve;
 use super::heads::{Heads, keep_heads, sign_the_rest};
-use super::keys::Keys;
+use super::keys::{Keys, counted};
 use super::lanes::Lanes;
 use super::pay::{PaymentAgenda, keep_payments};
 use super::purge::{Walks, keep_purging};
@@ -27,6 +27,7 @@ use super::scrub::{Scrub, keep_scrubbing};
 use super::send::send_all;
 use super::shared::{InForce, Shared, now};
 use super::stamps::{Stamps, keep_stamping};
+use super::under_way::UnderWay;
 use crate::codec::mime::MimeLimits;
 use crate::config::Loaded;
 use crate::store::{Manifest, SqliteStore, Store, StoreError};
@@ -137,7 +138,8 @@ impl Gateway {
         let shelf = settings.store.directory.join("rules");
         let (shelf, schedule) =
             rules::at_start(&*store, shelf, &loaded).map_err(|error| StartError::Rules(error.to_string()))?;
-        let keys = Keys::of_store(&settings.store.directory).record(&*store, &loaded, now());
+        let keys = counted(&loaded)
+            .and_then(|keys| Keys::of_store(&settings.store.directory).record(&*store, &keys, now()));
         keys.map_err(|error| StartError::Keys(error.to_string()))?;
         let digest = schedule.rules(now()).digest();
         let restored_at = reconcile::restored(&*store, u64::MAX >> 1)?.map(|(_, said)| said.at);
@@ -147,6 +149,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             store,
             in_force: ArcSwap::from_pointee(in_force),
+            under_way: UnderWay::default(),
             reloading: Mutex::default(),
             purging: Mutex::default(),
             walks: std::sync::Mutex::new(Walks::since(now())),

@@ -334,6 +334,7 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
         return judge_response(status, ResponseContent::Empty);
     }
     let body = response.body.clone();
+    let _begun = shared.under_way.begin();
     let received = Received {
         content_type: response.content_type.as_deref().unwrap_or_default().into(),
         body: response.body.into(),

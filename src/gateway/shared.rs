@@ -19,6 +19,7 @@ use super::questions::Questions;
 use super::scrub::Scrub;
 use super::shelf::{Schedule, Shelf};
 use super::stamps::{Stamper, Stamps};
+use super::under_way::UnderWay;
 use crate::case::longest_payment_wait;
 use crate::codec::catalogue::Catalogue;
 use crate::config::{Loaded, PaymentSettings, Settings};
@@ -131,6 +132,8 @@ impl InForce {
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) in_force: ArcSwap<InForce>,
+    /// What is under way with it, or with what was in force before.
+    pub(super) under_way: UnderWay,
     /// One reload or activation at a time.
     pub(super) reloading: AsyncMutex<()>,
     /// One purge at a time: two would write the same archives.

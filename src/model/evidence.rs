@@ -168,6 +168,11 @@ impl KeyList {
         self.0.insert((of, party, digest));
     }
 
+    /// Adds those of another list.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Those of one use and party.
     pub fn of<'a>(&'a self, of: KeyUse, party: &'a PartyKey) -> impl Iterator<Item = Digest> + 'a {
         self.0.iter().filter(move |(found, owner, _)| *found == of && owner == party).map(|line| line.2)
