@@ -67,6 +67,8 @@ pub(super) async fn drive(shared: &Arc<Shared>, event: Event) -> Result<Released
         })
         .await??;
         let actions = match sealed.split() {
+            // What is answered from the store is answered by one that stands (P10).
+            Ready::Act(_) if shared.store_has_failed() => return Err(DriveError::Fatal),
             Ready::Act(actions) => actions,
             Ready::Commit(batch, pending) => match commit(shared, *batch).await {
                 Ok(pass) => pending.release(pass),

@@ -156,6 +156,9 @@ async fn look(shared: &Arc<Shared>, all: bool) {
 }
 
 fn look_now(shared: &Shared, all: bool) -> Option<HeadFault> {
+    if shared.store_has_failed() {
+        return None;
+    }
     let _begun = shared.under_way.begin();
     let in_force = shared.in_force.load();
     let mut work = locked(&shared.heads.work);

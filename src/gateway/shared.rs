@@ -228,6 +228,15 @@ impl Shared {
         drop(draining.wait_for(|draining| *draining).await.map(|_| ()));
     }
 
+    /// Whether the store has failed, also while nobody committed: then the process ends (P10).
+    pub(super) fn store_has_failed(&self) -> bool {
+        let failed = self.store.health().failed;
+        if let Some(why) = &failed {
+            self.fail(why);
+        }
+        failed.is_some()
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.failed.borrow().is_some()
     }

@@ -1,6 +1,7 @@
 //! System calls of a gateway that runs, meddled with from outside.
 
 use std::fs;
+use std::path::Path;
 
 use crate::process::{Process, until};
 use crate::world::World;
@@ -10,10 +11,27 @@ const TRACE: &str = "meddled.trace";
 
 /// Has strace do this with these calls of the gateway, from when it is there until it is killed.
 pub(super) async fn meddled(world: &World, gateway: &Process, calls: &str, how: &str) -> Process {
+    attached(world, gateway, calls, how, &[]).await
+}
+
+/// The same, with those of one file.
+pub(super) async fn meddled_at(
+    world: &World,
+    gateway: &Process,
+    file: &Path,
+    calls: &str,
+    how: &str,
+) -> Process {
+    let file = file.canonicalize().expect("it is there");
+    attached(world, gateway, calls, how, &["-P", file.to_str().expect("is text")]).await
+}
+
+async fn attached(world: &World, gateway: &Process, calls: &str, how: &str, only: &[&str]) -> Process {
     let (id, trace, seen) = (gateway.id().to_string(), format!("trace={calls}"), world.path(TRACE));
     let inject = format!("inject={calls}:{how}");
     let seen = seen.to_str().expect("is text");
     let arguments = ["-f", "-qq", "-y", "-o", seen, "-p", &id, "-e", &trace, "-e", &inject];
+    let arguments = only.iter().copied().chain(arguments);
     let strace = Process::start_other("strace", world.path("strace.log"), arguments);
     until("strace is attached", async || {
         let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");

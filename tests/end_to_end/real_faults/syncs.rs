@@ -7,10 +7,10 @@ use rustix::process::Signal;
 
 use super::count;
 use super::load::{Load, all_is_proved, answered, clear_log, lodging, nothing_is_lost};
-use super::meddled::{injected, meddled};
+use super::meddled::{injected, meddled, meddled_at};
 use super::place::Place;
 use crate::correspondent::Correspondent;
-use crate::process::{Process, until};
+use crate::process::{Process, run, until};
 use crate::world::{World, attachment};
 
 /// The exit code for a store that failed or cannot be opened.
@@ -132,6 +132,39 @@ async fn a_body_that_cannot_be_synced_in_its_file_ends_the_gateway_and_nobody_is
     let injected = injected(&world);
     let [failed] = &injected[..] else { panic!("after one that failed there is none: {injected:#?}") };
     assert!(failed.contains("/store/bodies/"), "it is that of the body: {failed}");
+    strace.kill();
+    let mut gateway = world.serve().await;
+    nothing_is_lost(&broker, &[one]).await;
+    gateway.kill();
+    all_is_proved(&world, &store);
+}
+
+/// The log is copied into the database after the answer, and that fails; nobody commits anything more. A repeat is not answered
+/// from a store that has failed, and the gateway ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_behind_an_answer_answers_no_repeat_p10() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let store = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    world.edit("gwanmun.toml", "free_bytes_min = 0", "free_bytes_min = 0\nlog_pages_max = 1");
+    for partner in ["customs", "kfda", "kpta", "npqs"] {
+        let file = format!("partners/{partner}.toml");
+        world.edit(&file, "retries = 60\nretry_interval = \"2s\"", "retries = 1\nretry_interval = \"20m\"");
+    }
+    let mut gateway = world.serve().await;
+    let mut one = lodging(&world, &broker, 1, Vec::new());
+    one.acknowledgment = answered(&broker, &one.sealed).await;
+    assert!(one.acknowledgment.is_some());
+    until("nothing is due for minutes", async || {
+        (gateway.said().matches("delivery.failed-attempt").count() == 4).then_some(())
+    })
+    .await;
+    let mut strace = meddled_at(&world, &gateway, &store.join("gwanmun.db"), "fdatasync", "error=EIO").await;
+    let declaration = world.lodging(1).declaration;
+    let held = run(&world.path("."), ["store", "hold", &declaration, "--reason", "a court asks"]);
+    assert!(held.status.success(), "it was committed before: {held:?}");
+    assert_eq!(answered(&broker, &one.sealed).await, None, "P10");
+    assert_eq!(gateway.ended().await, STORE_FAILED, "{}", gateway.said());
     strace.kill();
     let mut gateway = world.serve().await;
     nothing_is_lost(&broker, &[one]).await;
