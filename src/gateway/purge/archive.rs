@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::codec::archive::unpack;
@@ -33,6 +34,7 @@ pub(super) fn archive(
         return Err("another message has its MessageId: it cannot be told by it".to_owned());
     }
     let path = path_of(directory, subject);
+    keep_room(shared, in_force, directory, octets.bytes())?;
     set_aside(&path, in_force.restored).map_err(|error| format!("{}: {error}", path.display()))?;
     write(&path, &octets).map_err(|error| format!("{}: {error}", path.display()))?;
     // What counts is what stands on the disk, and what anybody else would say of it.
@@ -90,18 +92,47 @@ fn set_aside(path: &Path, restored: Option<Timestamp>) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Aside, synced, renamed, directories synced.
+/// On the disk of the store an archive takes no room that is kept for what was accepted (P11).
+fn keep_room(shared: &Shared, in_force: &InForce, directory: &Path, bytes: u64) -> Result<(), String> {
+    let store = &in_force.settings.store;
+    let disk_of = |path: &Path| {
+        let there = path.ancestors().find_map(|path| fs::metadata(path).ok());
+        there.map(|there| there.dev())
+    };
+    if disk_of(directory) != disk_of(&store.directory) {
+        return Ok(());
+    }
+    match shared.store.health().free_bytes {
+        Some(free) if free.saturating_sub(bytes) < store.free_bytes_min => Err(format!(
+            "{} is on the disk of the store, where {free} octets are free and [store] free_bytes_min keeps {}",
+            directory.display(),
+            store.free_bytes_min
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Aside, synced, renamed, directories synced. What could not be written whole is gone.
 fn write(path: &Path, octets: &Octets) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
     make_directory(parent)?;
     let aside = path.with_extension("making");
-    let mut file = File::create(&aside)?;
+    let written = write_as(&aside, path, octets);
+    if written.is_err() {
+        // Best effort: the next one of this message is written over it.
+        drop(fs::remove_file(&aside));
+    }
+    written
+}
+
+fn write_as(aside: &Path, path: &Path, octets: &Octets) -> io::Result<()> {
+    let mut file = File::create(aside)?;
     for chunk in octets.checked() {
         file.write_all(&chunk.map_err(io::Error::other)?)?;
     }
     file.sync_all()?;
-    fs::rename(&aside, path)?;
-    File::open(parent)?.sync_all()
+    fs::rename(aside, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Makes a directory with those that it is in, each name durable.
