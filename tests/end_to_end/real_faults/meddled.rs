@@ -33,9 +33,14 @@ async fn attached(world: &World, gateway: &Process, calls: &str, how: &str, only
     let arguments = ["-f", "-qq", "-y", "-o", seen, "-p", &id, "-e", &trace, "-e", &inject];
     let arguments = only.iter().copied().chain(arguments);
     let strace = Process::start_other("strace", world.path("strace.log"), arguments);
-    until("strace is attached", async || {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
-        (!status.contains("TracerPid:\t0")).then_some(())
+    until("strace is attached to each thread", async || {
+        let threads = fs::read_dir(format!("/proc/{id}/task")).expect("it runs");
+        let is_traced = |thread: fs::DirEntry| {
+            // A thread that has ended meanwhile is none.
+            let status = fs::read_to_string(thread.path().join("status"));
+            status.map_or(true, |status| !status.contains("TracerPid:\t0"))
+        };
+        threads.flatten().all(is_traced).then_some(())
     })
     .await;
     strace

@@ -141,7 +141,7 @@ async fn a_purge_without_descriptors_keeps_everything_and_goes_on_when_there_are
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_whose_archives_find_no_room_keeps_everything_and_goes_on_when_there_is_some() {
     let over = Over::new().await;
-    // Of this process only archives are synced so: the database and its log are by fdatasync.
+    // Nothing is committed meanwhile: only archives are synced.
     let mut strace = meddled(&over.world, &over.gateway, "fsync", "error=ENOSPC").await;
     over.makes_way();
     over.has_failed("No space left on device").await;

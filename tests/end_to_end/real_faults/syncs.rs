@@ -159,10 +159,12 @@ async fn a_store_that_fails_behind_an_answer_answers_no_repeat_p10() {
         (gateway.said().matches("delivery.failed-attempt").count() == 4).then_some(())
     })
     .await;
-    let mut strace = meddled_at(&world, &gateway, &store.join("gwanmun.db"), "fdatasync", "error=EIO").await;
+    let mut strace =
+        meddled_at(&world, &gateway, &store.join("gwanmun.db"), "fsync,fdatasync", "error=EIO").await;
     let declaration = world.lodging(1).declaration;
     let held = run(&world.path("."), ["store", "hold", &declaration, "--reason", "a court asks"]);
     assert!(held.status.success(), "it was committed before: {held:?}");
+    until("the sync of the database has failed", async || (!injected(&world).is_empty()).then_some(())).await;
     assert_eq!(answered(&broker, &one.sealed).await, None, "P10");
     assert_eq!(gateway.ended().await, STORE_FAILED, "{}", gateway.said());
     strace.kill();
