@@ -301,7 +301,7 @@ fn append(store: &dyn Store, file: &Path, outside: &mut Option<(PathBuf, u64)>) 
 }
 
 /// How many entries the last head in the file speaks for. A line that a crash tore is cut off. The store must have
-/// that head: else it is not the store that the file was written from, or an earlier state of it. A file that ends in
+/// that head, or, where that is damaged, the entries that it speaks for: else it is not the store that the file was written from, or an earlier state of it. A file that ends in
 /// something else proves nothing, so nothing is appended to it.
 fn taken_up_outside(
     store: &dyn Store,
@@ -317,11 +317,18 @@ fn taken_up_outside(
     let here = store.heads(entries.saturating_sub(1), 1)?.into_iter().next();
     match here {
         Some(here) if here.signed == last => Ok(entries),
+        _ if has_entries_of(store, &last.head)? => Ok(entries),
         _ => Err(match restored_after(store, &last)? {
             Some(number) => HeadFault::Restored { file: file.to_owned(), entries, number },
             None => HeadFault::RolledBack { file: file.to_owned(), entries },
         }),
     }
+}
+
+/// Whether the record is up to there the one that a head speaks for: the chain ends in what it says.
+fn has_entries_of(store: &dyn Store, head: &TreeHead) -> Result<bool, StoreError> {
+    let last = store.chain(head.entries, 1)?.into_iter().next();
+    Ok(last.is_some_and(|last| last.number == head.entries && last.hash == head.chain.to_string()))
 }
 
 /// The entry that says that the store was restored after this head was signed, from a backup without its last entry.
@@ -420,6 +427,49 @@ mod tests {
         assert_eq!(entries_in(&file), [2, 5]);
     }
 
+    /// From a backup that was made between the entries and their head, or where the head is damaged.
+    #[test]
+    fn a_store_with_the_entries_of_the_last_head_outside_is_no_other_store() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("heads");
+        let open = |name: &str| {
+            let store = SqliteStore::open(StoreOptions::at(directory.path().join(name))).expect("opens");
+            for event in ["a", "b"] {
+                let batch = Batch { audit: vec![entry(event, 0)], ..Batch::default() };
+                assert_eq!(settled(&store, batch), Ok(()));
+            }
+            store
+        };
+        let (store, without) = (open("store"), open("without"));
+        let chain = store.chain(2, 1).expect("readable")[0].hash.parse().expect("a digest");
+        let mut true_head = head(2);
+        true_head.signed.head.chain = chain;
+        commit(&store, true_head).expect("committed");
+        append(&store, &file, &mut None).expect("appended");
+        append(&without, &file, &mut None).expect("P20: they are the same entries");
+        assert_eq!(entries_in(&file), [2]);
+    }
+
+    fn entry(event: &str, at: i64) -> TimelineEntry {
+        TimelineEntry {
+            at: Timestamp::from_millis(at),
+            event: event.into(),
+            case: None,
+            party: None,
+            message_id: None,
+            delivery: None,
+            text: String::new(),
+            alarm: false,
+            octets: crate::model::Attested::default(),
+        }
+    }
+
+    fn settled(store: &dyn Store, batch: Batch) -> Result<(), CommitError> {
+        let (tell, told) = sync_channel(1);
+        store.commit(batch, Box::new(move |outcome| drop(tell.send(outcome.map(|_| ())))));
+        told.recv().expect("told")
+    }
+
     #[test]
     fn a_store_that_was_restored_is_told_apart_from_that() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -431,25 +481,12 @@ mod tests {
             commit(&lost, head(entries)).expect("committed");
         }
         append(&lost, &file, &mut None).expect("appended");
-        let entry = |event: &str, at| TimelineEntry {
-            at: Timestamp::from_millis(at),
-            event: event.into(),
-            case: None,
-            party: None,
-            message_id: None,
-            delivery: None,
-            text: String::new(),
-            alarm: false,
-            octets: crate::model::Attested::default(),
-        };
         let check = |name: &str, restored_at: i64, entries_before: usize, expected: Option<u64>| {
             let restored = open(name);
             for number in 0..=entries_before {
                 let event = if number == entries_before { TimelineEntry::STORE_RESTORED } else { "x" };
                 let batch = Batch { audit: vec![entry(event, restored_at)], ..Batch::default() };
-                let (tell, told) = sync_channel(1);
-                restored.commit(batch, Box::new(move |outcome| drop(tell.send(outcome.map(|_| ())))));
-                told.recv().expect("told").expect("committed");
+                assert_eq!(settled(&restored, batch), Ok(()));
             }
             let told = append(&restored, &file, &mut None).expect_err("it is another store (S26)");
             let found = if let HeadFault::Restored { number, .. } = told { Some(number) } else { None };

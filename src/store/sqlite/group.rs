@@ -8,12 +8,12 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 
-use crate::model::{CaseId, DeliveryId, MessageKey, Realm, SequenceKey};
+use crate::model::{CaseId, DeliveryId, KeptHead, MessageKey, Realm, SequenceKey};
 
 use super::super::audit::Link;
 use super::super::prepare::{
-    Prepared, PreparedApproval, PreparedCase, PreparedChange, PreparedDelivery, PreparedMessage,
-    PreparedSealed, PreparedSequence,
+    Prepared, PreparedApproval, PreparedCase, PreparedChange, PreparedDelivery, PreparedHead,
+    PreparedMessage, PreparedSealed, PreparedSequence,
 };
 use super::super::record::correlation_sum;
 use super::super::{AuditHead, CommitError, Conflict, CorrelationKey, Forgotten, Unchanged};
@@ -149,15 +149,26 @@ fn write(
         )?;
     }
     if let Some(signed) = &batch.head {
-        let values = [Value::Integer(signed.entries.cast_signed())].into_iter();
-        run_with(
-            connection,
-            "INSERT INTO head (entries, version, form, checksum, record) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (entries) DO NOTHING",
-            params_from_iter(values.chain(columns::encoded(&signed.encoded))),
-        )?;
+        write_head(connection, signed)?;
     }
     Ok(head)
+}
+
+/// One that is there already stays, as it may stand elsewhere too; one that is damaged is mended.
+fn write_head(connection: &Connection, signed: &PreparedHead) -> Result<(), Refusal> {
+    let entries = signed.entries.cast_signed();
+    let sql = "SELECT version, form, checksum, record FROM head WHERE entries = ?";
+    let mut statement = connection.prepare_cached(sql)?;
+    let kept = statement.query_row([entries], |row| Ok(columns::read_encoded(row, 0))).optional()?;
+    if kept.is_some_and(|kept| kept.decode::<KeptHead>(&signed.entries.to_string()).is_ok()) {
+        return Ok(());
+    }
+    run_with(
+        connection,
+        "INSERT OR REPLACE INTO head (entries, version, form, checksum, record) VALUES (?, ?, ?, ?, ?)",
+        params_from_iter([Value::Integer(entries)].into_iter().chain(columns::encoded(&signed.encoded))),
+    )?;
+    Ok(())
 }
 
 fn write_message(connection: &Connection, message: &PreparedMessage) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::opening::files;
 use super::*;
-use crate::model::{Attested, Digest, Direction, TimelineEntry, Tree};
+use crate::model::{Attested, Digest, Direction, KeptHead, TimelineEntry, Tree};
 use crate::store::tests::suite::kept_head;
 use crate::store::{CorrelationKey, Damage, DeliveryWrite, Walked};
 
@@ -466,10 +466,19 @@ fn a_signed_head_that_is_damaged_is_named() {
             tree.push(last);
         }
         let head = kept_head(AuditHead { sequence: 3, hash: last }, &tree, "signature");
-        assert_eq!(commit(&store, Batch { head: Some(head), ..Batch::default() }), Ok(()));
+        let signs = |head: &KeptHead| {
+            assert_eq!(commit(&store, Batch { head: Some(head.clone()), ..Batch::default() }), Ok(()));
+        };
+        signs(&head);
         assert_eq!(raw(&options.directory).execute(sql, []).expect("changed"), 1, "{sql}");
-        let found: Vec<_> = store.scrub().expect("readable").into_iter().map(|damage| damage.what).collect();
-        assert_eq!(found, expected, "{sql} (P12, P18)");
+        let named = || store.scrub().expect("readable").into_iter().map(|damage| damage.what);
+        assert_eq!(named().collect::<Vec<_>>(), expected, "{sql} (P12, P18)");
+        // The next start goes on from the head before it, and may sign the same again.
+        let again = kept_head(AuditHead { sequence: 3, hash: last }, &tree, "signed again");
+        signs(&again);
+        let stands = store.heads(2, 1).expect("readable");
+        assert_eq!(stands == [head], expected.is_empty(), "{sql}: what is whole stays");
+        assert_eq!(stands == [again], !expected.is_empty(), "{sql}: what is damaged is mended");
     }
     check("UPDATE head SET entries = entries", &[]);
     check("UPDATE head SET checksum = checksum + 1", &["audit head 3"]);
