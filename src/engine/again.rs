@@ -1,13 +1,11 @@
 //! A delivery that has ended is sent anew, octet for octet and under its MessageId: what a partner lost, or never looked
 //! at, it can have again (domain brief, 6: redelivery). What is quarantined goes when an operator has mended what was wrong.
 
-use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::due::{Under, under};
 use super::step::{How, Reply, ReplyDraft, Step, Told};
 use crate::model::{Delivery, DeliveryPurpose, DeliveryState};
 use crate::store::Versioned;
-use crate::telemetry::EventCode;
 
 /// How often a delivery may be sent anew.
 pub(super) const AGAIN_MAX: u32 = 10;
@@ -45,11 +43,10 @@ impl Step {
         {
             return Err(format!("agreement {} keeps an order in which it has no place", agreement.cpa_id));
         }
-        self.rearm(desk, agreement, stored);
+        self.rearm(desk, agreement, stored, why);
         if let Some(draft) = self.deliveries.last_mut() {
             draft.delivery.reason.clear();
         }
-        self.audit.push(entry(desk.now, EventCode::DeliveryAgain, why).of_delivery(delivery));
         Ok(())
     }
 
@@ -85,12 +82,11 @@ impl Step {
         let Some(agreement) = agreement.filter(|agreement| agreement.in_force(desk.now)) else {
             return Err(format!("agreement {} is not in force", delivery.cpa_id));
         };
-        self.rearm(desk, agreement, stored);
+        self.rearm(desk, agreement, stored, why);
         if let Some(draft) = self.deliveries.last_mut() {
             draft.delivery.again += 1;
             draft.delivery.reason.clear();
         }
-        self.audit.push(entry(desk.now, EventCode::DeliveryAgain, why).of_delivery(delivery));
         Ok(())
     }
 }

@@ -290,7 +290,7 @@ fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
     let entry = entry.of_message(key);
     let by_itself = agreement.sync_reply_mode == SyncReplyMode::None || !arrival.waiting;
     if let Some(stored) = desk.view.delivery.as_ref().filter(|_| by_itself) {
-        step.rearm(desk, agreement, stored);
+        step.rearm(desk, agreement, stored, ITS_CAUSE_AGAIN);
         step.reply_if(arrival.waiting, Reply::Empty);
         step.audit.push(entry);
     } else {
@@ -301,13 +301,22 @@ fn repeat(inbound: &Inbound<'_>, response: Option<Sealed>) -> Step {
 }
 
 impl Step {
-    /// Lets a signal go out once more, as it is stored.
-    pub(super) fn rearm(&mut self, desk: Desk<'_>, agreement: &Agreement, stored: &Versioned<Delivery>) {
+    /// Lets a delivery go out once more, as it is stored; of one that had ended the record says so, and why.
+    pub(super) fn rearm(
+        &mut self,
+        desk: Desk<'_>,
+        agreement: &Agreement,
+        stored: &Versioned<Delivery>,
+        why: &str,
+    ) {
         if stored.value.state == DeliveryState::Held || stored.value.purged.is_some() {
             return;
         }
         let expires_at = desk.now.plus(agreement.reliability.time_to_live);
         let delivery = set_out(Delivery { expires_at, ..stored.value.clone() }, agreement, desk.now);
+        if stored.value.state.is_terminal() {
+            self.audit.push(entry(desk.now, EventCode::DeliveryAgain, why).of_delivery(&delivery));
+        }
         self.wake.insert(delivery.destination.clone());
         self.deliveries.push(DeliveryDraft {
             delivery,
@@ -316,6 +325,9 @@ impl Step {
         });
     }
 }
+
+/// Why a signal goes out once more.
+pub(super) const ITS_CAUSE_AGAIN: &str = "what it answers has come again";
 
 /// A delivery of a signal, which is sealed in the same step.
 pub(super) fn signal_delivery(

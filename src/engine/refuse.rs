@@ -1,7 +1,7 @@
 //! Refusals: kept with their MessageError when the message was authenticated, else only recorded (P8; ebMS 2.0,
 //! 4.2; promises-and-threats, 2.3: strangers hear little).
 
-use super::arrival::{kept, signal_delivery};
+use super::arrival::{ITS_CAUSE_AGAIN, kept, signal_delivery};
 use super::audit::{About as _, entry};
 use super::decide::{Desk, Inbound};
 use super::documents::PartContent;
@@ -228,7 +228,7 @@ impl Step {
             Some((agreement, party)) if agreement.sync_reply_mode == SyncReplyMode::None => {
                 self.reply_if(waiting, Reply::Empty);
                 if let Some(stored) = before.filter(|stored| stored.value.id == id) {
-                    return self.rearm(desk, agreement, stored);
+                    return self.rearm(desk, agreement, stored, ITS_CAUSE_AGAIN);
                 }
                 let delivery = signal_delivery(desk, id, agreement, party.clone(), &answer);
                 let draft = Draft { message: answer, signing };

@@ -6,7 +6,7 @@
 //! it ends badly (P9). The hop ends when the next MSH takes the HTTP entity: the receipt is for the From Party, who
 //! sends again when none comes, and then it is passed on again.
 
-use super::arrival::signal_delivery;
+use super::arrival::{ITS_CAUSE_AGAIN, signal_delivery};
 use super::audit::{About as _, entry};
 use super::decide::Desk;
 use super::event::InTransit;
@@ -72,9 +72,7 @@ pub(super) fn passed_on(desk: Desk<'_>, in_transit: &InTransit) -> Step {
         Some(stored) if !stored.value.state.is_terminal() => {}
         // No duplicate is eliminated on the way.
         Some(stored) => {
-            step.rearm(desk, onward, stored);
-            let text = "it came again and is passed on again";
-            step.audit.push(entry(desk.now, EventCode::DeliveryAgain, text).of_delivery(&stored.value));
+            step.rearm(desk, onward, stored, "it came again and is passed on again");
         }
     }
     step.reply_if(in_transit.waiting, Reply::Empty);
@@ -200,7 +198,7 @@ impl Step {
             return;
         }
         match &desk.view.wanted {
-            Some(stored) => self.rearm(desk, back, stored),
+            Some(stored) => self.rearm(desk, back, stored, ITS_CAUSE_AGAIN),
             None => {
                 let signal = signal_delivery(desk, id, back, transit.from().clone(), &answer);
                 let draft = Draft { message: answer, signing };

@@ -315,7 +315,7 @@ event_codes! {
         remedy "none; when frequent, ask the partner what it is watching";
     /// A delivery that had ended is sent anew, as it is stored.
     DeliveryAgain = "delivery.again",
-        cause "its destination or an operator asked for it",
+        cause "its destination or an operator asked for it, or what it answers has come again",
         remedy "none; who asked and why stands in the line";
     /// A delivery is held after a restore.
     DeliveryWithheld = "delivery.withheld",
