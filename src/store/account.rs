@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Delivery, DeliveryId, DeliveryState, PartyKey};
+use crate::model::{Delivery, DeliveryId, DeliveryPurpose, DeliveryState, PartyKey};
 
 use super::{AuditEntry, Conservation, Damage};
 
@@ -61,7 +61,9 @@ impl Accounting {
             ));
         }
         let ended = self.named.get(&delivery.id).and_then(|named| named.ended);
-        if let Some(ended) = ended.filter(|ended| *ended != delivery.state) {
+        // A signal goes out anew when what it answers comes again; an earlier version did not record that.
+        let is_anew = delivery.purpose == DeliveryPurpose::Signal && !delivery.state.is_terminal();
+        if let Some(ended) = ended.filter(|ended| *ended != delivery.state && !is_anew) {
             let (id, said, is) = (&delivery.id, ended.as_str(), delivery.state.as_str());
             let fault = format!("delivery {id}: the audit record says that it is {said}, and it is {is}");
             self.contradicted.insert(delivery.id.clone(), fault);

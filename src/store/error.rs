@@ -36,8 +36,8 @@ pub enum StoreError {
     },
     /// The database file has lost its end.
     #[error(
-        "{} has {found} octets and had {expected}, its end is missing; restore a backup, or remove \
-         the mark by hand to accept the loss",
+        "{} has {found} octets and had {expected}, its end is missing, unless somebody \
+         vacuumed it; restore a backup, or remove the mark by hand",
         path.display()
     )]
     CutShort {

@@ -303,6 +303,7 @@ impl PayloadFiles {
     }
 
     /// Sets every file aside that `is_named` by no record, and removes what a crash left half written. Gives how many there were.
+    /// What was set aside before and is named now gets its name back, where it is wanted.
     pub(super) fn sweep(
         &self,
         mut is_named: impl FnMut(&str) -> Result<bool, StoreError>,
@@ -311,20 +312,31 @@ impl PayloadFiles {
         for path in self.files("sweeping") {
             let path = path?;
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let removed = if name.parse::<Digest>().is_err() {
-                if is_orphan(&path) {
-                    continue;
+            let done = if let Some(set_aside) = name.strip_suffix(ORPHAN_NAME) {
+                if is_named(set_aside)? {
+                    let named = self.path(set_aside);
+                    // The octets are the same, but for damage: what bears the name may have been written since.
+                    let is_there = named.exists();
+                    let put_right = if is_there { fs::remove_file(&path) } else { fs::rename(&path, named) };
+                    put_right.map_err(failed("sweeping", &path))?;
                 }
+                continue;
+            } else if name.parse::<Digest>().is_err() {
                 fs::remove_file(&path)
             } else if is_named(name)? {
                 continue;
             } else {
                 fs::rename(&path, path.with_extension(ORPHAN))
             };
-            removed.map_err(failed("sweeping", &path))?;
+            done.map_err(failed("sweeping", &path))?;
             swept += 1;
         }
         Ok(swept)
+    }
+
+    /// Whether there is a file of this name, and not only one that is set aside.
+    pub(super) fn has(&self, digest: &str) -> bool {
+        self.path(digest).exists()
     }
 
     /// The digests of the files that are set aside.
@@ -332,9 +344,8 @@ impl PayloadFiles {
         let mut orphans = BTreeSet::new();
         for path in self.files("reading") {
             let path = path?;
-            if let Some(name) = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_orphan(&path)) {
-                orphans.insert(name.to_owned());
-            }
+            let name = path.file_name().and_then(|name| name.to_str());
+            orphans.extend(name.and_then(|name| name.strip_suffix(ORPHAN_NAME)).map(str::to_owned));
         }
         Ok(orphans)
     }
@@ -348,9 +359,10 @@ impl PayloadFiles {
         }
     }
 
-    /// Removes one file; gives whether it was there.
+    /// Removes one file, also where it was set aside before; gives whether it had its name.
     pub(super) fn remove(&self, digest: &str) -> Result<bool, StoreError> {
         let path = self.path(digest);
+        self.remove_orphan(digest)?;
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -379,11 +391,6 @@ impl PayloadFiles {
     fn path(&self, digest: &str) -> PathBuf {
         self.root.join(digest.get(..2).unwrap_or_default()).join(digest)
     }
-}
-
-/// Whether a file is set aside.
-fn is_orphan(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == ORPHAN)
 }
 
 /// What stands in a directory.
@@ -420,6 +427,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const ASIDE: &str = "aside";
 /// Extension of a file that is set aside, because no record seemed to name it.
 const ORPHAN: &str = "orphan";
+/// How its name ends.
+pub(super) const ORPHAN_NAME: &str = ".orphan";
 
 #[cfg(test)]
 mod tests {

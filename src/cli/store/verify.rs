@@ -128,7 +128,8 @@ fn verify(store: &Inspection, progress: &Progress) -> Verdict {
     match store.orphans() {
         Ok(0) => {}
         Ok(count) => verdict.remarks.push(format!(
-            "{count} payload file(s) belong to no record: a crash left them, the next start sweeps them"
+            "{count} payload file(s) belong to no record: a crash left them; a start sets them aside, and a scrub \
+             that finds nothing damaged removes them"
         )),
         Err(error) => verdict.unreadable("checksum", "payload files", &error, RESTORE),
     }

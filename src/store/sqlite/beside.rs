@@ -62,7 +62,8 @@ fn files(directory: &Path) -> Result<Option<Vec<PathBuf>>, StoreError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed("reading", directory))?.path();
-        if path.is_file() {
+        // One that is being written has its name when it is whole.
+        if path.is_file() && path.extension().is_none_or(|extension| extension != "aside") {
             files.push(path);
         }
     }

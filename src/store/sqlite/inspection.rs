@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{ChainEntry, KeptHead, Timestamp};
 
 use super::super::audit::Link;
+use super::super::payload::ORPHAN_NAME;
 use super::super::{AuditHead, AuditVerdict, Between, Conservation, Damage, StoreError};
 use super::backup::{self, Manifest};
 use super::beside;
@@ -166,8 +167,8 @@ impl Inspection {
         self.readers.read(|reading| listing::heads(reading, beyond, limit))
     }
 
-    /// Files of payloads that no record names: what a crash left behind, set aside when the store is opened and removed by the
-    /// next scrub.
+    /// Files of payloads that no record names: what a crash left behind, set aside when the store is opened and removed by a
+    /// scrub that finds nothing damaged.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -175,7 +176,8 @@ impl Inspection {
         let named =
             self.readers.read(|reading| Ok(reading.payload_files()?.into_iter().collect::<BTreeSet<_>>()))?;
         let mut orphans = 0;
-        self.layout.bodies().each(|name, _| orphans += u64::from(!named.contains(name)))?;
+        let is_named = |name: &str| named.contains(name.strip_suffix(ORPHAN_NAME).unwrap_or(name));
+        self.layout.bodies().each(|name, _| orphans += u64::from(!is_named(name)))?;
         Ok(orphans)
     }
 

@@ -256,7 +256,9 @@ impl SqliteStore {
     /// is damaged, and none names them.
     fn scrubbed(&self, found: Found) -> Result<Vec<Damage>, StoreError> {
         let Found { mut damage, orphans } = found;
-        if damage.is_empty() {
+        // None goes while a backup copies.
+        let held = if damage.is_empty() && !orphans.is_empty() { self.layout.lock_to_sweep()? } else { None };
+        if held.is_some() {
             let bodies = self.layout.bodies();
             orphans.iter().try_for_each(|orphan| bodies.remove_orphan(orphan))?;
         }

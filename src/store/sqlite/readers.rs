@@ -165,6 +165,11 @@ impl Reading<'_> {
         Ok(Octets::kept(pieces, digest))
     }
 
+    /// Whether there is a payload file of this name, and not only one that is set aside.
+    pub(super) fn has_file(&self, digest: &str) -> bool {
+        self.bodies.has(digest)
+    }
+
     /// Whether there is a record of this message.
     pub(super) fn has_message(&self, key: &MessageKey) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM message WHERE sender = ? AND message_id = ?";

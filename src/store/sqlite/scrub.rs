@@ -153,7 +153,7 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
             return Ok(());
         }
         found.take(reading.checked_octets(&what, &body))?;
-        found.names(&what, body.file().into_iter());
+        found.names(reading, &what, body.file().into_iter());
         let what = format!("answer to {key}");
         if let Some((owner, response)) = response {
             found.sealed(reading, format, &what, &key, ("response", owner), &response)?;
@@ -316,10 +316,12 @@ impl Found {
         }
     }
 
-    /// Notes which files a record names: of those that are set aside an index does not know that.
-    fn names<'a>(&mut self, what: &str, files: impl Iterator<Item = &'a str>) {
+    /// Notes which files a record names: of those that are set aside an index does not know that, but where the same octets
+    /// have come again since.
+    fn names<'a>(&mut self, reading: &Reading<'_>, what: &str, files: impl Iterator<Item = &'a str>) {
         for file in files {
-            if self.orphans.remove(file) {
+            if self.orphans.contains(file) && !reading.has_file(file) {
+                self.orphans.remove(file);
                 let detail =
                     format!("its file {file} was set aside at a start, as an index does not name it");
                 self.damage.push(Damage { what: what.to_owned(), detail });
@@ -342,8 +344,8 @@ impl Found {
         }
         let envelope: Envelope = row.0.decode(key)?;
         let pieces = files_of(&envelope.spans);
-        self.names(what, row.1.file().filter(|_| pieces.is_empty()).into_iter());
-        self.names(what, pieces.iter().map(String::as_str));
+        self.names(reading, what, row.1.file().filter(|_| pieces.is_empty()).into_iter());
+        self.names(reading, what, pieces.iter().map(String::as_str));
         if format < WITH_PIECES {
             return Ok(());
         }

@@ -361,7 +361,8 @@ impl Writer {
         let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
         let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages);
         let (in_log, copied) = checkpoint.map_err(|error| format!("checkpoint: {error}"))?;
-        if in_log != copied {
+        // Another process that copies it just now keeps us from knowing: then both are -1.
+        if in_log != copied || in_log < 0 {
             return Ok(());
         }
         let bytes = bytes_of(&self.layout.database()).map_err(|error| format!("the database: {error}"))?;

@@ -120,6 +120,7 @@ fn a_flipped_bit_in_an_index_takes_no_file_p12() {
         flipped[place + 7] ^= 1;
         fs::write(copy.directory.join("gwanmun.db"), flipped).expect("written");
         for start in 1..=2 {
+            let before = by_index;
             let store = open(&copy);
             let read = store.body(&sample::message_key("broker", 1));
             let damage = store.scrub().expect("readable");
@@ -141,12 +142,47 @@ fn a_flipped_bit_in_an_index_takes_no_file_p12() {
                 Err(StoreError::Damaged(_)) => by_table += 1,
                 Err(error) => panic!("{error}"),
             }
+            drop(store);
+            if start == 2 && by_index > before {
+                raw(&copy.directory).execute_batch("REINDEX").expect("mended");
+                let store = open(&copy);
+                assert_eq!(store.scrub().expect("readable"), [], "it has its name back");
+                assert_eq!(bodies(&copy).len(), 1, "and the orphan goes");
+            }
         }
     }
     assert!(by_index == 2 && by_table == 2, "{by_index} by the index, {by_table} by the table");
     let store = open(&options);
     assert_eq!(store.scrub().expect("readable"), []);
     assert_eq!(bodies(&options).len(), 1, "an orphan goes once every record was read");
+}
+
+/// What was refused, or cut off by a crash, comes again after the start that set its file aside.
+#[test]
+fn what_comes_again_after_its_file_was_set_aside_is_no_damage_p3() {
+    let (_directory, options) = place();
+    let large =
+        |number| Batch { message: Some(new_message("broker", number, vec![2; 300_000])), ..Batch::default() };
+    let store = open(&options);
+    assert_eq!(commit(&store, receives(1, "small")), Ok(()));
+    assert_eq!(commit(&store, large(1)), Err(CommitError::Duplicate));
+    drop(store);
+    let store = open(&options);
+    assert_eq!(commit(&store, large(2)), Ok(()));
+    assert_eq!(bodies(&options).len(), 2, "one is set aside");
+    assert_eq!(store.scrub().expect("readable"), []);
+    assert_eq!(bodies(&options).len(), 1);
+    assert_eq!(
+        store.body(&sample::message_key("broker", 2)).expect("readable").expect("there").body,
+        vec![2; 300_000].into()
+    );
+    drop(store);
+    // The same once more, and no scrub comes to its end before the next start.
+    let path = bodies(&options).remove(0);
+    fs::copy(&path, path.with_extension("orphan")).expect("copied");
+    let store = open(&options);
+    assert_eq!(bodies(&options), [path], "the start knows better");
+    assert_eq!(store.scrub().expect("readable"), []);
 }
 
 /// Purges the received message, or the delivery that was made of it.
