@@ -19,7 +19,7 @@ use super::super::payload::ORPHAN_NAME;
 use super::super::{AuditHead, AuditVerdict, Between, Conservation, Damage, StoreError};
 use super::backup::{self, Manifest};
 use super::beside;
-use super::listing;
+use super::chain;
 use super::looks::Looks;
 use super::mark::Mark;
 use super::opening;
@@ -152,7 +152,7 @@ impl Inspection {
     /// # Errors
     /// When the store cannot be read.
     pub fn chain(&self, beyond: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
-        let links = self.readers.read(|reading| listing::links(reading, beyond.saturating_add(1), limit))?;
+        let links = self.readers.read(|reading| chain::links(reading, beyond.saturating_add(1), limit))?;
         Ok(links.into_iter().map(Link::into_kept).collect())
     }
 
@@ -164,7 +164,7 @@ impl Inspection {
         if self.format < WITH_HEADS {
             return Ok(Vec::new());
         }
-        self.readers.read(|reading| listing::heads(reading, beyond, limit))
+        self.readers.read(|reading| chain::heads(reading, beyond, limit))
     }
 
     /// Files of payloads that no record names: what a crash left behind, set aside when the store is opened and removed by a

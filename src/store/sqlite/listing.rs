@@ -1,129 +1,19 @@
-//! Lists, counts and what is due, answered from the indexes; each record in a list is checked as it is read.
-
-use std::collections::BTreeMap;
+//! Lists, answered from the indexes; each record in a list is checked as it is read.
 
 use rusqlite::types::Value;
-use rusqlite::{Params, Row, params, params_from_iter};
+use rusqlite::{Row, params, params_from_iter};
 
 use crate::model::{
-    ApprovalKey, Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, KeptHead, MessageId,
-    MessageKey, PartyKey, Realm, Sequence, SequenceKey, StoredMessage, Timestamp,
+    Case, CaseId, CaseSummary, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, PartyKey, Realm,
+    Sequence, SequenceKey, StoredMessage,
 };
 
-use super::super::audit::Link;
 use super::super::lookup::or_damaged;
 use super::super::record::{Encoded, Record};
 use super::super::report::summary;
-use super::super::{
-    AuditEntry, CaseFilter, Damage, DeliveryFilter, DueApproval, DueCase, DueDelivery, DueSequence, Listing,
-    MessageFilter, Opened, Queue, StoreError, Walked,
-};
-use super::columns::{read_encoded, read_link, read_number, read_sequence_key, read_text};
+use super::super::{CaseFilter, Damage, DeliveryFilter, Listing, MessageFilter, Opened, StoreError, Walked};
+use super::columns::{read_encoded, read_number, read_sequence_key, read_text};
 use super::readers::{Readers, Reading};
-
-/// What is due by `now`. A row whose name is damaged is left to the scrub.
-pub(super) fn due(
-    reading: &Reading<'_>,
-    destination: &PartyKey,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Vec<DueDelivery>, StoreError> {
-    let sql = "SELECT id, due, attempts FROM delivery WHERE destination = ? AND due <= ? \
-               ORDER BY due, number LIMIT ?";
-    let rows = reading.all(sql, params![destination.as_str(), now.as_millis(), limit_of(limit)], read_due)?;
-    Ok(rows.into_iter().flatten().collect())
-}
-
-/// What is to be posted and due later than `beyond`, latest first; few rows are ever looked at.
-pub(super) fn stalled(
-    reading: &Reading<'_>,
-    destination: &PartyKey,
-    beyond: Timestamp,
-    limit: usize,
-) -> Result<Vec<DueDelivery>, StoreError> {
-    let sql = "SELECT id, due, attempts FROM delivery WHERE destination = ? AND due > ? \
-               AND json_extract(record, '$.mailbox') IS NULL ORDER BY due DESC, number DESC LIMIT ?";
-    let values = params![destination.as_str(), beyond.as_millis(), limit_of(limit)];
-    Ok(reading.all(sql, values, read_due)?.into_iter().flatten().collect())
-}
-
-fn read_due(row: &Row<'_>) -> Option<DueDelivery> {
-    Some(DueDelivery {
-        id: DeliveryId::new(read_text(row, 0)).ok()?,
-        due: Timestamp::from_millis(read_number(row, 1)?),
-        attempts: u32::try_from(read_number(row, 2)?).ok()?,
-    })
-}
-
-/// Cases that are scheduled. A row whose name is damaged is left to the scrub.
-pub(super) fn scheduled_cases(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
-    let sql = "SELECT id, due FROM cases WHERE due IS NOT NULL ORDER BY due, number LIMIT ?";
-    due_cases(reading, sql, params![limit_of(limit)])
-}
-
-/// Cases with a payment that is under way.
-pub(super) fn scheduled_payments(reading: &Reading<'_>, limit: usize) -> Result<Vec<DueCase>, StoreError> {
-    let sql = "SELECT id, payment_due FROM cases WHERE payment_due IS NOT NULL \
-               ORDER BY payment_due, number LIMIT ?";
-    due_cases(reading, sql, params![limit_of(limit)])
-}
-
-/// Those of them that are due later than `beyond`, latest first.
-pub(super) fn stalled_payments(
-    reading: &Reading<'_>,
-    beyond: Timestamp,
-    limit: usize,
-) -> Result<Vec<DueCase>, StoreError> {
-    let sql = "SELECT id, payment_due FROM cases WHERE payment_due IS NOT NULL AND payment_due > ? \
-               ORDER BY payment_due DESC, number DESC LIMIT ?";
-    due_cases(reading, sql, params![beyond.as_millis(), limit_of(limit)])
-}
-
-fn due_cases(
-    reading: &Reading<'_>,
-    sql: &'static str,
-    values: impl Params,
-) -> Result<Vec<DueCase>, StoreError> {
-    let read = |row: &Row<'_>| {
-        let due = Timestamp::from_millis(read_number(row, 1)?);
-        Some(DueCase { id: CaseId::new(read_text(row, 0)).ok()?, due })
-    };
-    let rows = reading.all(sql, values, read)?;
-    Ok(rows.into_iter().flatten().collect())
-}
-
-/// Approvals that are scheduled. A row whose name is damaged is left to the scrub.
-pub(super) fn scheduled_approvals(
-    reading: &Reading<'_>,
-    limit: usize,
-) -> Result<Vec<DueApproval>, StoreError> {
-    let sql =
-        "SELECT agency, text, due, realm FROM approval WHERE due IS NOT NULL ORDER BY due, number LIMIT ?";
-    let read = |row: &Row<'_>| {
-        let due = Timestamp::from_millis(read_number(row, 2)?);
-        let agency = PartyKey::new(read_text(row, 0)).ok()?;
-        let realm =
-            if read_text(row, 3) == Realm::Practice.as_str() { Realm::Practice } else { Realm::Production };
-        Some(DueApproval { key: ApprovalKey { realm, agency, number: read_text(row, 1).into() }, due })
-    };
-    let rows = reading.all(sql, params![limit_of(limit)], read)?;
-    Ok(rows.into_iter().flatten().collect())
-}
-
-/// Sequences that are scheduled. A row whose name is damaged is left to the scrub.
-pub(super) fn scheduled_sequences(
-    reading: &Reading<'_>,
-    limit: usize,
-) -> Result<Vec<DueSequence>, StoreError> {
-    let sql = "SELECT direction, cpa_id, conversation_id, due FROM sequence WHERE due IS NOT NULL \
-               ORDER BY due, number LIMIT ?";
-    let read = |row: &Row<'_>| {
-        let due = Timestamp::from_millis(read_number(row, 3)?);
-        Some(DueSequence { key: read_sequence_key(row, 0)?, due })
-    };
-    let rows = reading.all(sql, params![limit_of(limit)], read)?;
-    Ok(rows.into_iter().flatten().collect())
-}
 
 /// Sequences; those alone in which messages came before their turn.
 pub(super) fn sequences(
@@ -213,20 +103,6 @@ pub(super) fn each_case(
     Ok(())
 }
 
-/// The newest entries about a case, oldest first.
-pub(super) fn newest_of_timeline(
-    reading: &Reading<'_>,
-    case: &CaseId,
-    limit: usize,
-) -> Result<Vec<AuditEntry>, StoreError> {
-    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE case_id = ? \
-               ORDER BY number DESC LIMIT ?";
-    let links = reading.all(sql, params![case.as_str(), limit_of(limit)], read_link)?;
-    let mut entries = decoded(links)?.items;
-    entries.reverse();
-    Ok(entries)
-}
-
 /// Cases in one look.
 const CHUNK: usize = 256;
 
@@ -312,67 +188,6 @@ pub(super) fn deliveries(
     query.records(reading, "number", limit, |row| read_text(row, 4))
 }
 
-pub(super) fn timeline(reading: &Reading<'_>, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {
-    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE case_id = ? ORDER BY number";
-    decoded(reading.all(sql, [case.as_str()], read_link)?)
-}
-
-pub(super) fn audit(
-    reading: &Reading<'_>,
-    first: u64,
-    limit: usize,
-) -> Result<Listing<AuditEntry>, StoreError> {
-    decoded(links(reading, first, limit)?)
-}
-
-/// Entries of the audit record as they are kept.
-pub(super) fn links(reading: &Reading<'_>, first: u64, limit: usize) -> Result<Vec<Link>, StoreError> {
-    let sql =
-        "SELECT number, form, checksum, record, hash FROM audit WHERE number >= ? ORDER BY number LIMIT ?";
-    reading.all(sql, params![number_of(first), limit_of(limit)], read_link)
-}
-
-/// Entries of this case or of none that name a message. One that is damaged names nothing.
-pub(super) fn links_about(
-    reading: &Reading<'_>,
-    case: Option<&CaseId>,
-    message_id: &MessageId,
-) -> Result<Vec<Link>, StoreError> {
-    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE case_id = ?1 \
-               UNION ALL SELECT number, form, checksum, record, hash FROM audit WHERE about = ?2 ORDER BY number";
-    let values = params![case.map(CaseId::as_str), message_id.as_str()];
-    let mut links = reading.all(sql, values, read_link)?;
-    links.retain(|link| link.names(message_id));
-    Ok(links)
-}
-
-/// The last entry of this event that is of no case and names no message, up to this number.
-pub(super) fn last_of_event(
-    reading: &Reading<'_>,
-    event: &str,
-    up_to: u64,
-) -> Result<Option<Link>, StoreError> {
-    let sql = "SELECT number, form, checksum, record, hash FROM audit WHERE about = ? AND number <= ? \
-               ORDER BY number DESC LIMIT 1";
-    reading.one(sql, params![event, number_of(up_to)], read_link)
-}
-
-/// The head that speaks for the most entries below this number. One that is damaged is passed over: an earlier one
-/// does as well.
-pub(super) fn head_before(reading: &Reading<'_>, entries: u64) -> Result<Option<KeptHead>, StoreError> {
-    let sql = "SELECT version, form, checksum, record, entries FROM head WHERE entries < ? \
-               ORDER BY entries DESC LIMIT 1";
-    let mut below = entries;
-    loop {
-        let found = reading.one(sql, [number_of(below)], read_head)?;
-        let Some((record, entries)) = found else { return Ok(None) };
-        match record.decode(&entries) {
-            Err(StoreError::Damaged(_)) => below = entries.parse().unwrap_or_default(),
-            head => return head.map(Some),
-        }
-    }
-}
-
 /// Messages that were not purged, after this place.
 pub(super) fn kept_messages(
     reading: &Reading<'_>,
@@ -399,70 +214,9 @@ pub(super) fn kept_deliveries(
     reading.all(sql, params![number_of(after), limit_of(limit)], read)
 }
 
-pub(super) fn audit_height(reading: &Reading<'_>) -> Result<u64, StoreError> {
-    let last = reading.one("SELECT max(number) FROM audit", [], |row| read_number(row, 0))?;
-    Ok(last.flatten().map_or(0, i64::cast_unsigned))
-}
-
-pub(super) fn heads(reading: &Reading<'_>, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
-    let sql = "SELECT version, form, checksum, record, entries FROM head WHERE entries > ? \
-               ORDER BY entries LIMIT ?";
-    let mut listing = Listing::default();
-    let mut beyond = beyond;
-    // One that is damaged is the scrub's to tell: the next one speaks for its entries too.
-    while listing.items.is_empty() {
-        let found = reading.all(sql, params![number_of(beyond), limit_of(limit)], read_head)?;
-        let Some((_, last)) = found.last() else { break };
-        beyond = last.parse().unwrap_or(u64::MAX);
-        for (record, entries) in found {
-            or_damaged(record.decode(&entries), &mut listing)?;
-        }
-    }
-    Ok(listing.items)
-}
-
-/// A head as it is kept, and the key that its checksum covers.
-fn read_head(row: &Row<'_>) -> (Encoded, String) {
-    (read_encoded(row, 0), read_number(row, 4).map_or(0, i64::cast_unsigned).to_string())
-}
-
-/// Jumps from destination to destination and to what is open there: what is finished is not passed over.
-pub(super) fn queues(reading: &Reading<'_>) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {
-    let destinations = "WITH RECURSIVE each_one(destination) AS (\
-         SELECT min(destination) FROM delivery UNION ALL \
-         SELECT (SELECT min(destination) FROM delivery WHERE destination > each_one.destination) \
-         FROM each_one WHERE each_one.destination IS NOT NULL) \
-         SELECT destination FROM each_one WHERE destination IS NOT NULL";
-    let of_state = "SELECT count(*), min(created_at) FROM delivery WHERE destination = ? AND state = ?";
-    let mut queues = BTreeMap::new();
-    let named = |row: &Row<'_>| PartyKey::new(read_text(row, 0)).ok();
-    for destination in reading.all(destinations, [], named)?.into_iter().flatten() {
-        let mut queue = Queue::default();
-        for state in DeliveryState::OPEN {
-            let values = params![destination.as_str(), state.as_str()];
-            let found = reading.one(of_state, values, |row| (read_number(row, 0), read_number(row, 1)))?;
-            if let Some((Some(count @ 1..), Some(oldest))) = found {
-                queue.open.insert(state, count.cast_unsigned());
-                let oldest = Timestamp::from_millis(oldest);
-                queue.oldest = Some(queue.oldest.map_or(oldest, |known| known.min(oldest)));
-            }
-        }
-        queues.insert(destination, queue);
-    }
-    Ok(queues)
-}
-
 /// The state with this name.
 pub(super) fn state_of(name: &str) -> Option<DeliveryState> {
     DeliveryState::ALL.into_iter().find(|state| state.as_str() == name)
-}
-
-fn decoded(links: Vec<Link>) -> Result<Listing<AuditEntry>, StoreError> {
-    let mut listing = Listing::default();
-    for link in links {
-        or_damaged(link.decode(), &mut listing)?;
-    }
-    Ok(listing)
 }
 
 /// A query whose conditions depend on a filter.
@@ -541,10 +295,10 @@ impl From<bool> for Wanted {
 }
 
 /// A number as the database has it: none there is as large as those that it cannot have.
-fn number_of(number: u64) -> i64 {
+pub(super) fn number_of(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn limit_of(limit: usize) -> i64 {
+pub(super) fn limit_of(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

@@ -7,8 +7,8 @@ use rusqlite::{Row, params};
 
 use super::super::audit::Link;
 use super::super::{Between, Looked, StoreError};
+use super::chain::links;
 use super::columns::read_number;
-use super::listing::links;
 use super::readers::{Readers, Reading};
 use super::schema::FORMAT;
 

@@ -5,7 +5,9 @@
 
 mod backup;
 mod beside;
+mod chain;
 mod columns;
+mod due;
 mod group;
 mod inspection;
 mod listing;
@@ -338,7 +340,7 @@ impl Store for SqliteStore {
     ) -> Result<Vec<DueDelivery>, StoreError> {
         let unreadable = self.unreadable();
         let found =
-            self.readers.read(|reading| listing::due(reading, destination, now, limit + unreadable.len()))?;
+            self.readers.read(|reading| due::due(reading, destination, now, limit + unreadable.len()))?;
         Ok(found.into_iter().filter(|due| !unreadable.contains(&due.id)).take(limit).collect())
     }
 
@@ -351,7 +353,7 @@ impl Store for SqliteStore {
         let unreadable = self.unreadable();
         let found = self
             .readers
-            .read(|reading| listing::stalled(reading, destination, beyond, limit + unreadable.len()))?;
+            .read(|reading| due::stalled(reading, destination, beyond, limit + unreadable.len()))?;
         Ok(found.into_iter().filter(|due| !unreadable.contains(&due.id)).take(limit).collect())
     }
 
@@ -359,28 +361,28 @@ impl Store for SqliteStore {
         let unreadable = self.unreadable();
         let ever = Timestamp::from_millis(i64::MAX);
         let found =
-            self.readers.read(|reading| listing::due(reading, destination, ever, 1 + unreadable.len()))?;
+            self.readers.read(|reading| due::due(reading, destination, ever, 1 + unreadable.len()))?;
         Ok(found.into_iter().find(|due| !unreadable.contains(&due.id)).map(|due| due.due))
     }
 
     fn scheduled_cases(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
-        self.readers.read(|reading| listing::scheduled_cases(reading, limit))
+        self.readers.read(|reading| due::scheduled_cases(reading, limit))
     }
 
     fn scheduled_payments(&self, limit: usize) -> Result<Vec<DueCase>, StoreError> {
-        self.readers.read(|reading| listing::scheduled_payments(reading, limit))
+        self.readers.read(|reading| due::scheduled_payments(reading, limit))
     }
 
     fn stalled_payments(&self, beyond: Timestamp, limit: usize) -> Result<Vec<DueCase>, StoreError> {
-        self.readers.read(|reading| listing::stalled_payments(reading, beyond, limit))
+        self.readers.read(|reading| due::stalled_payments(reading, beyond, limit))
     }
 
     fn scheduled_approvals(&self, limit: usize) -> Result<Vec<DueApproval>, StoreError> {
-        self.readers.read(|reading| listing::scheduled_approvals(reading, limit))
+        self.readers.read(|reading| due::scheduled_approvals(reading, limit))
     }
 
     fn scheduled_sequences(&self, limit: usize) -> Result<Vec<DueSequence>, StoreError> {
-        self.readers.read(|reading| listing::scheduled_sequences(reading, limit))
+        self.readers.read(|reading| due::scheduled_sequences(reading, limit))
     }
 
     fn kept_sequences(&self, after: u64, limit: usize) -> Result<Vec<Walked<SequenceKey>>, StoreError> {
@@ -409,11 +411,11 @@ impl Store for SqliteStore {
     }
 
     fn timeline(&self, case: &CaseId) -> Result<Listing<AuditEntry>, StoreError> {
-        self.readers.read(|reading| listing::timeline(reading, case))
+        self.readers.read(|reading| chain::timeline(reading, case))
     }
 
     fn audit(&self, first: u64, limit: usize) -> Result<Listing<AuditEntry>, StoreError> {
-        self.readers.read(|reading| listing::audit(reading, first, limit))
+        self.readers.read(|reading| chain::audit(reading, first, limit))
     }
 
     fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
@@ -422,7 +424,7 @@ impl Store for SqliteStore {
     }
 
     fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
-        let links = self.readers.read(|reading| listing::links(reading, first, limit))?;
+        let links = self.readers.read(|reading| chain::links(reading, first, limit))?;
         Ok(links.into_iter().map(Link::into_kept).collect())
     }
 
@@ -431,12 +433,12 @@ impl Store for SqliteStore {
         case: Option<&CaseId>,
         message_id: &MessageId,
     ) -> Result<Vec<ChainEntry>, StoreError> {
-        let links = self.readers.read(|reading| listing::links_about(reading, case, message_id))?;
+        let links = self.readers.read(|reading| chain::links_about(reading, case, message_id))?;
         Ok(links.into_iter().map(Link::into_kept).collect())
     }
 
     fn last_of_event(&self, event: &str, up_to: u64) -> Result<Option<ChainEntry>, StoreError> {
-        let link = self.readers.read(|reading| listing::last_of_event(reading, event, up_to))?;
+        let link = self.readers.read(|reading| chain::last_of_event(reading, event, up_to))?;
         Ok(link.map(Link::into_kept))
     }
 
@@ -446,15 +448,15 @@ impl Store for SqliteStore {
     }
 
     fn head_before(&self, entries: u64) -> Result<Option<KeptHead>, StoreError> {
-        self.readers.read(|reading| listing::head_before(reading, entries))
+        self.readers.read(|reading| chain::head_before(reading, entries))
     }
 
     fn audit_height(&self) -> Result<u64, StoreError> {
-        self.readers.read(listing::audit_height)
+        self.readers.read(chain::audit_height)
     }
 
     fn heads(&self, beyond: u64, limit: usize) -> Result<Vec<KeptHead>, StoreError> {
-        let heads = self.readers.read(|reading| listing::heads(reading, beyond, limit));
+        let heads = self.readers.read(|reading| chain::heads(reading, beyond, limit));
         self.notice(heads, None)
     }
 
@@ -497,7 +499,7 @@ impl Store for SqliteStore {
     }
 
     fn queues(&self) -> Result<BTreeMap<PartyKey, Queue>, StoreError> {
-        self.readers.read(listing::queues)
+        self.readers.read(due::queues)
     }
 
     fn conservation(&self) -> Result<Conservation, StoreError> {

@@ -21,6 +21,7 @@ use super::super::payload::{PayloadFiles, checked, verified};
 use super::super::record::{Encoded, Envelope, Span, correlation_sum};
 use super::super::tables::shown_approval;
 use super::super::{CorrelationKey, Damage, DeliveryLocator, Entity, Opened, StoreError, Versioned};
+use super::chain;
 use super::columns::{read_encoded, read_number, read_text};
 use super::engine_error;
 use super::listing;
@@ -374,7 +375,7 @@ impl Rows for Reading<'_> {
     }
 
     fn timeline(&self, case: &CaseId, limit: usize) -> Result<Vec<TimelineEntry>, StoreError> {
-        let entries = listing::newest_of_timeline(self, case, limit)?;
+        let entries = chain::newest_of_timeline(self, case, limit)?;
         Ok(entries.into_iter().map(|entry| entry.entry).collect())
     }
 
