@@ -238,7 +238,7 @@ impl Client {
         let _permit = self.permit(&host, Some(until)).await?;
         let connection = self.connect(endpoint, Some(until)).await?;
         is_of(&connection, parties, endpoint)?;
-        host.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        keep(&host, connection).await;
         Ok(())
     }
 
@@ -363,7 +363,7 @@ impl Client {
     async fn finish(
         &self,
         host: &Host,
-        mut connection: Connection,
+        connection: Connection,
         response: http::Response<Incoming>,
     ) -> Result<PostResponse, PostError> {
         let (head, body) = response.into_parts();
@@ -382,14 +382,7 @@ impl Client {
             BodyError::Broken(error) => PostError::of_hyper(&error),
         })?;
         let peer_certificate_der_sha256 = connection.der_sha256;
-        connection.idle_since = Instant::now();
-        // Ready at once when the peer keeps the connection, never when it closes it.
-        if timeout_at(connection.idle_since + REUSE_WAIT, connection.sender.ready())
-            .await
-            .is_ok_and(|r| r.is_ok())
-        {
-            host.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        }
+        keep(host, connection).await;
         Ok(PostResponse {
             status: head.status,
             content_type: head
@@ -505,6 +498,15 @@ fn is_of(connection: &Connection, parties: &[[u8; 32]], endpoint: &Endpoint) -> 
     ))
 }
 
+/// Keeps a connection for what is sent next. It is ready at once when the peer keeps it too, never when it closes it.
+async fn keep(host: &Host, mut connection: Connection) {
+    connection.idle_since = Instant::now();
+    let ready = timeout_at(connection.idle_since + REUSE_WAIT, connection.sender.ready()).await;
+    if ready.is_ok_and(|ready| ready.is_ok()) {
+        host.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
 /// The end of a time that begins now, or an earlier instant.
 fn sooner(deadline: Duration, until: Option<Instant>) -> Instant {
     let end = Instant::now() + deadline;
@@ -541,7 +543,7 @@ async fn shake_hands(
 const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
 /// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 8;
-/// How long a connection may take to say that it can be used again; it takes no network for that.
+/// How long a connection may take to say that it can be used; it takes no network for that.
 const REUSE_WAIT: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

@@ -21,6 +21,21 @@ async fn connections_are_kept_and_used_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_only_made_serves_what_is_sent_next() {
+    let world = World::new();
+    let (server, endpoint) = tls_server(&world, ServerOptions::default()).await;
+    let client = client_of(&world, "trader");
+    let until = tokio::time::Instant::now() + PATIENCE;
+    for (body, connections) in [("1", 1), ("2", 2)] {
+        // The second is made although the first is idle; one of the two serves what is sent then.
+        client.reach(&endpoint, &[], until).await.expect("connects");
+        assert_eq!(client.idle_connections(), connections);
+        client.post(&endpoint, post(body)).await.expect("answers");
+        assert_eq!(server.counts().connections_accepted, connections as u64);
+    }
+}
+
+#[tokio::test]
 async fn an_idle_connection_that_the_server_closed_costs_nothing() {
     let world = World::new();
     let options = ServerOptions { idle_deadline: Duration::from_millis(20), ..ServerOptions::default() };
