@@ -292,7 +292,7 @@ impl<'a> Visit<'a> {
         }
         reach(self.shared, &self.party.key, url, self.until).await.map_err(not_posted)?;
         self.took("connect", "it takes connections".to_owned());
-        self.took("tls", "its certificate is trusted and registered, and it takes ours".to_owned());
+        self.took("tls", "its certificate is trusted and registered, and it does not refuse ours".to_owned());
         Ok(true)
     }
 

@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use openssl::ssl::SslVersion;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -184,6 +185,13 @@ struct Host {
     idle: Mutex<Vec<Connection>>,
 }
 
+/// A connection after the handshake.
+struct Secured {
+    stream: SslStream<TcpStream>,
+    der_sha256: [u8; 32],
+    context: Arc<TlsContext>,
+}
+
 struct Connection {
     sender: SendRequest<ContentBody>,
     der_sha256: [u8; 32],
@@ -224,7 +232,8 @@ impl Client {
         self.exchange(endpoint, request, &handed, call.parties).await
     }
 
-    /// Makes a new connection, whatever is idle, and keeps it for what is sent next.
+    /// Makes a new connection, whatever is idle, and keeps it for what is sent next: one whose server has not refused our
+    /// certificate either.
     ///
     /// # Errors
     /// [`PostError`] when there is none by `until`; its kind says how far it came.
@@ -236,9 +245,10 @@ impl Client {
     ) -> Result<(), PostError> {
         let host = self.host(endpoint);
         let _permit = self.permit(&host, Some(until)).await?;
-        let connection = self.connect(endpoint, Some(until)).await?;
-        is_of(&connection, parties, endpoint)?;
-        keep(&host, connection).await;
+        let mut secured = self.secure(endpoint, Some(until)).await?;
+        is_of(&secured.der_sha256, parties, endpoint)?;
+        judged(&mut secured.stream, until).await?;
+        keep(&host, self.speak(secured).await?).await;
         Ok(())
     }
 
@@ -256,9 +266,9 @@ impl Client {
         loop {
             let (mut connection, reused) = match self.idle(&host) {
                 Some(connection) => (connection, true),
-                None => (self.connect(endpoint, None).await?, false),
+                None => (self.speak(self.secure(endpoint, None).await?).await?, false),
             };
-            is_of(&connection, parties, endpoint)?;
+            is_of(&connection.der_sha256, parties, endpoint)?;
             let sent = connection.sender.try_send_request(request);
             let answered = self.answered(sent, handed, bytes).await;
             let mut failed = match answered {
@@ -335,7 +345,7 @@ impl Client {
         idle.pop()
     }
 
-    async fn connect(&self, endpoint: &Endpoint, until: Option<Instant>) -> Result<Connection, PostError> {
+    async fn secure(&self, endpoint: &Endpoint, until: Option<Instant>) -> Result<Secured, PostError> {
         let stream = timeout_at(sooner(self.options.connect_deadline, until), dial(endpoint))
             .await
             .map_err(|_| PostError::new(PostErrorKind::Connect, "no connection in time"))?
@@ -343,6 +353,12 @@ impl Client {
         let context = self.tls.current();
         let deadline = sooner(self.options.handshake_deadline, until);
         let (stream, der_sha256) = shake_hands(stream, &context, &endpoint.host, deadline).await?;
+        Ok(Secured { stream, der_sha256, context })
+    }
+
+    /// HTTP over a connection, which is driven from now on.
+    async fn speak(&self, secured: Secured) -> Result<Connection, PostError> {
+        let Secured { stream, der_sha256, context } = secured;
         let mut protocol = http1::Builder::new();
         protocol
             .max_headers(self.options.header_count_max)
@@ -488,8 +504,8 @@ async fn dial(endpoint: &Endpoint) -> std::io::Result<TcpStream> {
 }
 
 /// Whether who answers is one of those that the caller demands.
-fn is_of(connection: &Connection, parties: &[[u8; 32]], endpoint: &Endpoint) -> Result<(), PostError> {
-    if parties.is_empty() || parties.contains(&connection.der_sha256) {
+fn is_of(der_sha256: &[u8; 32], parties: &[[u8; 32]], endpoint: &Endpoint) -> Result<(), PostError> {
+    if parties.is_empty() || parties.contains(der_sha256) {
         return Ok(());
     }
     Err(PostError::new(
@@ -540,9 +556,28 @@ async fn shake_hands(
     Ok((stream, digest))
 }
 
+/// Waits for what the server says of our certificate. Under TLS 1.3 it judges it once our part of the handshake has ended,
+/// and says so only when it refuses it (RFC 8446, 4.4.2.4 and 6.2); under TLS 1.2 it has done so before.
+async fn judged(stream: &mut SslStream<TcpStream>, until: Instant) -> Result<(), PostError> {
+    if stream.ssl().version2() != Some(SslVersion::TLS1_3) {
+        return Ok(());
+    }
+    let mut none = [0];
+    match timeout_at(sooner(JUDGED_WITHIN, Some(until)), Pin::new(stream).peek(&mut none)).await {
+        // It waits for a request, as it should; or says something, which is for HTTP to judge.
+        Err(_) | Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            let text = format!("it ended the connection once it had our certificate: {}", chain(&error));
+            Err(PostError::new(PostErrorKind::Tls, text))
+        }
+    }
+}
+
 const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
 /// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 8;
+/// How long a server is given to refuse our certificate after the handshake.
+const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 /// How long a connection may take to say that it can be used; it takes no network for that.
 const REUSE_WAIT: Duration = Duration::from_millis(50);
 

@@ -1,12 +1,13 @@
 //! What handlers ask of each other: Ping and message status in both directions, and the acknowledgment of a next MSH
 //! (ebMS 2.0, 7, 8, 10; digest, 12, 13, 15).
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use gwanmun::codec::envelope::decode_envelope;
 use gwanmun::codec::xml::XmlLimits;
 use gwanmun::model::Actor;
-use serde_json::Value;
+use gwanmun::transport::{Request, Response, Server, ServerOptions, StatusCode, Tls, TlsContext, TlsFiles};
+use serde_json::{Value, json};
 
 use crate::correspondent::{Correspondent, Told};
 use crate::forgery::with_block;
@@ -137,6 +138,38 @@ async fn each_agreement_is_checked_at_its_own_urls_and_in_its_own_time() {
     assert_eq!(steps(0), "endpoint true, tls false", "{report:#}");
     let usual = "connect true, tls true, answer true, pong true, message true, status true";
     assert_eq!(steps(1), format!("{usual}, endpoint true, connect true, tls true"), "{report:#}");
+}
+
+/// A server of the partner that does not trust our certificate says so only after the handshake: that is not the way open,
+/// also where nothing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_is_only_reached_fails_where_our_certificate_is_refused() {
+    let world = World::new();
+    let config = world.read("kfda.toml");
+    let quoted = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {text}"));
+        world.path(line.split('"').nth(1).expect("is quoted"))
+    };
+    // The partner's own certificate, and it trusts nobody but itself.
+    let (certificate, key) = (quoted(&config, "certificate"), quoted(&config, "key"));
+    let anchors = vec![certificate.clone()];
+    let files = TlsFiles { certificate, key, anchors, ..TlsFiles::default() };
+    let tls = Tls::new(TlsContext::load(&files).expect("loads"));
+    let nothing = |_: Request| async { Response::empty(StatusCode::OK) };
+    let (any, options) = (SocketAddr::from(([127, 0, 0, 1], 0)), ServerOptions::default());
+    let server = Server::tls(any, tls, options, nothing).await.expect("serves");
+    let url = format!("https://localhost:{}/errors", server.address().expect("tcp").port());
+    let partner = world.read("partners/kfda.toml");
+    let elsewhere = format!("\n[[agreement.override]]\nsignals = [\"MessageError\"]\nendpoint = \"{url}\"\n");
+    world.write("partners/kfda.toml", &format!("{partner}{elsewhere}"));
+    let _gateway = world.serve().await;
+    let _kfda = world.play("kfda", &[]).await;
+    let (report, well) = told(&world, &["party", "check", "KFDA", "--json"]);
+    let steps = report["agreements"][0]["steps"].as_array().expect("there are some");
+    let last: Vec<_> = steps.iter().rev().take(2).map(|step| (&step["step"], &step["ok"])).collect();
+    assert_eq!(last, [(&json!("tls"), &json!(false)), (&json!("endpoint"), &json!(true))], "{report:#}");
+    assert!(!well && report["reached"] == false, "{report:#}");
+    assert_eq!(server.counts().requests, 0);
 }
 
 //= ebms2 7 MAY: a StatusRequest is answered on the connection

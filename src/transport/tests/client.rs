@@ -35,6 +35,38 @@ async fn a_connection_that_was_only_made_serves_what_is_sent_next() {
     }
 }
 
+/// Under TLS 1.3 a server judges our certificate once our part of the handshake has ended.
+#[tokio::test]
+async fn who_refuses_our_certificate_is_not_reached() {
+    let world = World::new();
+    let mut files = world.files("gateway");
+    files.anchors = vec![world.path("other-ca.pem")];
+    let tls = Tls::new(TlsContext::load(&files).expect("loads"));
+    let server = Server::tls(LOOPBACK, tls, ServerOptions::default(), echo).await.expect("serves");
+    let endpoint: Endpoint = format!("https://{}/", server.address().expect("tcp")).parse().expect("is one");
+    let client = client_of(&world, "trader");
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let refused = client.reach(&endpoint, &[], until).await.expect_err("is not trusted there");
+    assert_eq!(refused.kind, PostErrorKind::Tls, "{refused}");
+    assert!(refused.text.contains("alert unknown ca"), "{refused}");
+    assert_eq!(client.idle_connections(), 0);
+
+    // One that hangs up then, and gives no reason.
+    let listener = TcpListener::bind(LOOPBACK).await.expect("listens");
+    let endpoint: Endpoint =
+        format!("https://{}/", listener.local_addr().expect("has one")).parse().expect("is one");
+    let (ssl, _) = world.tls("gateway").current().accepting().expect("has its keys");
+    let hang_up = async {
+        let (stream, _) = listener.accept().await.expect("accepts");
+        let mut stream = tokio_openssl::SslStream::new(ssl, stream).expect("begins");
+        std::pin::Pin::new(&mut stream).accept().await.expect("shakes hands");
+    };
+    let (reached, ()) = tokio::join!(client.reach(&endpoint, &[], until), hang_up);
+    let refused = reached.expect_err("it hung up");
+    assert_eq!(refused.kind, PostErrorKind::Tls, "{refused}");
+    assert!(refused.text.contains("ended the connection once it had our certificate: "), "{refused}");
+}
+
 #[tokio::test]
 async fn an_idle_connection_that_the_server_closed_costs_nothing() {
     let world = World::new();
