@@ -18,7 +18,7 @@ use crate::model::{
     Message, MessageOrder, PartyKey, Sequence, SequenceKey, SequenceNumber, StoredMessage,
 };
 use crate::msh::{
-    OrderFault, Turn, came_early, done, numbered, refused_past, scheduled, settle, taken, turn_of,
+    OrderFault, Turn, came_early, done, numbered, refused_early, scheduled, settle, taken, turn_of,
 };
 use crate::store::{Needs, SequenceWrite, View};
 use crate::telemetry::EventCode;
@@ -49,9 +49,9 @@ pub(super) fn arrived(inbound: &Inbound<'_>) -> Step {
             step.in_line(desk, line, |sequence| taken(sequence, order))
         }
         (Ok(Turn::Later), true) => held(inbound, &line, order)
-            .in_line(desk, line, |sequence| came_early(sequence, order.number, early(inbound, Fate::Held))),
+            .in_line(desk, line, |sequence| came_early(sequence, order.number, early(inbound))),
         (Ok(Turn::Later), false) => refuse::stored(inbound, faults)
-            .in_line(desk, line, |sequence| came_early(sequence, order.number, early(inbound, Fate::Passed))),
+            .in_line(desk, line, |sequence| refused_early(sequence, order.number, desk.context.order)),
         (Err(fault), is_good) => {
             let mut step = refuse::stored(inbound, if is_good { vec![fault.report()] } else { faults });
             if is_good {
@@ -59,8 +59,9 @@ pub(super) fn arrived(inbound: &Inbound<'_>) -> Step {
             }
             match fault {
                 // Its sender gives it up and goes on with the next number: nothing waits for this one.
-                OrderFault::Full { .. } => step
-                    .in_line(desk, line, |sequence| refused_past(sequence, order.number, desk.context.order)),
+                OrderFault::Full { .. } => step.in_line(desk, line, |sequence| {
+                    refused_early(sequence, order.number, desk.context.order)
+                }),
                 _ => step,
             }
         }
@@ -183,9 +184,9 @@ impl Line {
     }
 }
 
-fn early(inbound: &Inbound<'_>, fate: Fate) -> Early {
+fn early(inbound: &Inbound<'_>) -> Early {
     let received_at = inbound.arrival.received_at;
-    Early { message_id: inbound.key.message_id.clone(), received_at, fate }
+    Early { message_id: inbound.key.message_id.clone(), received_at, fate: Fate::Held }
 }
 
 /// Acknowledged and stored, and nothing more.

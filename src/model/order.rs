@@ -135,7 +135,7 @@ pub struct Sequence {
     /// What came before its turn.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub early: BTreeMap<SequenceNumber, Early>,
-    /// Numbers that are passed over because their messages were refused while too many were held: the first of each run of
+    /// Numbers that are passed over because their messages were refused before their turn: the first of each run of
     /// them, and how many they are. Whoever sends on and on makes one run longer, and no record larger (P13).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<SequenceNumber, u32>,
@@ -169,7 +169,7 @@ pub enum Fate {
     Held,
     /// An operator has it refused.
     Refused,
-    /// It was refused: its number is passed over.
+    /// It was refused: its number is passed over. Earlier versions kept it so, and not in [`Sequence::refused`].
     Passed,
 }
 

@@ -21,7 +21,7 @@ pub use compose::{Posting, compose, service_to_send};
 pub use duplicate::{Standing, standing_of};
 pub use inbound::{AgePolicy, check_arrival, check_next_msh, wants_acknowledgment};
 pub use order::{
-    OrderFault, OrderPolicy, Turn, came_early, done, numbered, refused_past, scheduled, settle, taken,
+    OrderFault, OrderPolicy, Turn, came_early, done, numbered, refused_early, scheduled, settle, taken,
     turn_of,
 };
 pub use outbound::{

@@ -90,10 +90,12 @@ pub fn turn_of(sequence: &Sequence, order: MessageOrder, policy: OrderPolicy) ->
         // Numbers go around: what is more than half of them ahead lies behind.
         ahead if ahead > AHEAD_MAX || sequence.early.contains_key(&number) => Err(OrderFault::Taken(number)),
         _ if sequence.after_refused(number).is_some() => Err(OrderFault::Taken(number)),
-        _ if sequence.early.len() >= policy.held_messages_max => {
-            Err(OrderFault::Full { awaited: sequence.next, held: sequence.early.len() })
-        }
-        _ => Ok(Turn::Later),
+        _ => match waiting(sequence) {
+            held if held >= policy.held_messages_max => {
+                Err(OrderFault::Full { awaited: sequence.next, held })
+            }
+            _ => Ok(Turn::Later),
+        },
     }
 }
 
@@ -112,30 +114,25 @@ pub fn came_early(mut sequence: Sequence, number: SequenceNumber, early: Early) 
     sequence
 }
 
-/// The sequence with a message that was refused because too many are held: the messages after it do not wait for it. Of
+/// The sequence with a message that was refused as it came before its turn: the messages after it do not wait for it. Of
 /// runs as many are known as messages are held; a number past that is missing until an operator settles it.
 #[must_use]
-pub fn refused_past(mut sequence: Sequence, number: SequenceNumber, policy: OrderPolicy) -> Sequence {
-    let before = sequence.refused.iter().find(|(first, count)| first.plus(**count) == number);
-    let (first, mut count) = before.map_or((number, 1), |(first, count)| (*first, count + 1));
-    count += sequence.refused.remove(&number.next()).unwrap_or_default();
-    if sequence.refused.contains_key(&first) || sequence.refused.len() < policy.held_messages_max {
-        sequence.refused.insert(first, count);
-    }
-    sequence
+pub fn refused_early(sequence: Sequence, number: SequenceNumber, policy: OrderPolicy) -> Sequence {
+    let known = with_refused(sequence.clone(), number);
+    // One that makes a run longer makes no new one.
+    let fits = known.refused.len() <= sequence.refused.len().max(policy.held_messages_max);
+    if fits { known } else { sequence }
 }
 
-/// The sequence once the message that was ready is handed on, or refused.
+/// The sequence once the message that was ready is handed on, or refused. What an operator has refused before its turn is
+/// no longer held; its number is known in any case, since there are no more of those than were held.
 #[must_use]
 pub fn done(mut sequence: Sequence, number: SequenceNumber) -> Sequence {
+    sequence.early.remove(&number);
     if number == sequence.next {
-        sequence.early.remove(&number);
         return taken(sequence, MessageOrder { number, status: OrderStatus::Continue });
     }
-    if let Some(early) = sequence.early.get_mut(&number) {
-        early.fate = Fate::Passed;
-    }
-    sequence
+    with_refused(sequence, number)
 }
 
 /// The sequence once an operator has settled its gap; `None` when nothing is held.
@@ -180,6 +177,20 @@ pub fn numbered(sequence: Sequence) -> (MessageOrder, Sequence) {
     let status = if sequence.begun { OrderStatus::Continue } else { OrderStatus::Reset };
     let sequence = Sequence { next: number.next(), begun: true, ..sequence };
     (MessageOrder { number, status }, sequence)
+}
+
+/// How many messages wait: those that are held, and those that are about to be refused.
+fn waiting(sequence: &Sequence) -> usize {
+    sequence.early.values().filter(|early| early.fate != Fate::Passed).count()
+}
+
+/// The sequence with one refused number more: it makes a run longer, joins two, or begins one.
+fn with_refused(mut sequence: Sequence, number: SequenceNumber) -> Sequence {
+    let before = sequence.refused.iter().find(|(first, count)| first.plus(**count) == number);
+    let (first, mut count) = before.map_or((number, 1), |(first, count)| (*first, count + 1));
+    count += sequence.refused.remove(&number.next()).unwrap_or_default();
+    sequence.refused.insert(first, count);
+    sequence
 }
 
 /// Numbers of messages that were refused before their turn are passed over when it comes.
@@ -277,7 +288,10 @@ mod tests {
         // At the limit, and past it.
         check(&with(begun.clone(), &[(8, Held), (9, Held)]), (10, CONTINUE), "Later");
         check(&with(begun.clone(), &[(8, Held), (9, Held), (10, Held)]), (11, CONTINUE), "DeliveryFailure");
-        check(&with(begun, &[(8, Held), (9, Held), (10, Held)]), (7, CONTINUE), "Now");
+        check(&with(begun.clone(), &[(8, Held), (9, Held), (10, Held)]), (7, CONTINUE), "Now");
+        // What was refused is held no more, also as an earlier version kept it.
+        check(&with(begun.clone(), &[(8, Passed), (9, Held), (10, Held)]), (11, CONTINUE), "Later");
+        check(&with(begun, &[(8, Fate::Refused), (9, Held), (10, Held)]), (11, CONTINUE), "DeliveryFailure");
 
         let last = sequence(99_999_999, true);
         check(&last, (0, CONTINUE), "Later");
@@ -292,7 +306,7 @@ mod tests {
         use Fate::Held;
         let policy = OrderPolicy { held_messages_max: 2, ..OrderPolicy::default() };
         let full = with(sequence(99_999_997, true), &[(99_999_998, Held), (99_999_999, Held)]);
-        let refuse = |sequence, at: u32| refused_past(sequence, number(at), policy);
+        let refuse = |sequence, at: u32| refused_early(sequence, number(at), policy);
         // In whatever order they come, also where numbers begin again.
         let past = [1, 0, 3, 2].into_iter().fold(full, refuse);
         assert_eq!(past.refused, [(number(0), 4)].into());
@@ -336,6 +350,8 @@ mod tests {
         assert_eq!(refused.early.values().filter(|early| early.fate == Refused).count(), 2);
         let after = done(done(refused, number(0)), number(3));
         assert_eq!((after.next, after.ready()), (number(99_999_998), None), "what is missing still is");
+        assert!(after.early.values().all(|early| early.fate == Passed), "nothing is kept of what is refused");
+        assert_eq!(after.refused, [(number(0), 1), (number(3), 1)].into(), "but its number");
         assert!(settle(after, Gap::Release).is_none(), "nothing is held");
     }
 }

@@ -287,6 +287,42 @@ fn no_more_is_held_than_may_be() {
     ordered.world.check_laws();
 }
 
+/// P5, P13: what an operator had refused, or was refused as it came, is held no more: as many again can be held, and then
+/// no more.
+#[test]
+fn what_is_refused_makes_room_for_as_many_again() {
+    let mut ordered = Ordered::new();
+    let most = u32::try_from(OrderPolicy::default().held_messages_max).expect("a small number");
+    for number in 1..=most {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    assert!(matches!(ordered.settle(Gap::Refuse), Some(Reply::Told(Told { how: How::Done, .. }))));
+    assert_eq!(ordered.sequence().held(), []);
+    let faulty = ordered.message(most + 1);
+    let faulty =
+        faulty.with(|message| message.ack_requested.iter_mut().for_each(|asked| asked.signed = false));
+    ordered.post(&faulty);
+    assert!(ordered.world.stored(&faulty).is_some_and(|record| !record.accepted));
+    assert!(ordered.sequence().early.is_empty(), "{:?}", ordered.sequence());
+    let first = most + 2;
+    for number in first..first + most {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+        assert!(ordered.world.stored(&posted).is_some_and(|record| record.held), "{number}");
+    }
+    let past = ordered.message(first + most);
+    ordered.post(&past);
+    assert_eq!(ordered.last_error().map(|(code, _)| code), Some(ErrorCode::DeliveryFailure));
+    let zero = ordered.message(0);
+    ordered.post(&zero);
+    let expected: Vec<_> = [0].into_iter().chain(first..first + most).collect();
+    assert_eq!(ordered.opened(), lodged(&expected));
+    let after = SequenceNumber::new(first + most + 1).expect("in range");
+    assert_eq!((ordered.sequence().next, ordered.sequence().refused.len()), (after, 0));
+    ordered.world.check_laws();
+}
+
 /// P5, P9: time tells operators, once for each number that is missing, and decides nothing.
 #[test]
 fn a_gap_is_told_after_its_time_and_ended_by_an_operator() {
