@@ -115,7 +115,8 @@ pub(super) fn cases(
 ) -> Result<Listing<CaseSummary>, StoreError> {
     let (chunk, mut before) = (if filter.undecided { CHUNK } else { limit }, None);
     let mut listing = Listing::default();
-    loop {
+    let is_full = |listing: &Listing<CaseSummary>| listing.items.len() + listing.damaged.len() >= limit;
+    while !is_full(&listing) {
         let rows = readers.read(|reading| newest_cases(reading, filter, before, chunk))?;
         let is_last = rows.len() < chunk;
         before = rows.last().and_then(|(.., number)| *number);
@@ -125,15 +126,16 @@ pub(super) fn cases(
             if is_other {
                 continue;
             }
-            if listing.items.len() + listing.damaged.len() == limit {
-                return Ok(listing);
-            }
             or_damaged(read.map(|case| summary(&case)), &mut listing)?;
+            if is_full(&listing) {
+                break;
+            }
         }
         if is_last || before.is_none() {
-            return Ok(listing);
+            break;
         }
     }
+    Ok(listing)
 }
 
 /// Cases by what the indexes know of a filter, newest first, before this number.
