@@ -88,9 +88,10 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         }
         // The receipt decides.
         Event::Attempted { outcome: AttemptOutcome::Taken, awaits_receipt: true, .. } => Needs::default(),
-        Event::Attempted { delivery, .. } => Needs {
+        // Only its bad end is told of.
+        Event::Attempted { delivery, outcome, .. } => Needs {
             delivery: Some(DeliveryLocator::Id(delivery.clone())),
-            case_of_delivery: true,
+            case_of_delivery: matches!(outcome, AttemptOutcome::GiveUp { .. }),
             ..Needs::default()
         },
     }

@@ -4,6 +4,7 @@ use super::super::*;
 use super::cases::{answer, lodging};
 use super::world::*;
 use crate::model::*;
+use crate::store::Store as _;
 
 /// A world with a case of three applications, lodged while every destination has so many places.
 fn lodged_with_room(room: u32) -> World {
@@ -96,4 +97,26 @@ fn a_receipt_is_waited_for_without_a_look_at_the_records() {
     let outcome = AttemptOutcome::Taken;
     let event = Event::Attempted { delivery, attempt, awaits_receipt, outcome };
     assert!(needs(&event, &world.context()).delivery.is_none());
+}
+
+/// The case, and the message that opened it, are for him who hears that a delivery ended badly.
+#[test]
+fn an_attempt_that_ends_nothing_badly_leaves_the_case_alone() {
+    let mut world = lodged_with_room(1);
+    let Transmission { delivery, attempt, .. } = world.sent[0].clone();
+    let reason = || "503".to_owned();
+    let mut check = |outcome: AttemptOutcome, awaits_receipt: bool, looks: bool| {
+        let shown = format!("{outcome:?}");
+        let event = Event::Attempted { delivery: delivery.clone(), attempt, awaits_receipt, outcome };
+        let view = world.store.load(&needs(&event, &world.context())).expect("the store loads");
+        assert!(view.delivery.is_some(), "{shown}");
+        assert_eq!((view.case.is_some(), view.cause.is_some()), (looks, looks), "{shown}");
+        world.drive(&event);
+        world.check_laws();
+    };
+    check(AttemptOutcome::Again { reason: reason(), alarm: false }, true, false);
+    check(AttemptOutcome::Unclear { reason: reason() }, true, false);
+    check(AttemptOutcome::Taken, false, false);
+    check(AttemptOutcome::GiveUp { reason: reason() }, true, true);
+    assert_eq!(world.count(BROKER, "MessageError"), 1);
 }
