@@ -16,7 +16,7 @@ pub struct ConversationArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum ConversationCommand {
-    /// Those in which something is held because a message before it is missing
+    /// Those in which a message is missing, and what came before its turn is held or was refused
     #[command(after_help = "Example: gwanmun conversation list")]
     List {
         /// Also those in which nothing is missing, and what we send

@@ -147,7 +147,10 @@ pub(super) fn settled(desk: Desk<'_>, key: &SequenceKey, act: &GapAct) -> Step {
                 Gap::Release => "handed on",
                 Gap::Refuse => "refused",
             };
-            let text = format!("{held} message(s) that were held for number {missing} are {what}");
+            let text = match held {
+                0 => format!("number {missing} is not waited for any longer, and nothing was held for it"),
+                _ => format!("{held} message(s) that were held for number {missing} are {what}"),
+            };
             let why = format!("{text}; {}: {}", act.by, act.reason);
             let told = entry(desk.now, EventCode::OrderSettled, why).of_party(Some(&stored.value.partner));
             step.audit.push(told);

@@ -195,6 +195,13 @@ impl Sequence {
         run.map(|(first, count)| first.plus(*count))
     }
 
+    /// In how many places something came before its turn: a message, or a run of refused numbers. A message before it is
+    /// missing.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.early.len() + self.refused.len()
+    }
+
     /// The messages that are held, the next one first.
     #[must_use]
     pub fn held(&self) -> Vec<(SequenceNumber, &Early)> {

@@ -78,9 +78,7 @@ pub fn turn_of(sequence: &Sequence, order: MessageOrder, policy: OrderPolicy) ->
     if status == OrderStatus::Reset {
         return match number {
             SequenceNumber::FIRST if !sequence.begun => Ok(Turn::Now),
-            SequenceNumber::FIRST if sequence.early.is_empty() && sequence.refused.is_empty() => {
-                Ok(Turn::Now)
-            }
+            SequenceNumber::FIRST if sequence.ahead() == 0 => Ok(Turn::Now),
             SequenceNumber::FIRST => Err(OrderFault::ResetOverGap(sequence.next)),
             _ => Err(OrderFault::ResetPastFirst(number)),
         };
@@ -135,18 +133,24 @@ pub fn done(mut sequence: Sequence, number: SequenceNumber) -> Sequence {
     with_refused(sequence, number)
 }
 
-/// The sequence once an operator has settled its gap; `None` when nothing is held.
+/// The sequence once an operator has settled its gap. It goes on with the first message that is held or, where none is,
+/// behind the first that was refused before its turn; `None` when there is nothing of either, and nothing to refuse.
 #[must_use]
 pub fn settle(mut sequence: Sequence, how: Gap) -> Option<Sequence> {
-    let first = sequence.held().first().map(|(number, _)| *number)?;
     match how {
         Gap::Release => {
-            sequence.begun = true;
             let next = sequence.next;
+            let waiting = sequence.early.iter().filter(|(_, early)| early.fate != Fate::Passed);
+            let waiting = waiting.map(|(number, _)| *number).min_by_key(|number| number.after(next));
+            let passed = sequence.early.keys().chain(sequence.refused.keys()).copied();
+            let first = waiting.or_else(|| passed.min_by_key(|number| number.after(next)))?;
+            sequence.begun = true;
             sequence.early.retain(|number, _| number.after(next) >= first.after(next));
             sequence.refused.retain(|number, _| number.after(next) >= first.after(next));
             sequence.next = first;
+            pass_over(&mut sequence);
         }
+        Gap::Refuse if sequence.held().is_empty() => return None,
         Gap::Refuse => {
             let held = sequence.early.values_mut().filter(|early| early.fate == Fate::Held);
             held.for_each(|early| early.fate = Fate::Refused);
@@ -352,6 +356,12 @@ mod tests {
         assert_eq!((after.next, after.ready()), (number(99_999_998), None), "what is missing still is");
         assert!(after.early.values().all(|early| early.fate == Passed), "nothing is kept of what is refused");
         assert_eq!(after.refused, [(number(0), 1), (number(3), 1)].into(), "but its number");
-        assert!(settle(after, Gap::Release).is_none(), "nothing is held");
+        assert!(settle(after.clone(), Gap::Refuse).is_none(), "nothing is held");
+        // With nothing held it goes on behind what was refused, gap after gap.
+        let on = settle(after, Gap::Release).expect("some were refused before their turn");
+        assert_eq!((on.next, on.ahead()), (number(2), 1));
+        let on = settle(on, Gap::Release).expect("one was refused before its turn");
+        assert_eq!((on.next, on.ahead()), (number(4), 0));
+        assert!(settle(on, Gap::Release).is_none(), "nothing is known to be missing");
     }
 }

@@ -256,7 +256,7 @@ impl Store for MemoryStore {
         let mut listing = Listing::default();
         for (key, row) in rows {
             let read = row.record.decode::<Sequence>(&key.to_string());
-            let is_meant = |sequence: &Sequence| !early || !sequence.early.is_empty();
+            let is_meant = |sequence: &Sequence| !early || sequence.ahead() > 0;
             if listing.items.len() + listing.damaged.len() < limit && read.as_ref().map_or(true, is_meant) {
                 or_damaged(read, &mut listing)?;
             }

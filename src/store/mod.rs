@@ -132,7 +132,8 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn scheduled_sequences(&self, limit: usize) -> Result<Vec<DueSequence>, StoreError>;
 
-    /// Sequences in the order of making: all of them, or those in which messages came before their turn.
+    /// Sequences in the order of making: all of them, or those in which messages came before their turn, held
+    /// or refused.
     ///
     /// # Errors
     /// When the store cannot be read.

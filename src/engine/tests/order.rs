@@ -323,6 +323,39 @@ fn what_is_refused_makes_room_for_as_many_again() {
     ordered.world.check_laws();
 }
 
+/// P5: one is lost on the way, and the one after it was refused past the most: nothing is held when all else has come, and
+/// an operator sees it and goes on.
+#[test]
+fn what_is_missing_before_a_refused_one_alone_is_seen_and_given_up() {
+    let mut ordered = Ordered::new();
+    let most = u32::try_from(OrderPolicy::default().held_messages_max).expect("a small number");
+    let gaps = |ordered: &Ordered| ordered.world.store.sequences(true, 9).expect("the store reads").items;
+    let (lost, refused) = (most + 1, most + 2);
+    for number in (1..=most).chain([refused, 0]) {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    assert_eq!(ordered.opened(), lodged(&(0..=most).collect::<Vec<_>>()));
+    let gap = ordered.sequence();
+    assert_eq!((u32::from(gap.next), gap.held()), (lost, vec![]));
+    assert_eq!(gaps(&ordered), [gap]);
+    let reset = ordered.message_as("reset", 0, RESET);
+    ordered.post(&reset);
+    assert_eq!(ordered.last_error().map(|(code, _)| code), Some(ErrorCode::Inconsistent), "one is missing");
+    assert!(matches!(ordered.settle(Gap::Refuse), Some(Reply::Told(Told { how: How::Conflict, .. }))));
+
+    let Some(Reply::Told(Told { how: How::Done, text, .. })) = ordered.settle(Gap::Release) else {
+        panic!("it is given up")
+    };
+    assert!(text.contains(&format!("number {lost} is not waited for")), "{text}");
+    assert_eq!((u32::from(ordered.sequence().next), gaps(&ordered)), (refused + 1, vec![]));
+    assert!(matches!(ordered.settle(Gap::Release), Some(Reply::Told(Told { how: How::Conflict, .. }))));
+    let anew = ordered.message_as("anew", 0, RESET);
+    ordered.post(&anew);
+    assert_eq!(ordered.opened().last().map(String::as_str), Some("D-anew"));
+    ordered.world.check_laws();
+}
+
 /// P5, P9: time tells operators, once for each number that is missing, and decides nothing.
 #[test]
 fn a_gap_is_told_after_its_time_and_ended_by_an_operator() {

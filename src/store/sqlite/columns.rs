@@ -76,7 +76,7 @@ pub(super) fn sequence(record: &Sequence) -> [Value; 5] {
         text(record.key.direction.as_str()),
         text(record.key.cpa_id.as_str()),
         text(record.key.conversation_id.as_str()),
-        Value::Integer(i64::try_from(record.early.len()).unwrap_or(i64::MAX)),
+        Value::Integer(i64::try_from(record.ahead()).unwrap_or(i64::MAX)),
         record.due.map_or(Value::Null, |due| Value::Integer(due.as_millis())),
     ]
 }

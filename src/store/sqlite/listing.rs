@@ -15,7 +15,7 @@ use super::super::{CaseFilter, Damage, DeliveryFilter, Listing, MessageFilter, O
 use super::columns::{read_encoded, read_number, read_sequence_key, read_text};
 use super::readers::{Readers, Reading};
 
-/// Sequences; those alone in which messages came before their turn.
+/// Sequences; those alone in which messages came before their turn, held or refused.
 pub(super) fn sequences(
     reading: &Reading<'_>,
     early: bool,

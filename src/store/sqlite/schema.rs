@@ -303,7 +303,8 @@ CREATE TABLE approval (
 CREATE INDEX approval_due ON approval (due, number) WHERE due IS NOT NULL;
 ";
 
-/// How far conversations have come; `early` counts the messages in `record` that came before their turn.
+/// How far conversations have come; `early` counts the messages in `record` that came before their turn, and the runs
+/// of refused numbers.
 const SEQUENCE: &str = "
 CREATE TABLE sequence (
     number INTEGER PRIMARY KEY,

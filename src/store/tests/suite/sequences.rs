@@ -38,8 +38,11 @@ pub(super) fn a_sequence_is_written_only_over_the_version_that_was_read(store: &
     };
     let all = [(due.key.clone(), at(10)), (early.key.clone(), at(30))];
     assert_eq!((scheduled(9), scheduled(1)), (all.to_vec(), all[..1].to_vec()));
-    assert_eq!(store.sequences(true, 9).expect("readable").items, [early.clone()]);
-    assert_eq!(store.sequences(false, 9).expect("readable").items, [sent, early, due.clone()]);
+    let refused = [(SequenceNumber::LAST, 3)].into();
+    let refused = Sequence { refused, ..new(Direction::Receive, 793) };
+    assert_eq!(commit(store, orders(refused.clone(), None)), Ok(()));
+    assert_eq!(store.sequences(true, 9).expect("readable").items, [early.clone(), refused.clone()]);
+    assert_eq!(store.sequences(false, 9).expect("readable").items, [sent, early, due.clone(), refused]);
     assert_eq!(commit(store, orders(Sequence { due: None, ..due }, Some(1))), Ok(()));
     assert_eq!(scheduled(9), all[1..]);
 }
