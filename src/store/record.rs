@@ -2,7 +2,7 @@
 //!
 //! The text is plain JSON so that any SQLite tool can read it. The checksum also covers the kind and the key
 //! of the record, so that text in the wrong row is damage as well (P12). `form` counts the ways of writing
-//! that a kind of record had so far: every one of them stays readable (P19, `tests/golden.rs`).
+//! that records had so far, of whatever kind: every one of them stays readable (P19, `tests/golden.rs`).
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,12 @@ use super::{CorrelationKey, Damage, StoreError};
 
 /// The form in which records are written, where a later one has nothing more to say.
 pub(super) const FORM: u32 = 1;
-/// The newest form: what is sealed may stand in several places.
-const NEWEST_FORM: u32 = 2;
+/// What is sealed may stand in several places.
+const WITH_SPANS: u32 = 2;
+/// A sequence knows numbers that are passed over: a version that did not read them would wait for them for ever.
+const WITH_REFUSED: u32 = 3;
+/// The newest form.
+const NEWEST_FORM: u32 = WITH_REFUSED;
 
 /// A kind of record.
 pub(super) trait Record: Serialize + DeserializeOwned {
@@ -49,6 +53,10 @@ impl Record for Approval {
 
 impl Record for Sequence {
     const KIND: &'static str = "sequence";
+
+    fn form(&self) -> u32 {
+        if self.refused.is_empty() { FORM } else { WITH_REFUSED }
+    }
 }
 
 impl Record for KeptHead {
@@ -88,7 +96,7 @@ impl Record for Envelope {
     const KIND: &'static str = "sealed";
 
     fn form(&self) -> u32 {
-        if self.spans.is_empty() { FORM } else { NEWEST_FORM }
+        if self.spans.is_empty() { FORM } else { WITH_SPANS }
     }
 }
 
@@ -172,6 +180,7 @@ pub(super) fn correlation_sum_of(columns: [&str; 4]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Direction, SequenceNumber};
     use crate::store::tests::sample;
 
     #[test]
@@ -193,6 +202,24 @@ mod tests {
         }
         assert!(matches!(read(&good, "another key"), Err(StoreError::Damaged(_))));
         assert!(good.decode::<Case>(delivery.id.as_str()).is_err(), "a record of another kind (P12)");
+    }
+
+    /// P19: an earlier version takes none for one that it knows, and leaves out of it what it does not know.
+    #[test]
+    fn a_record_is_of_the_form_that_can_say_it() {
+        let plain = sample::sequence(Direction::Receive, 1);
+        let key = plain.key.to_string();
+        let early = [(SequenceNumber::LAST, sample::early(1))].into();
+        let early = Sequence { early, ..plain.clone() };
+        let refused = Sequence { refused: [(SequenceNumber::LAST, 2)].into(), ..early.clone() };
+        for (sequence, form) in [(plain, FORM), (early, FORM), (refused, WITH_REFUSED)] {
+            let encoded = Encoded::of(&sequence, &key, 1);
+            assert_eq!(encoded.form, form, "{sequence:?}");
+            assert_eq!(encoded.decode::<Sequence>(&key).expect("it is whole"), sequence);
+        }
+        let whole = Envelope { content_type: "a/b".into(), references: vec![], spans: vec![] };
+        let pieces = Envelope { spans: vec![Span::Held(1)], ..whole.clone() };
+        assert_eq!((whole.form(), pieces.form()), (FORM, WITH_SPANS));
     }
 
     #[test]
