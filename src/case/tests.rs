@@ -355,6 +355,7 @@ fn delivery(state: DeliveryState, attempts: u32) -> Delivery {
         mailbox: false,
         order: None,
         again: 0,
+        unsent: 0,
         hold: None,
         purged: None,
         reason: String::new(),

@@ -360,6 +360,7 @@ pub(super) fn signal_delivery(
         mailbox: false,
         order: None,
         again: 0,
+        unsent: 0,
         hold: None,
         purged: None,
         reason: String::new(),

@@ -157,7 +157,7 @@ pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) 
                 false => taken(desk, stored, Some(reason)),
             }
         }
-        AttemptOutcome::Again { reason, alarm } => failed(desk, stored, outcome, reason, *alarm),
+        AttemptOutcome::Again { reason, alarm, .. } => failed(desk, stored, outcome, reason, *alarm),
         AttemptOutcome::GiveUp { reason } => match note_failed_attempt(delivery.clone(), outcome) {
             Some(_) => signal::rejected(desk, stored, reason.clone()),
             None => Step::default(),

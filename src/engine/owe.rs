@@ -181,6 +181,7 @@ fn delivery(desk: Desk<'_>, owed: Owed<'_>, agreement: Option<&Agreement>) -> De
         mailbox: false,
         order: None,
         again: 0,
+        unsent: 0,
         hold: None,
         purged: None,
         reason,

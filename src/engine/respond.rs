@@ -29,15 +29,17 @@ pub(super) fn on_the_connection(inbound: &Inbound<'_>, step: &mut Step) {
     });
     let Some((at, payloads)) = found else { return };
     let before = step.deliveries[at].delivery.clone();
-    let Ending::Attempt(delivery) = begin_attempt(before, agreement, desk.now) else { return };
-    let mut response = draft(&delivery, agreement, payloads);
+    // The terms of what is answered say how it is answered; those of the answer, how it is sent.
+    let Some(terms) = desk.context.registry.agreement_of(&before) else { return };
+    let Ending::Attempt(delivery) = begin_attempt(before, terms, desk.now) else { return };
+    let mut response = draft(&delivery, terms, payloads);
     // Nothing comes back on a response.
     response.message.sync_reply = false;
     response.message.acknowledgments = acknowledgments;
     response.message.error_list = error_list;
     let text = "it goes back on the connection of what it answers, with its acknowledgment";
     step.audit.push(entry(desk.now, EventCode::DeliveryAttempted, text).of_delivery(&delivery));
-    let delivery = match awaits_receipt(&delivery, Some(agreement)) {
+    let delivery = match awaits_receipt(&delivery, Some(terms)) {
         true => delivery,
         false => {
             let delivered = end_without_receipt(delivery);

@@ -156,6 +156,7 @@ fn delivery(desk: Desk<'_>, in_transit: &InTransit, onward: &Agreement) -> Deliv
         mailbox: false,
         order: None,
         again: 0,
+        unsent: 0,
         hold: None,
         purged: None,
         reason: String::new(),

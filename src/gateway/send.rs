@@ -23,7 +23,7 @@ use crate::model::{
     AttemptOutcome, DeliveryId, Digest, Octets, Party, PartyKey, Registry, Sealed, Unreadable,
 };
 use crate::msh::{ResponseContent, judge_response};
-use crate::security::Origin;
+use crate::security::{Origin, RefusalCause};
 use crate::store::StoreError;
 use crate::telemetry::EventCode;
 use crate::transport::{Content, Endpoint, Post, PostError, PostErrorKind, PostResponse};
@@ -248,7 +248,7 @@ async fn post_stored(
     match post(shared, destination, endpoint.as_deref(), sealed).await {
         Ok(response) => Ok(read_response(shared, response).await),
         Err(NotPosted::Unregistered(why)) => {
-            Ok(AttemptOutcome::Again { reason: why.to_owned(), alarm: true })
+            Ok(AttemptOutcome::Again { reason: why.to_owned(), alarm: true, unsent: true })
         }
         Err(NotPosted::Failed(PostError { kind: PostErrorKind::Unreadable, text })) => {
             Err(Unreadable(format!("octets of delivery {delivery} are damaged: {text}")))
@@ -324,7 +324,8 @@ fn no_response(error: &PostError) -> AttemptOutcome {
         Connect | Handshake | Timeout | Closed => false,
         Tls | WrongParty | Protocol | TooLarge | Unreadable => true,
     };
-    AttemptOutcome::Again { reason: error.to_string(), alarm }
+    let unsent = matches!(error.kind, Connect | Handshake | Tls | WrongParty);
+    AttemptOutcome::Again { reason: error.to_string(), alarm, unsent }
 }
 
 /// What a response says of the attempt; a message in it is decided like any other.
@@ -343,9 +344,10 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
         waiting: false,
     };
     let opened = compute(shared, move |_, in_force| match received.open(in_force) {
-        Event::Refused(refused) => Err((decode_fault(&body), refused.refusal.text)),
+        Event::Refused(refused) => Err((decode_fault(&body), refused.refusal)),
         event => Ok(event),
     });
+    let again = |reason, alarm| AttemptOutcome::Again { reason, alarm, unsent: false };
     match opened.await {
         Ok(Ok(event)) => {
             if let Event::Arrived(arrival) = &event {
@@ -353,13 +355,17 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
             }
             match drive(shared, event).await {
                 Ok(_) => judge_response(status, ResponseContent::Message),
-                Err(error) => AttemptOutcome::Again { reason: error.to_string(), alarm: false },
+                Err(error) => again(error.to_string(), false),
             }
         }
         Ok(Err((Some(fault), _))) => {
             judge_response(status, ResponseContent::Fault(fault.code.as_str(), &fault.text))
         }
-        Ok(Err((None, why))) => judge_response(status, ResponseContent::Other(&why)),
-        Err(error) => AttemptOutcome::Again { reason: error.to_string(), alarm: true },
+        // A message of ebMS that cannot be believed, or not now, may say anything: that the peer took it is not known.
+        Ok(Err((None, refusal))) if refusal.header.is_some() || refusal.cause == RefusalCause::Engine => {
+            again(format!("HTTP {status} with a message that is refused: {}", refusal.text), true)
+        }
+        Ok(Err((None, refusal))) => judge_response(status, ResponseContent::Other(&refusal.text)),
+        Err(error) => again(error.to_string(), true),
     }
 }

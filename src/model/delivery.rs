@@ -61,6 +61,9 @@ pub struct Delivery {
     /// How often it was sent anew after its end, because somebody asked.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: u32,
+    /// Attempts in which for certain nothing left.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unsent: u32,
     /// Why it stands where it stands, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -88,7 +91,7 @@ impl Delivery {
     #[must_use]
     pub const fn may_have_arrived(&self) -> bool {
         let is_handed_on = !matches!(self.purpose, DeliveryPurpose::Transit { .. });
-        is_handed_on && (self.attempts > 0 || self.mailbox && self.sealed)
+        is_handed_on && (self.attempts > self.unsent || self.mailbox && self.sealed)
     }
 }
 
@@ -324,6 +327,8 @@ pub enum AttemptOutcome {
         reason: String,
         /// Something that an operator should look at.
         alarm: bool,
+        /// Nothing of it left: there was no connection to a peer that we know.
+        unsent: bool,
     },
     /// The peer will not take this message as it is.
     GiveUp {

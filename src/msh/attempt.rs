@@ -20,7 +20,7 @@ pub enum ResponseContent<'a> {
 /// "delivered": also [`AttemptOutcome::Taken`] waits for its receipt.
 #[must_use]
 pub fn judge_response(status: u16, content: ResponseContent<'_>) -> AttemptOutcome {
-    let again = |reason: String, alarm: bool| AttemptOutcome::Again { reason, alarm };
+    let again = |reason: String, alarm: bool| AttemptOutcome::Again { reason, alarm, unsent: false };
     match (status, content) {
         (200..=299, ResponseContent::Empty | ResponseContent::Message) => AttemptOutcome::Taken,
         (200..=299, ResponseContent::Other(what)) => {

@@ -88,9 +88,11 @@ pub fn note_failed_attempt(mut delivery: Delivery, outcome: &AttemptOutcome) -> 
     }
     match outcome {
         AttemptOutcome::Taken => return None,
-        AttemptOutcome::Again { reason, .. } | AttemptOutcome::Unclear { reason } => {
+        AttemptOutcome::Again { reason, unsent, .. } => {
             delivery.reason.clone_from(reason);
+            delivery.unsent += u32::from(*unsent);
         }
+        AttemptOutcome::Unclear { reason } => delivery.reason.clone_from(reason),
         AttemptOutcome::GiveUp { reason } => {
             delivery.reason.clone_from(reason);
             delivery.state = DeliveryState::Rejected;
@@ -175,6 +177,7 @@ mod tests {
             mailbox: false,
             order: None,
             again: 0,
+            unsent: 0,
             hold: None,
             purged: None,
             reason: String::new(),

@@ -196,7 +196,9 @@ impl World {
             return;
         }
         let outcome = match answer {
-            Answer::Nothing => AttemptOutcome::Again { reason: "no response".to_owned(), alarm: false },
+            Answer::Nothing => {
+                AttemptOutcome::Again { reason: "no response".to_owned(), alarm: false, unsent: false }
+            }
             Answer::Response(Response { status, entity }) => self.judge(from, status, entity),
         };
         let went_well = outcome.is_taken(awaits_receipt);

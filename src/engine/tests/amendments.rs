@@ -302,8 +302,10 @@ fn the_submitter_hears_of_his_message_under_its_agreement_and_in_its_conversatio
     }
     use DeliveryState::Pending;
     let dead = |world: &mut World| world.unreachable.push(party(AGENCIES[0].1));
-    check(dead, false, false, Severity::Warning);
-    check(dead, false, true, Severity::Warning);
+    check(dead, false, false, Severity::Error);
+    let mute = |world: &mut World| world.mute.push(party(AGENCIES[0].1));
+    check(mute, false, false, Severity::Warning);
+    check(mute, false, true, Severity::Warning);
     check(|_| {}, true, false, Severity::Error);
     // It never went out: it was not collected.
     let collects = |world: &mut World| {

@@ -202,7 +202,7 @@ fn an_acknowledgment_may_overtake_the_response_and_come_again() {
         world.drive(&Event::Arrived(Box::new(ack)));
         assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
     }
-    let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false };
+    let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false, unsent: false };
     world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, awaits_receipt: true, outcome });
     assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
 }

@@ -86,7 +86,8 @@ fn what_is_sent_asks_for_what_the_agreement_has_and_ends_by_it_p4() {
             awaits_receipt: sent.awaits_receipt,
             outcome,
         };
-        let error = AttemptOutcome::Again { reason: "connection reset".to_owned(), alarm: false };
+        let error =
+            AttemptOutcome::Again { reason: "connection reset".to_owned(), alarm: false, unsent: false };
         world.drive(&came(error, &first));
         assert_eq!(world.delivery(&id).state, DeliveryState::AwaitingAcknowledgment, "{row:?}");
         world.pass(70);
@@ -137,7 +138,7 @@ fn an_answer_that_is_no_message_ends_what_awaits_no_receipt_and_nothing_else_p4(
 }
 
 /// Gives one Action of a partner's agreement terms of its own.
-fn override_terms(
+pub(super) fn override_terms(
     world: &mut World,
     partner: &str,
     direction: Direction,

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::cases::{lodged, lodging};
+use super::reliability::override_terms;
 use super::world::*;
 use crate::model::*;
 
@@ -94,6 +95,25 @@ fn a_response_without_receipt_goes_back_once_p4() {
         assert!(world.sent.iter().all(|sent| sent.delivery != response.id), "{mode:?}: nothing goes again");
         assert_eq!(world.post(&posted), reply, "{mode:?}: P3");
         world.check_laws();
+    }
+}
+
+/// The terms of the query say how it is answered; those of the answer, whether it is acknowledged (P4).
+#[test]
+fn a_response_goes_back_under_the_terms_of_its_own_action_p4() {
+    for mode in [SyncReplyMode::ResponseOnly, SyncReplyMode::SignalsAndResponse] {
+        let mut world = lodged();
+        world.agree(BROKER, |agreement| agreement.sync_reply_mode = mode);
+        override_terms(&mut world, BROKER, Direction::Receive, ("Status", "GOVCBRXS1"), |terms| {
+            terms.reliability.ack_requested = Presence::Never;
+        });
+        let posted = query(&world).with(|message| {
+            message.sync_reply = true;
+            message.ack_requested.clear();
+        });
+        let Some(Reply::Message(sealed)) = world.post(&posted) else { panic!("{mode:?}: it is answered") };
+        assert!(!read(&sealed).ack_requested.is_empty(), "{mode:?}");
+        assert_eq!(answer_of(&world).state, DeliveryState::AwaitingAcknowledgment, "{mode:?}");
     }
 }
 

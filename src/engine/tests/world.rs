@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) sent: Vec<Transmission>,
     /// Destinations that take nothing.
     pub(super) unreachable: Vec<PartyKey>,
+    /// Who takes what is sent and answers nothing.
+    pub(super) mute: Vec<PartyKey>,
     /// Answers to questions of ours.
     pub(super) heard: Vec<Heard>,
     /// When the bank is asked; none when there is no bank.
@@ -126,6 +128,7 @@ impl World {
             room: 0,
             sent: Vec::new(),
             unreachable: Vec::new(),
+            mute: Vec::new(),
             heard: Vec::new(),
             payment: Some(bank("bank")),
             practice_payment: None,
@@ -348,7 +351,13 @@ impl World {
     pub(super) fn answer_to(&mut self, transmission: Transmission) {
         let Transmission { delivery, attempt, destination, awaits_receipt, sealed } = transmission;
         if self.unreachable.contains(&destination) {
-            let outcome = AttemptOutcome::Again { reason: "connection refused".to_owned(), alarm: false };
+            let reason = "connection refused".to_owned();
+            let outcome = AttemptOutcome::Again { reason, alarm: false, unsent: true };
+            self.drive(&Event::Attempted { delivery, attempt, awaits_receipt, outcome });
+            return;
+        }
+        if self.mute.contains(&destination) {
+            let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false, unsent: false };
             self.drive(&Event::Attempted { delivery, attempt, awaits_receipt, outcome });
             return;
         }

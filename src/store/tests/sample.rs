@@ -217,6 +217,7 @@ pub(in crate::store) fn delivery(number: u32, destination: &str) -> Delivery {
         mailbox: false,
         order: None,
         again: 0,
+        unsent: 0,
         hold: None,
         purged: None,
         reason: String::new(),
