@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_openssl::SslStream;
 
 use crate::correspondent::{Correspondent, Told};
+use crate::process::until;
 use crate::world::World;
 
 //= ebms2 2.1.2 MUST: what is sent with payloads is multipart/related with the type text/xml, a start and a quoted boundary
@@ -100,8 +101,72 @@ fn listens(world: &World) -> String {
     address.split_once('"').expect("its end").0.to_owned()
 }
 
+//= ebms2 B.2.4 MUST: a message in an answer that is refused is no success, also where no acknowledgment is awaited
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_refused_is_no_web_page() {
+    let world = World::new();
+    let of_agency = "sync_reply_mode = \"mshSignalsOnly\"";
+    world.edit("partners/kfda.toml", of_agency, "sync_reply_mode = \"none\"\nack_requested = \"never\"");
+    let listener = TcpListener::bind(listens(&world)).await.expect("the port of the agency is free");
+    let _gateway = world.serve().await;
+    let broker = Correspondent::new(&world, "broker");
+    let lodging = world.lodging(1);
+    let sealed = broker.sealed(&broker.message("GOVCBR929", &lodging.declaration, lodging.payloads));
+    assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);
+
+    // It comes under an agreement that is not there, so it is refused; but it is a message, and may be an error.
+    let (_, first) = answered(&world, &listener, |body| {
+        let sent = String::from_utf8_lossy(body);
+        let (_, from) = sent.split_once("<eb:From>").expect("a From");
+        let (from, rest) = from.split_once("</eb:From>").expect("its end");
+        let (_, to) = rest.split_once("<eb:To>").expect("a To");
+        let (to, rest) = to.split_once("</eb:To>").expect("its end");
+        let (_, id) = rest.split_once("<eb:MessageId>").expect("a MessageId");
+        let id = id.split_once('<').expect("its end").0;
+        let envelope = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+             <soap:Envelope xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+             xmlns:eb=\"http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd\"><soap:Header>\
+             <eb:MessageHeader soap:mustUnderstand=\"1\" eb:version=\"2.0\"><eb:From>{to}</eb:From><eb:To>{from}</eb:To>\
+             <eb:CPAId>swgw-kfda-before</eb:CPAId><eb:ConversationId>c</eb:ConversationId>\
+             <eb:Service>urn:oasis:names:tc:ebxml-msg:service</eb:Service><eb:Action>MessageError</eb:Action>\
+             <eb:MessageData><eb:MessageId>error@kfda.example</eb:MessageId><eb:Timestamp>2026-01-01T00:00:00Z\
+             </eb:Timestamp><eb:RefToMessageId>{id}</eb:RefToMessageId></eb:MessageData></eb:MessageHeader>\
+             <eb:ErrorList soap:mustUnderstand=\"1\" eb:version=\"2.0\" eb:highestSeverity=\"Error\">\
+             <eb:Error eb:errorCode=\"Inconsistent\" eb:severity=\"Error\"/></eb:ErrorList></soap:Header><soap:Body/>\
+             </soap:Envelope>"
+        );
+        response("200 OK", "text/xml; charset=UTF-8", &envelope)
+    })
+    .await;
+    let page = |_: &[u8]| response("200 OK", "text/html", "<html>thank you</html>");
+    let (_, second) = answered(&world, &listener, page).await;
+    assert_eq!(first, second, "it is sent again, octet for octet");
+    until("what took it answers with a page, and that is enough", async || {
+        let deliveries = world.list("/deliveries").await;
+        let sent =
+            deliveries.iter().find(|delivery| delivery["attempts"] == 2 && delivery["state"] == "delivered");
+        sent.map(|_| ())
+    })
+    .await;
+}
+
+fn response(status: &str, content_type: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
 /// The first request that comes, which is answered with 202.
 async fn taken(world: &World, listener: &TcpListener) -> (String, Vec<u8>) {
+    answered(world, listener, |_| "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned()).await
+}
+
+/// The first request that comes, which is answered with what is made of its body.
+async fn answered(
+    world: &World,
+    listener: &TcpListener,
+    answer: impl FnOnce(&[u8]) -> String,
+) -> (String, Vec<u8>) {
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).expect("an acceptor");
     acceptor.set_ca_file(world.path("pki/ca.pem")).expect("the anchor");
     acceptor.set_certificate_chain_file(world.path("pki/kfda/tls.pem")).expect("the certificate");
@@ -124,8 +189,9 @@ async fn taken(world: &World, listener: &TcpListener) -> (String, Vec<u8>) {
             name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().expect("a number"))
         });
         if octets.len() == end + 4 + length.expect("a Content-Length") {
-            stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await.expect("is told");
-            return (head, octets.split_off(end + 4));
+            let body = octets.split_off(end + 4);
+            stream.write_all(answer(&body).as_bytes()).await.expect("is told");
+            return (head, body);
         }
     }
 }
