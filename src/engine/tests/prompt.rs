@@ -114,7 +114,7 @@ fn an_attempt_that_ends_nothing_badly_leaves_the_case_alone() {
         world.drive(&event);
         world.check_laws();
     };
-    check(AttemptOutcome::Again { reason: reason(), alarm: false }, true, false);
+    check(AttemptOutcome::Again { reason: reason(), alarm: false, unsent: false }, true, false);
     check(AttemptOutcome::Unclear { reason: reason() }, true, false);
     check(AttemptOutcome::Taken, false, false);
     check(AttemptOutcome::GiveUp { reason: reason() }, true, true);
