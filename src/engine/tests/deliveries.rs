@@ -6,6 +6,7 @@ use super::super::*;
 use super::cases::{answer, lodged, lodging};
 use super::world::*;
 use crate::model::*;
+use crate::telemetry::EventCode;
 
 /// The one delivery to a destination with this Action.
 fn delivery(world: &World, to: &str, action: &str) -> Delivery {
@@ -205,6 +206,26 @@ fn an_acknowledgment_may_overtake_the_response_and_come_again() {
     let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false, unsent: false };
     world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, awaits_receipt: true, outcome });
     assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+}
+
+/// The conservation law holds the rows of deliveries against the record by these words, which stand in `store::account`
+/// (P2).
+#[test]
+fn the_record_tells_how_a_delivery_goes_on_in_the_words_of_the_law_p2() {
+    for (event, word) in [
+        (EventCode::DeliveryDelivered, "delivery.delivered"),
+        (EventCode::DeliveryRejected, "delivery.rejected"),
+        (EventCode::DeliveryExpired, "delivery.expired"),
+        (EventCode::DeliveryCreated, "delivery.created"),
+        (EventCode::DeliveryAgain, "delivery.again"),
+        (EventCode::DeliveryReleased, "delivery.released"),
+        (EventCode::DeliverySettled, "delivery.settled"),
+        (EventCode::DeliveryQuarantined, "delivery.quarantined"),
+        (EventCode::DeliveryKept, "delivery.kept"),
+        (EventCode::DeliveryWithheld, "delivery.withheld"),
+    ] {
+        assert_eq!(event.code(), word);
+    }
 }
 
 //= ebms2 6.5.2 MAY: an Acknowledgment after the final failure is recorded and changes nothing
