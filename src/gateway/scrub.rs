@@ -2,7 +2,8 @@
 //! once when an operator asks.
 //!
 //! Promises: a round reads in short looks of a few records and rests between them as the settings say; it writes
-//! nothing, takes no lock of the store, and ends when the gateway stops. What it finds is told in the log, in a metric and
+//! nothing, keeps nobody waiting, and ends when the gateway stops. One that has read everything and found no record damaged
+//! removes the payload files that a start set aside, unless a backup copies just then. What it finds is told in the log, in a metric and
 //! in readiness until a later round finds it mended. A damaged record is quarantined by every reading of it anyway: it is
 //! served to nobody, and all others flow.
 

@@ -283,7 +283,8 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn conservation(&self) -> Result<Conservation, StoreError>;
 
-    /// Reads every record and every body and names what is damaged (P12). Reads the whole store.
+    /// Reads every record and every body and names what is damaged (P12). Reads the whole store. When nothing is, files of
+    /// payloads that were set aside, as no record names them, go.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -146,7 +146,7 @@ struct Channels {
 }
 
 impl SqliteStore {
-    /// Opens the store, or makes one where there is nothing; reads back what must hold and sweeps orphans.
+    /// Opens the store, or makes one where there is nothing; reads back what must hold and sets orphans aside.
     ///
     /// # Errors
     /// When it is in use, of a newer version, no store, has lost committed entries, or the disk fails.
