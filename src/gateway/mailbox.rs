@@ -163,10 +163,7 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
     let received =
         Received { content_type, body: request.body.into(), origin, received_at: now(), waiting: true };
     let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {
-        Ok(Event::Arrived(receipt)) => {
-            tell_deviations(&shared, &receipt.verified);
-            Event::Confirmed { delivery, by, receipt: Some(receipt) }
-        }
+        Ok(Event::Arrived(receipt)) => Event::Confirmed { delivery, by, receipt: Some(receipt) },
         // What was turned away is recorded and answered as if it had been posted.
         Ok(other) => other,
         Err(error) => {
@@ -174,5 +171,6 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
             return answer.unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
         }
     };
+    tell_deviations(&shared, &event);
     act(shared, event).await
 }

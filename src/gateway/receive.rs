@@ -14,8 +14,8 @@ use super::send::content;
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, InTransit, Refused, Reply, read_documents};
-use crate::model::{Deviation, Digest, MessageHeader, Octets, Sealed, Timestamp};
-use crate::security::{Opened, Origin, Refusal, Verified, Wire, open_or_forward};
+use crate::model::{Deviation, Digest, Octets, Sealed, Timestamp};
+use crate::security::{Opened, Origin, Refusal, Wire, open_or_forward};
 use crate::store::spooled;
 use crate::telemetry::EventCode;
 use crate::transport::{Request, Response, Spooled, StatusCode};
@@ -143,9 +143,7 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
         return Some(later);
     }
     let span = span_of(&event);
-    if let Event::Arrived(arrival) = &event {
-        tell_deviations(shared, &arrival.verified);
-    }
+    tell_deviations(shared, &event);
     match drive(shared, event).instrument(span).await {
         Ok(released) => {
             if released.accepted {
@@ -175,14 +173,20 @@ pub(super) fn finds_no_room(shared: &Shared, event: &Event) -> Option<Response> 
     (is_new && shared.store.health().disk_low).then(|| overloaded(shared, "the disk is low"))
 }
 
-/// Logs and counts what the profile of a partner was needed for, in the message's span.
-pub(super) fn tell_deviations(shared: &Shared, verified: &Verified) {
-    let span = span_of_header(&verified.message().header);
-    let _entered = span.enter();
-    for deviation in verified.deviations() {
+/// Logs and counts what the profile of a partner was needed for, in the message's span: of what is for us and of what is
+/// passed on.
+pub(super) fn tell_deviations(shared: &Shared, event: &Event) {
+    let (party, deviations) = match event {
+        Event::Arrived(arrival) | Event::Confirmed { receipt: Some(arrival), .. } => {
+            (arrival.verified.party(), arrival.verified.deviations())
+        }
+        Event::InTransit(in_transit) => (in_transit.transit.from(), in_transit.transit.deviations()),
+        _ => return,
+    };
+    let _entered = span_of(event).entered();
+    for deviation in deviations {
         let event =
             if *deviation == Deviation::Sha1 { EventCode::MessageSha1 } else { EventCode::MessageDeviates };
-        let party = verified.party();
         let in_force = shared.in_force.load();
         let name = in_force.trust.registry.party(party).map_or("", |party| &*party.name);
         shared.metrics.told(event, name);
@@ -199,18 +203,14 @@ pub(super) fn tell_deviations(shared: &Shared, verified: &Verified) {
 /// The span that every line about the message stands in.
 fn span_of(event: &Event) -> tracing::Span {
     let header = match event {
-        Event::Arrived(arrival) => Some(&arrival.verified.message().header),
+        Event::Arrived(arrival) | Event::Confirmed { receipt: Some(arrival), .. } => {
+            Some(&arrival.verified.message().header)
+        }
         Event::InTransit(in_transit) => Some(&in_transit.transit.message().header),
         Event::Refused(refused) => refused.refusal.header.as_deref(),
         _ => None,
     };
-    match header {
-        Some(header) => span_of_header(header),
-        None => tracing::Span::none(),
-    }
-}
-
-fn span_of_header(header: &MessageHeader) -> tracing::Span {
+    let Some(header) = header else { return tracing::Span::none() };
     info_span!(
         "message",
         message_id = header.data.message_id.as_str(),

@@ -350,9 +350,7 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
     let again = |reason, alarm| AttemptOutcome::Again { reason, alarm, unsent: false };
     match opened.await {
         Ok(Ok(event)) => {
-            if let Event::Arrived(arrival) = &event {
-                tell_deviations(shared, &arrival.verified);
-            }
+            tell_deviations(shared, &event);
             match drive(shared, event).await {
                 Ok(_) => judge_response(status, ResponseContent::Message),
                 Err(error) => again(error.to_string(), false),

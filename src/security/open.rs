@@ -148,6 +148,7 @@ pub struct Transit {
     to: PartyKey,
     asked_of_next_msh: Option<AckRequested>,
     content: Digest,
+    deviations: BTreeSet<Deviation>,
 }
 
 impl Transit {
@@ -182,6 +183,12 @@ impl Transit {
         &self.content
     }
 
+    /// What of it the strict profile refuses and the profile of its sender's agreement with us allows.
+    #[must_use]
+    pub const fn deviations(&self) -> &BTreeSet<Deviation> {
+        &self.deviations
+    }
+
     /// A message that nobody verified, for tests of what comes after.
     #[cfg(test)]
     #[allow(dead_code, reason = "the floors above test with it")]
@@ -192,7 +199,7 @@ impl Transit {
         asked_of_next_msh: Option<AckRequested>,
     ) -> Self {
         let content = message.content_digest(true);
-        Self { message, from, to, asked_of_next_msh, content }
+        Self { message, from, to, asked_of_next_msh, content, deviations: BTreeSet::new() }
     }
 }
 
@@ -288,7 +295,7 @@ impl Opening<'_> {
             message.references = covered.unwrap_or_default();
             let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::NextMsh).copied();
             let (from, to) = (self.party.key.clone(), to.key.clone());
-            let transit = Transit { message, from, to, asked_of_next_msh: asked, content };
+            let transit = Transit { message, from, to, asked_of_next_msh: asked, content, deviations };
             return Ok(Opened::Elsewhere(transit));
         }
         if let Some(fault) = envelope.not_understood {

@@ -8,7 +8,7 @@ use gwanmun::codec::archive::unpack as files_of;
 use gwanmun::config::profile;
 use gwanmun::model::{AckRequested, Actor, DigestReference, ErrorCode, Message, Sealed};
 use gwanmun::practice::{Entry, Journal};
-use gwanmun::security::{Capture, Inspection, inspect};
+use gwanmun::security::{Capture, Inspection, inspect, seal};
 use gwanmun::transport::{LocalClient, PostResponse};
 use openssl::x509::X509;
 use rustix::process::Signal;
@@ -194,4 +194,37 @@ async fn a_message_passes_through_with_its_signature_and_its_acknowledgment_come
         assert!(proven.status.success(), "P18: {}", String::from_utf8_lossy(&proven.stderr));
     }
     assert!(!gateway.said().contains("purge.failed"), "{}", gateway.said());
+}
+
+/// A message that only the profile of its sender lets through is told of and counted, whoever it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_strict_profile_would_refuse_is_counted_also_when_it_is_passed_on() {
+    let world = World::new();
+    for name in ["broker", "kfda"] {
+        world.edit(&format!("partners/{name}.toml"), "[[agreement]]\n", "[[agreement]]\nforwards = true\n");
+    }
+    world.edit("partners/broker.toml", "[[agreement]]\n", "[[agreement]]\nprofile = \"phinms\"\n");
+    through(
+        &world,
+        "broker",
+        "kfda",
+        ["Declarant", "Agency"],
+        ["\"RequirementVerification GOVCBRX01\"", "\"RequirementVerification GOVCBRX51\""],
+    );
+    let gateway = world.serve().await;
+    let broker = Correspondent::through(&world, "broker");
+    let message = application(&world, &broker, false);
+    let answer = broker.post(&seal(&message, None).expect("can be sealed")).await;
+    assert_eq!(inspected(&world, &answer).message.expect("is a message").acknowledgments.len(), 1);
+    let metrics = world.ask_text("/metrics").await;
+    let count = |of: &str| {
+        let mut lines = metrics.lines().filter(|line| line.contains(of) && line.contains("Broker"));
+        lines.next().unwrap_or_else(|| panic!("{of}: {metrics}")).to_owned()
+    };
+    assert!(count("\"unsigned-messages\"").ends_with(" 1"), "{metrics}");
+    assert!(count("\"message.deviates\"").ends_with(" 1"), "{metrics}");
+    let id = message.header.data.message_id.as_str();
+    let said = gateway.said();
+    let line = said.lines().find(|line| line.contains("message.deviates")).expect("is logged");
+    assert!(line.contains("unsigned-messages") && line.contains(id), "{line}");
 }

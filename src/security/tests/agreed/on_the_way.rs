@@ -140,3 +140,34 @@ fn what_only_the_to_party_has_to_judge_is_passed_on() {
     }];
     passed_on(&pair, &sealed_by(&pair.trader, &receipt));
 }
+
+/// What its sender may do under a profile, or until a day, is told of what is passed on as of everything else.
+#[test]
+fn what_is_passed_on_says_in_what_it_deviates() {
+    let pair = Pair::new(SignatureAlgorithm::RsaSha256);
+    let key = pair.trader.signing_key();
+    let strict = SigningTerms::strict(SignatureAlgorithm::RsaSha256);
+    let check = |signer: Option<Signer<'_>>, expected: &[Deviation]| {
+        let sealed = seal(&onward(&PARTS), signer).expect("seals");
+        let trust = agreed(&pair, |agreement| {
+            agreement.forwards = true;
+            agreement.signature.sha1_until = Some(instant("2030-01-01T00:00:00Z"));
+            agreement.profile.deviations = [Deviation::UnsignedMessages].into();
+        });
+        let wire = Wire {
+            content_type: &sealed.content_type,
+            body: &sealed.body,
+            origin: Origin::Connection(Some(tls(TRADER))),
+        };
+        match open_or_forward(&wire, &Trust { engine: Engine::Own, ..trust }, instant(NOW)) {
+            Ok(Opened::Elsewhere(transit)) => {
+                assert_eq!(transit.deviations().iter().copied().collect::<Vec<_>>(), expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    check(Some(Signer { key: &key, terms: strict }), &[]);
+    let sha1 = SigningTerms { digest: DigestMethod::Sha1, ..strict };
+    check(Some(Signer { key: &key, terms: sha1 }), &[Deviation::Sha1]);
+    check(None, &[Deviation::UnsignedMessages]);
+}
