@@ -44,6 +44,29 @@ pub enum Document {
     PaymentConfirmation(PaymentConfirmation),
 }
 
+impl Document {
+    /// The code under which it travels, as in Action.
+    #[must_use]
+    pub fn code(&self) -> DocumentCode {
+        let only = |code: &str| DocumentCode::new(code).expect("it is written here, and is plain text");
+        match self {
+            Self::Declaration(_) => only("GOVCBR929"),
+            Self::Application(application) => application.code.clone(),
+            Self::Result(result) => result.code.clone(),
+            Self::Notice(notice) => notice.code.clone(),
+            Self::Change(change) => change.code.clone(),
+            Self::Customs(notice) => notice.code.clone(),
+            Self::StatusReport(_) => only("GOVCBRXS2"),
+            Self::SystemNotice(_) => only("GOVCBRINF"),
+            Self::Query(_) => only("GOVCBRXS1"),
+            Self::QueryAnswer(_) => only("GOVCBRXS3"),
+            Self::FeeNotice(_) => only("GOVCBRXF1"),
+            Self::PaymentOrder(_) => only("GOVCBRXF2"),
+            Self::PaymentConfirmation(_) => only("GOVCBRXF3"),
+        }
+    }
+}
+
 /// Import declaration (929).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declaration {

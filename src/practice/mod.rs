@@ -40,4 +40,4 @@ pub use partner::{Letter, Outgoing, Partner};
 pub use role::{Owed, Play, Role, Saying, document_of, owed, owed_when_paid};
 pub use script::{Move, Script, Step};
 pub use send::SendArgs;
-pub use words::{about, code_of, gist, number_of};
+pub use words::{about, gist, number_of};

@@ -309,7 +309,7 @@ const VALID_FOR: Duration = Duration::from_secs(365 * 86_400);
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::{code_of, gist};
+    use super::super::words::gist;
     use super::*;
     use crate::model::{ApplicationItem, Realm, StatusReport};
 
@@ -344,7 +344,7 @@ mod tests {
         let told = |owed: Owed| {
             let after = u64::try_from(owed.after.as_millis()).expect("is short");
             let document = document_of(&owed, &cause, came(), came().plus(owed.after), &x51);
-            (after, code_of(&document).to_string(), gist(&document))
+            (after, document.code().to_string(), gist(&document))
         };
         owed(play, document, text, None).into_iter().map(told).collect()
     }

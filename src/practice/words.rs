@@ -77,26 +77,6 @@ pub fn number_of(document: &Document) -> Arc<str> {
     .clone()
 }
 
-/// The code under which a document travels.
-#[must_use]
-pub fn code_of(document: &Document) -> DocumentCode {
-    match document {
-        Document::Declaration(_) => code("GOVCBR929"),
-        Document::Application(application) => application.code.clone(),
-        Document::Result(result) => result.code.clone(),
-        Document::Notice(notice) => notice.code.clone(),
-        Document::Change(change) => change.code.clone(),
-        Document::Customs(notice) => notice.code.clone(),
-        Document::StatusReport(_) => code("GOVCBRXS2"),
-        Document::SystemNotice(_) => code("GOVCBRINF"),
-        Document::Query(_) => code("GOVCBRXS1"),
-        Document::QueryAnswer(_) => code("GOVCBRXS3"),
-        Document::FeeNotice(_) => code("GOVCBRXF1"),
-        Document::PaymentOrder(_) => code("GOVCBRXF2"),
-        Document::PaymentConfirmation(_) => code("GOVCBRXF3"),
-    }
-}
-
 pub(super) fn code(text: &str) -> DocumentCode {
     text.parse().expect("document codes of this directory are plain text")
 }

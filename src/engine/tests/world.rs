@@ -270,7 +270,7 @@ impl World {
             Payload {
                 content_id: ContentId::new(format!("{number}.{id}@{from}")).expect("a Content-ID"),
                 media_type: "application/xml".into(),
-                role: Some(role_of_document_code(&code_of(document)).into()),
+                role: Some(role_of_document_code(&document.code()).into()),
                 digest: Digest::of(&body),
                 body: body.into(),
             }
@@ -290,7 +290,7 @@ impl World {
         std::mem::swap(&mut message.header.from, &mut message.header.to);
         let parts = documents
             .into_iter()
-            .map(|document| PartContent::Document { code: code_of(&document), document: Box::new(document) });
+            .map(|document| PartContent::Document { code: document.code(), document: Box::new(document) });
         Posted::of(party(from), message, Documents::of(parts.collect()))
     }
 
@@ -689,24 +689,6 @@ fn body_of(document: &Document, now: Timestamp) -> Bytes {
     match document {
         Document::Application(application) => write_application(application, "1234500001", now).into(),
         other => format!("{other:?}").into(),
-    }
-}
-
-fn code_of(document: &Document) -> DocumentCode {
-    match document {
-        Document::Declaration(_) => code("GOVCBR929"),
-        Document::Application(document) => document.code.clone(),
-        Document::Result(document) => document.code.clone(),
-        Document::Notice(document) => document.code.clone(),
-        Document::Change(document) => document.code.clone(),
-        Document::Customs(document) => document.code.clone(),
-        Document::StatusReport(_) => code("GOVCBRXS2"),
-        Document::SystemNotice(_) => code("GOVCBRINF"),
-        Document::Query(_) => code("GOVCBRXS1"),
-        Document::QueryAnswer(_) => code("GOVCBRXS3"),
-        Document::FeeNotice(_) => code("GOVCBRXF1"),
-        Document::PaymentOrder(_) => code("GOVCBRXF2"),
-        Document::PaymentConfirmation(_) => code("GOVCBRXF3"),
     }
 }
 

@@ -124,7 +124,7 @@ impl Desk {
             role::mark_as_practice(&mut document);
         }
         let text = write(self.catalogue(), &document)?;
-        let code = words::code_of(&document);
+        let code = document.code();
         let action: Arc<str> = code.as_str().into();
         let service = self.partner.settings().service_of(&action);
         let message_id = self.id_of(&cause.message_id, owed.step);
@@ -226,7 +226,7 @@ fn write(catalogue: &Catalogue, document: &Document) -> Result<String> {
         Document::Notice(notice) => Ok(write_notice(notice)),
         Document::Customs(notice) => Ok(write_customs_notice(notice)),
         Document::FeeNotice(notice) => Ok(write_fee_notice(notice, AGENCY)),
-        _ => anyhow::bail!("partners do not write {}", words::code_of(document)),
+        _ => anyhow::bail!("partners do not write {}", document.code()),
     }
 }
 
