@@ -112,21 +112,25 @@ pub(super) fn unopenable(desk: Desk<'_>, key: &SequenceKey, reason: &str) -> Ste
     step.in_line(desk, line, |sequence| done(sequence, number))
 }
 
-/// Messages have been held for as long as may be quiet: operators hear of it, and nothing else happens.
+/// A message has been missing for as long as may be quiet: operators hear of it, and nothing else happens.
 pub(super) fn due(desk: Desk<'_>, key: &SequenceKey) -> Step {
     let stored = desk.view.sequences.get(key);
     let Some(stored) = stored.filter(|stored| stored.value.due.is_some_and(|due| due <= desk.now)) else {
         return Step::default();
     };
     let line = Line { sequence: stored.value.clone(), based_on: Some(stored.version) };
-    let held = line.sequence.held().len();
-    if line.sequence.ready().is_some() || held == 0 {
+    if line.sequence.ready().is_some() || line.sequence.ahead() == 0 {
         return Step::default();
     }
-    let text = format!(
-        "{held} message(s) of conversation {} under {} are held: number {} has not come",
-        key.conversation_id, key.cpa_id, line.sequence.next
-    );
+    let SequenceKey { conversation_id, cpa_id, .. } = key;
+    let text = match (line.sequence.held().len(), line.sequence.next) {
+        (0, missing) => format!(
+            "conversation {conversation_id} under {cpa_id}: number {missing} has not come, and later ones were refused"
+        ),
+        (held, missing) => format!(
+            "{held} message(s) of conversation {conversation_id} under {cpa_id} are held: number {missing} has not come"
+        ),
+    };
     let told = entry(desk.now, EventCode::OrderGap, text).of_party(Some(&line.sequence.partner));
     let step = Step { audit: vec![told.alarm_if(true)], ..Step::default() };
     step.in_line(desk, line, |sequence| Sequence { told: Some(sequence.next), ..sequence })

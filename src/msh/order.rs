@@ -165,10 +165,16 @@ pub fn settle(mut sequence: Sequence, how: Gap) -> Option<Sequence> {
 pub fn scheduled(sequence: Sequence, now: Timestamp, policy: OrderPolicy) -> Sequence {
     let told = sequence.told.filter(|told| *told == sequence.next);
     let oldest = sequence.held().iter().map(|(_, early)| early.received_at).min();
-    let due = match (sequence.ready(), told) {
-        (Some(_), _) => Some(now),
-        (None, None) => oldest.map(|oldest| oldest.plus(policy.gap_alarm_after)),
-        (None, Some(_)) => None,
+    let due = match (sequence.ready(), told, oldest) {
+        (Some(_), ..) => Some(now),
+        (None, Some(_), _) => None,
+        (None, None, Some(oldest)) => Some(oldest.plus(policy.gap_alarm_after)),
+        // With only refused numbers behind the gap it counts from when that was so; more of them put nothing off.
+        (None, None, None) if sequence.ahead() == 0 => None,
+        (None, None, None) => {
+            let known = sequence.due.filter(|due| *due > now);
+            known.or_else(|| Some(now.plus(policy.gap_alarm_after)))
+        }
     };
     Sequence { told, due, ..sequence }
 }
@@ -360,6 +366,13 @@ mod tests {
         // With nothing held it goes on behind what was refused, gap after gap.
         let on = settle(after, Gap::Release).expect("some were refused before their turn");
         assert_eq!((on.next, on.ahead()), (number(2), 1));
+        // Nothing is held, and yet operators hear of what is missing: once, and no later for each that is refused after it.
+        let waits = scheduled(on.clone(), now, policy);
+        assert_eq!(waits.due, Some(Timestamp::from_millis(605_000)));
+        let later = scheduled(refused_early(waits, number(9), policy), Timestamp::from_millis(9_000), policy);
+        assert_eq!(later.due, Some(Timestamp::from_millis(605_000)));
+        let told = Sequence { told: Some(later.next), ..later };
+        assert_eq!(scheduled(told, Timestamp::from_millis(605_000), policy).due, None);
         let on = settle(on, Gap::Release).expect("one was refused before its turn");
         assert_eq!((on.next, on.ahead()), (number(4), 0));
         assert!(settle(on, Gap::Release).is_none(), "nothing is known to be missing");

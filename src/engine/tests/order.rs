@@ -324,7 +324,7 @@ fn what_is_refused_makes_room_for_as_many_again() {
 }
 
 /// P5: one is lost on the way, and the one after it was refused past the most: nothing is held when all else has come, and
-/// an operator sees it and goes on.
+/// an operator is told, sees it and goes on.
 #[test]
 fn what_is_missing_before_a_refused_one_alone_is_seen_and_given_up() {
     let mut ordered = Ordered::new();
@@ -339,6 +339,12 @@ fn what_is_missing_before_a_refused_one_alone_is_seen_and_given_up() {
     let gap = ordered.sequence();
     assert_eq!((u32::from(gap.next), gap.held()), (lost, vec![]));
     assert_eq!(gaps(&ordered), [gap]);
+    ordered.world.deliver();
+    for (wait, told) in [(599, None), (1, Some(true)), (86_400, None)] {
+        ordered.world.pass(wait);
+        ordered.hand_on();
+        assert_eq!(ordered.world.logged("order.gap"), told, "once, though nothing is held");
+    }
     let reset = ordered.message_as("reset", 0, RESET);
     ordered.post(&reset);
     assert_eq!(ordered.last_error().map(|(code, _)| code), Some(ErrorCode::Inconsistent), "one is missing");
