@@ -4,7 +4,8 @@
 //! finding and read not at all; what is written here can be read here.
 //!
 //! Does not know which of the two parties we are, nor what of it this gateway does: see `config::cpa`. Process
-//! specifications, packaging, signatures and XML encryption are let through unread (digest, 17).
+//! specifications, signatures and XML encryption are let through unread, and of packaging all but its references (digest,
+//! 17).
 
 mod read;
 #[cfg(test)]
@@ -79,6 +80,8 @@ pub struct CpaParty {
     pub signal_channel: Arc<str>,
     /// Signals that it takes over channels of their own.
     pub overrides: Vec<SignalChannel>,
+    /// Where its first SecurityDetails stand, which say whom it trusts; nothing is trusted by them.
+    pub trusts: Option<Place>,
     /// Where it stands.
     pub place: Place,
 }
@@ -168,6 +171,21 @@ pub struct CpaTransport {
     pub http_authentication: bool,
     /// The protocol that messages come in by.
     pub protocol: Option<Arc<str>>,
+    /// How either end of it is secured.
+    pub security: Vec<CpaTls>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// TransportClientSecurity or TransportServerSecurity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpaTls {
+    /// TransportSecurityProtocol, such as `TLS`.
+    pub protocol: Arc<str>,
+    /// Its `version`.
+    pub version: Option<Arc<str>>,
+    /// It names EncryptionAlgorithms.
+    pub ciphers: bool,
     /// Where it stands.
     pub place: Place,
 }

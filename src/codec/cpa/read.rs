@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::{
-    CollaborationRole, Cpa, CpaBinding, CpaMessaging, CpaParty, CpaSignature, CpaStatus, CpaTransport,
-    DeliveryChannel, DocExchange, Place, SignalChannel, TP,
+    CollaborationRole, Cpa, CpaBinding, CpaMessaging, CpaParty, CpaSignature, CpaStatus, CpaTls,
+    CpaTransport, DeliveryChannel, DocExchange, Place, SignalChannel, TP,
 };
 use crate::codec::schema::cpa_findings;
 use crate::codec::xml::{Element, XmlLimits, XmlTree};
@@ -92,6 +92,7 @@ impl Reading {
             self.add(at, "cpa:dates", format!("it ends at {end}, and does not start before {start}"));
         }
         let parties: Vec<_> = children(root, "PartyInfo").map(|info| self.party(info)).collect();
+        self.packages_named(root);
         if let [Some(one), Some(other)] = parties.as_slice() {
             self.meet(root, one, other);
             self.meet(root, other, one);
@@ -118,13 +119,11 @@ impl Reading {
             .filter_map(|element| Some((attribute(element, "transportId")?, transport(element))))
             .collect();
         // Those that refer to something that is missing are there all the same: one mistake is told once.
-        let known: BTreeMap<_, _> = children(info, "DeliveryChannel")
-            .filter_map(|element| Some((attribute(element, "channelId")?, ())))
-            .collect();
+        let known = of_attribute(children(info, "DeliveryChannel"), "channelId");
         let mut channels = BTreeMap::new();
         for element in children(info, "DeliveryChannel") {
-            let transport = self.named(element, "transportId", "Transport", &transports);
-            let exchange = self.named(element, "docExchangeId", "DocExchange", &exchanges);
+            let transport = self.named(element, "transportId", "Transport of this party", &transports);
+            let exchange = self.named(element, "docExchangeId", "DocExchange of this party", &exchanges);
             let (Some(id), Some(transport), Some(exchange)) =
                 (attribute(element, "channelId"), transport, exchange)
             else {
@@ -132,11 +131,11 @@ impl Reading {
             };
             channels.insert(Arc::from(id), channel(element, transport.clone(), exchange.clone()));
         }
-        self.certificates_named(info, &certificates);
+        self.security_named(info, &certificates);
         let roles: Vec<_> =
             children(info, "CollaborationRole").filter_map(|element| self.role(element, &known)).collect();
         let overrides = children(info, "OverrideMshActionBinding").filter_map(|element| {
-            self.named(element, "channelId", "DeliveryChannel", &known)?;
+            self.named(element, "channelId", "DeliveryChannel of this party", &known)?;
             Some(SignalChannel {
                 action: attribute(element, "action")?.into(),
                 channel: attribute(element, "channelId")?.into(),
@@ -144,7 +143,7 @@ impl Reading {
             })
         });
         let overrides = overrides.collect();
-        self.named(info, "defaultMshChannelId", "DeliveryChannel", &known)?;
+        self.named(info, "defaultMshChannelId", "DeliveryChannel of this party", &known)?;
         Some(CpaParty {
             name: attribute(info, "partyName")?.into(),
             ids: children(info, "PartyId").map(party_id).collect(),
@@ -153,11 +152,12 @@ impl Reading {
             channels,
             signal_channel: attribute(info, "defaultMshChannelId")?.into(),
             overrides,
+            trusts: child(info, "SecurityDetails").map(place),
             place: place(info),
         })
     }
 
-    /// What an attribute refers to within its PartyInfo; a reference that leads nowhere is a finding.
+    /// What an attribute refers to among what there is of that kind; a reference that leads nowhere is a finding.
     fn named<'m, K: std::borrow::Borrow<str> + Ord, V>(
         &mut self,
         at: Element<'_>,
@@ -168,7 +168,7 @@ impl Reading {
         let id = attribute(at, name)?;
         let found = there.get(id);
         if found.is_none() {
-            self.add(at, "cpa:reference", format!("{name} {id:?} names no {kind} of this party"));
+            self.add(at, "cpa:reference", format!("{name} {id:?} names no {kind}"));
         }
         found
     }
@@ -192,12 +192,35 @@ impl Reading {
         certificates
     }
 
-    /// Every reference to a certificate leads to one of the same party.
-    fn certificates_named(&mut self, info: Element<'_>, certificates: &BTreeMap<Arc<str>, Vec<u8>>) {
-        let refers =
-            |element: &Element<'_>| element.name().0 == TP && element.name().1.ends_with("CertificateRef");
-        for element in info.descendants().filter(refers) {
-            self.named(element, "certId", "Certificate", certificates);
+    /// Every reference to a Certificate or to SecurityDetails leads to one of the same party.
+    fn security_named(&mut self, info: Element<'_>, certificates: &BTreeMap<Arc<str>, Vec<u8>>) {
+        let details = of_attribute(children(info, "SecurityDetails"), "securityId");
+        for element in info.descendants().filter(|element| element.name().0 == TP) {
+            let name = element.name().1;
+            if name.ends_with("CertificateRef") {
+                self.named(element, "certId", "Certificate of this party", certificates);
+            } else if name.ends_with("SecurityDetailsRef") {
+                self.named(element, "securityId", "SecurityDetails of this party", &details);
+            }
+        }
+    }
+
+    /// Every reference to a Packaging leads to one, and every part of one to a part. Nothing else of them is read.
+    fn packages_named(&mut self, root: Element<'_>) {
+        let packages = of_attribute(children(root, "Packaging"), "id");
+        let is_part = |element: &Element<'_>| {
+            ["SimplePart", "Composite", "Encapsulation"].iter().any(|name| element.is(TP, name))
+        };
+        let parts = of_attribute(root.descendants().filter(is_part), "id");
+        for element in root.descendants().filter(|element| element.name().0 == TP) {
+            match element.name().1 {
+                "PartyInfo" => self.named(element, "defaultMshPackageId", "Packaging", &packages),
+                "ThisPartyActionBinding" => self.named(element, "packageId", "Packaging", &packages),
+                "Constituent" => {
+                    self.named(element, "idref", "SimplePart, Composite or Encapsulation", &parts)
+                }
+                _ => None,
+            };
         }
     }
 
@@ -376,6 +399,8 @@ fn transport(element: Element<'_>) -> CpaTransport {
         (attribute(endpoint, "uri").unwrap_or_default().into(), kind.into())
     });
     let authenticates = |side: Element<'_>| child(side, "AccessAuthentication").is_some();
+    let secured = [(sender, "TransportClientSecurity"), (receiver, "TransportServerSecurity")];
+    let secured = secured.into_iter().filter_map(|(side, security)| child(side?, security));
     CpaTransport {
         client_certificate: certificate(sender, "TransportClientSecurity", "ClientCertificateRef"),
         server_certificate: certificate(receiver, "TransportServerSecurity", "ServerCertificateRef"),
@@ -384,8 +409,19 @@ fn transport(element: Element<'_>) -> CpaTransport {
         protocol: receiver
             .and_then(|receiver| child(receiver, "TransportProtocol"))
             .map(|protocol| protocol.text().trim().into()),
+        security: secured.filter_map(security).collect(),
         place: place(element),
     }
+}
+
+fn security(element: Element<'_>) -> Option<CpaTls> {
+    let protocol = child(element, "TransportSecurityProtocol")?;
+    Some(CpaTls {
+        protocol: protocol.text().trim().into(),
+        version: attribute(protocol, "version").map(Arc::from),
+        ciphers: child(element, "EncryptionAlgorithm").is_some(),
+        place: place(element),
+    })
 }
 
 fn signature_of(element: Element<'_>) -> CpaSignature {
@@ -414,6 +450,11 @@ fn place(element: Element<'_>) -> Place {
 
 fn child<'a>(element: Element<'a>, name: &str) -> Option<Element<'a>> {
     element.child(TP, name)
+}
+
+/// What has this attribute, by it.
+fn of_attribute<'a>(elements: impl Iterator<Item = Element<'a>>, name: &str) -> BTreeMap<&'a str, ()> {
+    elements.filter_map(|element| Some((attribute(element, name)?, ()))).collect()
 }
 
 fn children<'a>(element: Element<'a>, name: &str) -> impl Iterator<Item = Element<'a>> {

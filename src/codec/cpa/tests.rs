@@ -131,6 +131,22 @@ fn every_mistake_is_told_where_it_stands() {
         "tp:SigningCertificateRef tp:certId=\"party2-signing\"",
         &["names no Certificate of this party"],
     );
+    check("tp:packageId=\"package\"", "tp:packageId=\"envelope\"", &["\"envelope\" names no Packaging"]);
+    check(
+        "PackageId=\"package\"",
+        "PackageId=\"none\"",
+        &["defaultMshPackageId \"none\" names no Packaging"],
+    );
+    check(
+        "tp:idref=\"payload\"",
+        "tp:idref=\"package\"",
+        &["names no SimplePart, Composite or Encapsulation"],
+    );
+    check(
+        "</tp:TransportClientSecurity>",
+        "<tp:ServerSecurityDetailsRef tp:securityId=\"party1-tls\"/></tp:TransportClientSecurity>",
+        &["names no SecurityDetails of this party"],
+    );
     check("<tp:PersistDuration>PT86400S", "<tp:PersistDuration>PT5S", &["[cpa:persist-duration]"]);
     check("<tp:PersistDuration>PT86400S", "<tp:PersistDuration>P1M", &["is no duration in days"]);
     check("<tp:Retries>3", "<tp:Retries>-3", &["[xsd:value]"]);

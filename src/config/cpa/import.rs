@@ -150,6 +150,7 @@ impl Import {
         for channel in signal_channels(partner) {
             self.transport_can_be_kept(channel);
         }
+        self.of_security([us, partner]);
         let ordered = self.ordered(&every);
         let service_type = self.service_type(&every);
         let persist = persist_duration(&sent, &received);

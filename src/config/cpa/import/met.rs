@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Import;
-use crate::codec::cpa::{CollaborationRole, CpaBinding, CpaMessaging, CpaParty, DeliveryChannel};
+use crate::codec::cpa::{CollaborationRole, CpaBinding, CpaMessaging, CpaParty, CpaTls, DeliveryChannel};
 use crate::config::settings::SERVICE_TYPE;
 use crate::model::{Actor, Presence, Role};
 
@@ -210,6 +210,27 @@ impl Import {
         }
     }
 
+    /// What a CPA says of TLS and of trust beside what holds for every partner here; each once.
+    pub(super) fn of_security(&mut self, parties: [&CpaParty; 2]) {
+        let channels = parties.into_iter().flat_map(|party| party.channels.values());
+        let security: Vec<_> = channels.flat_map(|channel| &channel.transport.security).collect();
+        if let Some(other) = security.iter().find(|tls| !is_spoken(tls)) {
+            let version = other.version.as_deref().unwrap_or("without a version");
+            let message =
+                format!("{} {version}: TLS 1.2 and 1.3 are spoken here, and nothing else", other.protocol);
+            self.note(&other.place, "tls", message);
+        }
+        if let Some(named) = security.iter().find(|tls| tls.ciphers) {
+            let message = "EncryptionAlgorithm: the cipher suites are those that every partner is offered";
+            self.note(&named.place, "tls", message.to_owned());
+        }
+        if let Some(place) = parties.into_iter().find_map(|party| party.trusts.as_ref()) {
+            let message =
+                "SecurityDetails: each partner is known by its own certificates, and no TrustAnchor counts";
+            self.note(place, "tls", message.to_owned());
+        }
+    }
+
     pub(super) fn transport_can_be_kept(&mut self, channel: &DeliveryChannel) {
         if let Some(why) = no_way_over(channel) {
             self.add(&channel.transport.place, "transport", why.to_owned());
@@ -268,6 +289,11 @@ const ENVELOPE: &str = "a digital envelope is not offered here; TLS encrypts";
 /// `Service Action`, as in partner files.
 pub(super) fn action(met: &Met<'_>) -> String {
     format!("{} {}", met.service.service.value, met.binding.action)
+}
+
+/// Whether this is what connections are secured with here.
+fn is_spoken(tls: &CpaTls) -> bool {
+    tls.protocol.eq_ignore_ascii_case("TLS") && matches!(tls.version.as_deref(), Some("1.2" | "1.3"))
 }
 
 /// Why nothing can be sent over a channel or come in by it here.

@@ -205,3 +205,32 @@ fn no_channel_of_ours_is_taken_for_another() {
     let next = within(&both, "channelId=\"party1-channel-1\"", "/>", "actor:toPartyMSH", "actor:nextMSH");
     refused(&next, "actor", "actor is not toPartyMSH");
 }
+
+/// TLS and trust are the same for every partner: what a CPA says otherwise is noted, each once.
+#[test]
+fn what_is_said_of_tls_and_trust_is_noted() {
+    let text = write_cpa(&terms());
+    let security = "<tp:TransportSecurityProtocol tp:version=\"1.2\">TLS</tp:TransportSecurityProtocol>";
+    let check = |to: &str, expected: Option<&str>| {
+        assert!(text.contains(security), "{text}");
+        let told = notes(&text.replace(security, to));
+        assert_eq!(told.len(), usize::from(expected.is_some()), "{told:#?}");
+        let wrong =
+            expected.is_some_and(|expected| !told[0].contains(expected) || !told[0].ends_with("[cpa:tls]"));
+        assert!(!wrong, "{told:#?}");
+    };
+    check(&security.replace("1.2", "1.3"), None);
+    check(&security.replace("1.2", "1.0"), Some("TLS 1.0: TLS 1.2 and 1.3 are spoken here"));
+    check(&security.replace("TLS", "SSL").replace("1.2", "3.0"), Some("SSL 3.0: "));
+    check(&security.replace(" tp:version=\"1.2\"", ""), Some("TLS without a version: "));
+    let cipher = "<tp:EncryptionAlgorithm>TLS_RSA_WITH_AES_128_CBC_SHA</tp:EncryptionAlgorithm>";
+    let named =
+        text.replace("</tp:TransportClientSecurity>", &format!("{cipher}</tp:TransportClientSecurity>"));
+    let [note] = &*notes(&named) else { panic!("one note") };
+    assert!(note.contains("EncryptionAlgorithm: the cipher suites"), "{note}");
+    let details = "<tp:SecurityDetails tp:securityId=\"trust\"><tp:TrustAnchors><tp:AnchorCertificateRef \
+                   tp:certId=\"party2-tls\"/></tp:TrustAnchors></tp:SecurityDetails>";
+    let (before, after) = text.rsplit_once("</tp:Certificate>").expect("the partner has certificates");
+    let [note] = &*notes(&format!("{before}</tp:Certificate>{details}{after}")) else { panic!("one note") };
+    assert!(note.contains("no TrustAnchor counts"), "{note}");
+}
