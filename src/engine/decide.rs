@@ -63,6 +63,9 @@ pub fn decide(now: Timestamp, event: &Event, view: &View, context: &Context<'_>)
     };
     step.keep_time(desk);
     step.keep_approvals(desk);
+    if reconcile::may_have_been_done(desk, event) {
+        step.withhold(desk);
+    }
     step.name_case(event);
     step
 }

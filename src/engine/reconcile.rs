@@ -6,10 +6,10 @@
 
 use super::audit::{About as _, entry};
 use super::decide::Desk;
-use super::event::Settle;
+use super::event::{Event, Settle};
 use super::signal;
 use super::step::{DeliveryDraft, How, Octets, Reply, ReplyDraft, Step, Told};
-use crate::model::{Agreement, Delivery, DeliveryState};
+use crate::model::{Agreement, Delivery, DeliveryState, Timestamp};
 use crate::msh::CLOCK_STEP_MAX;
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
@@ -26,6 +26,28 @@ pub(super) fn withheld(desk: Desk<'_>, why: &str) -> Step {
         step.audit.push(entry(desk.now, EventCode::DeliveryWithheld, why).of_delivery(&stored.value));
     }
     step
+}
+
+/// Whether the store that was lost may have done this too, before the one in its place was restored: its time had come by then,
+/// or it was under way. What it leads to may have been sent.
+pub(super) fn may_have_been_done(desk: Desk<'_>, event: &Event) -> bool {
+    let Some(restored) = desk.context.restored else { return false };
+    let case = desk.view.case.as_ref().map(|stored| &stored.value);
+    let due = match event {
+        Event::CaseDue(_) => case.and_then(|case| case.due),
+        Event::ApprovalDue(key) => desk.view.approvals.get(key).and_then(|stored| stored.value.due),
+        Event::HandedOn { sequence, .. } => {
+            desk.view.sequences.get(sequence).and_then(|stored| stored.value.due)
+        }
+        Event::Charged { order, .. } => case.and_then(|case| {
+            let fees = case.applications.iter().flat_map(|application| &application.fees);
+            let ordered = fees.flat_map(|fee| &fee.payments).find(|payment| *payment.order == **order);
+            ordered.map(|payment| payment.ordered_at)
+        }),
+        _ => None,
+    };
+    // What is due at once has no instant of its own.
+    due.is_some_and(|due| due != Timestamp::EPOCH && due <= restored)
 }
 
 /// Whether a destination may know MessageIds of ours from before a restore: it keeps them for PersistDuration, and our
@@ -93,6 +115,18 @@ pub(super) fn settled(desk: Desk<'_>, how: Settle, by: &str, reason: &str) -> St
 }
 
 impl Step {
+    /// What is owed by this step is held from the beginning: it may have been sent before the store was restored.
+    pub(super) fn withhold(&mut self, desk: Desk<'_>) {
+        let made = self.deliveries.iter_mut().filter(|draft| draft.based_on.is_none());
+        let made = made.map(|draft| &mut draft.delivery);
+        for delivery in made.filter(|delivery| delivery.state == DeliveryState::Pending) {
+            delivery.state = DeliveryState::Held;
+            delivery.reason = "it may have been sent before the store was restored".to_owned();
+            let withheld = entry(desk.now, EventCode::DeliveryWithheld, &delivery.reason);
+            self.audit.push(withheld.of_delivery(delivery));
+        }
+    }
+
     fn settle(&mut self, stored: &Versioned<Delivery>, delivery: Delivery) {
         let based_on = Some(stored.version);
         self.deliveries.push(DeliveryDraft { delivery, based_on, octets: Octets::Kept });

@@ -3,7 +3,6 @@
 //! Reached over a local socket that only our user can open, and, for health and metrics alone, over loopback.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -119,10 +118,8 @@ fn ready(shared: &Shared) -> Response {
             warnings.push(json!({ "reason": format!("{name}-ends"), "detail": format!("it ends {end}") }));
         }
     }
-    if shared.reconciling.load(Ordering::Relaxed) {
-        let held = reconcile::held(&shared.store);
-        shared.reconciling.store(held.is_some(), Ordering::Relaxed);
-        warnings.extend(held);
+    if in_force.restored.is_some() {
+        warnings.extend(reconcile::held(&shared.store));
     }
     let damaged = shared.scrub.damaged();
     if let Some(first) = damaged.first() {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -169,7 +168,6 @@ impl Gateway {
             payments: PaymentAgenda::default(),
             questions: Questions::default(),
             scrub: Scrub::default(),
-            reconciling: AtomicBool::new(true),
         });
         if let Some(restored) = restored {
             let held = hold_back(&shared, restored).await;

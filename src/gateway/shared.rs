@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -162,8 +161,6 @@ pub(super) struct Shared {
     pub(super) payments: PaymentAgenda,
     pub(super) questions: Questions,
     pub(super) scrub: Scrub,
-    /// Deliveries were held when it was looked last.
-    pub(super) reconciling: AtomicBool,
 }
 
 impl Shared {

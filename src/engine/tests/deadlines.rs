@@ -80,6 +80,27 @@ fn an_agency_that_says_nothing_is_reminded_flagged_and_escalated_once_p9() {
     world.check_laws();
 }
 
+/// What came due before a restore the lost store may have told too: it waits for an operator. What comes due later does not.
+#[test]
+fn what_time_brought_before_a_restore_is_held_p20() {
+    let mut world = lodged();
+    world.pass(3 * 3600);
+    assert_eq!(world.now, at("01T13:00"));
+    world.restored = Some(world.now);
+    world.keep_agenda();
+    assert_eq!(world.logged("delivery.withheld"), Some(false));
+    until(&mut world, "14T10:00");
+    assert_eq!(world.logged("delivery.withheld"), None, "and nothing later");
+    let agency = AGENCIES[0].1;
+    assert_eq!(reports(&world, agency).len(), 3);
+    let mut states: Vec<_> = world.deliveries().into_iter().filter(|d| &*d.action == "GOVCBRXS2").collect();
+    states.retain(|delivery| delivery.destination.as_str() == agency);
+    let held: Vec<_> = states.iter().filter(|delivery| delivery.state == DeliveryState::Held).collect();
+    let [held] = held[..] else { panic!("one is held: {states:?}") };
+    assert!(held.reason.contains("before the store was restored"), "{}", held.reason);
+    world.check_laws();
+}
+
 #[test]
 fn who_acts_in_time_hears_nothing() {
     let mut world = lodged();

@@ -301,6 +301,29 @@ fn a_fee_is_ordered_so_often_and_no_more() {
     assert_eq!(bank.bookings, 0);
 }
 
+/// The bank is asked again after a restore, under the key that it knows; who heard of the payment from the lost store does not
+/// hear of it again before an operator says so.
+#[test]
+fn what_was_ordered_before_a_restore_is_confirmed_when_an_operator_says_so_p20() {
+    fn check(restored_after: bool, expected: DeliveryState) {
+        let mut world = asked();
+        if !restored_after {
+            world.restored = Some(world.now.minus(Duration::from_secs(1)));
+        }
+        world.post(&order(&world, "PO-1"));
+        if restored_after {
+            world.restored = Some(world.now);
+        }
+        settle_at(&mut world, &mut Bank::default(), false);
+        assert_eq!(fee_state(&world), "paid");
+        let confirmed = world.deliveries().into_iter().filter(|delivery| &*delivery.action == "GOVCBRXF3");
+        assert_eq!(confirmed.map(|delivery| delivery.state).collect::<Vec<_>>(), [expected, expected]);
+        world.check_laws();
+    }
+    check(true, DeliveryState::Held);
+    check(false, DeliveryState::Pending);
+}
+
 #[test]
 fn a_fee_that_is_paid_lets_the_agency_go_on_and_both_sides_hear() {
     let mut world = asked();
