@@ -2,7 +2,8 @@
 //!
 //! The text is plain JSON so that any SQLite tool can read it. The checksum also covers the kind and the key
 //! of the record, so that text in the wrong row is damage as well (P12). `form` counts the ways of writing
-//! that records had so far, of whatever kind: every one of them stays readable (P19, `tests/golden.rs`).
+//! that records had so far, of whatever kind: every one of them stays readable, and what a record may say is
+//! bound to the format of the store (P19, `tests/golden.rs`).
 
 use std::collections::BTreeSet;
 
@@ -22,7 +23,7 @@ const WITH_SPANS: u32 = 2;
 /// A sequence knows numbers that are passed over: a version that did not read them would wait for them for ever.
 const WITH_REFUSED: u32 = 3;
 /// The newest form.
-const NEWEST_FORM: u32 = WITH_REFUSED;
+pub(super) const NEWEST_FORM: u32 = WITH_REFUSED;
 
 /// A kind of record.
 pub(super) trait Record: Serialize + DeserializeOwned {

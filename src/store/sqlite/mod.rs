@@ -163,9 +163,9 @@ impl SqliteStore {
         if layout.is_vacant()? {
             layout.make()?;
         }
-        layout.check_format()?;
+        let format = layout.check_format()?;
         let lock = layout.lock()?;
-        let mark = Mark::open(&layout.mark())?;
+        let mut mark = Mark::open(&layout.mark())?;
         opening::check_length(&layout, mark.database_bytes())?;
         opening::settle_log(&layout)?;
         let connection = connect(&layout)?;
@@ -173,6 +173,9 @@ impl SqliteStore {
         tune(&connection).map_err(engine_error("opening the database"))?;
         let head = audit_head(&connection, mark.head())?;
         layout.keep_name_of_log()?;
+        if format < schema::FORMAT {
+            opening::keep_format(&connection, &mut mark, &layout)?;
+        }
         let readers = Readers::of(&layout);
         if let Some(_held) = layout.lock_to_sweep()? {
             readers.read(|reading| layout.bodies().sweep(|digest| reading.is_named(digest)))?;

@@ -10,7 +10,9 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::super::{AuditHead, StoreError};
+use super::mark::Mark;
 use super::schema::Layout;
+use super::writer::copy_log;
 use super::{columns, engine_error};
 
 /// Writes the log again where it stands, and syncs it.
@@ -90,6 +92,20 @@ pub(super) fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(LOCK_WAIT)
+}
+
+/// Has the database itself know its new format before anything is committed in it: else earlier versions, which look there,
+/// would open it as long as only the log knows (P19).
+pub(super) fn keep_format(
+    connection: &Connection,
+    mark: &mut Mark,
+    layout: &Layout,
+) -> Result<(), StoreError> {
+    let failed = |reason| StoreError::Engine { doing: "upgrading the database", reason };
+    if copy_log(connection, mark, layout).map_err(failed)? {
+        return Ok(());
+    }
+    Err(failed("another program reads it: end that, then start again".to_owned()))
 }
 
 /// The last audit entry, when the one that was marked is where it should be.

@@ -19,6 +19,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::super::StoreError;
 use super::super::payload::{PayloadFiles, sync_directory};
@@ -26,7 +27,10 @@ use super::engine_error;
 use super::mark::Mark;
 
 /// The newest format of the tables that this version reads and writes.
-pub(super) const FORMAT: u32 = 9;
+///
+/// Its number grows with the tables, and with what a record may say: whoever reads a record without a field of it writes it
+/// without (P19; `a_record_gains_nothing_without_a_format_of_its_own_p19`).
+pub(super) const FORMAT: u32 = 10;
 /// The first format with approvals, and with realms.
 pub(super) const WITH_APPROVALS: u32 = 4;
 /// The first one with signed heads.
@@ -238,11 +242,19 @@ fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Brings a store of an earlier format to the newest one, whole or not at all; says which format it had.
+///
+/// What this changes stands in the log. Earlier versions look for the format in the database: whoever calls this has the
+/// log copied there before anything is written that they do not know (P19).
 pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError> {
     let doing = engine_error("upgrading the database");
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&doing)?;
     if found == FORMAT {
         return Ok(None);
+    }
+    if found > FORMAT {
+        // As only the log knows. It stays where it is.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(&doing)?;
+        return Err(StoreError::Newer { found, known: FORMAT });
     }
     let steps = UPGRADES.iter().filter(|(from, _)| *from >= found).map(|(_, sql)| *sql);
     let all: String = steps.collect();
@@ -255,7 +267,8 @@ pub(super) fn upgrade(connection: &Connection) -> Result<Option<u32>, StoreError
 /// filled when a case is written next. Before format 4 everything was production, and nobody paid a fee. No head of the
 /// audit record was signed before format 5: the first one that is speaks for everything before it. No message had an
 /// order before format 6. Before format 7 no receipt was kept, and an entry of no case was found by its number alone.
-/// Before format 8 nothing was purged, and before format 9 no octets stood in a file of others.
+/// Before format 8 nothing was purged, and before format 9 no octets stood in a file of others. Format 10 has the tables of
+/// format 9: its records may say more.
 const UPGRADES: [(u32, &str); 11] = [
     (
         1,

@@ -354,19 +354,8 @@ impl Writer {
         if pages < self.options.log_pages_max { Ok(()) } else { self.checkpoint() }
     }
 
-    /// Copies the log into the database. Once all of it is there, the mark remembers how long the database is.
     fn checkpoint(&mut self) -> Result<(), String> {
-        let path = self.mark.path().display().to_string();
-        self.mark.sync().map_err(|error| format!("syncing {path}: {error}"))?;
-        let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages);
-        let (in_log, copied) = checkpoint.map_err(|error| format!("checkpoint: {error}"))?;
-        // Another process that copies it just now keeps us from knowing: then both are -1.
-        if in_log != copied || in_log < 0 {
-            return Ok(());
-        }
-        let bytes = bytes_of(&self.layout.database()).map_err(|error| format!("the database: {error}"))?;
-        self.mark.write_length(bytes).map_err(|error| format!("writing {path}: {error}"))
+        copy_log(&self.connection, &mut self.mark, &self.layout).map(drop)
     }
 
     fn close(mut self) {
@@ -375,6 +364,22 @@ impl Writer {
             mem::forget(self.connection);
         }
     }
+}
+
+/// Copies the log into the database; says whether all of it is there, which the mark then knows the length of.
+pub(super) fn copy_log(connection: &Connection, mark: &mut Mark, layout: &Layout) -> Result<bool, String> {
+    let path = mark.path().display().to_string();
+    mark.sync().map_err(|error| format!("syncing {path}: {error}"))?;
+    let pages = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], pages);
+    let (in_log, copied) = checkpoint.map_err(|error| format!("checkpoint: {error}"))?;
+    // Another process that copies it just now keeps us from knowing: then both are -1.
+    if in_log != copied || in_log < 0 {
+        return Ok(false);
+    }
+    let bytes = bytes_of(&layout.database()).map_err(|error| format!("the database: {error}"))?;
+    mark.write_length(bytes).map_err(|error| format!("writing {path}: {error}"))?;
+    Ok(true)
 }
 
 fn count_commit(stats: &mut Stats, outcomes: &[Result<(), CommitError>], took: Duration) {

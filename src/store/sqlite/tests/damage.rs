@@ -418,7 +418,7 @@ fn a_database_that_lost_its_end_behind_a_log_is_refused_p12() {
 }
 
 /// The files as a crash leaves them.
-fn copy_store(from: &Path, to: &Path) {
+pub(super) fn copy_store(from: &Path, to: &Path) {
     for (path, octets) in files(from) {
         let path = to.join(path.strip_prefix(from).expect("it is below"));
         fs::create_dir_all(path.parent().expect("a directory")).expect("made");

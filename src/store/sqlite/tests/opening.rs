@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use super::damage::copy_store;
 use super::*;
 use crate::model::{Digest, Purged, StoredMessage};
 use crate::store::MessageWrite;
@@ -33,8 +34,97 @@ fn a_store_of_a_newer_version_is_refused_and_not_touched() {
     tool.close().expect("closed");
     let before = files(&options.directory);
     let refused = SqliteStore::open(options.clone());
-    assert!(matches!(refused, Err(StoreError::Newer { found: 10, known: 9 })), "P19");
+    assert!(matches!(refused, Err(StoreError::Newer { found: 11, known: 10 })), "P19");
     assert_eq!(before, files(&options.directory), "P19: nothing changed");
+}
+
+/// A newer version was killed before its log was copied into the database, which therefore has the format from before.
+#[test]
+fn a_store_of_which_only_the_log_is_newer_is_refused_p19() {
+    let (_directory, options) = place();
+    drop(open(&options));
+    let tool = raw(&options.directory);
+    tool.pragma_update(None, "wal_autocheckpoint", 0).expect("set");
+    tool.pragma_update(None, "user_version", schema::FORMAT + 1).expect("changed");
+    let killed = StoreOptions { directory: options.directory.with_extension("killed"), ..options.clone() };
+    copy_store(&options.directory, &killed.directory);
+    drop(tool);
+    let before = files(&killed.directory);
+    let layout = schema::Layout { directory: killed.directory.clone() };
+    assert_eq!(layout.check_format().expect("a store"), schema::FORMAT, "the database does not know it");
+    assert!(matches!(SqliteStore::open(killed.clone()), Err(StoreError::Newer { found: 11, known: 10 })));
+    let after = files(&killed.directory);
+    for name in ["gwanmun.db", "gwanmun.db-wal", "mark"] {
+        let path = killed.directory.join(name);
+        assert_eq!(before[&path], after[&path], "P19: nothing changed");
+    }
+}
+
+/// Versions of format 9 open what the database calls format 9, and would write records without what is new in them.
+#[test]
+fn a_store_of_format_9_is_refused_by_its_versions_from_its_upgrade_on_p19() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert_eq!(commit(&store, receives(1, "x")), Ok(()));
+    drop(store);
+    as_format_9(&options);
+    let layout = schema::Layout { directory: options.directory.clone() };
+    let store = open(&options);
+    assert_eq!(store.upgraded_from(), Some(9));
+    assert_eq!(
+        layout.check_format().expect("a store"),
+        10,
+        "while its log is there as well: it may be killed"
+    );
+    assert_eq!(store.scrub().expect("readable"), []);
+    assert_eq!(commit(&store, receives(2, "y")), Ok(()));
+    drop(store);
+
+    // Killed between the upgrade and the copy of its log: the next start has the rest of it to do.
+    as_format_9(&options);
+    let tool = raw(&options.directory);
+    tool.pragma_update(None, "wal_autocheckpoint", 0).expect("set");
+    tool.pragma_update(None, "user_version", 10).expect("changed");
+    let killed = StoreOptions { directory: options.directory.with_extension("killed"), ..options.clone() };
+    copy_store(&options.directory, &killed.directory);
+    drop(tool);
+    let layout = schema::Layout { directory: killed.directory.clone() };
+    assert_eq!(layout.check_format().expect("a store"), 9, "only the log knows");
+    fs::create_dir_all(killed.directory.join("bodies")).expect("made");
+    let store = open(&killed);
+    assert_eq!(layout.check_format().expect("a store"), 10);
+    assert_eq!(store.scrub().expect("readable"), []);
+    assert!(store.conservation().expect("readable").holds(), "P2");
+}
+
+#[test]
+fn a_backup_of_format_9_is_restored_and_upgraded_p19_p20() {
+    let (_directory, options) = place();
+    let store = open(&options);
+    assert_eq!(commit(&store, receives(1, "x")), Ok(()));
+    drop(store);
+    as_format_9(&options);
+    let looked = Inspection::of(&options.directory).expect("it can be looked at");
+    let backup = options.directory.with_extension("backup");
+    let (manifest, damaged) =
+        looked.back_up(&backup, sample::at(1), &mut |_| ControlFlow::Continue(())).expect("made");
+    assert_eq!((manifest.format, damaged), (9, vec![]));
+    drop(looked);
+    let restored =
+        StoreOptions { directory: options.directory.with_extension("restored"), ..options.clone() };
+    Manifest::restore(&backup, &restored.directory).expect("restored");
+    let store = open(&restored);
+    assert_eq!(store.upgraded_from(), Some(9), "P19");
+    assert_eq!(store.scrub().expect("readable"), []);
+    let body = store.body(&sample::message_key("broker", 1)).expect("readable").expect("there");
+    assert_eq!(body.body, b"x".to_vec().into());
+}
+
+/// A store as format 9 had it: its tables are those of format 10.
+fn as_format_9(options: &StoreOptions) {
+    let tool = raw(&options.directory);
+    tool.pragma_update(None, "user_version", 9).expect("as it was");
+    tool.close().expect("closed");
 }
 
 /// A store as format 1 had it: its cases had no `due`.
