@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::{evidence, rules, scrub, statistics};
 use crate::case::shown_state;
 use crate::model::{
-    Case, Delivery, DeliveryId, MessageId, MessageKey, Party, PartyKey, Realm, TimelineEntry,
+    Case, Delivery, DeliveryId, DeliveryState, MessageId, MessageKey, Party, PartyKey, Realm, TimelineEntry,
 };
 use crate::store::{
     CaseFilter, CorrelationKey, DeliveryFilter, DeliveryLocator, Listing, MessageFilter, Needs, StoreError,
@@ -47,6 +47,7 @@ pub(super) fn show(shared: &Shared, path: &str, query: Option<&str>) -> Response
         ["payments"] => payments(shared, &mut query),
         ["parties"] => Ok(parties(shared)),
         ["statistics"] => statistics::statistics(shared, &mut query),
+        ["store", "held"] => held(shared, &mut query),
         ["store", "scrub"] => Ok(scrub::show(shared)),
         ["rules"] => Ok(rules::history(shared)),
         ["rules", digest] => rules::show(shared, digest),
@@ -169,8 +170,22 @@ fn deliveries(shared: &Shared, query: &mut Query) -> Answered {
         case: query.take("case")?,
         destination: query.take("destination")?,
         state: query.take("state")?,
+        ..DeliveryFilter::default()
     };
     Ok(list(shared.store.deliveries(&filter, query.limit()?)?))
+}
+
+/// What is held after the delivery `after`, oldest first, and what is damaged among it: nobody settles what no list shows.
+fn held(shared: &Shared, query: &mut Query) -> Answered {
+    let filter = DeliveryFilter {
+        destination: query.take("destination")?,
+        state: Some(DeliveryState::Held),
+        after: query.take("after")?,
+        ..DeliveryFilter::default()
+    };
+    let Listing { items, damaged } = shared.store.deliveries(&filter, query.limit()?)?;
+    let damaged: Vec<_> = damaged.iter().map(ToString::to_string).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "held": items, "damaged": damaged })))
 }
 
 fn conversations(shared: &Shared, query: &mut Query) -> Answered {
@@ -281,7 +296,7 @@ pub(super) fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CaseState, DeliveryState};
+    use crate::model::CaseState;
 
     #[test]
     fn paths_and_queries_are_decoded() {

@@ -443,7 +443,11 @@ impl Store for MemoryStore {
     fn deliveries(&self, filter: &DeliveryFilter, limit: usize) -> Result<Listing<Delivery>, StoreError> {
         let inner = self.lock();
         let mut listing = Listing::default();
-        for (_, _, read) in inner.rows.each_delivery() {
+        let mut deliveries = inner.rows.each_delivery().into_iter();
+        if let Some(after) = &filter.after {
+            deliveries.find(|(id, ..)| *id == after.as_str());
+        }
+        for (_, _, read) in deliveries {
             if listing.items.len() + listing.damaged.len() < limit
                 && !read.as_ref().is_ok_and(|d| !filter.takes(d))
             {

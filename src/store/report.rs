@@ -49,6 +49,8 @@ pub struct DeliveryFilter {
     pub destination: Option<PartyKey>,
     /// In this state.
     pub state: Option<DeliveryState>,
+    /// Made after this one.
+    pub after: Option<DeliveryId>,
 }
 
 impl CaseFilter {
@@ -76,6 +78,7 @@ impl MessageFilter {
 }
 
 impl DeliveryFilter {
+    /// Whether it takes this one, wherever in the list it stands.
     pub(super) fn takes(&self, delivery: &Delivery) -> bool {
         self.case.as_ref().is_none_or(|case| delivery.case.as_ref() == Some(case))
             && self.destination.as_ref().is_none_or(|party| delivery.destination == *party)

@@ -1,9 +1,12 @@
 //! Anyone can check the store: beside the running gateway, after it was killed, on a copy, and when an octet of it has
 //! changed; and the gateway looks for damage by itself (P2, P12, P18).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::{fs, io};
 
+use gwanmun::model::{Delivery, DeliveryId, DeliveryState, MessageId};
+use gwanmun::store::{Batch, DeliveryFilter, DeliveryWrite, SqliteStore, Store as _, StoreOptions};
 use serde_json::Value;
 
 use crate::correspondent::{Correspondent, Told};
@@ -229,7 +232,7 @@ async fn a_restored_store_sends_nothing_of_before_until_it_is_told_p20() {
 
     let _gateway = world.serve().await;
     let held = reconcile(&world, &[]);
-    let held = held.as_array().expect("is a list");
+    let held = held["held"].as_array().expect("is a list");
     let to_customs = held.iter().find(|it| it["destination"].as_str().is_some_and(|to| to.starts_with("CU")));
     let to_customs = to_customs.and_then(|it| it["id"].as_str()).expect("the declaration");
     assert_eq!(reconcile(&world, &["--delivered", "--reason", "they have it", to_customs])["settled"], 1);
@@ -240,3 +243,63 @@ async fn a_restored_store_sends_nothing_of_before_until_it_is_told_p20() {
     assert_eq!(ready["warnings"], Value::Array(vec![]), "{ready}");
     kfda.check();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_held_is_listed_and_settled_and_what_is_damaged_is_told_p20() {
+    let world = World::new();
+    let broker = Correspondent::new(&world, "broker");
+    let mut gateway = world.serve().await;
+    let lodging = world.lodging(1);
+    let sealed = broker.sealed(&broker.message("GOVCBR929", &lodging.declaration, lodging.payloads));
+    assert_eq!(broker.ask(&sealed).await, Told::Acknowledged);
+    gateway.kill();
+    let place = gwanmun::config::store_of(world.settings()).expect("the settings are in order");
+    let options = StoreOptions { free_bytes_min: 0, ..StoreOptions::at(&place) };
+    let store = SqliteStore::open(options).expect("opens");
+    let owed = store.deliveries(&DeliveryFilter::default(), 1).expect("readable").items.remove(0);
+    let held = (0..MANY).map(|number| {
+        let delivery = Delivery {
+            id: DeliveryId::new(format!("held-{number}")).expect("an id"),
+            message_id: MessageId::new(format!("held-{number}@gateway")).expect("a MessageId"),
+            case: None,
+            state: DeliveryState::Held,
+            ..owed.clone()
+        };
+        DeliveryWrite { delivery, based_on: None, sealed: None, receipt: None }
+    });
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let batch = Batch { deliveries: held.collect(), ..Batch::default() };
+    store.commit(batch, Box::new(move |outcome| tell.send(outcome.map(drop)).expect("somebody waits")));
+    assert_eq!(told.recv().expect("is always told"), Ok(()));
+    drop(store);
+    let tool = rusqlite::Connection::open(place.join("gwanmun.db")).expect("opens");
+    let damages = "UPDATE delivery SET record = '{}' WHERE id = 'held-7'";
+    assert_eq!(tool.execute(damages, []).expect("is changed"), 1);
+    tool.close().expect("closed");
+
+    let _gateway = world.serve().await;
+    let all = reconcile(&world, &[]);
+    let ids: BTreeSet<_> =
+        all["held"].as_array().expect("is a list").iter().map(|it| it["id"].to_string()).collect();
+    assert_eq!(ids.len(), MANY - 1, "more than one answer of the gateway has");
+    let [damaged] = &all["damaged"].as_array().expect("is a list")[..] else { panic!("{}", all["damaged"]) };
+    assert!(damaged.as_str().is_some_and(|text| text.contains("delivery held-7")), "{damaged}");
+    let settings = world.settings().to_str().expect("is text");
+    let told = run(&world.path("."), ["store", "reconcile", "--config", settings]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains(&format!("held-{}", MANY - 1)), "the last one is shown");
+    assert!(
+        told.contains(&format!(
+            "{} deliveries are held\ndamaged, and held as it is: delivery held-7",
+            MANY - 1
+        ))
+    );
+
+    let settled = reconcile(&world, &["--delivered", "--all", "--reason", "they have it"]);
+    assert_eq!(settled["settled"], MANY - 1);
+    assert_eq!(settled["damaged"], all["damaged"]);
+    assert_eq!(reconcile(&world, &[])["held"], Value::Array(vec![]));
+}
+
+/// More deliveries than the command asks for at a time.
+const MANY: usize = 1_003;

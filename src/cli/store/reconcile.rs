@@ -6,13 +6,13 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::super::ask::{Asking, Names, ask, ask_for, escaped, party, table, with_query};
+use super::super::ask::{Asking, Names, ask, ask_for, escaped, party, plain, table, with_query};
 use crate::model::Delivery;
 
 /// List the deliveries that are held since a restore, and settle them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --send, --delivered or --rejected what is held is listed. --send lets a delivery go out with the octets and the
+Without --send, --delivered or --rejected all that is held is listed. --send lets a delivery go out with the octets and the
 MessageId that it has: whoever eliminates duplicates knows it again. --delivered says that its destination has it, --rejected
 that it will not have it: then its sender hears so. Ask destinations what they have; an acknowledgment of theirs settles a
 delivery by itself. What a destination seems to know from before the restore, with other octets, is held too, also again after
@@ -54,63 +54,75 @@ impl ReconcileArgs {
         if settles && !self.all && self.destination.is_none() && self.ids.is_empty() {
             bail!("say of which deliveries: their ids, --destination, or --all");
         }
-        let asking = &self.asking;
-        let destination = party(asking, self.destination.as_ref())?;
-        let path = with_query(
-            "/deliveries",
-            &[
-                ("state", Some("held".to_owned())),
-                ("destination", destination),
-                ("limit", Some(LINES.to_string())),
-            ],
-        );
         if !settles {
-            let (held, value) = ask_for::<Vec<Delivery>>(asking, &path)?;
-            if asking.json {
-                return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?);
-            }
-            let names = Names::ask(asking)?;
-            let rows = held.into_iter().map(|delivery| {
-                let attempts = delivery.attempts.to_string();
-                let to = names.of(&delivery.destination);
-                [delivery.id.to_string(), to, delivery.action.to_string(), attempts, delivery.reason]
-            });
-            return Ok(writeln!(
-                out,
-                "{}",
-                table(["held", "destination", "action", "attempts", "why"], rows)
-            )?);
+            return self.list(out);
         }
         let mut settled = 0;
+        let mut damaged = BTreeSet::new();
         if self.ids.is_empty() {
-            // What is settled is listed no more, or again when its destination knows it already: it is settled once.
-            let mut known = BTreeSet::new();
-            loop {
-                let (mut held, _) = ask_for::<Vec<Delivery>>(asking, &path)?;
-                held.retain(|delivery| known.insert(delivery.id.clone()));
-                if held.is_empty() {
-                    break;
-                }
-                for delivery in held {
-                    self.settle(delivery.id.as_str())?;
+            // A delivery keeps its place: what comes back, as its destination knows it already, is settled once.
+            damaged = self.each_page(&mut |held| {
+                held.iter().try_for_each(|delivery| {
                     settled += 1;
-                }
-            }
+                    self.settle(delivery.id.as_str())
+                })
+            })?;
         } else {
             for id in &self.ids {
                 self.settle(id)?;
                 settled += 1;
             }
         }
-        if asking.json {
-            return Ok(writeln!(out, "{}", json!({ "settled": settled }))?);
+        if self.asking.json {
+            return Ok(writeln!(out, "{}", json!({ "settled": settled, "damaged": damaged }))?);
         }
         let told = match self.how() {
             "send" => "go out",
             "delivered" => "count as delivered",
             _ => "count as rejected",
         };
-        Ok(writeln!(out, "{settled} deliveries {told}")?)
+        writeln!(out, "{settled} deliveries {told}")?;
+        tell_damaged(&damaged, out)
+    }
+
+    fn list(&self, out: &mut dyn Write) -> Result<()> {
+        if self.asking.json {
+            let mut all = Vec::new();
+            let damaged = self.each_page(&mut |held| {
+                all.extend(held);
+                Ok(())
+            })?;
+            let told = serde_json::to_string_pretty(&json!({ "held": all, "damaged": damaged }))?;
+            return Ok(writeln!(out, "{told}")?);
+        }
+        let (names, mut count) = (Names::ask(&self.asking)?, 0);
+        let damaged = self.each_page(&mut |held| {
+            count += held.len();
+            let rows = held.into_iter().map(|delivery| {
+                let attempts = delivery.attempts.to_string();
+                let to = names.of(&delivery.destination);
+                [delivery.id.to_string(), to, delivery.action.to_string(), attempts, delivery.reason]
+            });
+            let headings = ["held", "destination", "action", "attempts", "why"];
+            Ok(writeln!(out, "{}", table(headings, rows))?)
+        })?;
+        writeln!(out, "{count} deliveries are held")?;
+        tell_damaged(&damaged, out)
+    }
+
+    /// Shows all that is held, some at a time and oldest first; gives what is damaged among it.
+    fn each_page(&self, visit: &mut dyn FnMut(Vec<Delivery>) -> Result<()>) -> Result<BTreeSet<String>> {
+        let destination = party(&self.asking, self.destination.as_ref())?;
+        let (mut after, mut damaged) = (None, BTreeSet::new());
+        loop {
+            let parameters =
+                [("destination", destination.clone()), ("after", after), ("limit", Some(PAGE.to_string()))];
+            let (page, _) = ask_for::<Page>(&self.asking, &with_query("/store/held", &parameters))?;
+            damaged.extend(page.damaged);
+            let Some(last) = page.held.last() else { return Ok(damaged) };
+            after = Some(last.id.to_string());
+            visit(page.held)?;
+        }
     }
 
     const fn how(&self) -> &'static str {
@@ -128,5 +140,17 @@ impl ReconcileArgs {
     }
 }
 
-/// Deliveries in one list.
-const LINES: usize = 1000;
+/// A part of what is held, as the gateway tells it.
+#[derive(serde::Deserialize)]
+struct Page {
+    held: Vec<Delivery>,
+    damaged: Vec<String>,
+}
+
+/// What cannot be read cannot be settled before it is mended.
+fn tell_damaged(damaged: &BTreeSet<String>, out: &mut dyn Write) -> Result<()> {
+    damaged.iter().try_for_each(|damage| Ok(writeln!(out, "damaged, and held as it is: {}", plain(damage))?))
+}
+
+/// Deliveries that are asked for at a time.
+const PAGE: usize = 1000;

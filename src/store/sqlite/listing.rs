@@ -187,6 +187,8 @@ pub(super) fn deliveries(
     query.equal("case_id", filter.case.as_ref().map(CaseId::as_str));
     query.equal("destination", filter.destination.as_ref().map(PartyKey::as_str));
     query.equal("state", filter.state.map(DeliveryState::as_str));
+    let after = filter.after.as_ref().map(DeliveryId::as_str);
+    query.condition("number > (SELECT number FROM delivery WHERE id = ?)", after);
     query.records(reading, "number", limit, |row| read_text(row, 4))
 }
 

@@ -187,6 +187,12 @@ fn operators_find_everything(store: &dyn Store) {
     };
     assert_eq!(of_case, deliveries(to));
     assert_eq!(of_case.len(), 1);
+    let all = store.deliveries(&DeliveryFilter::default(), usize::MAX).expect("readable").items;
+    let after = |after| DeliveryFilter { after, ..DeliveryFilter::default() };
+    let next = |filter| store.deliveries(&filter, 1).expect("readable").items.pop();
+    let one_by_one = std::iter::successors(next(after(None)), |one| next(after(Some(one.id.clone()))));
+    assert_eq!(one_by_one.collect::<Vec<_>>(), all, "P20: whoever goes on behind the last one misses none");
+    assert_eq!(next(after(Some(delivery_id(999_999)))), None, "after what is not there");
 
     let timeline = store.timeline(&case_id(900)).expect("readable").items;
     let events: Vec<_> = timeline.iter().map(|entry| &*entry.entry.event).collect();
