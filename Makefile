@@ -47,8 +47,8 @@ serve: build ## gateway and practice partners, left running
 test: test-deps ## every test
 	$(CARGO) test --all-targets
 
-simulate: deps ## many more simulated runs and histories of cases, from where it was broken off (SEEDS=20000 HISTORIES=20000)
-	SIMULATION_SEEDS=$(or $(SEEDS),20000) SIMULATION_PLACE=$(CURDIR)/target/simulation.seed $(CARGO) test --test simulation every_seed -- --nocapture
+simulate: deps ## many more simulated runs and histories of cases, from where the same program was broken off (SEEDS=1000000 HISTORIES=20000)
+	SIMULATION_SEEDS=$(or $(SEEDS),1000000) SIMULATION_PLACE=$(CURDIR)/target/simulation.seed $(CARGO) test --test simulation every_seed -- --nocapture
 	CASE_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --lib histories
 
 differential: deps ## both signature engines over many more envelopes, and canonical forms against libxml2 (ENVELOPES=10000 TREES=100000)

@@ -28,6 +28,7 @@ mod network;
 mod papers;
 mod parties;
 mod partner;
+mod place;
 mod plants;
 mod restore;
 mod roles;
@@ -36,7 +37,6 @@ mod shrink;
 mod world;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +48,7 @@ use gwanmun::store::{CaseFilter, DeliveryFilter, Store as _};
 
 use faults::Faults;
 use parties::Who;
+use place::Place;
 use plants::Plant;
 use world::{MOMENTS, Scenario, World};
 
@@ -138,9 +139,7 @@ fn every_seed_keeps_the_promises() {
         return replay(shrink::without(seed, &left_out));
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let place = std::env::var("SIMULATION_PLACE").ok();
-    let kept = place.as_ref().and_then(|place| fs::read_to_string(place).ok());
-    let begin = kept.map_or(0, |kept| kept.trim().parse().expect("the last seed that passed"));
+    let (place, begin) = Place::of_this_program();
     let (mut last, watch, simulated) = (begin, Watch::begin(), AtomicU64::new(0));
     let met = Mutex::new(BTreeMap::<_, u64>::new());
     while last < seeds {
@@ -157,11 +156,11 @@ fn every_seed_keeps_the_promises() {
             panic!("{}\n{story}", all_told(failed));
         }
         last = to;
-        place.as_ref().inspect(|place| fs::write(place, last.to_string()).expect("can be written"));
+        place.reached(last);
         let (rate, ratio) = watch.rates(last - begin, simulated.load(Ordering::Relaxed));
         println!("{last} of {seeds} seeds: {rate:.0} in a second, {ratio:.0} s of theirs in one of ours");
     }
-    place.inspect(|place| drop(fs::remove_file(place)));
+    place.forget();
     let met = met.into_inner().expect("nothing panics while it is held");
     met.iter().for_each(|(moment, seeds)| println!("{seeds:>6} seeds met {moment}"));
     assert!(
