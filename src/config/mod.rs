@@ -27,7 +27,7 @@ use std::sync::Arc;
 use crate::codec::catalogue::Catalogue;
 use crate::model::{Agreement, Deviation, PartyKey, Timestamp};
 use crate::routing::RuleSet;
-use crate::security::{Engine, KeyRing, SigningKeys, TimeStampAuthority, own_engine_only};
+use crate::security::{Engine, KeyRing, RevocationLists, SigningKeys, TimeStampAuthority, own_engine_only};
 use crate::transport::TlsContext;
 
 pub use authority::{AuthoritySettings, load_authority};
@@ -123,7 +123,13 @@ fn read(path: &Path, candidate: Option<&Candidate<'_>>, faults: &mut Faults) -> 
     let time_stamps = time_stamps(path, settings.audit.time_stamp.as_ref(), faults);
     let signing = signing_keys(path, &settings, faults);
     let partners = Partners::read(&settings.partners, candidate, &settings.identity, faults);
-    let keys = partners_keys(&settings, &partners, faults);
+    let revoked = RevocationLists::load(&settings.tls.revocation_lists).map_err(|error| {
+        // What TLS cannot read is told by it.
+        if tls.is_ok() {
+            faults.add(path, (1, 1), format!("[tls] {error}"), "write the file again, as PEM".to_owned());
+        }
+    });
+    let keys = revoked.ok().and_then(|revoked| partners_keys(&settings, &partners, &revoked, faults));
     if let Some(signing) = &signing {
         check_algorithms(&settings, &partners, signing, faults);
     }
@@ -210,14 +216,19 @@ fn signing_keys(path: &Path, settings: &Settings, faults: &mut Faults) -> Option
 }
 
 /// What partners sign with; each certificate that cannot be used is told.
-fn partners_keys(settings: &Settings, partners: &Partners, faults: &mut Faults) -> Option<KeyRing> {
+fn partners_keys(
+    settings: &Settings,
+    partners: &Partners,
+    revoked: &RevocationLists,
+    faults: &mut Faults,
+) -> Option<KeyRing> {
     for certificate in &partners.signing_certificates {
         if let Err(error) = KeyRing::new(iter::once(certificate.clone())) {
             let remedy = "ask the partner for a certificate within the profile".to_owned();
             faults.add(&settings.partners, (1, 1), format!("signing_certificates: {error}"), remedy);
         }
     }
-    KeyRing::new(partners.signing_certificates.iter().cloned()).ok()
+    KeyRing::with_revoked(partners.signing_certificates.iter().cloned(), revoked).ok()
 }
 
 /// What an agreement says we sign with must be there to sign with.
@@ -252,8 +263,8 @@ fn check_certificates(settings: &Settings, partners: &Partners, keys: &KeyRing, 
     }
 }
 
-/// What is no mistake, and yet not as somebody once meant it: an exception whose day has come. It must not keep a gateway
-/// from starting that was in order the day before.
+/// What is no mistake, and yet not as somebody once meant it: an exception whose day has come, a certificate that was
+/// revoked. It must not keep a gateway from starting that was in order the day before.
 #[must_use]
 pub fn warnings(loaded: &Loaded, now: Timestamp) -> Vec<ConfigFault> {
     let mut faults = Faults::default();
@@ -263,6 +274,14 @@ pub fn warnings(loaded: &Loaded, now: Timestamp) -> Vec<ConfigFault> {
             let message =
                 format!("agreement {}: sha1_until is over since {until}, SHA-1 is refused", agreement.cpa_id);
             faults.add(file, (1, 1), message, "take sha1_until away".to_owned());
+        }
+    }
+    for (party, fingerprint) in loaded.keys.revoked() {
+        if let Some(file) = loaded.partners.files.get(party) {
+            let message = format!(
+                "signing_certificates: {fingerprint} is on a revocation list, what it signs is refused"
+            );
+            faults.add(file, (1, 1), message, "ask the partner for another one, and take it away".to_owned());
         }
     }
     faults.into_list()

@@ -153,6 +153,9 @@ impl<'a> Visit<'a> {
             validity.filter(|(party, ..)| **party == self.party.key).map(|(.., end)| end).collect();
         ends.sort_unstable();
         match ends.last() {
+            None if in_force.trust.keys.revoked().any(|(party, _)| *party == self.party.key) => {
+                Err(("certificates", "what it signs with is on a revocation list".to_owned()))
+            }
             None => Err(("certificates", "no certificate is registered that it could sign with".to_owned())),
             Some(last) if *last <= now() => {
                 Err(("certificates", format!("what it signs with has expired: {last}")))

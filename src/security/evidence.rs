@@ -12,12 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use openssl::x509::{CrlStatus, X509, X509Crl};
+use openssl::x509::X509;
 
 use super::audit::AuditKeys;
 use super::error::SealError;
 use super::inspect::{Capture, Inspection, ReferenceVerdict, inspect};
 use super::keystore::SigningKey;
+use super::revocation::RevocationLists;
 use crate::model::{
     AuditHead, AuditPath, Canonicalization, Deviation, Digest, DigestMethod, DigestReference,
     EvidenceManifest, EvidenceMember, EvidenceSignature, EvidenceSubject, KeyList, KeyUse, MessageKind,
@@ -254,7 +255,7 @@ fn audit_path(
 /// The keys that counted at an entry.
 struct Counted {
     list: KeyList,
-    lists: Vec<X509Crl>,
+    lists: RevocationLists,
 }
 
 impl Counted {
@@ -268,23 +269,14 @@ impl Counted {
             return Err(fault(name, "its octets are not those that an audit entry vouches for"));
         }
         let list: KeyList = files.text(&name)?.parse().map_err(|why: String| fault(name.as_str(), why))?;
-        let mut lists = Vec::new();
+        let mut lists = RevocationLists::default();
         for digest in list.all_of(KeyUse::Revocation) {
             let name = names::revocation(&digest);
             let octets = files.entity(&name)?;
             if octets.digest() != digest {
                 return Err(fault(name, "its octets are not those that the list of keys names"));
             }
-            // Several lists may stand in one file.
-            let text = files.text(&name)?;
-            for pem in text.split_inclusive(CRL_END) {
-                if pem.contains(CRL_END) {
-                    lists.push(
-                        X509Crl::from_pem(pem.as_bytes())
-                            .map_err(|why| fault(name.as_str(), why.to_string()))?,
-                    );
-                }
-            }
+            lists.add_pem(&files.text(&name)?).map_err(|why| fault(name.as_str(), why.to_string()))?;
         }
         Ok(Self { list, lists })
     }
@@ -310,15 +302,7 @@ impl Counted {
 
     /// Whether a revocation list of the time has this certificate on it.
     fn is_revoked(&self, der: &[u8]) -> bool {
-        let Ok(certificate) = X509::from_der(der) else { return false };
-        let same_issuer = |list: &&X509Crl| {
-            let (one, other) = (list.issuer_name().to_der(), certificate.issuer_name().to_der());
-            matches!((one, other), (Ok(one), Ok(other)) if one == other)
-        };
-        self.lists
-            .iter()
-            .filter(same_issuer)
-            .any(|list| matches!(list.get_by_cert(&certificate), CrlStatus::Revoked(_)))
+        X509::from_der(der).is_ok_and(|certificate| self.lists.name(&certificate))
     }
 }
 
@@ -552,8 +536,6 @@ fn every_term() -> SignatureTerms {
 fn unvouched(name: &str) -> EvidenceFault {
     fault(name, "no audit entry in the archive vouches for its octets")
 }
-
-const CRL_END: &str = "-----END X509 CRL-----";
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! octets afterwards; only RSA of 2048 to 8192 bits, P-256, P-384 and Ed25519 get in; what stands inside a message
 //! selects among registered certificates at most (promises-and-threats 2.1, S4). Private keys are never printed (S23).
 //!
-//! Does not build chains or ask for revocation: a certificate is trusted because it is registered.
+//! Does not build chains: a certificate is trusted because it is registered, as long as it is on no revocation list.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +27,7 @@ use openssl::sign::{RsaPssSaltlen, Signer as OpensslSigner, Verifier};
 use openssl::x509::{X509, X509KeyUsage};
 
 use super::error::{KeyError, SealError};
+use super::revocation::RevocationLists;
 use crate::ffi::PublicKey as XmlSecKey;
 use crate::model::{
     Digest, Fingerprint, PartyKey, SignatureAlgorithm, SignatureTerms, SigningTerms, Timestamp,
@@ -44,6 +45,7 @@ pub struct RegisteredCertificate {
     party: PartyKey,
     not_before: Timestamp,
     not_after: Timestamp,
+    is_revoked: bool,
     pub(super) key: VerifyingKey,
     /// As the second engine has it.
     pub(super) second: XmlSecKey,
@@ -55,10 +57,21 @@ impl KeyRing {
     /// # Errors
     /// [`KeyError`] for the first one that cannot be used, or that two parties claim.
     pub fn new(certificates: impl IntoIterator<Item = (PartyKey, Vec<u8>)>) -> Result<Self, KeyError> {
+        Self::with_revoked(certificates, &RevocationLists::default())
+    }
+
+    /// The same, of which those on a list are revoked.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_revoked(
+        certificates: impl IntoIterator<Item = (PartyKey, Vec<u8>)>,
+        lists: &RevocationLists,
+    ) -> Result<Self, KeyError> {
         let mut ring = Self::default();
         for (party, der) in certificates {
             let fingerprint = Digest::of(&der);
-            let certificate = RegisteredCertificate::read(party, &der)?;
+            let certificate = RegisteredCertificate::read(party, &der, lists)?;
             match ring.certificates.get(&fingerprint) {
                 Some(other) if other.party != certificate.party => {
                     return Err(KeyError::Shared {
@@ -105,14 +118,21 @@ impl KeyRing {
         certificates.peek().is_some() && !certificates.any(fits)
     }
 
-    /// Every certificate with its owner and the last instant it is valid, for alarms before it ends.
+    /// Every certificate that is not revoked, with its owner and the last instant it is valid.
     pub fn validity(&self) -> impl Iterator<Item = (&PartyKey, &Fingerprint, Timestamp)> {
-        self.certificates.iter().map(|(fingerprint, c)| (&c.party, fingerprint, c.not_after))
+        let unrevoked = self.certificates.iter().filter(|(_, c)| !c.is_revoked);
+        unrevoked.map(|(fingerprint, c)| (&c.party, fingerprint, c.not_after))
+    }
+
+    /// Every certificate that is revoked, with its owner.
+    pub fn revoked(&self) -> impl Iterator<Item = (&PartyKey, &Fingerprint)> {
+        let revoked = self.certificates.iter().filter(|(_, c)| c.is_revoked);
+        revoked.map(|(fingerprint, c)| (&c.party, fingerprint))
     }
 }
 
 impl RegisteredCertificate {
-    fn read(party: PartyKey, der: &[u8]) -> Result<Self, KeyError> {
+    fn read(party: PartyKey, der: &[u8], lists: &RevocationLists) -> Result<Self, KeyError> {
         let whose = party.as_str();
         let not_a = |_: ErrorStack| KeyError::NotA { whose: whose.to_owned(), expected: "a certificate" };
         let certificate = X509::from_der(der).map_err(not_a)?;
@@ -130,6 +150,7 @@ impl RegisteredCertificate {
         Ok(Self {
             not_before: instant(certificate.not_before()).map_err(not_a)?,
             not_after: instant(certificate.not_after()).map_err(not_a)?,
+            is_revoked: lists.name(&certificate),
             key: VerifyingKey::new(whose, key)?,
             second,
             party,
@@ -139,6 +160,11 @@ impl RegisteredCertificate {
     /// Whether it is valid at this instant, which is the time of reception.
     pub(super) fn valid_at(&self, now: Timestamp) -> bool {
         self.not_before <= now && now <= self.not_after
+    }
+
+    /// Whether it was on a revocation list when the lists were read.
+    pub(super) const fn is_revoked(&self) -> bool {
+        self.is_revoked
     }
 }
 
@@ -522,7 +548,7 @@ pub(super) fn instant(time: &Asn1TimeRef) -> Result<Timestamp, ErrorStack> {
     Ok(Timestamp::from_millis(seconds.saturating_mul(1000)))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     std::fs::read(path).map_err(|error| KeyError::File {
         file: PathBuf::from(path).display().to_string(),
         why: error.to_string(),

@@ -23,6 +23,7 @@ mod open;
 mod parts;
 mod profile;
 mod refusal;
+mod revocation;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seal;
@@ -42,6 +43,7 @@ pub use inspect::{
 pub use keystore::{KeyRing, RegisteredCertificate, Signer, SigningKey, SigningKeys};
 pub use open::{OpenLimits, Opened, Origin, Transit, Trust, Verified, Wire, open, open_or_forward};
 pub use refusal::{Refusal, RefusalAnswer, RefusalCause};
+pub use revocation::RevocationLists;
 pub use seal::{payload_of, seal};
 pub use signature::Engine;
 pub use time_stamp::{TimeStampAuthority, TimeStampFault, TimeStampQuestion};

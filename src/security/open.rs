@@ -248,7 +248,9 @@ fn opened(wire: &Wire<'_>, trust: &Trust, now: Timestamp, forwards: bool) -> Res
         Ok(party) => party,
         Err(text) => return Err(unknown_peer(text)),
     };
-    Opening { trust, party, now, forwards }
+    // What was let in before stays what it was worth then.
+    let asks_revocation = !matches!(wire.origin, Origin::Stored(_));
+    Opening { trust, party, now, forwards, asks_revocation }
         .open(wire)
         .map_err(|refusal| Refusal { party: Some(party.key.clone()), ..refusal })
 }
@@ -266,6 +268,8 @@ struct Opening<'a> {
     now: Timestamp,
     /// What is for others may be passed on.
     forwards: bool,
+    /// What a revoked certificate has signed is refused.
+    asks_revocation: bool,
 }
 
 impl Opening<'_> {
@@ -497,8 +501,11 @@ impl Opening<'_> {
             return Err(refuse(RefusalCause::UnknownSigner, text).with_alarm());
         }
         let signed = Signed { tree: &envelope.tree, octets, signature: &signature, parts };
+        let valid = candidates.into_iter().filter(|certificate| certificate.valid_at(self.now));
+        let (revoked, usable): (Vec<_>, Vec<_>) =
+            valid.partition(|certificate| self.asks_revocation && certificate.is_revoked());
         let mut outcome = None;
-        for certificate in candidates.into_iter().filter(|certificate| certificate.valid_at(self.now)) {
+        for certificate in usable {
             let verified = signed.verify(self.trust.engine, certificate);
             let is_of_another_key = verified == Err(SignatureFault::Value);
             outcome = Some(verified);
@@ -509,6 +516,10 @@ impl Opening<'_> {
         match outcome {
             Some(Ok(())) => Ok(Some(Covered::of(signature))),
             Some(Err(fault)) => Err(faulty(header, &fault)),
+            None if !revoked.is_empty() => {
+                let text = "the signer's certificate is on a revocation list".to_owned();
+                Err(refuse(RefusalCause::SignerRevoked, text).with_alarm())
+            }
             None => {
                 let text = "the signer's certificate is not valid at this time".to_owned();
                 Err(refuse(RefusalCause::SignerValidity, text))

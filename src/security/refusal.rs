@@ -110,6 +110,8 @@ pub enum RefusalCause {
     UnknownSigner,
     /// The signer's certificate is not valid now.
     SignerValidity,
+    /// The signer's certificate is on a revocation list.
+    SignerRevoked,
     /// The signature does not verify.
     Signature,
     /// The two engines disagree, or the second one does not work.
@@ -135,6 +137,7 @@ impl RefusalCause {
             Self::SignatureProfile => "signature-profile",
             Self::UnknownSigner => "unknown-signer",
             Self::SignerValidity => "signer-validity",
+            Self::SignerRevoked => "signer-revoked",
             Self::Signature => "signature",
             Self::Engine => "engine",
             Self::Manifest => "manifest",
@@ -157,6 +160,7 @@ impl RefusalCause {
             Self::SignatureProfile => ("the signature is as the standard makes it", "ebMS 2.0, 4.1.3"),
             Self::UnknownSigner => ("the signer's certificate is registered", "ebMS 2.0, 4.1.1"),
             Self::SignerValidity => ("the signer's certificate is valid at the time", "ebMS 2.0, 4.1.1"),
+            Self::SignerRevoked => ("the signer's certificate is on no revocation list", "ebMS 2.0, 4.1.1"),
             Self::Signature => ("what was signed is what is there", "ebMS 2.0, 4.1.3; XML Signature, 3.2"),
             Self::Engine => ("the signature can be verified within the limits", "XML Signature, 3.2"),
             Self::Manifest => ("Manifest, parts and signature name the same", "ebMS 2.0, 3.2.2, 2.1.4"),

@@ -11,8 +11,8 @@ use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::rsa::Rsa;
-use openssl::x509::extension::KeyUsage;
-use openssl::x509::{X509, X509Name};
+use openssl::x509::extension::{AuthorityKeyIdentifier, CrlNumber, KeyUsage, SubjectKeyIdentifier};
+use openssl::x509::{X509, X509CrlBuilder, X509Name, X509Ref, X509RevokedBuilder};
 
 use super::{Engine, KeyRing, OpenLimits, Origin, Refusal, SigningKey, Trust, Verified, Wire, open};
 use crate::model::{
@@ -87,6 +87,38 @@ impl Identity {
         let key = self.key.private_key_to_pem_pkcs8().expect("PEM");
         SigningKey::from_pem("a test", &certificate, &key).expect("a signing key")
     }
+}
+
+/// A revocation list of an issuer with these certificates on it, PEM; of the month before the instant of tests.
+pub(crate) fn revocation_list(issuer: &Identity, revoked: &[&X509Ref]) -> String {
+    let at = |text| Asn1Time::from_unix(instant(text).as_millis() / 1000);
+    let subject = issuer.certificate.subject_name();
+    let make = || {
+        let mut list = X509CrlBuilder::new()?;
+        list.set_issuer_name(subject)?;
+        list.set_last_update(&*at("2024-06-01T00:00:00Z")?)?;
+        list.set_next_update(&*at("2024-07-01T00:00:00Z")?)?;
+        for certificate in revoked {
+            let mut entry = X509RevokedBuilder::new()?;
+            entry.set_serial_number(certificate.serial_number())?;
+            entry.set_revocation_date(&*at("2024-06-02T00:00:00Z")?)?;
+            list.add_revoked(entry.build())?;
+        }
+        // A list tells its issuer by a key identifier, which a certificate that signs itself need not have.
+        let mut named = X509::builder()?;
+        named.set_pubkey(&issuer.key)?;
+        named.set_subject_name(subject)?;
+        let identifier = SubjectKeyIdentifier::new().build(&named.x509v3_context(None, None))?;
+        named.append_extension(identifier)?;
+        named.sign(&issuer.key, MessageDigest::sha256())?;
+        let (named, of) = (named.build(), X509::builder()?);
+        let context = of.x509v3_context(Some(&named), None);
+        list.append_extension(AuthorityKeyIdentifier::new().keyid(true).build(&context)?)?;
+        list.append_extension(CrlNumber::new(BigNum::from_u32(1)?)?.build()?)?;
+        list.sign(&issuer.key, MessageDigest::sha256())?;
+        list.build()?.to_pem()
+    };
+    String::from_utf8(make().expect("a revocation list")).expect("PEM is text")
 }
 
 /// A trader and the gateway, who have registered each other, and what the trader sends.

@@ -41,6 +41,7 @@ mod rehearsal;
 mod repeated;
 mod restart;
 mod rests;
+mod revoked;
 mod services;
 mod stamped;
 mod stopped;

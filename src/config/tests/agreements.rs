@@ -1,6 +1,7 @@
 //! What is agreed with a partner: signatures, times, terms of single Actions, several names and endpoints.
 
 use super::*;
+use crate::security::samples::{Identity, revocation_list};
 
 #[test]
 fn an_agreement_adds_to_its_profile_and_the_strict_one_is_what_it_has_without() {
@@ -296,4 +297,28 @@ fn a_partner_has_several_names_roles_and_endpoints() {
         "mailbox = true",
         "an endpoint for answers, and none",
     );
+}
+
+/// A partner's certificate on a list of ours is a warning and not a mistake; a list that cannot be read is one, told once.
+#[test]
+fn a_revoked_certificate_of_a_partner_is_a_warning() {
+    let world = world();
+    let at = |file: &str| world.path().join(file);
+    let pem = |file: &str| fs::read(at(file)).expect(file);
+    let kfda = Identity {
+        certificate: X509::from_pem(&pem("kfda.pem")).expect("a certificate"),
+        key: PKey::private_key_from_pem(&pem("kfda.key")).expect("a key"),
+    };
+    let listed = SETTINGS.replace("\n[[signing]]", "revocation_lists = [\"list.pem\"]\n\n[[signing]]");
+    fs::write(at("gwanmun.toml"), listed).expect("writes");
+    for (revoked, warned) in [(vec![], 0), (vec![&*kfda.certificate], 1)] {
+        fs::write(at("list.pem"), revocation_list(&kfda, &revoked)).expect("writes");
+        let loaded = load(&at("gwanmun.toml")).expect("is in order");
+        let told = warnings(&loaded, Timestamp::from_millis(0));
+        assert_eq!((told.len(), loaded.keys.validity().count()), (warned, 1 - warned), "{told:?}");
+        assert!(told.iter().all(|one| one.file == at("partners/kfda.toml")), "{told:?}");
+    }
+    fs::write(at("list.pem"), "-----BEGIN X509 CRL-----\nno\n-----END X509 CRL-----\n").expect("writes");
+    let told = told(&world);
+    assert!(told.len() == 1 && told[0].contains("list.pem"), "{told:?}");
 }

@@ -1,11 +1,8 @@
 //! An archive as the gateway makes it, and every way to tamper with it (P18, S26, S27).
 
-use openssl::bn::BigNum;
-use openssl::hash::MessageDigest;
-use openssl::x509::extension::{AuthorityKeyIdentifier, CrlNumber, SubjectKeyIdentifier};
-use openssl::x509::{X509CrlBuilder, X509RevokedBuilder};
-
-use super::super::samples::{GATEWAY, Identity, NOW, OTHER, TRADER, instant, message, party_id, role};
+use super::super::samples::{
+    GATEWAY, Identity, NOW, OTHER, TRADER, instant, message, party_id, revocation_list, role,
+};
 use super::super::{SigningKey, seal};
 use super::*;
 use crate::model::{
@@ -581,45 +578,13 @@ fn a_message_is_its_signers_also_when_the_record_vouches_for_it() {
 
 #[test]
 fn a_certificate_that_was_revoked_then_is_found() {
-    let list = |revoked: Option<&Identity>, issuer: &Identity| {
-        let mut list = X509CrlBuilder::new().expect("begins");
-        list.set_issuer_name(issuer.certificate.subject_name()).expect("set");
-        let at = |text: &str| {
-            openssl::asn1::Asn1Time::from_unix(instant(text).as_millis() / 1000).expect("a time")
-        };
-        list.set_last_update(&at("2024-06-01T00:00:00Z")).expect("set");
-        list.set_next_update(&at("2024-07-01T00:00:00Z")).expect("set");
-        if let Some(revoked) = revoked {
-            let mut entry = X509RevokedBuilder::new().expect("begins");
-            entry.set_serial_number(revoked.certificate.serial_number()).expect("set");
-            entry.set_revocation_date(&at("2024-06-02T00:00:00Z")).expect("set");
-            list.add_revoked(entry.build()).expect("added");
-        }
-        // A list tells its issuer by a key identifier, which a certificate that signs itself need not have.
-        let mut named = openssl::x509::X509::builder().expect("begins");
-        named.set_pubkey(&issuer.key).expect("set");
-        named.set_subject_name(issuer.certificate.subject_name()).expect("set");
-        let context = named.x509v3_context(None, None);
-        let identifier = SubjectKeyIdentifier::new().build(&context).expect("made");
-        named.append_extension(identifier).expect("added");
-        named.sign(&issuer.key, MessageDigest::sha256()).expect("signed");
-        let named = named.build();
-        let of = openssl::x509::X509::builder().expect("begins");
-        let context = of.x509v3_context(Some(&named), None);
-        let identifier = AuthorityKeyIdentifier::new().keyid(true).build(&context).expect("made");
-        list.append_extension(identifier).expect("added");
-        let number = CrlNumber::new(BigNum::from_u32(1).expect("a number")).expect("made");
-        list.append_extension(number.build().expect("made")).expect("added");
-        list.sign(&issuer.key, MessageDigest::sha256()).expect("signed");
-        list.build().expect("made").to_pem().expect("PEM")
-    };
     let story = Story::new();
-    let clean = list(None, &story.trader);
+    let clean = revocation_list(&story.trader, &[]);
     // Two lists in one file, of which the second one names it.
-    let told = [clean.clone(), list(Some(&story.trader), &story.trader)].concat();
-    let story = Story { revoked: vec![clean], ..story };
+    let told = clean.clone() + &revocation_list(&story.trader, &[&story.trader.certificate]);
+    let story = Story { revoked: vec![clean.into_bytes()], ..story };
     assert!(story.verify(&story.archive()).is_ok(), "it is on no list");
-    let story = Story { revoked: vec![told], ..story };
+    let story = Story { revoked: vec![told.into_bytes()], ..story };
     let found = story.verify(&story.archive()).expect_err("S27").to_string();
     assert!(found.starts_with("message: the certificate ") && found.contains("revocation list"), "{found}");
 }

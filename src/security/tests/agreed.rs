@@ -7,7 +7,7 @@ mod repeats;
 use super::*;
 
 /// The same trust, with other terms in the agreement.
-fn agreed(pair: &Pair, change: impl Fn(&mut Agreement)) -> Trust {
+pub(super) fn agreed(pair: &Pair, change: impl Fn(&mut Agreement)) -> Trust {
     let agreements = pair.trust.registry.agreements().cloned().map(|mut agreement| {
         change(&mut agreement);
         agreement
