@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::check::{Source, list};
 use crate::codec::cpa::read_cpa;
-use crate::config::cpa::{ImportOptions, Imported, ImportedCertificate, export_cpa, import_cpa};
+use crate::config::cpa::{ImportOptions, Imported, Own, export_cpa, import_cpa};
 use crate::config::{Candidate, ConfigFault, Partners, SettingsRefused};
 use crate::model::{CpaId, Direction, Finding, PartyKind, Timestamp, format_duration};
 
@@ -153,13 +153,9 @@ impl ImportArgs {
             name: self.name.clone(),
             business_number: self.business_number.clone(),
         };
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "an agreement is over, or not, by the clock of this command"
-        )]
-        let now = Timestamp::from(jiff::Timestamp::now());
+        let own = Own::of(&settings)?;
         let imported = read_cpa(&Bytes::from(octets))
-            .and_then(|cpa| import_cpa(&cpa, &settings.identity, &partners.registry, &options, now));
+            .and_then(|cpa| import_cpa(&cpa, &own, &partners.registry, &options, now()));
         let imported = imported.or_else(|findings| self.tell(&findings, out))?;
         let registered = partners.registry.party(&imported.party).is_some();
         if self.dry_run {
@@ -262,6 +258,11 @@ impl Drop for Written {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "what is over is over by the clock of this command")]
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}
+
 /// Waits for other imports into a directory, and keeps them out of it for as long as it is open.
 fn alone_in(directory: &Path) -> Result<fs::File> {
     let opened = fs::File::open(directory).with_context(|| directory.display().to_string())?;
@@ -305,19 +306,8 @@ fn new_partner(directory: &Path, imported: &Imported) -> Result<Written> {
     Ok(written)
 }
 
-/// The agreement behind what is in the partner's file, whose certificates are those of the CPA.
+/// The agreement behind what is in the partner's file, which names the certificates of the CPA already.
 fn add_agreement(partners: &Partners, imported: &Imported) -> Result<Written> {
-    let party = partners.registry.party(&imported.party).context("the partner is registered")?;
-    for ImportedCertificate { file, fingerprint, .. } in &imported.certificates {
-        let known = party.tls_certificates.iter().chain(&party.signing_certificates);
-        if !known.into_iter().any(|known| known == fingerprint) {
-            bail!(
-                "the CPA names a certificate that is not registered for {}: SHA-256 {fingerprint}; \
-                 save it and name it in the partner's file (a new partner's would be {file}), then import again",
-                imported.party
-            );
-        }
-    }
     let file = partners.files.get(&imported.party).context("a partner is read from a file")?.clone();
     let before = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let written = Written { aside: beside(&file), file, certificates: Vec::new(), is_in_place: false };
@@ -359,6 +349,6 @@ impl ExportArgs {
         let agreement = CpaId::new(self.cpa_id.as_str()).ok();
         let agreement = agreement.and_then(|id| loaded.partners.registry.agreement(&id));
         let agreement = agreement.with_context(|| format!("there is no agreement {}", self.cpa_id))?;
-        Ok(writeln!(out, "{}", export_cpa(&loaded, agreement, &self.endpoint)?)?)
+        Ok(writeln!(out, "{}", export_cpa(&loaded, agreement, &self.endpoint, now())?)?)
     }
 }

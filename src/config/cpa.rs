@@ -8,6 +8,7 @@
 
 mod export;
 mod import;
+mod own;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
@@ -15,3 +16,4 @@ mod tests;
 
 pub use export::{ExportError, export_cpa};
 pub use import::{ImportOptions, Imported, ImportedCertificate, import_cpa};
+pub use own::{Own, OwnCertificateError};

@@ -14,8 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use openssl::error::ErrorStack;
 use openssl::x509::X509;
 
+use super::certificate::{check_usage, instant};
 use super::error::{KeyError, SealError};
-use super::keystore::{SigningKey, VerifyingKey, check_usage, instant};
+use super::keystore::{SigningKey, VerifyingKey};
 use super::time_stamp::{TimeStampAuthority, TimeStampFault, claimed, imprint};
 use crate::model::{
     AuditHead, ChainEntry, Digest, ExportLine, Fingerprint, HeadStamp, SignedHead, TimelineEntry, Timestamp,

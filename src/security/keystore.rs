@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::bn::BigNum;
 use openssl::ec::EcKey;
 use openssl::ecdsa::EcdsaSig;
@@ -24,8 +23,9 @@ use openssl::pkey::{HasPublic, Id, PKey, Private, Public};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
 use openssl::sign::{RsaPssSaltlen, Signer as OpensslSigner, Verifier};
-use openssl::x509::{X509, X509KeyUsage};
+use openssl::x509::X509;
 
+use super::certificate::{check_usage, instant};
 use super::error::{KeyError, SealError};
 use super::revocation::RevocationLists;
 use crate::ffi::PublicKey as XmlSecKey;
@@ -111,11 +111,16 @@ impl KeyRing {
     /// Whether this party has certificates, and none of them can have made a signature that these terms accept.
     #[must_use]
     pub fn none_fits(&self, party: &PartyKey, terms: &SignatureTerms) -> bool {
-        let sha1 = terms.sha1_until.map(|_| SignatureAlgorithm::RsaSha1);
-        let accepted: Vec<_> = terms.accepted.iter().copied().chain(sha1).collect();
-        let fits = |certificate: &RegisteredCertificate| accepted.iter().any(|a| certificate.key.fits(*a));
         let mut certificates = self.certificates_of(party).peekable();
-        certificates.peek().is_some() && !certificates.any(fits)
+        certificates.peek().is_some() && !certificates.any(|certificate| certificate.fits(terms))
+    }
+
+    /// The certificate that this party signs with now on these terms: of several the one that is valid longest.
+    #[must_use]
+    pub fn current(&self, party: &PartyKey, terms: &SignatureTerms, now: Timestamp) -> Option<&Fingerprint> {
+        let certificates = self.named_certificates_of(party);
+        let usable = certificates.filter(|(_, c)| c.fits(terms) && c.valid_at(now) && !c.is_revoked);
+        usable.max_by_key(|(_, certificate)| certificate.not_after).map(|(fingerprint, _)| fingerprint)
     }
 
     /// Every certificate that is not revoked, with its owner and the last instant it is valid.
@@ -155,6 +160,12 @@ impl RegisteredCertificate {
             second,
             party,
         })
+    }
+
+    /// Whether it can have made a signature that these terms accept.
+    fn fits(&self, terms: &SignatureTerms) -> bool {
+        let sha1 = terms.sha1_until.map(|_| SignatureAlgorithm::RsaSha1);
+        terms.accepted.iter().copied().chain(sha1).any(|algorithm| self.key.fits(algorithm))
     }
 
     /// Whether it is valid at this instant, which is the time of reception.
@@ -532,20 +543,6 @@ fn outside<T: HasPublic>(whose: &str, key: &PKey<T>) -> KeyError {
         _ => "a key of another kind",
     };
     KeyError::Algorithm { whose: whose.to_owned(), found: format!("{kind} of {} bits", key.bits()) }
-}
-
-pub(super) fn check_usage(whose: &str, certificate: &X509) -> Result<(), KeyError> {
-    let signing = X509KeyUsage::DIGITAL_SIGNATURE | X509KeyUsage::NON_REPUDIATION;
-    match certificate.key_usage() {
-        Some(usage) if !usage.intersects(signing) => Err(KeyError::Usage { whose: whose.to_owned() }),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn instant(time: &Asn1TimeRef) -> Result<Timestamp, ErrorStack> {
-    let since = Asn1Time::from_unix(0)?.diff(time)?;
-    let seconds = i64::from(since.days) * 86_400 + i64::from(since.secs);
-    Ok(Timestamp::from_millis(seconds.saturating_mul(1000)))
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {

@@ -13,6 +13,7 @@ mod actor_filter;
 mod audit;
 #[cfg(test)]
 mod canonical_forms;
+mod certificate;
 #[cfg(test)]
 mod differential;
 mod error;
@@ -34,6 +35,7 @@ mod time_stamp;
 mod xmlsec;
 
 pub use audit::{AuditFault, AuditKeys, AuditVerifier, Proven, Stamps, sign_head};
+pub use certificate::validity_of;
 pub use error::{KeyError, PayloadError, SealError, SignatureFault};
 pub use evidence::{EvidenceFault, HELD_BYTES_MAX, ProvenEvidence, names, sign_manifest, verify_evidence};
 pub use inspect::{

@@ -1,22 +1,21 @@
 //! An agreement of ours as a CPA for the partner.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use openssl::x509::X509;
-
+use super::own::{OwnCertificateError, own_certificate};
 use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, write_cpa};
 use crate::config::Loaded;
 use crate::model::{
-    Agreement, DigestMethod, Direction, PartyId, Presence, Reliability, Service, SignatureAlgorithm,
-    SignatureTerms, Timestamp,
+    Agreement, Digest, DigestMethod, Direction, PartyId, PartyKey, Presence, Reliability, Service,
+    SignatureAlgorithm, SignatureTerms, Timestamp,
 };
+use crate::security::validity_of;
 
 /// Why an agreement cannot be written as a CPA.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A CPA names the certificates of both sides.
-    #[error("{of} has no {what} certificate that could be written")]
+    #[error("{of} has no {what} certificate that is valid now and could be written")]
     NoCertificate {
         /// Whose.
         of: Arc<str>,
@@ -24,32 +23,33 @@ pub enum ExportError {
         what: &'static str,
     },
     /// Our TLS certificate cannot be read.
-    #[error("{file}: {why}")]
-    OwnCertificate {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    OwnCertificate(#[from] OwnCertificateError),
 }
 
-/// Writes an agreement as a CPA, with the gateway as the first party, posted to at `endpoint`.
+/// Writes an agreement as a CPA, with the gateway as the first party, posted to at `endpoint`. Of several certificates of
+/// the partner it names the one that is valid now, and longest.
 ///
 /// # Errors
 /// [`ExportError`] when a certificate that it names is missing.
-pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Result<String, ExportError> {
+pub fn export_cpa(
+    loaded: &Loaded,
+    agreement: &Agreement,
+    endpoint: &str,
+    now: Timestamp,
+) -> Result<String, ExportError> {
     let partner = loaded.partners.registry.party(&agreement.partner);
     let name = partner.map_or_else(|| agreement.partner.as_str().into(), |party| party.name.clone());
     let none = |of: &Arc<str>, what| ExportError::NoCertificate { of: of.clone(), what };
     let own_name: Arc<str> = "gateway".into();
     let algorithm = agreement.signature.own.algorithm;
     let own_key = loaded.signing.key(algorithm).ok_or_else(|| none(&own_name, "signing"))?;
-    let of_partner = |certificates: &[(crate::model::PartyKey, Vec<u8>)]| {
-        let mut own = certificates.iter().filter(|(party, _)| *party == agreement.partner);
-        own.next().map(|(_, der)| der.clone())
+    let of_partner = |certificates: &[(PartyKey, Vec<u8>)]| -> Vec<Vec<u8>> {
+        let own = certificates.iter().filter(|(party, _)| *party == agreement.partner);
+        own.map(|(_, der)| der.clone()).collect()
     };
     let gateway = PartyTerms {
-        tls_certificate: Some(own_tls_certificate(&loaded.settings.tls.certificate)?),
+        tls_certificate: Some(own_certificate(&loaded.settings.tls.certificate)?),
         ..side(
             own_name,
             &agreement.own_ids,
@@ -58,9 +58,18 @@ pub fn export_cpa(loaded: &Loaded, agreement: &Agreement, endpoint: &str) -> Res
             sends(agreement, Direction::Send),
         )
     };
-    let signing = of_partner(&loaded.partners.signing_certificates).ok_or_else(|| none(&name, "signing"))?;
+    let current = loaded.keys.current(&agreement.partner, &agreement.signature, now);
+    let mut signing = of_partner(&loaded.partners.signing_certificates).into_iter();
+    let signing =
+        signing.find(|der| current == Some(&Digest::of(der))).ok_or_else(|| none(&name, "signing"))?;
+    let tls = of_partner(&loaded.partners.tls_certificates);
+    // A hosted agency has none, and nobody connects in its name.
+    let tls = match (tls.is_empty(), valid_longest(tls, now)) {
+        (false, None) => return Err(none(&name, "TLS")),
+        (_, tls) => tls,
+    };
     let partner = PartyTerms {
-        tls_certificate: of_partner(&loaded.partners.tls_certificates),
+        tls_certificate: tls,
         ..side(
             name,
             &agreement.partner_ids,
@@ -139,9 +148,11 @@ fn sends(agreement: &Agreement, direction: Direction) -> Vec<(Service, Arc<str>)
     bound.map(|b| (service(&b.service, &b.service_type), b.action.clone())).collect()
 }
 
-fn own_tls_certificate(file: &Path) -> Result<Vec<u8>, ExportError> {
-    let wrong = |why: String| ExportError::OwnCertificate { file: file.display().to_string(), why };
-    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    let certificate = X509::from_pem(&pem).and_then(|certificate| certificate.to_der());
-    certificate.map_err(|error| wrong(error.to_string()))
+/// Of certificates that are valid now, DER, the one that is so longest.
+fn valid_longest(ders: Vec<Vec<u8>>, now: Timestamp) -> Option<Vec<u8>> {
+    let ends = ders.into_iter().filter_map(|der| {
+        let [begin, end] = validity_of(&der)?;
+        (begin <= now && now <= end).then_some((end, der))
+    });
+    ends.max_by_key(|(end, _)| *end).map(|(_, der)| der)
 }

@@ -1,5 +1,6 @@
 //! What a CPA says, as a partner file; or everything in it that this gateway cannot keep.
 
+mod certificates;
 mod met;
 mod party;
 mod signing;
@@ -15,7 +16,7 @@ use self::signing::senders;
 use self::terms::{Usual, persist_duration};
 use self::urls::{signal_channels, signals_elsewhere};
 use crate::codec::cpa::{Cpa, CpaParty, CpaStatus, Place};
-use crate::config::Identity;
+use crate::config::cpa::Own;
 use crate::model::{
     DigestMethod, Finding, Fingerprint, PartyKey, PartyKind, Registry, SignatureAlgorithm, Timestamp,
 };
@@ -65,7 +66,7 @@ pub struct ImportedCertificate {
 /// Everything in it that this gateway cannot keep, or that is over.
 pub fn import_cpa(
     cpa: &Cpa,
-    own: &Identity,
+    own: &Own<'_>,
     registered: &Registry,
     options: &ImportOptions,
     now: Timestamp,
@@ -97,7 +98,7 @@ impl Import {
     fn all(
         &mut self,
         cpa: &Cpa,
-        (own, registered): (&Identity, &Registry),
+        (own, registered): (&Own<'_>, &Registry),
         options: &ImportOptions,
         now: Timestamp,
     ) -> Option<Imported> {
@@ -118,12 +119,13 @@ impl Import {
         if cpa.end <= now {
             self.add(&root, "dates", format!("it has ended at {}", cpa.end));
         }
-        let ours = |party: &CpaParty| party.ids.iter().any(|id| own.ids.contains(id));
+        let own_ids = &own.identity.ids;
+        let ours = |party: &CpaParty| party.ids.iter().any(|id| own_ids.contains(id));
         let (us, partner) = match &cpa.parties {
             [us, partner] if ours(us) => (us, partner),
             [partner, us] if ours(us) => (us, partner),
             _ => {
-                let id = own.ids.first().map(ToString::to_string).unwrap_or_default();
+                let id = own_ids.first().map(ToString::to_string).unwrap_or_default();
                 self.add(&root, "party", format!("neither party has our PartyId {id}"));
                 return None;
             }
@@ -156,7 +158,9 @@ impl Import {
         let persist = persist_duration(&sent, &received);
         let usual = self.terms(first, persist);
         let urls = self.urls(partner, &sent);
-        let certificates = self.certificates(partner, &sent, &received);
+        let known = partner.ids.iter().find_map(|id| registered.party_by_id(id));
+        let certificates = self.certificates(partner, [&sent, &received], known, [now, cpa.start]);
+        self.own_certificates(us, &sent, own);
         let (accepted_digests, accepted) = self.algorithms(senders(partner, &received));
         let (own_digest, own_algorithm) = self.own(us, &sent);
         let known_as = self.party_ids(partner, registered)?;
@@ -164,7 +168,7 @@ impl Import {
         let mut agreement = String::from("[[agreement]]\n");
         let mut key_of = |key: &str, value: &str| writeln!(agreement, "{key} = {value}").expect(ENDLESS);
         key_of("cpa_id", &quoted(cpa.id.as_str()));
-        let other_ids: Vec<_> = us.ids.iter().filter(|id| !own.ids.contains(id)).collect();
+        let other_ids: Vec<_> = us.ids.iter().filter(|id| !own_ids.contains(id)).collect();
         if let Some(ids) = self.written(us, &other_ids) {
             key_of("other_own_ids", &ids);
         }

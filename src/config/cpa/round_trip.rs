@@ -9,13 +9,13 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::export::cpa_terms;
-use super::{ImportOptions, import_cpa};
+use super::{ImportOptions, Own, import_cpa};
 use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, read_cpa, write_cpa};
 use crate::config::fault::Faults;
 use crate::config::{Identity, Partners};
 use crate::model::{
-    Agreement, CpaId, DigestMethod, Direction, PartyId, PartyKey, PartyKind, Presence, Registry, Role,
-    Service, SignalAction, SignatureAlgorithm, SyncReplyMode,
+    Agreement, CpaId, Digest, DigestMethod, Direction, PartyId, PartyKey, PartyKind, Presence, Registry,
+    Role, Service, SignalAction, SignatureAlgorithm, SyncReplyMode,
 };
 use crate::security::samples;
 
@@ -147,9 +147,12 @@ fn kept(terms: &CpaTerms) -> Agreement {
     let text = write_cpa(terms);
     let cpa = read_cpa(&Bytes::from(text.clone())).unwrap_or_else(|told| panic!("{told:#?} {text}"));
     let key = PartyKey::new(OWN).expect("a box number");
-    let own = Identity { ids: vec![box_number(OWN)], key, role: None, domain: "gateway.example".into() };
+    let identity = Identity { ids: vec![box_number(OWN)], key, role: None, domain: "gateway.example".into() };
+    let [us, _] = &terms.parties;
+    let tls = us.tls_certificate.as_deref().map_or(Digest([0; 32]), Digest::of);
+    let own = Own { identity: &identity, tls, signing: vec![Digest::of(&us.signing_certificate)] };
     let options = ImportOptions { kind: PartyKind::Declarant, name: None, business_number: None };
-    let now = "2010-06-01T00:00:00Z".parse().expect("an instant");
+    let now = "2030-06-01T00:00:00Z".parse().expect("an instant");
     let imported = import_cpa(&cpa, &own, &Registry::default(), &options, now);
     let imported = imported.unwrap_or_else(|told| panic!("{told:#?} {text}"));
     let directory = tempfile::tempdir().expect("makes a directory");
@@ -159,7 +162,7 @@ fn kept(terms: &CpaTerms) -> Agreement {
     let file = format!("{}\n{}", imported.head, imported.agreement);
     std::fs::write(directory.path().join(&imported.file), &file).expect("writes");
     let mut faults = Faults::default();
-    let partners = Partners::read(directory.path(), None, &own, &mut faults);
+    let partners = Partners::read(directory.path(), None, &identity, &mut faults);
     let faults = faults.into_list();
     assert!(faults.is_empty(), "{faults:#?} {file}");
     partners.registry.agreements().next().expect("there is one").clone()
@@ -209,8 +212,8 @@ fn agreed() -> impl Strategy<Value = CpaTerms> {
                 };
                 CpaTerms {
                     id: CpaId::new("swgw-broker-1").expect("a CPAId"),
-                    start: "2009-01-01T00:00:00Z".parse().expect("an instant"),
-                    end: "2012-01-01T00:00:00Z".parse().expect("an instant"),
+                    start: "2029-01-01T00:00:00Z".parse().expect("an instant"),
+                    end: "2032-01-01T00:00:00Z".parse().expect("an instant"),
                     usual: channels[0].clone(),
                     overrides,
                     parties: [side(0, OWN), side(1, PARTNER)],

@@ -1,5 +1,6 @@
 //! What a CPA becomes, and each term that keeps it from becoming anything.
 
+mod certificates;
 mod channels;
 mod told;
 
@@ -8,16 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{ImportOptions, Imported, import_cpa};
+use super::{ImportOptions, Imported, Own, import_cpa};
 use crate::codec::cpa::{ChannelOverride, ChannelTerms, CpaTerms, PartyTerms, read_cpa, write_cpa};
 use crate::config::Identity;
 use crate::model::{
-    CpaId, DigestMethod, Party, PartyId, PartyKey, PartyKind, Presence, Registry, Role, Service,
+    CpaId, Digest, DigestMethod, Party, PartyId, PartyKey, PartyKind, Presence, Registry, Role, Service,
     SignatureAlgorithm, SyncReplyMode, Timestamp,
 };
 use crate::security::samples;
 
-const NOW: &str = "2010-06-01T00:00:00Z";
+const NOW: &str = "2030-06-01T00:00:00Z";
 
 fn instant(text: &str) -> Timestamp {
     text.parse().expect("an instant")
@@ -61,8 +62,8 @@ fn usual() -> ChannelTerms {
 fn terms() -> CpaTerms {
     CpaTerms {
         id: CpaId::new("swgw-broker-1").expect("a CPAId"),
-        start: instant("2009-01-01T00:00:00Z"),
-        end: instant("2012-01-01T00:00:00Z"),
+        start: instant("2029-01-01T00:00:00Z"),
+        end: instant("2032-01-01T00:00:00Z"),
         usual: usual(),
         overrides: Vec::new(),
         parties: [
@@ -78,9 +79,25 @@ fn import(text: &str) -> Result<Imported, Vec<String>> {
 
 fn import_among(text: &str, registered: &Registry) -> Result<Imported, Vec<String>> {
     let cpa = read_cpa(&Bytes::copy_from_slice(text.as_bytes())).expect("the CPA reads");
+    let us = cpa.parties.iter().find(|party| party.ids.contains(&own_id()));
+    let ours = |id: &str| us.and_then(|us| us.certificate(id)).map_or(Digest([0; 32]), Digest::of);
+    import_with(text, registered, [ours("party1-tls"), ours("party1-signing")])
+}
+
+fn own_id() -> PartyId {
+    PartyId { value: "SW000000000001".into(), kind: Some("urn:swgw:party".into()) }
+}
+
+/// Imports as the gateway that has these certificates, for connections and for signatures.
+fn import_with(
+    text: &str,
+    registered: &Registry,
+    [tls, signing]: [Digest; 2],
+) -> Result<Imported, Vec<String>> {
+    let cpa = read_cpa(&Bytes::copy_from_slice(text.as_bytes())).expect("the CPA reads");
     let key = PartyKey::new("SW000000000001").expect("a box number");
-    let ids = vec![PartyId { value: key.as_str().into(), kind: Some("urn:swgw:party".into()) }];
-    let own = Identity { key, ids, role: None, domain: "gateway.example".into() };
+    let identity = Identity { key, ids: vec![own_id()], role: None, domain: "gateway.example".into() };
+    let own = Own { identity: &identity, tls, signing: vec![signing] };
     let options =
         ImportOptions { kind: PartyKind::Declarant, name: Some("Broker".to_owned()), business_number: None };
     let imported = import_cpa(&cpa, &own, registered, &options, instant(NOW));
@@ -106,8 +123,8 @@ cpa_id = "swgw-broker-1"
 own_role = "SingleWindow"
 partner_role = "Declarant"
 endpoint = "https://host.example:8443/ebms"
-start = "2009-01-01T00:00:00Z"
-end = "2012-01-01T00:00:00Z"
+start = "2029-01-01T00:00:00Z"
+end = "2032-01-01T00:00:00Z"
 sync_reply_mode = "mshSignalsOnly"
 duplicate_elimination = "always"
 ack_requested = "always"
@@ -159,8 +176,8 @@ fn every_term_that_cannot_be_kept_is_told() {
         );
     };
     check("value=\"agreed\"", "value=\"proposed\"", "status", "only proposed");
-    assert!(import(&text.replace("2012-01-01T00:00:00Z", "9999-12-31T23:59:59")).is_ok(), "it never ends");
-    check("2012-01-01T00:00:00Z", "2010-06-01T00:00:00Z", "dates", "it has ended");
+    assert!(import(&text.replace("2032-01-01T00:00:00Z", "9999-12-31T23:59:59")).is_ok(), "it never ends");
+    check("2032-01-01T00:00:00Z", "2030-06-01T00:00:00Z", "dates", "it has ended");
     check(">SW000000000001<", ">SW000000000009<", "party", "neither party has our PartyId");
     check(
         "isNonRepudiationRequired=\"true\"",
@@ -367,22 +384,31 @@ fn an_action_in_two_roles_is_told() {
 }
 
 /// A registered partner is found by any of its PartyIds, and has to be known by all of them.
+/// A party as it is registered, with the certificates that it has in a CPA.
+fn registered(party: &PartyTerms) -> Party {
+    Party {
+        key: PartyKey::new(&*party.name).expect("a box number"),
+        name: party.name.clone(),
+        kind: PartyKind::Declarant,
+        ids: party.ids.clone(),
+        business_number: None,
+        tls_certificates: party.tls_certificate.iter().map(|der| Digest::of(der)).collect(),
+        signing_certificates: vec![Digest::of(&party.signing_certificate)],
+        plays: None,
+    }
+}
+
 #[test]
 fn a_registered_partner_is_found_by_any_of_its_names() {
     let id = |kind: &str, value: &str| PartyId { value: value.into(), kind: Some(kind.into()) };
-    let registered = |key: &str, ids: &[PartyId]| Party {
-        key: PartyKey::new(key).expect("a box number"),
-        name: key.into(),
-        kind: PartyKind::Declarant,
-        ids: ids.to_vec(),
-        business_number: None,
-        tls_certificates: Vec::new(),
-        signing_certificates: Vec::new(),
-        plays: None,
-    };
     let names = [id("urn:swgw:party", "BR123450000001"), id("urn:duns", "880000001")];
     let mut terms = terms();
     terms.parties[1].ids = names.to_vec();
+    let registered = |key: &str, ids: &[PartyId]| Party {
+        key: PartyKey::new(key).expect("a box number"),
+        ids: ids.to_vec(),
+        ..registered(&terms.parties[1])
+    };
     let import = |parties: Vec<Party>| import_among(&write_cpa(&terms), &Registry::new(parties, []));
     let imported = import(vec![registered("BOX9", &names)]).expect("is known by both");
     assert_eq!(imported.party.as_str(), "BOX9");

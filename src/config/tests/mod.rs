@@ -2,6 +2,7 @@
 
 mod agreements;
 mod beside;
+mod exported;
 
 use std::fs;
 

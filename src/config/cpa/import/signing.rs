@@ -1,8 +1,4 @@
-//! What a partner connects and signs with: certificates and algorithms.
-
-use std::collections::BTreeSet;
-
-use openssl::x509::X509;
+//! What either side signs with: digests and algorithms.
 
 use super::Import;
 use super::met::Met;
@@ -10,43 +6,6 @@ use crate::codec::cpa::{CpaMessaging, CpaParty, CpaSignature};
 use crate::model::{DigestMethod, SignatureAlgorithm};
 
 impl Import {
-    /// The partner's certificates, DER: those of its connections, then those it signs with.
-    pub(super) fn certificates(
-        &mut self,
-        partner: &CpaParty,
-        sent: &[Met<'_>],
-        received: &[Met<'_>],
-    ) -> [Vec<Vec<u8>>; 2] {
-        let mut tls = BTreeSet::new();
-        for channel in partner.channels.values() {
-            let transport = &channel.transport;
-            tls.extend(transport.client_certificate.iter().chain(&transport.server_certificate).cloned());
-        }
-        let own =
-            sent.iter().map(|met| &met.channel.place).chain(received.iter().map(|met| &met.binding.place));
-        if let (true, Some(place)) = (tls.is_empty(), own.into_iter().next()) {
-            let message = "no ClientCertificateRef and no ServerCertificateRef of the partner: nothing says who connects";
-            self.add(place, "certificate", message.to_owned());
-        }
-        let signed = senders(partner, received).filter_map(|sender| sender.signature.as_ref());
-        let signing: BTreeSet<_> = signed.filter_map(|signature| signature.certificate.clone()).collect();
-        [tls, signing].map(|ids| {
-            ids.iter()
-                .filter_map(|id| self.certificate(partner, id))
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect()
-        })
-    }
-
-    fn certificate(&mut self, partner: &CpaParty, id: &str) -> Option<Vec<u8>> {
-        let der = partner.certificate(id)?;
-        if X509::from_der(der).is_err() {
-            self.add(&partner.place, "certificate", format!("Certificate {id:?} is no X.509 certificate"));
-        }
-        Some(der.to_owned())
-    }
-
     /// What we sign with: one digest, and the first algorithm that all our channels have and the partner takes over all
     /// that we send over.
     pub(super) fn own(
