@@ -149,7 +149,7 @@ impl Import {
                 "ConversationConstraints: nothing here counts conversations".to_owned(),
             );
         }
-        for channel in signal_channels(partner) {
+        for channel in signal_channels(partner).chain(signal_channels(us)) {
             self.transport_can_be_kept(channel);
         }
         self.of_security([us, partner]);

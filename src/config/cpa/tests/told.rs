@@ -138,6 +138,9 @@ fn what_only_one_side_receives_is_noted() {
 #[test]
 fn what_is_asked_of_the_process_is_noted() {
     let text = write_cpa(&terms());
+    // Who it is and that it is whole is known of every message, and who may send it.
+    let kept = " tp:isAuthorizationRequired=\"true\" tp:isConfidential=";
+    assert_eq!(notes(&text.replace(" tp:isConfidential=", kept)), Vec::<String>::new());
     let asked = " tp:timeToPerform=\"P1D\" tp:retryCount=\"2\" tp:isIntelligibleCheckRequired=\"false\"";
     let text = text.replace(" tp:isConfidential=", &format!("{asked} tp:isConfidential="));
     let [note] = &*notes(&text) else { panic!("one note") };
@@ -233,4 +236,25 @@ fn what_is_said_of_tls_and_trust_is_noted() {
     let (before, after) = text.rsplit_once("</tp:Certificate>").expect("the partner has certificates");
     let [note] = &*notes(&format!("{before}</tp:Certificate>{details}{after}")) else { panic!("one note") };
     assert!(note.contains("no TrustAnchor counts"), "{note}");
+}
+
+/// Signals come by our default channel, whatever Actions have channels of their own.
+#[test]
+fn the_channel_of_our_signals_is_one_that_they_can_come_by() {
+    let [own, partner] = terms().parties;
+    let everything = [(0, &own.sends), (1, &partner.sends)];
+    let actions = everything.into_iter().flat_map(|(sender, sends)| {
+        sends.iter().map(move |(service, action)| (sender, service.value.clone(), action.clone()))
+    });
+    let overrides = vec![ChannelOverride { actions: actions.collect(), terms: usual() }];
+    let text = write_cpa(&CpaTerms { overrides, ..terms() });
+    assert!(import(&text).is_ok(), "{:#?}", import(&text));
+    let login = "<tp:AccessAuthentication>basic</tp:AccessAuthentication>";
+    for transport in ["party1-transport", "party2-transport"] {
+        let id = format!("tp:transportId=\"{transport}\"><tp:TransportSender>");
+        let (before, rest) = text.split_once(&id).expect("the transport is there");
+        let (sender, after) = rest.split_once("</tp:TransportProtocol>").expect("it has a protocol");
+        let asked = format!("{before}{id}{sender}</tp:TransportProtocol>{login}{after}");
+        refused(&asked, "transport", "AccessAuthentication is not offered here");
+    }
 }
