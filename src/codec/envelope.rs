@@ -9,6 +9,7 @@
 //! Does not: verify a signature, know agreements, or look at payloads: nothing here is trusted before
 //! `security::open` says so.
 
+mod partial;
 mod read;
 mod reference;
 mod rules;
@@ -23,8 +24,9 @@ use bytes::Bytes;
 use self::structure::Blocks;
 use super::schema::envelope_findings;
 use super::xml::{Element, NodeId, XmlLimits, XmlTree};
-use crate::model::{EbxmlError, ErrorCode, Message, MessageHeader, Service};
+use crate::model::{EbxmlError, ErrorCode, Message, Service};
 
+pub use partial::{PartialHeader, Supplied};
 pub use reference::{decode_reference, encode_reference};
 use soap::SoapLayer;
 pub use soap::{FaultCode, SoapFault, decode_fault, encode_fault};
@@ -53,8 +55,8 @@ pub enum EnvelopeError {
     /// Wrong in what ebMS says: answered with a MessageError to `header`.
     #[error("{}", told(errors))]
     Errors {
-        /// The header to answer to, when it could be read.
-        header: Option<Box<MessageHeader>>,
+        /// What could be read of the header to answer to, when it names its message.
+        header: Option<Box<PartialHeader>>,
         /// What is wrong, at least one.
         errors: Vec<EbxmlError>,
     },
@@ -174,7 +176,7 @@ fn client(fault: &dyn std::error::Error) -> EnvelopeError {
     EnvelopeError::Fault(SoapFault::client(fault.to_string()))
 }
 
-fn refuse(header: Option<MessageHeader>, errors: Errors) -> EnvelopeError {
+fn refuse(header: Option<PartialHeader>, errors: Errors) -> EnvelopeError {
     EnvelopeError::Errors { header: header.map(Box::new), errors: errors.0 }
 }
 

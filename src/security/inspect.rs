@@ -23,13 +23,13 @@ use super::signature::{
     Engine, canonical_payload, digest_of_part, envelope_octets, may_be_unsigned, payload_form,
 };
 use crate::codec::canonical::canonicalize;
-use crate::codec::envelope::{EnvelopeError, decode_envelope};
+use crate::codec::envelope::{EnvelopeError, Supplied, decode_envelope};
 use crate::codec::mime::{MimeError, MimePart, Package, PartName, unpack};
 use crate::codec::xml::{Element, XmlTree};
 use crate::model::{
-    ActionBinding, Actor, Agreement, ContentId, Digest, Direction, Fingerprint, Manifest, Message, Octets,
-    PartnerProfile, Party, PartyKey, PartyKind, Payload, Presence, Registry, Reliability, Role,
-    SignatureTerms, SyncReplyMode, Timestamp,
+    ActionBinding, Actor, Agreement, ContentId, CpaId, Digest, Direction, Fingerprint, Manifest, Message,
+    MessageHeader, Octets, PartnerProfile, Party, PartyKey, PartyKind, Payload, Presence, Registry,
+    Reliability, Role, SignatureTerms, SyncReplyMode, Timestamp,
 };
 
 /// A captured message and whom the person who looks at it trusts.
@@ -177,13 +177,18 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
     let tree = package.as_ref().ok().and_then(|p| XmlTree::parse(p.root.body.clone(), &limits.xml).ok());
     let mut message = None;
     let mut header = None;
+    let mut is_whole = true;
     if let Ok(package) = &package {
         match decode_envelope(&package.root.body, package.root.charset.as_deref(), &limits.xml) {
             Ok(envelope) => {
                 header = Some(envelope.message.header.clone());
                 message = Some(envelope.message);
             }
-            Err(EnvelopeError::Errors { header: read, .. }) => header = read.map(|header| *header),
+            Err(EnvelopeError::Errors { header: Some(read), .. }) => {
+                is_whole = read.clone().whole().is_some();
+                header = read.completed(supplied());
+            }
+            Err(EnvelopeError::Errors { header: None, .. }) => {}
             Err(EnvelopeError::Fault(_)) => {}
         }
     }
@@ -209,7 +214,7 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
     let at = capture.at.or(header.as_ref().map(|header| header.data.timestamp));
     let at = at.unwrap_or(Timestamp::from_millis(0));
     let ids = header.as_ref().map(|header| header.from.ids.clone()).unwrap_or_default();
-    let agreement = message.as_ref().map(|message| agreement_for(capture, message, &key));
+    let agreement = header.as_ref().map(|header| agreement_for(capture, header, message.as_ref(), &key));
     let party = Party {
         key,
         name: "the sender".into(),
@@ -236,7 +241,17 @@ pub fn inspect(capture: &Capture<'_>) -> Inspection {
     if let (Some(refusal), Some(why)) = (&mut refusal, unusable) {
         refusal.text = format!("{}; {why}", refusal.text);
     }
+    // What was supplied for the answer is not what the message says.
+    if let Some(refusal) = refusal.as_mut().filter(|_| !is_whole) {
+        refusal.header = None;
+    }
     Inspection { message, parts, signature, refusal, looked_at: agreement.map(|agreement| (agreement, at)) }
+}
+
+/// What stands for a field that cannot be read: nobody is answered.
+fn supplied() -> Supplied {
+    let (from, to, received_at) = (Vec::new(), Vec::new(), Timestamp::EPOCH);
+    Supplied { from, to, cpa_id: CpaId::new("unread").ok(), received_at }
 }
 
 /// The connection that the message is taken to have come over.
@@ -257,10 +272,15 @@ fn ring_of(key: &PartyKey, signers: &[Vec<u8>]) -> (KeyRing, Option<String>) {
 }
 
 /// An agreement that lets a message do what it says.
-fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -> Agreement {
-    let header = &message.header;
+fn agreement_for(
+    capture: &Capture<'_>,
+    header: &MessageHeader,
+    message: Option<&Message>,
+    partner: &PartyKey,
+) -> Agreement {
     let role = |role: &Option<Role>| role.clone().unwrap_or_else(|| Role::new("any").expect("plain text"));
-    let asked = message.ack_requested.iter().find(|asked| asked.actor == Actor::ToPartyMsh);
+    let asked = message.into_iter().flat_map(|m| &m.ack_requested).find(|a| a.actor == Actor::ToPartyMsh);
+    let is_synchronous = message.is_some_and(|message| message.sync_reply);
     Agreement {
         cpa_id: header.cpa_id.clone(),
         partner: partner.clone(),
@@ -281,11 +301,11 @@ fn agreement_for(capture: &Capture<'_>, message: &Message, partner: &PartyKey) -
             service_type: header.service.kind.clone(),
             action: header.action.clone(),
         }],
-        sync_reply_mode: if message.sync_reply { SyncReplyMode::MshSignalsOnly } else { SyncReplyMode::None },
+        sync_reply_mode: if is_synchronous { SyncReplyMode::MshSignalsOnly } else { SyncReplyMode::None },
         reliability: Reliability {
             duplicate_elimination: Presence::PerMessage,
             ack_requested: Presence::PerMessage,
-            message_order: message.order.is_some(),
+            message_order: message.is_some_and(|message| message.order.is_some()),
             ack_signed: asked.is_some_and(|asked| asked.signed),
             ack_signed_per_message: false,
             retries: 0,

@@ -7,6 +7,7 @@
 //! Does not ask whether the message came before, is too old, or asks for what is not agreed beyond Service and
 //! Action: that is the message layer's, with the store in hand.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use super::parts::{content_of, drops_parts, parts_of, payloads};
 use super::profile::{Signature, Target};
 use super::refusal::{Refusal, RefusalAnswer, RefusalCause};
 use super::signature::{Engine, Part, Signed, references_of_unsigned};
-use crate::codec::envelope::{Envelope, EnvelopeError, FaultCode, decode_for_anyone};
+use crate::codec::envelope::{
+    Envelope, EnvelopeError, FaultCode, PartialHeader, Supplied, decode_for_anyone,
+};
 use crate::codec::mime::{MimeError, MimeLimits, PartName, unpack};
 use crate::codec::xml::XmlLimits;
 use crate::model::{
@@ -349,20 +352,35 @@ impl Opening<'_> {
                 let text = fault.text.clone();
                 Refusal::fault(RefusalCause::Soap, fault.code, &fault.text, text)
             }
-            EnvelopeError::Errors { header: None, errors } => {
-                let told = "the MessageHeader cannot be read";
-                Refusal::fault(RefusalCause::Envelope, FaultCode::Client, told, listed(&errors))
-            }
-            EnvelopeError::Errors { header: Some(header), errors } => {
+            EnvelopeError::Errors { header, errors } => {
+                let text = listed(&errors);
+                let Some(header) = header.and_then(|read| self.header_to_answer(*read)) else {
+                    let told = format!(
+                        "the MessageHeader cannot be answered: {}",
+                        listed(errors.get(..1).unwrap_or_default())
+                    );
+                    return Refusal::fault(RefusalCause::Envelope, FaultCode::Client, &told, text);
+                };
                 match self.check_untyped_from(&header) {
-                    Ok(()) => {
-                        let text = listed(&errors);
-                        Refusal::errors(RefusalCause::Envelope, &header, errors, text)
-                    }
+                    Ok(()) => Refusal::errors(RefusalCause::Envelope, &header, errors, text),
                     Err(refusal) => refusal,
                 }
             }
         }
+    }
+
+    /// The header that an error message goes back to; what could not be read of it is taken from who owns the
+    /// connection and what is agreed with them. It steers the answer, and nothing else.
+    fn header_to_answer(&self, read: PartialHeader) -> Option<MessageHeader> {
+        let in_force = |a: &&Agreement| a.partner == self.party.key && a.in_force(self.now);
+        let agreements = self.trust.registry.agreements().filter(in_force);
+        let agreement = agreements.max_by_key(|a| (a.start, Reverse(&a.cpa_id)));
+        read.completed(Supplied {
+            from: self.party.ids.clone(),
+            to: self.trust.own_ids.clone(),
+            cpa_id: agreement.map(|agreement| agreement.cpa_id.clone()),
+            received_at: self.now,
+        })
     }
 
     /// From is who owns the connection; the agreement is with them and knows what they do.

@@ -12,7 +12,10 @@ use crate::model::{EbxmlError, MessageHeader, PartyKey, SignalAction, Unreadable
 pub struct Refusal {
     /// What the peer hears.
     pub answer: RefusalAnswer,
-    /// The MessageHeader when it could be read. Not verified: good for an answer and for the log.
+    /// The MessageHeader when it names its message; what else of it could not be read is as [`Supplied`] for the answer.
+    /// Not verified: good for an answer and for the log.
+    ///
+    /// [`Supplied`]: crate::codec::envelope::Supplied
     pub header: Option<Box<MessageHeader>>,
     /// The registered party that owns the connection.
     pub party: Option<PartyKey>,

@@ -1,6 +1,7 @@
 //! `open` and `seal` against each other, against the worked examples of the digest, and against forgeries.
 
 mod agreed;
+mod answered;
 mod revoked;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! `gwanmun inspect` tells of the worked examples what covers what, and refuses those that were altered (S1, S11).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,10 +10,14 @@ const TRADER: &str = "--signer=trader.crt";
 const PARTS: [&str; 2] =
     ["--part=decl-1@trader-0417.example=p1.xml", "--part=phyto-1@trader-0417.example=p2.bin"];
 
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/samples")
+}
+
 /// Runs it beside the samples; the exit code and what it printed.
 fn inspect(file: &str, arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_gwanmun"))
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/samples"))
+        .current_dir(samples())
         .arg("inspect")
         .arg(file)
         .args(arguments)
@@ -74,6 +79,16 @@ fn the_verdict_is_that_of_the_gate() {
     check("user.http", &["--xml", TRADER], 1, &["SOAP fault Client"]);
     check("p2.bin", &["--xml"], 1, &["SOAP fault Client"]);
     check("trader.crt", &[], 1, &[]);
+
+    // What its sender would hear, where there is no agreement that could be named.
+    let text = fs::read_to_string(samples().join("user.xml")).expect("it is there");
+    let unnamed = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unnamed.xml");
+    let cpa_id = "urn:example:sw:cpa:TRADER-0417:SW-GATEWAY:1";
+    assert!(text.contains(cpa_id));
+    fs::write(&unnamed, text.replace(cpa_id, "")).expect("writes");
+    let at = "OtherXml at /soap:Envelope/soap:Header/eb:MessageHeader/eb:CPAId";
+    let (code, told) = inspect(unnamed.to_str().expect("text"), &[TRADER]);
+    assert!(code == 1 && told.contains(at) && !told.contains("unread"), "{told}");
 }
 
 /// What is signed, what is asked of the To Party, and what is a document, is judged as the gateway judges it.
@@ -144,8 +159,7 @@ fn the_digested_octets_can_be_compared() {
     assert_eq!(code, 0);
     let read = |name: &str| std::fs::read(directory.path().join(name)).expect(name);
     let sample = |name: &str| {
-        let file: PathBuf =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/samples").join(name);
+        let file: PathBuf = samples().join(name);
         std::fs::read(file).expect(name)
     };
     assert_eq!((read("reference-2"), read("reference-3")), (sample("p1.xml"), sample("p2.bin")));

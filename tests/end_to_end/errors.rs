@@ -28,6 +28,13 @@ async fn every_condition_has_its_code_and_location() {
         if said != expected {
             wrong.push(format!("{what}: {said}, expected {expected}"));
         }
+        // An answer names what it answers, and the agreement, whatever could be read of its header.
+        let text = String::from_utf8_lossy(&answer.body);
+        let about = format!("<eb:RefToMessageId>golden-{serial}@broker.example</eb:RefToMessageId>");
+        let is_to_it = text.contains(&about) && text.contains("<eb:CPAId>swgw-");
+        if !(is_to_it || said.starts_with("fault")) {
+            wrong.push(format!("{what}: the answer is to nothing: {text}"));
+        }
     };
     // Parties and agreement.
     let told = |code: &str, at: &str| format!("{code} Error {MESSAGE_HEADER}/{at}");
@@ -133,10 +140,33 @@ async fn every_condition_has_its_code_and_location() {
         p.value("<eb:Timestamp>", &future.to_string());
     })
     .await;
-    check("a MessageHeader that cannot be read", "fault soap:Client".to_owned(), &|p| {
+    // What a MessageHeader does not say is no reason to say nothing of it.
+    for (what, at, from, to) in [
+        ("a From that is empty", "eb:From/eb:PartyId", ">BR123450000001<", "><"),
+        ("a To that is empty", "eb:To/eb:PartyId", ">SW000000000001<", "><"),
+        ("a CPAId that is empty", "eb:CPAId", ">swgw-broker-1<", "><"),
+        ("no CPAId", "eb:ConversationId", "<eb:CPAId>swgw-broker-1</eb:CPAId>", ""),
+        ("a CPAId too much", "eb:CPAId[2]", "<eb:CPAId>", "<eb:CPAId>swgw-kfda-1</eb:CPAId><eb:CPAId>"),
+        (
+            "no Service",
+            "eb:Action",
+            "<eb:Service eb:type=\"urn:swgw:service\">ImportClearance</eb:Service>",
+            "",
+        ),
+        ("an Action that is empty", "eb:Action", ">GOVCBR929<", "><"),
+        ("no Action", "eb:MessageData", "<eb:Action>GOVCBR929</eb:Action>", ""),
+    ] {
+        check(what, told("OtherXml", at), &|p| p.replace(from, to)).await;
+    }
+    check("a ConversationId that is empty", told("OtherXml", "eb:ConversationId"), &|p| {
+        p.value("<eb:ConversationId>", "");
+    })
+    .await;
+    check("a Timestamp that is none", told("OtherXml", "eb:MessageData/eb:Timestamp"), &|p| {
         p.value("<eb:Timestamp>", "yesterday");
     })
     .await;
+    check("no MessageId", "fault soap:Client".to_owned(), &|p| p.value("<eb:MessageId>", "")).await;
     check("a Description without language", told("OtherXml", "eb:Description"), &|p| {
         p.replace("<eb:Description xml:lang=\"ko\">", "<eb:Description>");
     })
@@ -149,7 +179,7 @@ async fn every_condition_has_its_code_and_location() {
         p.documents[0].1 = "<Declaration/>".into();
     })
     .await;
-    check("two MessageHeaders", "fault soap:Client".to_owned(), &|p| {
+    check("two MessageHeaders", block("SecurityFailure", "eb:MessageHeader[2]"), &|p| {
         p.replace("<soap:Header>", "<soap:Header><eb:MessageHeader></eb:MessageHeader>");
     })
     .await;

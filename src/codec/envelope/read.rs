@@ -9,21 +9,47 @@ use std::sync::Arc;
 
 use super::super::mime::PartName;
 use super::super::xml::{Element, XML_NAMESPACE};
+use super::partial::{PartialData, PartialHeader};
 use super::structure::is_left_out;
 use super::{EB, Errors, XLINK};
 use crate::model::{
-    ErrorCode, Manifest, MessageData, MessageHeader, PartyId, PartyRef, Reference, Service, ValueError,
+    ErrorCode, Manifest, MessageHeader, PartyId, PartyRef, Reference, Service, SignalAction, ValueError,
 };
 
-/// The header that an answer to a refused message goes back to: the only one that a signature could cover.
-pub(super) fn header_to_answer(soap_header: Element<'_>) -> Option<MessageHeader> {
-    let mut headers = soap_header.children().filter(|e| e.is(EB, "MessageHeader") && !is_left_out(*e));
-    let (only, None) = (headers.next()?, headers.next()) else { return None };
-    header(only, &mut Errors::default())
+/// What an answer to a refused message goes back to: the first header that names its message, before all others of those
+/// that a signature could cover. One without Service or Action is known by what it carries, so that no error answers an
+/// error, and no acknowledgment is answered (digest, 9.3).
+pub(super) fn header_to_answer(soap_header: Element<'_>) -> Option<PartialHeader> {
+    let of_kind = |left_out| {
+        let mut headers =
+            children(soap_header, "MessageHeader").filter(move |header| is_left_out(*header) == left_out);
+        headers.find_map(|element| partial_header(element, &mut Errors::default()))
+    };
+    let mut header = of_kind(false).or_else(|| of_kind(true))?;
+    if header.service.is_none() || header.action.is_none() {
+        let is_error = |list: Element<'_>| list.attribute(EB, "highestSeverity") != Some("Warning");
+        let is_signal = header.service.as_ref().is_some_and(Service::is_msh);
+        let action = match soap_header.child(EB, "ErrorList").is_some_and(is_error) {
+            true => Some(SignalAction::MessageError),
+            false if is_signal && soap_header.child(EB, "Acknowledgment").is_some() => {
+                Some(SignalAction::Acknowledgment)
+            }
+            false => None,
+        };
+        if let Some(action) = action {
+            header.service = Some(Service::msh());
+            header.action = Some(action.as_str().into());
+        }
+    }
+    Some(header)
 }
 
-/// MessageHeader; what is wrong with it goes to `errors`, and it is still there when it can be answered to.
+/// MessageHeader; what is wrong with it goes to `errors`, and it is still there when all of it could be read.
 pub(super) fn header(element: Element<'_>, errors: &mut Errors) -> Option<MessageHeader> {
+    partial_header(element, errors)?.whole()
+}
+
+fn partial_header(element: Element<'_>, errors: &mut Errors) -> Option<PartialHeader> {
     let from = required(element, "From", errors).and_then(|from| party(from, errors));
     let to = required(element, "To", errors).and_then(|to| party(to, errors));
     let cpa_id = required(element, "CPAId", errors).and_then(|e| value(e, errors));
@@ -31,25 +57,28 @@ pub(super) fn header(element: Element<'_>, errors: &mut Errors) -> Option<Messag
     let service = required(element, "Service", errors).and_then(|e| service(e, errors));
     let action = required(element, "Action", errors).and_then(|e| plain(e, errors));
     let data = required(element, "MessageData", errors).and_then(|e| message_data(e, errors));
-    Some(MessageHeader {
-        from: from?,
-        to: to?,
-        cpa_id: cpa_id?,
-        conversation_id: conversation_id?,
-        service: service?,
-        action: action?,
-        data: data?,
-        duplicate_elimination: optional(element, "DuplicateElimination", errors).is_some(),
-        descriptions: children(element, "Description").map(described).collect(),
+    let duplicate_elimination = optional(element, "DuplicateElimination", errors).is_some();
+    let descriptions = children(element, "Description").map(described).collect();
+    let data = data?;
+    Some(PartialHeader {
+        from,
+        to,
+        cpa_id,
+        conversation_id,
+        service,
+        action,
+        data,
+        duplicate_elimination,
+        descriptions,
     })
 }
 
-fn message_data(element: Element<'_>, errors: &mut Errors) -> Option<MessageData> {
+fn message_data(element: Element<'_>, errors: &mut Errors) -> Option<PartialData> {
     let message_id = required(element, "MessageId", errors).and_then(|e| value(e, errors));
     let timestamp = required(element, "Timestamp", errors).and_then(|e| value(e, errors));
     let ref_to_message_id = optional(element, "RefToMessageId", errors).and_then(|e| value(e, errors));
     let time_to_live = optional(element, "TimeToLive", errors).and_then(|e| value(e, errors));
-    Some(MessageData { message_id: message_id?, timestamp: timestamp?, ref_to_message_id, time_to_live })
+    Some(PartialData { message_id: message_id?, timestamp, ref_to_message_id, time_to_live })
 }
 
 fn party(element: Element<'_>, errors: &mut Errors) -> Option<PartyRef> {

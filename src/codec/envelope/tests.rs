@@ -49,8 +49,8 @@ const BLOCK: &str = r#"eb:version="2.0" soap:mustUnderstand="1""#;
 
 const SIGNATURE: &str = r#"<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"/>"#;
 
-/// `""` when it is accepted; `Code: text` of a fault; `code place` of each error, `-` before them when there is no
-/// header to answer to.
+/// `""` when it is accepted; `Code: text` of a fault; `code place` of each error, before them `-` when there is no
+/// header to answer to, and `~` when not all of it could be read.
 fn told(text: &str) -> String {
     match decode_envelope(&Bytes::copy_from_slice(text.as_bytes()), None, &XmlLimits::ENVELOPE) {
         Ok(_) => String::new(),
@@ -62,7 +62,12 @@ fn told(text: &str) -> String {
                 format!("{} {}", error.code, location.replace("/soap:Envelope/soap:Body", "B"))
             };
             let errors: Vec<_> = errors.iter().map(place).collect();
-            format!("{}{}", if header.is_some() { "" } else { "- " }, errors.join(", "))
+            let read = match header.map(|header| header.whole()) {
+                None => "- ",
+                Some(None) => "~ ",
+                Some(Some(_)) => "",
+            };
+            format!("{read}{}", errors.join(", "))
         }
     }
 }

@@ -164,7 +164,7 @@ fn careless_signals_are_read_and_broken_ones_are_not() {
         "<eb:MessageId>n@<x:x/>b<",
         "- OtherXml H/eb:MessageHeader/eb:MessageData/eb:MessageId",
     );
-    ack("<eb:PartyId eb:type=\"t\">A</eb:PartyId>", "", "- OtherXml H/eb:MessageHeader/eb:From");
+    ack("<eb:PartyId eb:type=\"t\">A</eb:PartyId>", "", "~ OtherXml H/eb:MessageHeader/eb:From");
     ack(
         "<eb:Acknowledgment>",
         "<eb:Acknowledgment soap:actor='urn:x'>",

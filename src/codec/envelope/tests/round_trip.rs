@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{
     AckRequested, Acknowledgment, Actor, DigestMethod, DigestReference, ErrorList, Manifest, MessageData,
-    MessageId, MessageKind, MessageOrder, MessageStatus, OrderStatus, PartyId, PartyRef, Reference, Role,
-    Severity, SignalAction, StatusBody, StatusResponse, Timestamp, Transform,
+    MessageHeader, MessageId, MessageKind, MessageOrder, MessageStatus, OrderStatus, PartyId, PartyRef,
+    Reference, Role, Severity, SignalAction, StatusBody, StatusResponse, Timestamp, Transform,
 };
 
 proptest! {
