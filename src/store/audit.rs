@@ -5,7 +5,7 @@
 //! text, which is the JSON that is stored ([`AuditHead::then`]). Does not sign: the heads that are kept beside the
 //! entries are made elsewhere, off the way of a commit.
 
-use crate::model::{ChainEntry, MessageId, TimelineEntry};
+use crate::model::{ChainEntry, MessageId, TimelineEntry, TreeHead};
 
 use super::record::FORM;
 use super::{AuditEntry, AuditHead, AuditVerdict, Damage, StoreError};
@@ -69,7 +69,8 @@ impl Link {
     }
 }
 
-/// Walks a chain link by link. It must lead through `marked`, an entry that is known from elsewhere.
+/// Walks a chain link by link. It must lead through `marked`, an entry that is known from elsewhere, and through the last
+/// entry of each head that was signed.
 pub(super) struct Walk {
     head: AuditHead,
     marked: AuditHead,
@@ -98,11 +99,26 @@ impl Walk {
         None
     }
 
-    /// The verdict when every link followed.
-    pub(super) fn end(self) -> AuditVerdict {
+    /// Holds a head that was signed over so many entries as were taken against them: `Some` verdict when it is of others.
+    pub(super) fn pass(&self, signed: &TreeHead) -> Option<AuditVerdict> {
+        let TreeHead { entries: sequence, chain, .. } = signed;
+        (*chain != self.head.hash).then(|| AuditVerdict::Broken {
+            sequence: *sequence,
+            detail: format!("the chain was rewritten: audit head {sequence} was signed over another hash"),
+        })
+    }
+
+    /// The verdict when every link followed; `beyond` is a head that was signed over more entries than there are.
+    pub(super) fn end(self, beyond: Option<&TreeHead>) -> AuditVerdict {
+        let sequence = self.head.sequence + 1;
         if self.head.sequence < self.marked.sequence {
             let detail = format!("entries up to {} are missing", self.marked.sequence);
-            return AuditVerdict::Broken { sequence: self.head.sequence + 1, detail };
+            return AuditVerdict::Broken { sequence, detail };
+        }
+        if let Some(TreeHead { entries, .. }) = beyond {
+            let detail =
+                format!("entries up to {entries} are missing: audit head {entries} was signed over them");
+            return AuditVerdict::Broken { sequence, detail };
         }
         AuditVerdict::Intact(self.head)
     }
@@ -129,7 +145,8 @@ mod tests {
             let mut walk =
                 Walk::through(AuditHead { sequence: 4, hash: last.hash.parse().expect("a digest") });
             change(&mut links);
-            let found = match links.iter().find_map(|link| walk.take(link)).unwrap_or_else(|| walk.end()) {
+            let found = match links.iter().find_map(|link| walk.take(link)).unwrap_or_else(|| walk.end(None))
+            {
                 AuditVerdict::Intact(_) => None,
                 AuditVerdict::Broken { sequence, .. } => Some(sequence),
             };

@@ -18,6 +18,7 @@ use super::audit::{Link, Walk};
 use super::journal::{self, Change};
 use super::lookup::{self, Rows, answer_to, or_damaged};
 use super::prepare::{Prepared, about};
+use super::record::Encoded;
 use super::tables::{Tables, shown_approval, unsealed};
 use super::{
     AuditEntry, AuditVerdict, Batch, Between, CaseFilter, CommitError, Committed, Conservation,
@@ -325,7 +326,17 @@ impl Store for MemoryStore {
     fn verify_audit(&self) -> Result<AuditVerdict, StoreError> {
         let inner = self.lock();
         let mut walk = Walk::through(inner.rows.head());
-        Ok(inner.rows.audit.iter().find_map(|link| walk.take(link)).unwrap_or_else(|| walk.end()))
+        // One that is damaged is for the scrub to tell.
+        let signed = |(entries, record): (&u64, &Encoded)| {
+            record.decode::<KeptHead>(&entries.to_string()).ok().map(|kept| kept.signed.head)
+        };
+        let broken = inner.rows.audit.iter().find_map(|link| {
+            let kept = inner.rows.heads.get_key_value(&link.sequence).and_then(signed);
+            walk.take(link).or_else(|| kept.and_then(|signed| walk.pass(&signed)))
+        });
+        let last = inner.rows.audit.last().map_or(0, |link| link.sequence);
+        let beyond = inner.rows.heads.range(last + 1..).find_map(signed);
+        Ok(broken.unwrap_or_else(|| walk.end(beyond.as_ref())))
     }
 
     fn chain(&self, first: u64, limit: usize) -> Result<Vec<ChainEntry>, StoreError> {
@@ -478,16 +489,20 @@ impl Store for MemoryStore {
         let mut accounting = Accounting::default();
         for link in &inner.rows.audit {
             match link.decode() {
-                Ok(entry) => accounting.entry(entry),
+                Ok(entry) => {
+                    let named = entry.entry.delivery.as_ref();
+                    let row = named.and_then(|delivery| inner.rows.deliveries.get(delivery.as_str()));
+                    accounting.entry(entry, row.map(|row| row.number));
+                }
                 Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
                 Err(error) => return Err(error),
             }
         }
-        for (_, _, read) in inner.rows.each_delivery() {
+        for (_, row, read) in inner.rows.each_delivery() {
             match read {
                 Ok(delivery) => {
                     let (destination, state) = (delivery.destination.to_string(), delivery.state);
-                    accounting.row(delivery, &destination, state.as_str());
+                    accounting.row(row.number, delivery, &destination, state.as_str());
                 }
                 Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
                 Err(error) => return Err(error),

@@ -60,10 +60,12 @@ pub(crate) enum Plant {
     RestoreToldOnce,
     /// A number of a conversation, once the store was restored.
     Number,
+    /// The entry that says that a delivery has ended.
+    UntoldEnd,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Sync,
         Self::RetriedSync,
         Self::VersionCheck,
@@ -84,6 +86,7 @@ impl Plant {
         Self::SilentRestore,
         Self::RestoreToldOnce,
         Self::Number,
+        Self::UntoldEnd,
     ];
 
     /// The run that it is planted in. That attempts are counted shows only where they come to an end, and what damage does
@@ -200,6 +203,7 @@ impl Plant {
                 }
             }
             (Self::Delivery, Event::Arrived(_)) if batch.message.is_some() => drop(batch.deliveries.pop()),
+            (Self::UntoldEnd, _) => batch.audit.retain(|entry| &*entry.event != "delivery.delivered"),
             _ => {}
         }
     }

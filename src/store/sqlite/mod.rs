@@ -18,6 +18,7 @@ mod proofs;
 mod readers;
 mod schema;
 mod scrub;
+mod told;
 mod writer;
 
 #[cfg(test)]

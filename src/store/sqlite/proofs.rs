@@ -4,52 +4,105 @@ use std::ops::ControlFlow;
 
 use rusqlite::Row;
 
-use crate::model::{Delivery, DeliveryId, PartyKey};
+use crate::model::{Delivery, PartyKey, TreeHead};
 
 use super::super::account::Accounting;
 use super::super::audit::Walk;
 use super::super::{AuditHead, AuditVerdict, Conservation, StoreError};
 use super::Contents;
-use super::columns::{read_encoded, read_number, read_text};
+use super::chain::{audit_height, heads};
+use super::columns::{read_encoded, read_link, read_number, read_text};
 use super::listing::state_of;
 use super::looks::Looks;
-use super::readers::Reading;
+use super::readers::{Readers, Reading};
 use super::schema::{WITH_APPROVALS, WITH_HEADS, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
 
-/// Walks the audit chain.
+/// Walks the audit chain, and holds each head that was signed over it against it on the way.
 pub(super) fn verify_audit(mut looks: Looks<'_>, marked: AuditHead) -> Result<AuditVerdict, StoreError> {
     let mut walk = Walk::through(marked);
-    let mut broken = None;
+    let (mut broken, mut last) = (None, 0);
+    let mut signed = Signed::of(looks.format);
+    let readers = looks.readers;
     looks.links_from(0, |link| {
+        last = link.sequence;
         broken = walk.take(link);
+        if broken.is_none()
+            && let Some(head) = signed.over(readers, last)?
+        {
+            broken = walk.pass(head);
+        }
         Ok(if broken.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    Ok(broken.unwrap_or_else(|| walk.end()))
+    match broken {
+        Some(broken) => Ok(broken),
+        None => Ok(walk.end(signed.beyond_all(readers)?.as_ref())),
+    }
+}
+
+/// The signed heads, one after the other. One that is damaged is passed over: the scrub tells of it.
+struct Signed {
+    format: u32,
+    /// The next one, once it was looked for.
+    next: Option<Option<TreeHead>>,
+}
+
+impl Signed {
+    const fn of(format: u32) -> Self {
+        Self { format, next: None }
+    }
+
+    /// The one over so many entries. Asked with numbers that grow.
+    fn over(&mut self, readers: &Readers, entries: u64) -> Result<Option<&TreeHead>, StoreError> {
+        if self.next.is_none() || self.next.iter().flatten().any(|next| next.entries < entries) {
+            self.next = Some(readers.read(|reading| self.first_beyond(reading, entries - 1))?);
+        }
+        Ok(self.next.iter().flatten().find(|next| next.entries == entries))
+    }
+
+    /// One over more entries than there are. Both are of one instant: entries and heads may be made meanwhile.
+    fn beyond_all(&self, readers: &Readers) -> Result<Option<TreeHead>, StoreError> {
+        readers.read(|reading| self.first_beyond(reading, audit_height(reading)?))
+    }
+
+    fn first_beyond(&self, reading: &Reading<'_>, entries: u64) -> Result<Option<TreeHead>, StoreError> {
+        if self.format < WITH_HEADS {
+            return Ok(None);
+        }
+        Ok(heads(reading, entries, 1)?.pop().map(|kept| kept.signed.head))
+    }
 }
 
 /// Computes the conservation law; the audit record first, so that a delivery made meanwhile is no fault.
 pub(super) fn conservation(mut looks: Looks<'_>) -> Result<Conservation, StoreError> {
     let mut accounting = Accounting::default();
     let mut behind = 0;
-    looks.links_from(0, |link| {
-        behind = link.sequence + 1;
+    let sql =
+        "SELECT number, form, checksum, record, hash FROM audit WHERE number > ? ORDER BY number LIMIT ?";
+    looks.each("audit", sql, read_link, |reading, link| {
+        behind = link.sequence.saturating_add(1);
         match link.decode() {
-            Ok(entry) => accounting.entry(entry),
+            Ok(entry) => {
+                // A row is there before the entry that names it can be read.
+                let named = entry.entry.delivery.as_ref();
+                let row = named.map(|delivery| reading.number_of_delivery(delivery)).transpose()?;
+                accounting.entry(entry, row.flatten());
+            }
             Err(StoreError::Damaged(damage)) => accounting.damaged(&damage, None),
             Err(error) => return Err(error),
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })?;
     let sql = "SELECT number, version, form, checksum, record, id, destination, state FROM delivery \
                WHERE number > ? ORDER BY number LIMIT ?";
-    let read = |row: &Row<'_>| (read_encoded(row, 1), [5, 6, 7].map(|at| read_text(row, at)));
-    looks.each("deliveries", sql, read, |_, (record, [id, destination, state])| {
+    let read =
+        |row: &Row<'_>| (read_number(row, 0), read_encoded(row, 1), [5, 6, 7].map(|at| read_text(row, at)));
+    looks.each("deliveries", sql, read, |_, (number, record, [id, destination, state])| {
         match record.decode::<Delivery>(&id) {
-            Ok(delivery) => accounting.row(delivery, &destination, &state),
+            Ok(delivery) => {
+                accounting.row(number.unwrap_or(-1).cast_unsigned(), delivery, &destination, &state);
+            }
             Err(StoreError::Damaged(damage)) => {
-                let keys =
-                    DeliveryId::new(id).ok().zip(PartyKey::new(destination).ok()).zip(state_of(&state));
-                accounting.damaged(&damage, keys.map(|((id, destination), state)| (id, destination, state)));
+                accounting.damaged(&damage, PartyKey::new(destination).ok().zip(state_of(&state)));
             }
             Err(error) => return Err(error),
         }

@@ -171,10 +171,16 @@ impl Reading<'_> {
         self.bodies.has(digest)
     }
 
-    /// Whether there is a record of this message.
-    pub(super) fn has_message(&self, key: &MessageKey) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM message WHERE sender = ? AND message_id = ?";
-        Ok(self.one(sql, parts(key), |_| ())?.is_some())
+    /// Whether a query has a row.
+    pub(super) fn has(&self, sql: &str, values: impl Params) -> Result<bool, StoreError> {
+        Ok(self.one(sql, values, |_| ())?.is_some())
+    }
+
+    /// The number of the row of a delivery.
+    pub(super) fn number_of_delivery(&self, id: &DeliveryId) -> Result<Option<u64>, StoreError> {
+        let found =
+            self.one("SELECT number FROM delivery WHERE id = ?", [id.as_str()], |row| read_number(row, 0))?;
+        Ok(found.map(|number| number.unwrap_or(-1).cast_unsigned()))
     }
 
     /// Whether a record names the payload file with this digest.

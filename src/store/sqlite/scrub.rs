@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
-use crate::model::{Approval, Case, Delivery, KeptHead, MessageKey, Realm, Sequence, StoredMessage, Tree};
+use crate::model::{Approval, Case, Delivery, KeptHead, Realm, Sequence, StoredMessage, Tree};
 
 use super::super::payload::PayloadFiles;
 use super::super::prepare::about;
@@ -16,6 +16,7 @@ use super::columns::{self, read_encoded, read_link, read_number, read_text};
 use super::looks::Looks;
 use super::readers::{Kept, Readers, Reading};
 use super::schema::{WITH_APPROVALS, WITH_HEADS, WITH_PIECES, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
+use super::told::{self, Entries};
 
 /// What a scrub found.
 #[derive(Default)]
@@ -66,7 +67,7 @@ pub(super) fn scrub_records(mut looks: Looks<'_>, bodies: &PayloadFiles) -> Resu
 /// Reads one table.
 type Step = fn(&mut Looks<'_>, &mut Found) -> Result<(), StoreError>;
 
-/// Reads every entry, holds its columns against it, and looks for the message that it vouches for.
+/// Reads every entry, holds its columns against it, and looks for what it tells of.
 fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreError> {
     let column = if looks.format < WITH_RECEIPTS { "NULL" } else { "about" };
     let sql = format!(
@@ -74,6 +75,7 @@ fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
          WHERE number > ? ORDER BY number LIMIT ?"
     );
     let format = looks.format;
+    let mut told = Entries::of(format);
     let read = |row: &Row<'_>| (read_link(row), read_values::<2>(row, 5));
     looks.each("audit", &sql, read, |reading, (link, keys)| {
         let Some(AuditEntry { sequence, entry, .. }) = found.take(link.decode())? else { return Ok(()) };
@@ -83,15 +85,7 @@ fn scrub_links(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
             let what = format!("audit entry {sequence}");
             found.damage.push(Damage { what, detail: "its key columns differ from its record".to_owned() });
         }
-        if let (Some(_), Some(sender), Some(message_id)) =
-            (entry.octets.received, entry.party, entry.message_id)
-        {
-            let key = MessageKey { sender, message_id };
-            if !reading.has_message(&key)? {
-                let detail = format!("audit entry {sequence} tells that it was received, and it is gone");
-                found.damage.push(Damage { what: format!("message {key}"), detail });
-            }
-        }
+        found.damage.extend(told.gone(reading, sequence, &entry)?);
         Ok(())
     })
 }
@@ -145,6 +139,9 @@ fn scrub_messages(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreE
     looks.each("messages", &sql, read, |reading, (record, keys, (body, is_there), response)| {
         let key = format!("{}/{}", text_of(&keys[0]), text_of(&keys[1]));
         let value = found.record(&record, &key, &keys, |record: &StoredMessage| columns::message(record))?;
+        if let Some(value) = &value {
+            found.damage.extend(told::gone_of_message(reading, value)?);
+        }
         let what = format!("body of message {key}");
         if value.as_ref().is_some_and(|value| value.purged.is_some()) {
             if is_there || response.is_some() {
@@ -176,8 +173,12 @@ fn scrub_cases(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), StoreErro
          {payment_due} FROM cases WHERE number > ? ORDER BY number LIMIT ?"
     );
     let read = |row: &Row<'_>| (read_encoded(row, 1), read_values::<7>(row, 5));
-    looks.each("cases", &sql, read, |_, (record, keys)| {
-        found.record(&record, &text_of(&keys[0]), &keys, |record: &Case| columns::case(record)).map(drop)
+    looks.each("cases", &sql, read, |reading, (record, keys)| {
+        let id = text_of(&keys[0]);
+        if let Some(case) = found.record(&record, &id, &keys, |record: &Case| columns::case(record))? {
+            found.damage.extend(told::gone_of_case(reading, &case)?);
+        }
+        Ok(())
     })
 }
 
@@ -266,6 +267,9 @@ fn scrub_deliveries(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), Stor
     looks.each("deliveries", &sql, read, |reading, (record, keys, sealed)| {
         let id = text_of(&keys[0]);
         let value = found.record(&record, &id, &keys, |record: &Delivery| columns::delivery(record))?;
+        if let Some(value) = &value {
+            found.damage.extend(told::gone_of_delivery(reading, value)?);
+        }
         let what = format!("octets of delivery {id}");
         let purged = value.as_ref().is_some_and(|value| value.purged.is_some());
         match sealed {

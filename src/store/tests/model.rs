@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::sample::{
-    approval, at, case, case_id, delivery, delivery_id, entry, message_id, new_message, party, sealed,
+    self, approval, at, case, case_id, delivery, delivery_id, entry, message_id, new_message, party, sealed,
 };
-use super::suite::everything;
+use super::suite::{everything, told};
 use super::{TestDisk, commit, directory, options};
 use crate::model::{CaseId, DeliveryState, Realm};
 use crate::store::{
@@ -113,7 +113,10 @@ impl Model {
         let case = plan.case.as_ref().map(|(number, basis, keys)| CaseWrite {
             case: case(*number),
             based_on: Self::basis(*basis, self.cases.get(number).copied()),
-            correlations: keys.iter().copied().map(key).collect(),
+            correlations: sample::keys(&case(*number))
+                .into_iter()
+                .chain(keys.iter().copied().map(key))
+                .collect(),
         });
         let write = |plan: &DeliveryPlan| {
             let known = self.deliveries.get(&plan.number);
@@ -130,6 +133,9 @@ impl Model {
                 receipt: value_is_over.then(|| sealed(format!("receipt {}", plan.number))),
             }
         };
+        let deliveries: Vec<_> = plan.deliveries.iter().map(write).collect();
+        let named = deliveries.iter().map(|write| told(&write.delivery));
+        let audit = (0..plan.entries).map(|_| entry("something")).chain(named).collect();
         Batch {
             changed: None,
             sequences: Vec::new(),
@@ -137,7 +143,7 @@ impl Model {
             message: plan.message.map(|number| new_message("broker", number, format!("body {number}"))),
             unchanged: Vec::new(),
             case,
-            deliveries: plan.deliveries.iter().map(write).collect(),
+            deliveries,
             approvals: plan
                 .approvals
                 .iter()
@@ -146,7 +152,7 @@ impl Model {
                     based_on: Self::basis(*basis, self.approvals.get(number).copied()),
                 })
                 .collect(),
-            audit: (0..plan.entries).map(|_| entry("something")).collect(),
+            audit,
             head: None,
         }
     }
@@ -168,7 +174,7 @@ impl Model {
             }
             next.approvals.insert(*number, found.unwrap_or(0) + 1);
         }
-        next.entries += plan.entries;
+        next.entries += plan.entries + plan.deliveries.len();
         *self = next;
         Ok(())
     }

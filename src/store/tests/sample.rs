@@ -12,7 +12,7 @@ use crate::model::{
     PartyId, PartyKey, PartyRef, Quantity, Realm, Sealed, Sequence, SequenceKey, Service, StoredMessage,
     TimelineEntry, Timestamp, Transform,
 };
-use crate::store::NewMessage;
+use crate::store::{CorrelationKey, NewMessage};
 
 pub(in crate::store) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(1_718_098_200_000).plus(Duration::from_secs(seconds))
@@ -138,6 +138,16 @@ pub(in crate::store) fn case(number: u32) -> Case {
         unverified: Vec::new(),
         hold: None,
     }
+}
+
+/// The keys that lead to a case for ever.
+pub(in crate::store) fn keys(case: &Case) -> Vec<CorrelationKey> {
+    let declaration = case.declaration.clone().map(CorrelationKey::Declaration);
+    let numbers = case.applications.iter().filter_map(|application| application.number.clone());
+    let sent = case.applications.iter().filter_map(|application| application.sent_as.clone());
+    let received = std::iter::once(CorrelationKey::Received(case.opened_by.clone()));
+    let applications = numbers.map(CorrelationKey::Application).chain(sent.map(CorrelationKey::Sent));
+    received.chain(declaration).chain(applications).collect()
 }
 
 /// An approval of the agency `kfda` that nothing rests on.

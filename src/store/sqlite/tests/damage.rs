@@ -5,7 +5,7 @@ use std::fs;
 
 use super::opening::files;
 use super::*;
-use crate::model::{Attested, Digest, Direction, KeptHead, TimelineEntry, Tree};
+use crate::model::{Digest, Direction, KeptHead, Tree};
 use crate::store::tests::suite::kept_head;
 use crate::store::{CorrelationKey, Damage, DeliveryWrite, Walked};
 
@@ -18,8 +18,10 @@ pub(super) fn filled(options: &StoreOptions) -> SqliteStore {
         batch.message = Some(new_message("broker", number, vec![number as u8; fill]));
         batch.deliveries[0].delivery.sealed = true;
         batch.deliveries[0].sealed = Some(sample::sealed(vec![number as u8 + 100; fill]));
-        let correlations = vec![CorrelationKey::Declaration(format!("{number}").into())];
-        batch.case = Some(CaseWrite { case: sample::case(number), based_on: None, correlations });
+        let case = sample::case(number);
+        let mut correlations = sample::keys(&case);
+        correlations.push(CorrelationKey::Declaration(format!("{number}").into()));
+        batch.case = Some(CaseWrite { case, based_on: None, correlations });
         batch.audit[0].case = Some(sample::case_id(number));
         batch.approvals = vec![ApprovalWrite { approval: sample::approval(number), based_on: None }];
         assert_eq!(commit(&store, batch), Ok(()));
@@ -293,37 +295,6 @@ fn a_flipped_octet_of_an_audit_entry_is_named_wherever_it_is_p18() {
             assert_eq!((broken(), unreadable()), (None, 0), "{column} is as it was");
         }
     }
-}
-
-/// What the audit record is listed by is what it says, and a message that it tells of is there.
-#[test]
-fn what_the_audit_record_tells_of_is_missed_when_it_is_gone_p12() {
-    fn check(change: &str, scrubbed: &[&str]) {
-        let (_directory, options) = place();
-        let store = filled(&options);
-        let mut batch = receives(7, "it was received");
-        let key = sample::message_key("broker", 7);
-        let octets = Attested { received: Some(Digest([7; 32])), ..Attested::default() };
-        let (party, message_id) = (Some(key.sender), Some(key.message_id));
-        batch.audit = vec![TimelineEntry {
-            case: None,
-            party,
-            message_id,
-            octets,
-            ..sample::entry("message.received")
-        }];
-        assert_eq!(commit(&store, batch), Ok(()));
-        let tool = raw(&options.directory);
-        tool.pragma_update(None, "foreign_keys", false).expect("set");
-        assert_eq!(tool.execute(change, []).expect("changed"), 1, "{change}");
-        let found: Vec<_> = store.scrub().expect("readable").into_iter().map(|damage| damage.what).collect();
-        assert_eq!(found, scrubbed, "{change}");
-    }
-    check("UPDATE audit SET about = about WHERE number = 4", &[]);
-    check("UPDATE audit SET about = '8@broker' WHERE number = 4", &["audit entry 4"]);
-    check("UPDATE audit SET case_id = 'case-2' WHERE number = 1", &["audit entry 1"]);
-    check("UPDATE audit SET case_id = NULL WHERE number = 1", &["audit entry 1"]);
-    check("DELETE FROM message WHERE message_id = '7@broker'", &["message broker/7@broker"]);
 }
 
 /// Rule sets and keys have their names of their octets.

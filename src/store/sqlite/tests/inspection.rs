@@ -109,7 +109,8 @@ fn a_store_in_any_state_is_proved_and_stays_as_it_is() {
 fn filled_without_approvals(options: &StoreOptions) -> SqliteStore {
     let store = open(options);
     for number in 1..=3 {
-        let opens = CaseWrite { case: sample::case(number), based_on: None, correlations: vec![] };
+        let case = sample::case(number);
+        let opens = CaseWrite { correlations: sample::keys(&case), case, based_on: None };
         assert_eq!(commit(&store, Batch { case: Some(opens), ..receives(number, "x") }), Ok(()));
     }
     store
@@ -159,7 +160,10 @@ fn what_is_wrong_is_named() {
         &["delivery-1: its columns say kfda, delivered", "delivery delivery-1"],
     );
     check("UPDATE body SET octets = x'00' WHERE owner = 1", &["body of message broker/1@broker"]);
-    check("DELETE FROM audit WHERE number = 3", &["audit entry 3 is broken"]);
+    check(
+        "DELETE FROM audit WHERE number = 3",
+        &["audit entry 3 is broken", "delivery-3: no entry of the audit record names it"],
+    );
     check("UPDATE correlation SET case_id = 'case-9' WHERE text = '2'", &["correlation"]);
 }
 
@@ -206,7 +210,7 @@ fn a_walk_says_how_far_it_is_and_ends_when_it_is_told_to() {
     assert_eq!(found.expect("readable").len(), 3);
     assert_eq!(
         heard.last(),
-        Some(&("audit", 18)),
+        Some(&("audit", 24)),
         "messages, cases, correlations, deliveries, approvals, audit"
     );
     let mut looks = 0;

@@ -6,6 +6,8 @@ mod damage;
 mod inspection;
 mod large;
 mod opening;
+mod proofs;
+mod told;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};

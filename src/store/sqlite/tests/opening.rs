@@ -143,7 +143,8 @@ pub(super) fn as_format_1(options: &StoreOptions) {
 fn a_store_of_the_first_format_is_upgraded_and_said_to_be() {
     let (_directory, options) = place();
     let store = open(&options);
-    let opens = CaseWrite { case: sample::case(1), based_on: None, correlations: vec![] };
+    let case = sample::case(1);
+    let opens = CaseWrite { correlations: sample::keys(&case), case, based_on: None };
     assert_eq!(commit(&store, Batch { case: Some(opens), ..receives(1, "x") }), Ok(()));
     assert_eq!(store.upgraded_from(), None);
     drop(store);

@@ -6,7 +6,8 @@ pub(super) fn a_case_is_written_only_over_the_version_that_was_read(store: &dyn 
     let write = |round: u32, based_on| {
         let mut changed = case(300);
         changed.round = round;
-        let write = CaseWrite { case: changed, based_on, correlations: vec![] };
+        let correlations = sample::keys(&changed);
+        let write = CaseWrite { case: changed, based_on, correlations };
         commit(store, Batch { case: Some(write), ..Batch::default() })
     };
     let conflict = |found| Err(CommitError::Conflict(Conflict::Case { id: case_id(300), found }));
@@ -67,7 +68,8 @@ pub(super) fn cases_that_are_scheduled_come_in_order(store: &dyn Store) {
     let write = |number: u32, due: Option<u64>, based_on| {
         let mut changed = case(number);
         changed.due = due.map(at);
-        let write = CaseWrite { case: changed, based_on, correlations: vec![] };
+        let correlations = sample::keys(&changed);
+        let write = CaseWrite { case: changed, based_on, correlations };
         assert_eq!(commit(store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
     };
     for (number, due) in [(750, Some(30)), (751, Some(10)), (752, None), (753, Some(30))] {
@@ -97,7 +99,8 @@ pub(super) fn payments_that_are_under_way_come_in_order(store: &dyn Store) {
     let write = |number: u32, due: Option<u64>, based_on| {
         let mut changed = case(number);
         changed.payment_due = due.map(at);
-        let write = CaseWrite { case: changed, based_on, correlations: vec![] };
+        let correlations = sample::keys(&changed);
+        let write = CaseWrite { case: changed, based_on, correlations };
         assert_eq!(commit(store, Batch { case: Some(write), ..Batch::default() }), Ok(()));
     };
     for (number, due) in [(755, Some(30)), (756, Some(10)), (757, None)] {
@@ -237,8 +240,9 @@ pub(super) fn cases_that_an_agency_has_not_decided_are_found_behind_many_that_it
     let oldest = 5_000;
     for number in oldest..oldest + 300 {
         let own = if [oldest, oldest + 2].contains(&number) { waits } else { decided };
-        let mut made =
-            opens(number, vec![CorrelationKey::Conversation(party("slow"), case(number).conversation_id)]);
+        let mut keys = vec![CorrelationKey::Conversation(party("slow"), case(number).conversation_id)];
+        keys.extend(["S", "O"].map(|of| CorrelationKey::Application(format!("{of}{number}").into())));
+        let mut made = opens(number, keys);
         if let Some(write) = &mut made.case {
             write.case.applications =
                 vec![of("slow", &format!("S{number}"), own), of("other", &format!("O{number}"), waits)];
@@ -279,6 +283,7 @@ pub(super) fn what_is_practice_is_found_in_practice_alone(store: &dyn Store) {
         }
         let mut owed = delivery(number, "realms");
         (owed.realm, owed.case) = (realm, Some(case_id(number)));
+        made.audit.push(told(&owed));
         made.deliveries = makes(owed).deliveries;
         assert_eq!(commit(store, made), Ok(()), "the same numbers in {realm}");
     }

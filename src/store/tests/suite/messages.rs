@@ -8,6 +8,7 @@ pub(super) fn what_is_committed_is_loaded(store: &dyn Store) {
     first.sealed = true;
     let mut batch = opens(100, vec![CorrelationKey::Declaration("declaration-100".into())]);
     batch.message = Some(new_message("broker", 100, "body 100"));
+    batch.audit.push(told(&first));
     let octets = sealed("octets 100");
     batch.deliveries = vec![DeliveryWrite {
         delivery: first.clone(),
@@ -84,8 +85,9 @@ pub(super) fn a_delivery_is_written_only_over_the_version_that_was_read(store: &
         if number == 502 {
             changed.message_id = message_id("out-500");
         }
+        let audit = vec![told(&changed)];
         let write = DeliveryWrite { delivery: changed, based_on, sealed: octets.map(sealed), receipt: None };
-        commit(store, Batch { deliveries: vec![write], ..Batch::default() })
+        commit(store, Batch { deliveries: vec![write], audit, ..Batch::default() })
     };
     let conflict = |conflict| Err(CommitError::Conflict(conflict));
     let stale = |found| conflict(Conflict::Delivery { id: delivery_id(500), found });
@@ -133,8 +135,9 @@ pub(super) fn what_is_due_comes_in_order_and_leaves_when_it_ends(store: &dyn Sto
     for (number, state, seconds) in states {
         let mut changed = delivery(number, "due");
         (changed.state, changed.due, changed.attempts) = (state, at(seconds), 1);
+        let audit = vec![told(&changed)];
         let write = DeliveryWrite { delivery: changed, based_on: Some(1), sealed: None, receipt: None };
-        assert_eq!(commit(store, Batch { deliveries: vec![write], ..Batch::default() }), Ok(()));
+        assert_eq!(commit(store, Batch { deliveries: vec![write], audit, ..Batch::default() }), Ok(()));
     }
     assert_eq!(due(at(99), 10), [700, 701].map(delivery_id));
     let first = store.due(&party("due"), at(99), 1).expect("readable").remove(0);

@@ -5,10 +5,12 @@ mod messages;
 mod record;
 mod sequences;
 
+use std::collections::BTreeSet;
+
 use crate::model::{
-    AgencyCode, Application, ApplicationState, AuditHead, DeliveryState, Digest, Direction, DocumentCode,
-    KeptHead, Outcome, PartyKey, Purged, Realm, Sequence, SequenceNumber, SignedHead, StoredMessage,
-    TimelineEntry, Timestamp, Tree, TreeHead,
+    AgencyCode, Application, ApplicationState, AuditHead, Delivery, DeliveryState, Digest, Direction,
+    DocumentCode, KeptHead, Outcome, PartyKey, Purged, Realm, Sequence, SequenceNumber, SignedHead,
+    StoredMessage, TimelineEntry, Timestamp, Tree, TreeHead,
 };
 use crate::store::{
     Acknowledged, ApprovalWrite, AuditVerdict, Batch, CaseFilter, CaseWrite, CommitError, Conflict,
@@ -79,18 +81,30 @@ pub(in crate::store) fn suite(store: &dyn Store) {
     assert_eq!(store.health().failed, None);
 }
 
-/// A batch that makes a delivery.
-pub(in crate::store) fn makes(delivery: crate::model::Delivery) -> Batch {
-    let named = TimelineEntry {
-        delivery: Some(delivery.id.clone()),
-        party: Some(delivery.destination.clone()),
-        ..entry("delivery.created")
+/// What the audit record says of a delivery that stands so.
+pub(in crate::store) fn told(delivery: &Delivery) -> TimelineEntry {
+    let event = match delivery.state {
+        DeliveryState::Pending | DeliveryState::AwaitingAcknowledgment => "delivery.created",
+        DeliveryState::Held => "delivery.withheld",
+        DeliveryState::Delivered => "delivery.delivered",
+        DeliveryState::Rejected => "delivery.rejected",
+        DeliveryState::Expired => "delivery.expired",
+        DeliveryState::Quarantined => "delivery.quarantined",
     };
+    let (named, party) = (Some(delivery.id.clone()), Some(delivery.destination.clone()));
+    TimelineEntry { delivery: named, party, ..entry(event) }
+}
+
+/// A batch that makes a delivery.
+pub(in crate::store) fn makes(delivery: Delivery) -> Batch {
+    let named = told(&delivery);
     let write = DeliveryWrite { delivery, based_on: None, sealed: None, receipt: None };
     Batch { deliveries: vec![write], audit: vec![named], ..Batch::default() }
 }
 
 fn opens(number: u32, correlations: Vec<CorrelationKey>) -> Batch {
+    let correlations = sample::keys(&case(number)).into_iter().chain(correlations);
+    let correlations = correlations.collect::<BTreeSet<_>>().into_iter().collect();
     let write = CaseWrite { case: case(number), based_on: None, correlations };
     let named = TimelineEntry { case: Some(case_id(number)), ..entry("case.opened") };
     Batch { case: Some(write), audit: vec![named], ..Batch::default() }
@@ -156,6 +170,7 @@ fn operators_find_everything(store: &dyn Store) {
     }
     let mut owed = delivery(900, "operators");
     owed.case = Some(case_id(900));
+    made.audit.push(told(&owed));
     made.deliveries = makes(owed).deliveries;
     assert_eq!(commit(store, made), Ok(()));
 

@@ -89,15 +89,18 @@ pub(super) fn receipts_and_entries_are_found(store: &dyn Store) {
     assert_eq!(commit(store, Batch { deliveries: vec![write(3, None)], ..Batch::default() }), Ok(()));
     assert_eq!(store.receipt(&ended.id).expect("readable"), Some(sealed("two")), "it stays");
 
+    for number in [931, 932] {
+        assert_eq!(commit(store, opens(number, vec![])), Ok(()));
+    }
     let before = store.audit_height().expect("readable");
     let about = |case: Option<u32>, message: &str| {
         let (case, message_id) = (case.map(case_id), Some(message_id(message)));
         TimelineEntry { case, message_id, ..entry("message.accepted") }
     };
     let audit = vec![
-        about(Some(901), "about-a"),
+        about(Some(931), "about-a"),
         about(None, "about-a"),
-        about(Some(902), "about-a"),
+        about(Some(932), "about-a"),
         about(None, "about-b"),
         entry("keys.in-force"),
         entry("keys.in-force"),
@@ -107,9 +110,9 @@ pub(super) fn receipts_and_entries_are_found(store: &dyn Store) {
         let found = store.entries_about(case.map(case_id).as_ref(), &message_id(message)).expect("readable");
         found.into_iter().map(|entry| entry.number - before).collect::<Vec<_>>()
     };
-    assert_eq!(numbers(Some(901), "about-a"), [1, 2]);
+    assert_eq!(numbers(Some(931), "about-a"), [1, 2]);
     assert_eq!(numbers(None, "about-a"), [2]);
-    assert_eq!(numbers(Some(901), "about-b"), [4]);
+    assert_eq!(numbers(Some(931), "about-b"), [4]);
     assert_eq!(numbers(None, "about-c"), [0; 0]);
     let last = |up_to| {
         let found = store.last_of_event("keys.in-force", before + up_to).expect("readable");
