@@ -83,6 +83,16 @@ async fn a_store_is_proved_beside_its_gateway_and_after_its_death_and_a_changed_
     let text = String::from_utf8(out.stdout).expect("is text");
     assert!(out.status.success() && text.contains("messages       1\n"), "{text}");
 
+    // What was acknowledged last stands in the log alone: without log and mark nothing tells that it is missing.
+    let bare = world.path("bare");
+    copy(&killed.join("bodies"), &bare.join("bodies"));
+    fs::copy(killed.join("gwanmun.db"), bare.join("gwanmun.db")).expect("copies");
+    let (told, code) = verified(&world, &bare);
+    assert_eq!((&told["proved"], code), (&Value::Bool(false), Some(1)), "P2: {told}");
+    let finding = &told["findings"][0];
+    let wrong = finding["wrong"].as_str().unwrap_or_default();
+    assert!(finding["proof"] == "mark" && wrong.contains("that none followed is not proved"), "{told}");
+
     // SQLite drops what follows the first damaged frame of a log, and says nothing: the mark does.
     let log = killed.join("gwanmun.db-wal");
     let octets = fs::read(&log).expect("there is a log");

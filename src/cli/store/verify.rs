@@ -19,7 +19,8 @@ use crate::store::{Account, AuditHead, AuditVerdict, Conservation, Damage, Inspe
 #[command(after_help = "\
 For each destination: created = delivered + open + rejected + expired + quarantined, counted from the records and held
 against the audit record. Every record is held against its checksum, every payload against its SHA-256, and the audit
-record against its own chain and the mark beside the database. Of a backup, every file against its manifest too.
+record against its own chain, its signed heads and the mark beside the database. Of a backup, every file against its
+manifest too. Where the mark is gone, that nothing followed the last entry is not proved.
 
 Nothing in the directory is changed. Best on a copy or with the gateway stopped; beside a running gateway it reads in
 short looks. A gateway cannot open a store while it is verified.
@@ -92,25 +93,32 @@ fn verify(store: &Inspection, progress: &Progress) -> Verdict {
     if store.is_running() {
         verdict.remarks.push("a gateway has it open; what it commits meanwhile may be left out".to_owned());
     }
-    let marked = match store.mark() {
-        Ok(Some(marked)) => marked,
-        Ok(None) => {
-            let gone =
-                "there is no mark: that no entry is missing at the end of the audit record is not proved";
-            verdict.remarks.push(gone.to_owned());
-            AuditHead::EMPTY
+    let marked = store.mark().unwrap_or_else(|error| {
+        verdict.unreadable("mark", "mark", &error, RENEW_THE_MARK);
+        Some(AuditHead::EMPTY)
+    });
+    match store.verify_audit(marked.unwrap_or(AuditHead::EMPTY), &mut progress.of("audit record")) {
+        Ok(AuditVerdict::Intact(head)) => {
+            if marked.is_none() {
+                let end = format!(
+                    "it is gone: the audit record is whole up to entry {}, and that none followed is not proved",
+                    head.sequence
+                );
+                verdict.finding("mark", "mark".to_owned(), end, COPY_THE_MARK);
+            }
+            verdict.head = Some(head);
         }
-        Err(error) => {
-            verdict.unreadable("mark", "mark", &error, RENEW_THE_MARK);
-            AuditHead::EMPTY
-        }
-    };
-    match store.verify_audit(marked, &mut progress.of("audit record")) {
-        Ok(AuditVerdict::Intact(head)) => verdict.head = Some(head),
         Ok(AuditVerdict::Broken { sequence, detail }) => {
             verdict.finding("audit", format!("audit entry {sequence}"), detail, RESTORE);
         }
         Err(error) => verdict.unreadable("audit", "audit record", &error, RESTORE),
+    }
+    match store.heads(0, 1) {
+        Ok(heads) if heads.is_empty() && verdict.head.is_some_and(|head| head.sequence > 0) => {
+            verdict.remarks.push(NO_HEADS.to_owned());
+        }
+        Ok(_) => {}
+        Err(error) => verdict.unreadable("audit", "audit heads", &error, RESTORE),
     }
     match store.conservation(&mut progress.of("conservation law")) {
         Ok(law) => verdict.conservation(law),
@@ -240,4 +248,8 @@ fn remedy_for(what: &str) -> &'static str {
 
 const RESTORE: &str = "keep a copy of the store as it is, then restore a backup";
 const ANOTHER_BACKUP: &str = "take another copy of this backup, or another backup";
+const NO_HEADS: &str = "no signed head of the audit record is in it: none was signed yet, or they are gone; with a head that was \
+     kept elsewhere, `gwanmun audit verify --head` proves an export";
+const COPY_THE_MARK: &str = "copy `gwanmun.db-wal` and `mark` with the database, or make a backup; a gateway that starts here makes \
+     a mark anew, which accepts that what followed is lost";
 const RENEW_THE_MARK: &str = "when the audit record is in order, remove the mark by hand: it is made anew";
