@@ -157,11 +157,23 @@ pub(super) fn attempted(desk: Desk<'_>, attempt: u32, outcome: &AttemptOutcome) 
                 false => taken(desk, stored, Some(reason)),
             }
         }
+        AttemptOutcome::Unserved { reason } => {
+            let agreement = desk.context.registry.agreement_of(delivery);
+            match is_counted_on(delivery, agreement) {
+                true => failed(desk, stored, outcome, reason, true),
+                false => given_up(desk, stored, outcome, reason),
+            }
+        }
         AttemptOutcome::Again { reason, alarm, .. } => failed(desk, stored, outcome, reason, *alarm),
-        AttemptOutcome::GiveUp { reason } => match note_failed_attempt(delivery.clone(), outcome) {
-            Some(_) => signal::rejected(desk, stored, reason.clone()),
-            None => Step::default(),
-        },
+        AttemptOutcome::GiveUp { reason } => given_up(desk, stored, outcome, reason),
+    }
+}
+
+/// No other attempt would fare better.
+fn given_up(desk: Desk<'_>, stored: &Versioned<Delivery>, outcome: &AttemptOutcome, reason: &str) -> Step {
+    match note_failed_attempt(stored.value.clone(), outcome) {
+        Some(_) => signal::rejected(desk, stored, reason.to_owned()),
+        None => Step::default(),
     }
 }
 
@@ -237,6 +249,17 @@ fn is_stalled(desk: Desk<'_>, delivery: &Delivery) -> bool {
 pub(super) fn awaits_receipt(delivery: &Delivery, agreement: Option<&Agreement>) -> bool {
     !matches!(delivery.purpose, DeliveryPurpose::Signal | DeliveryPurpose::Transit { .. })
         && agreement.is_none_or(|agreement| agreement.reliability.ack_requested != Presence::Never)
+}
+
+/// Whether somebody counts on the delivery, so that a fault of configuration is waited out until it is mended: what ends
+/// by a receipt, what its sender awaits one for from beyond the next hop, and signals, ours or passed on, which are what
+/// others wait for (P9). The rest is sent as well as may be, and no better.
+fn is_counted_on(delivery: &Delivery, agreement: Option<&Agreement>) -> bool {
+    match delivery.purpose {
+        DeliveryPurpose::Signal => true,
+        DeliveryPurpose::Transit { acknowledged, .. } => acknowledged || delivery.service.is_msh(),
+        _ => awaits_receipt(delivery, agreement),
+    }
 }
 
 pub(super) fn quarantined(desk: Desk<'_>, stored: &Versioned<Delivery>, reason: String) -> Step {

@@ -91,7 +91,10 @@ pub fn needs(event: &Event, context: &Context<'_>) -> Needs {
         // Only its bad end is told of.
         Event::Attempted { delivery, outcome, .. } => Needs {
             delivery: Some(DeliveryLocator::Id(delivery.clone())),
-            case_of_delivery: matches!(outcome, AttemptOutcome::GiveUp { .. }),
+            case_of_delivery: matches!(
+                outcome,
+                AttemptOutcome::GiveUp { .. } | AttemptOutcome::Unserved { .. }
+            ),
             ..Needs::default()
         },
     }

@@ -279,6 +279,7 @@ impl<'a> Visit<'a> {
                 Ok(())
             }
             AttemptOutcome::Unclear { reason }
+            | AttemptOutcome::Unserved { reason }
             | AttemptOutcome::Again { reason, .. }
             | AttemptOutcome::GiveUp { reason } => Err(("answer", reason)),
         }

@@ -321,7 +321,14 @@ pub enum AttemptOutcome {
         /// What it answered.
         reason: String,
     },
-    /// Worth another attempt: no connection, a timeout, 5xx, or a configuration fault at the peer.
+    /// An HTTP server answered that has no place for messages there: a redirect, or a 4xx that another attempt does not
+    /// mend. A configuration fault, here or there: worth another attempt where somebody counts on the message, and the
+    /// end of what is sent once (digest, 16).
+    Unserved {
+        /// What it answered.
+        reason: String,
+    },
+    /// Worth another attempt: no connection, a timeout, or 5xx.
     Again {
         /// What happened.
         reason: String,
@@ -345,7 +352,7 @@ impl AttemptOutcome {
         match self {
             Self::Taken => true,
             Self::Unclear { .. } => !awaits_receipt,
-            Self::Again { .. } | Self::GiveUp { .. } => false,
+            Self::Unserved { .. } | Self::Again { .. } | Self::GiveUp { .. } => false,
         }
     }
 }

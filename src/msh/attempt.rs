@@ -1,5 +1,5 @@
-//! What an HTTP response says of an attempt: sorted once, here, into taken, unclear, again, give up (ebMS 2.0, B.2;
-//! digest, 16).
+//! What an HTTP response says of an attempt: sorted once, here, into taken, unclear, unserved, again, give up (ebMS 2.0,
+//! B.2; digest, 16).
 
 use crate::model::AttemptOutcome;
 
@@ -20,7 +20,7 @@ pub enum ResponseContent<'a> {
 /// "delivered": also [`AttemptOutcome::Taken`] waits for its receipt.
 #[must_use]
 pub fn judge_response(status: u16, content: ResponseContent<'_>) -> AttemptOutcome {
-    let again = |reason: String, alarm: bool| AttemptOutcome::Again { reason, alarm, unsent: false };
+    let again = |reason: String| AttemptOutcome::Again { reason, alarm: false, unsent: false };
     match (status, content) {
         (200..=299, ResponseContent::Empty | ResponseContent::Message) => AttemptOutcome::Taken,
         (200..=299, ResponseContent::Other(what)) => {
@@ -29,9 +29,9 @@ pub fn judge_response(status: u16, content: ResponseContent<'_>) -> AttemptOutco
         (_, ResponseContent::Fault(code @ ("Client" | "MustUnderstand" | "VersionMismatch"), text)) => {
             AttemptOutcome::GiveUp { reason: format!("SOAP fault {code}: {text}") }
         }
-        (_, ResponseContent::Fault(code, text)) => again(format!("SOAP fault {code}: {text}"), false),
-        (408 | 425 | 429 | 500..=599, _) => again(format!("HTTP {status}"), false),
-        _ => again(format!("HTTP {status}"), true),
+        (_, ResponseContent::Fault(code, text)) => again(format!("SOAP fault {code}: {text}")),
+        (408 | 425 | 429 | 500..=599, _) => again(format!("HTTP {status}")),
+        _ => AttemptOutcome::Unserved { reason: format!("HTTP {status}") },
     }
 }
 
@@ -42,7 +42,7 @@ mod tests {
     //= ebms2 B.2.2 MUST: every 2xx with an empty body is a success
     //= ebms2 B.2.4 MUST: a Fault of the server, 408, 425, 429 and 5xx are tried again
     //= ebms2 B.2.4 MAY: a Fault of the client, MustUnderstand or VersionMismatch ends the delivery at once
-    //= ebms2 B.2.4 MUST: 3xx and other 4xx are tried again with an alarm, and no redirect is followed
+    //= ebms2 B.2.4 MUST: 3xx and other 4xx are a configuration fault, and no redirect is followed
     #[test]
     fn every_response_of_the_table_is_read_as_it_says() {
         fn check(status: u16, content: ResponseContent<'_>, expected: &str) {
@@ -51,6 +51,7 @@ mod tests {
                 AttemptOutcome::Unclear { .. } => "unclear",
                 AttemptOutcome::Again { alarm: false, .. } => "again",
                 AttemptOutcome::Again { alarm: true, .. } => "again, alarm",
+                AttemptOutcome::Unserved { .. } => "unserved",
                 AttemptOutcome::GiveUp { .. } => "give up",
             };
             assert_eq!(told, expected, "{status} {content:?}");
@@ -66,8 +67,8 @@ mod tests {
         check(500, ResponseContent::Fault("Client", "not XML"), "give up");
         check(500, ResponseContent::Fault("MustUnderstand", ""), "give up");
         check(500, ResponseContent::Fault("VersionMismatch", ""), "give up");
-        check(302, ResponseContent::Empty, "again, alarm");
-        check(404, ResponseContent::Other("a web page"), "again, alarm");
+        check(302, ResponseContent::Empty, "unserved");
+        check(404, ResponseContent::Other("a web page"), "unserved");
         for status in [201, 203, 205, 206, 226] {
             check(status, ResponseContent::Empty, "taken");
             check(status, ResponseContent::Message, "taken");
@@ -80,8 +81,8 @@ mod tests {
             }
         }
         for status in [301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 411, 413, 415, 426, 431] {
-            check(status, ResponseContent::Empty, "again, alarm");
-            check(status, ResponseContent::Other("a web page"), "again, alarm");
+            check(status, ResponseContent::Empty, "unserved");
+            check(status, ResponseContent::Other("a web page"), "unserved");
         }
         // A fault is a fault under whatever status; one of another SOAP node is told as a fault of the server is.
         for status in [200, 400, 500] {

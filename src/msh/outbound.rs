@@ -92,7 +92,9 @@ pub fn note_failed_attempt(mut delivery: Delivery, outcome: &AttemptOutcome) -> 
             delivery.reason.clone_from(reason);
             delivery.unsent += u32::from(*unsent);
         }
-        AttemptOutcome::Unclear { reason } => delivery.reason.clone_from(reason),
+        AttemptOutcome::Unclear { reason } | AttemptOutcome::Unserved { reason } => {
+            delivery.reason.clone_from(reason);
+        }
         AttemptOutcome::GiveUp { reason } => {
             delivery.reason.clone_from(reason);
             delivery.state = DeliveryState::Rejected;

@@ -74,7 +74,7 @@ pub(super) fn again_or_end(outcome: AttemptOutcome) -> Attempt {
     match outcome {
         AttemptOutcome::Taken => Attempt::Taken(None),
         AttemptOutcome::Unclear { reason } => Attempt::Taken(Some(reason)),
-        AttemptOutcome::Again { reason, .. } => Attempt::Again(reason),
+        AttemptOutcome::Unserved { reason } | AttemptOutcome::Again { reason, .. } => Attempt::Again(reason),
         AttemptOutcome::GiveUp { reason } => Attempt::Ended(Ending::Refused, reason),
     }
 }

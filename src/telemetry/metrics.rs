@@ -32,6 +32,8 @@ pub enum Attempted {
     Taken,
     /// It took it, and answered with what is no message.
     Unclear,
+    /// An HTTP server that has no place for messages there.
+    Unserved,
     /// Worth another attempt.
     Again,
     /// The peer will not take it as it is.
@@ -43,6 +45,7 @@ impl From<&AttemptOutcome> for Attempted {
         match outcome {
             AttemptOutcome::Taken => Self::Taken,
             AttemptOutcome::Unclear { .. } => Self::Unclear,
+            AttemptOutcome::Unserved { .. } => Self::Unserved,
             AttemptOutcome::Again { .. } => Self::Again,
             AttemptOutcome::GiveUp { .. } => Self::GivenUp,
         }
@@ -183,6 +186,7 @@ impl Metrics {
         let outcome = match outcome.into() {
             Attempted::Taken => "taken",
             Attempted::Unclear => "unclear",
+            Attempted::Unserved => "unserved",
             Attempted::Again => "again",
             Attempted::GivenUp => "given-up",
         };

@@ -116,6 +116,8 @@ fn an_attempt_that_ends_nothing_badly_leaves_the_case_alone() {
     };
     check(AttemptOutcome::Again { reason: reason(), alarm: false, unsent: false }, true, false);
     check(AttemptOutcome::Unclear { reason: reason() }, true, false);
+    // Whether this one ends it, the agreement says.
+    check(AttemptOutcome::Unserved { reason: reason() }, true, true);
     check(AttemptOutcome::Taken, false, false);
     check(AttemptOutcome::GiveUp { reason: reason() }, true, true);
     assert_eq!(world.count(BROKER, "MessageError"), 1);

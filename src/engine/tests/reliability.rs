@@ -137,6 +137,43 @@ fn an_answer_that_is_no_message_ends_what_awaits_no_receipt_and_nothing_else_p4(
     }
 }
 
+//= ebms2 B.2.4 MUST: a configuration fault of the peer is tried again with an alarm where somebody counts on the message, and ends what is sent once
+#[test]
+fn a_server_that_has_no_place_for_messages_ends_what_nobody_counts_on_and_nothing_else_p9() {
+    use DeliveryState::{AwaitingAcknowledgment, Rejected};
+    fn check(partner: &str, change: impl Fn(&mut Agreement), expected: DeliveryState, told: &str) {
+        let mut world = World::new();
+        world.agree(partner, change);
+        let submitter = if partner == ASYNC_BROKER { ASYNC_BROKER } else { BROKER };
+        world.post(&lodging(&world, submitter, "lodging", DECLARATION, &[0]));
+        let due = world.store.due(&party(partner), world.now, 10).expect("the store reads");
+        let is_signal = |id: &DeliveryId| world.delivery(id).purpose == DeliveryPurpose::Signal;
+        let mut due = due.into_iter().map(|due| due.id);
+        let id = due.find(|id| is_signal(id) == (partner == ASYNC_BROKER)).expect("is owed");
+        world.drive(&Event::Due(id.clone()));
+        let Transmission { attempt, awaits_receipt, .. } = *world.sent.last().expect("it was sent");
+        let next = world.delivery(&id).due;
+        let outcome = AttemptOutcome::Unserved { reason: "HTTP 404".to_owned() };
+        assert!(!outcome.is_taken(awaits_receipt));
+        world.drive(&Event::Attempted { delivery: id.clone(), attempt, awaits_receipt, outcome });
+        let record = world.delivery(&id);
+        assert_eq!((record.state, record.due), (expected, next), "{partner}");
+        assert_eq!(world.logged(told), Some(true), "{partner}: with an alarm");
+        let failures = world.count(BROKER, "MessageError");
+        assert_eq!(failures, usize::from(expected == Rejected), "{partner}: the submitter hears of an end");
+        world.check_laws();
+    }
+    let agency = AGENCIES[0].1;
+    for presence in [Presence::Always, Presence::PerMessage] {
+        let asks = |agreement: &mut Agreement| agreement.reliability.ack_requested = presence;
+        check(agency, asks, AwaitingAcknowledgment, "delivery.failed-attempt");
+    }
+    let never = |agreement: &mut Agreement| agreement.reliability.ack_requested = Presence::Never;
+    check(agency, never, Rejected, "delivery.rejected");
+    // The acknowledgment of a lodging, which its sender waits for.
+    check(ASYNC_BROKER, |_| {}, AwaitingAcknowledgment, "delivery.failed-attempt");
+}
+
 /// Gives one Action of a partner's agreement terms of its own.
 pub(super) fn override_terms(
     world: &mut World,

@@ -5,6 +5,7 @@ use super::cases::lodging;
 use super::world::*;
 use crate::model::*;
 use crate::security::Transit;
+use crate::store::Store as _;
 
 /// A world in which messages between the asynchronous broker and KFDA are passed on.
 fn forwarding() -> World {
@@ -89,6 +90,32 @@ fn what_was_passed_on_and_purged_is_known_when_it_comes_again_p3() {
     assert_eq!(error.code, ErrorCode::TimeToLiveExpired);
     assert!(world.delivery(&id).purged.is_some(), "it is not passed on again");
     world.check_laws();
+}
+
+#[test]
+fn a_hop_that_has_no_place_for_messages_is_tried_again_for_whoever_asked_for_an_acknowledgment() {
+    fn check(change: impl FnOnce(&mut Message), expected: DeliveryState) {
+        let mut world = forwarding();
+        let event = in_transit(&world, &message(&world, change), None);
+        world.drive(&event);
+        let due = world.store.due(&party(AGENCIES[0].1), world.now, 1).expect("the store reads");
+        let id = due[0].id.clone();
+        world.drive(&Event::Due(id.clone()));
+        let outcome = AttemptOutcome::Unserved { reason: "HTTP 301".to_owned() };
+        let attempted = Event::Attempted { delivery: id.clone(), attempt: 1, awaits_receipt: false, outcome };
+        world.drive(&attempted);
+        assert_eq!(world.delivery(&id).state, expected);
+        world.check_laws();
+    }
+    check(|_| {}, DeliveryState::AwaitingAcknowledgment);
+    check(|message| message.ack_requested.clear(), DeliveryState::Rejected);
+    // The acknowledgment that somebody else waits for.
+    let signal = |message: &mut Message| {
+        message.ack_requested.clear();
+        message.header.service = Service::msh();
+        message.header.action = "Acknowledgment".into();
+    };
+    check(signal, DeliveryState::AwaitingAcknowledgment);
 }
 
 //= ebms2 10.1.5 MUST: the From Party of what cannot be passed on and asked for an acknowledgment hears DeliveryFailure
