@@ -14,7 +14,8 @@ use super::fault::Faults;
 use super::reader::{Section, TomlFile};
 use super::settings::{BOX_NUMBER_TYPE, Identity, SigningFiles, plain, signing_files};
 use super::terms::{
-    USUAL, binding, check_order, endpoint, instant, overrides, reliability, signature, sync_reply_mode, word,
+    USUAL, binding, check_order, empty_answer, endpoint, instant, overrides, reliability, signature,
+    sync_reply_mode, word,
 };
 use crate::model::{
     AgencyCode, Agreement, CpaId, Digest, Direction, Fingerprint, Officer, OfficerRole, Party, PartyId,
@@ -381,6 +382,7 @@ impl<'a> Reading<'a> {
         let end = section.optional("end", instant, faults);
         let sync_reply_mode = section.optional("sync_reply_mode", sync_reply_mode, faults);
         let sync_reply_mode = sync_reply_mode.unwrap_or(SyncReplyMode::MshSignalsOnly);
+        let empty_answer = section.optional("empty_answer", empty_answer, faults).unwrap_or_default();
         let message_order = section.flag("message_order", false, faults);
         let usual = Reliability { message_order, ..USUAL };
         let reliability = reliability(&mut section, &usual, faults);
@@ -436,6 +438,7 @@ impl<'a> Reading<'a> {
             practice,
             actions,
             sync_reply_mode,
+            empty_answer,
             reliability,
             signature,
             profile,

@@ -11,8 +11,8 @@ use super::profiles::{algorithm, canonicalization, digest, profile};
 use super::reader::Section;
 use super::settings::SERVICE_TYPE;
 use crate::model::{
-    ActionBinding, Agreement, Direction, Override, PartnerProfile, PartyKind, Presence, Reliability, Role,
-    Service, SignalAction, SignatureTerms, SyncReplyMode, Timestamp, ValueError,
+    ActionBinding, Agreement, Direction, EmptyAnswer, Override, PartnerProfile, PartyKind, Presence,
+    Reliability, Role, Service, SignalAction, SignatureTerms, SyncReplyMode, Timestamp, ValueError,
 };
 
 /// What holds for some Actions of an agreement in place of what it says.
@@ -223,6 +223,11 @@ pub(super) fn sync_reply_mode(text: &str) -> Result<SyncReplyMode, ValueError> {
         "none, mshSignalsOnly, signalsOnly, responseOnly or signalsAndResponse",
         &SyncReplyMode::ALL.map(|mode| (mode.as_str(), mode)),
     )
+}
+
+pub(super) fn empty_answer(text: &str) -> Result<EmptyAnswer, ValueError> {
+    let found = EmptyAnswer::ALL.into_iter().find(|answer| answer.status().to_string() == text);
+    found.ok_or_else(|| ValueError::new("202, 200 or 204", text))
 }
 
 pub(super) fn endpoint(text: &str) -> Result<Arc<str>, ValueError> {

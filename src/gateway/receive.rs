@@ -25,6 +25,9 @@ const XML: &str = "text/xml; charset=UTF-8";
 /// What an ebMS message may come as (ebMS 2.0, B.2); the codec looks closer.
 const MEDIA_TYPES: [&str; 2] = ["multipart/related", "text/xml"];
 
+/// The status of a refusal that says nothing to a signal that must not be answered.
+const TAKEN: u16 = 202;
+
 /// A message as it came over the wire, as a request or in a response.
 pub(super) struct Received {
     pub(super) content_type: Arc<str>,
@@ -144,19 +147,39 @@ async fn take(shared: &Arc<Shared>, received: Received) -> Option<Response> {
     }
     let span = span_of(&event);
     tell_deviations(shared, &event);
+    let empty = empty_answer(shared, &event);
     match drive(shared, event).instrument(span).await {
         Ok(released) => {
             if released.accepted {
                 shared.metrics.acceptance_seconds(began.elapsed());
             }
-            Some(
-                released
-                    .reply
-                    .map_or_else(|| Response::empty(StatusCode::ACCEPTED), |reply| answer(shared, reply)),
-            )
+            Some(match released.reply {
+                None | Some(Reply::Empty | Reply::Status(TAKEN)) => Response::empty(empty),
+                Some(reply) => answer(shared, reply),
+            })
         }
         Err(error) => turned_away(shared, &error),
     }
+}
+
+/// The status that says "taken" and nothing else, as the agreement that a message comes under has it.
+fn empty_answer(shared: &Shared, event: &Event) -> StatusCode {
+    let in_force = shared.in_force.load();
+    let registry = &in_force.trust.registry;
+    let agreement = match event {
+        Event::Arrived(arrival) => registry.agreement(arrival.verified.cpa_id()),
+        Event::InTransit(in_transit) => {
+            registry.agreement_to_forward(in_transit.transit.from(), in_transit.received_at)
+        }
+        Event::Refused(refused) => {
+            let refusal = &refused.refusal;
+            let named = refusal.header.as_ref().and_then(|header| registry.agreement(&header.cpa_id));
+            named.filter(|agreement| Some(&agreement.partner) == refusal.party.as_ref())
+        }
+        _ => None,
+    };
+    let answer = agreement.map(|agreement| agreement.empty_answer).unwrap_or_default();
+    StatusCode::from_u16(answer.status()).expect("is one of 2xx")
 }
 
 /// The answer to what is new while the disk is low. Signals, and confirmations from a mailbox, are about what is

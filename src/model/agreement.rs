@@ -40,6 +40,8 @@ pub struct Agreement {
     pub actions: Vec<ActionBinding>,
     /// What travels back on the same connection (ebMS 2.0, 4.3).
     pub sync_reply_mode: SyncReplyMode,
+    /// The status of what has no body when it comes back on the connection.
+    pub empty_answer: EmptyAnswer,
     /// Reliable messaging (ebMS 2.0, 6).
     pub reliability: Reliability,
     /// Signatures in both directions (ebMS 2.0, 4.1).
@@ -218,6 +220,34 @@ impl SyncReplyMode {
     #[must_use]
     pub const fn returns_response(self) -> bool {
         matches!(self, Self::ResponseOnly | Self::SignalsAndResponse)
+    }
+}
+
+/// How an HTTP entity is confirmed that brings nothing back on its connection (ebMS 2.0, B.2; digest, 16): every 2xx says the
+/// same, and some clients know only one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyAnswer {
+    /// 200 OK.
+    Ok,
+    /// 202 Accepted.
+    #[default]
+    Accepted,
+    /// 204 No Content.
+    NoContent,
+}
+
+impl EmptyAnswer {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Accepted, Self::NoContent];
+
+    /// Its HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Ok => 200,
+            Self::Accepted => 202,
+            Self::NoContent => 204,
+        }
     }
 }
 

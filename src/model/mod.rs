@@ -34,7 +34,9 @@ mod status;
 mod time;
 
 pub use act::{Act, OfficerAct};
-pub use agreement::{ActionBinding, Agreement, Direction, Override, Presence, Reliability, SyncReplyMode};
+pub use agreement::{
+    ActionBinding, Agreement, Direction, EmptyAnswer, Override, Presence, Reliability, SyncReplyMode,
+};
 pub use application::{
     Application, ApplicationState, Cancellation, ItemOutcome, NoticeKind, Outcome, ReceivedNotice,
     ReceivedPart, ReceivedResult, Timing,

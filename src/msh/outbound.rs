@@ -138,6 +138,7 @@ mod tests {
             practice: false,
             actions: Vec::new(),
             sync_reply_mode: SyncReplyMode::MshSignalsOnly,
+            empty_answer: EmptyAnswer::default(),
             reliability: Reliability {
                 duplicate_elimination: Presence::Always,
                 ack_requested: Presence::Always,

@@ -27,7 +27,7 @@ use crate::codec::envelope::{EnvelopeError, Supplied, decode_envelope};
 use crate::codec::mime::{MimeError, MimePart, Package, PartName, unpack};
 use crate::codec::xml::{Element, XmlTree};
 use crate::model::{
-    ActionBinding, Actor, Agreement, ContentId, CpaId, Digest, Direction, Fingerprint, Manifest, Message,
+    ActionBinding, Actor, Agreement, ContentId, CpaId, Digest, Direction, EmptyAnswer, Fingerprint, Manifest, Message,
     MessageHeader, Octets, PartnerProfile, Party, PartyKey, PartyKind, Payload, Presence, Registry,
     Reliability, Role, SignatureTerms, SyncReplyMode, Timestamp,
 };
@@ -302,6 +302,7 @@ fn agreement_for(
             action: header.action.clone(),
         }],
         sync_reply_mode: if is_synchronous { SyncReplyMode::MshSignalsOnly } else { SyncReplyMode::None },
+        empty_answer: EmptyAnswer::default(),
         reliability: Reliability {
             duplicate_elimination: Presence::PerMessage,
             ack_requested: Presence::PerMessage,

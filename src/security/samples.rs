@@ -17,9 +17,9 @@ use openssl::x509::{X509, X509CrlBuilder, X509Name, X509Ref, X509RevokedBuilder}
 use super::{Engine, KeyRing, OpenLimits, Origin, Refusal, SigningKey, Trust, Verified, Wire, open};
 use crate::model::{
     AckRequested, ActionBinding, Actor, Agreement, ContentId, ConversationId, CpaId, Digest, Direction,
-    Fingerprint, Manifest, Message, MessageData, MessageHeader, MessageId, MessageKind, PartnerProfile,
-    Party, PartyId, PartyKey, PartyKind, PartyRef, Payload, Presence, Reference, Registry, Reliability, Role,
-    Sealed, Service, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
+    EmptyAnswer, Fingerprint, Manifest, Message, MessageData, MessageHeader, MessageId, MessageKind,
+    PartnerProfile, Party, PartyId, PartyKey, PartyKind, PartyRef, Payload, Presence, Reference, Registry,
+    Reliability, Role, Sealed, Service, SignatureAlgorithm, SignatureTerms, SyncReplyMode, Timestamp,
 };
 
 /// A certificate with its key.
@@ -182,6 +182,7 @@ pub(crate) fn agreement(cpa_id: &str, partner: &str) -> Agreement {
         practice: false,
         actions: vec![binding(Direction::Receive)],
         sync_reply_mode: SyncReplyMode::MshSignalsOnly,
+        empty_answer: EmptyAnswer::default(),
         reliability: Reliability {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,

@@ -108,3 +108,48 @@ async fn requests_are_answered_as_the_binding_says() {
     connection.send(ping.as_bytes()).await;
     assert!(connection.rest().await.contains(pong[2]));
 }
+
+//= ebms2 B.2.2 MAY: what brings nothing back is answered with the 2xx that the partner knows, without a body
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_answer_has_the_status_that_is_agreed() {
+    let stage = Stage::of("empty_answer = 202\n").await;
+    let signal = |refers: &str| {
+        let swap = |text: String, from: &str, to: &str| {
+            assert_eq!(text.matches(from).count(), 1, "{from}");
+            text.replace(from, to)
+        };
+        let given = "<eb:Acknowledgment eb:version=\"2.0\" soap:mustUnderstand=\"1\">\
+             <eb:Timestamp>2026-01-01T00:00:00Z</eb:Timestamp><eb:RefToMessageId>nothing@of.ours</eb:RefToMessageId>\
+             </eb:Acknowledgment></soap:Header>";
+        let reference =
+            format!("</eb:Timestamp><eb:RefToMessageId>{refers}</eb:RefToMessageId></eb:MessageData>");
+        let text = swap(stage.ping(), "</eb:Timestamp></eb:MessageData>", &reference);
+        swap(swap(text, ">Ping<", ">Acknowledgment<"), "</soap:Header>", given)
+    };
+    // One of nothing that we sent, and one that contradicts itself: neither is ever answered.
+    let signals = [signal("nothing@of.ours"), signal("another@of.ours")];
+    for (before, status, line) in [
+        (202, 202, "HTTP/1.1 202 Accepted"),
+        (202, 200, "HTTP/1.1 200 OK"),
+        (200, 204, "HTTP/1.1 204 No Content"),
+    ] {
+        let key = |status: u16| format!("empty_answer = {status}");
+        stage.world.edit("partners/broker.toml", &key(before), &key(status));
+        assert!(stage.world.reload().await.status.is_success(), "{status}");
+        for signal in &signals {
+            let mut connection = Connection::open(&stage.world).await;
+            let length = signal.len();
+            let fields = format!(
+                "Host: localhost\r\nConnection: close\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n"
+            );
+            connection.send(format!("POST /ebms HTTP/1.1\r\n{fields}\r\n{signal}").as_bytes()).await;
+            let answer = connection.rest().await;
+            assert!(answer.starts_with(line), "{answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").expect("has a head");
+            assert_eq!(body, "");
+            // RFC 9110, 8.6: 204 has no Content-Length.
+            assert_eq!(head.contains("content-length: 0"), status != 204, "{head}");
+            assert!(!head.contains("content-type"), "{head}");
+        }
+    }
+}

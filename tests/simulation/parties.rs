@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use gwanmun::model::{
-    ActionBinding, Agreement, CpaId, Direction, Fingerprint, PartnerProfile, Party, PartyId, PartyKey,
-    PartyKind, Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms, SyncReplyMode,
+    ActionBinding, Agreement, CpaId, Direction, EmptyAnswer, Fingerprint, PartnerProfile, Party, PartyId,
+    PartyKey, PartyKind, Presence, Registry, Reliability, Role, SignatureAlgorithm, SignatureTerms,
+    SyncReplyMode,
 };
 use gwanmun::security::{Engine, KeyRing, OpenLimits, SigningKey, SigningKeys, Trust};
 use openssl::asn1::Asn1Time;
@@ -293,6 +294,7 @@ fn agreement(with: Who, terms: &Terms) -> Agreement {
         practice: false,
         actions: with.bindings().into_iter().map(binding).collect(),
         sync_reply_mode: terms.sync_reply_mode,
+        empty_answer: EmptyAnswer::default(),
         reliability: Reliability {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,

@@ -38,6 +38,29 @@ fn an_agreement_adds_to_its_profile_and_the_strict_one_is_what_it_has_without() 
     assert_eq!(terms, expected);
 }
 
+/// Every 2xx says the same, and no other status does.
+#[test]
+fn an_agreement_says_how_an_empty_answer_is_told() {
+    let world = world();
+    let path = world.path().join("partners/kfda.toml");
+    let text = fs::read_to_string(&path).expect("is there");
+    let answer = |line: &str| {
+        fs::write(&path, format!("{text}{line}\n")).expect("writes");
+        let loaded = load(&world.path().join("gwanmun.toml")).map_err(|faults| format!("{faults:?}"))?;
+        let registry = loaded.partners.registry;
+        let agreement = registry.agreement(&CpaId::new("sw-kfda").expect("a CPAId")).expect("is there");
+        Ok::<_, String>(agreement.empty_answer.status())
+    };
+    assert_eq!(answer(""), Ok(202));
+    for status in [200, 202, 204] {
+        assert_eq!(answer(&format!("empty_answer = {status}")), Ok(status));
+    }
+    for wrong in ["201", "500", "\"none\""] {
+        let told = answer(&format!("empty_answer = {wrong}")).expect_err(wrong);
+        assert!(told.contains("is not 202, 200 or 204"), "{told}");
+    }
+}
+
 /// What no certificate of a partner can sign by, and a list of nothing, are mistakes and not silence.
 #[test]
 fn an_agreement_accepts_what_its_partner_can_sign_with() {

@@ -666,6 +666,7 @@ fn agreement(partner: &str, role: &str, sync_reply_mode: SyncReplyMode) -> Agree
         practice: false,
         actions: bind(Direction::Send).chain(bind(Direction::Receive)).collect(),
         sync_reply_mode,
+        empty_answer: EmptyAnswer::default(),
         reliability: Reliability {
             duplicate_elimination: Presence::Always,
             ack_requested: Presence::Always,
