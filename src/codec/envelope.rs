@@ -3,8 +3,8 @@
 //! Promises: one parse, and everything read comes from that tree; the closed profile of promises-and-threats 2.1
 //! holds for what is returned: every ebMS element in its place, none twice, `soap:actor` only where it may stand
 //! (digest, 8.5), values whole. Faults of the SOAP layer and errors of the header are told apart (digest, 9.5), and
-//! errors name their place. User messages are held against the schema; a signal of a careless peer is read when
-//! the fields that matter are there (digest, 4.4).
+//! errors name their place. All are held against the schema: a user message that breaks it is refused, a signal of a
+//! careless peer is read when the fields that matter are there, and what it breaks is told (digest, 4.4).
 //!
 //! Does not: verify a signature, know agreements, or look at payloads: nothing here is trusted before
 //! `security::open` says so.
@@ -44,6 +44,9 @@ pub struct Envelope {
     /// What the To Party answers when that is us: a header block for it must be understood, and is not. Who is only on
     /// the way has nothing to understand of it (ebMS 2.0, 2.3.10).
     pub not_understood: Option<SoapFault>,
+    /// In what a signal breaks the schema, whose fields that matter could be read all the same (digest, 4.4). Nothing of
+    /// a user message.
+    pub schema_findings: Vec<EbxmlError>,
 }
 
 /// Why a SOAP part is refused, and so how its sender hears of it.
@@ -106,16 +109,14 @@ pub fn decode_for_anyone(
     };
     let blocks = Blocks::read(tree.root(), header, body).map_err(refuse)?;
 
+    let mut findings = Errors::default();
+    for finding in envelope_findings(octets) {
+        let text = format!("line {}: {} [{}]", finding.line, finding.message, finding.rule);
+        findings.push_at(ErrorCode::OtherXml, finding.path, text);
+    }
     // A careless peer's signal is read leniently, never a user message.
-    if !is_signal(&blocks) {
-        let mut errors = Errors::default();
-        for finding in envelope_findings(octets) {
-            let text = format!("line {}: {} [{}]", finding.line, finding.message, finding.rule);
-            errors.push_at(ErrorCode::OtherXml, finding.path, text);
-        }
-        if !errors.is_empty() {
-            return Err(refuse(errors));
-        }
+    if !findings.is_empty() && !is_signal(&blocks) {
+        return Err(refuse(findings));
     }
 
     let mut errors = Errors::default();
@@ -123,7 +124,7 @@ pub fn decode_for_anyone(
     match message.filter(|_| errors.is_empty()) {
         Some(message) => {
             let signature = blocks.signature.map(Element::id);
-            Ok(Envelope { message, signature, tree, not_understood })
+            Ok(Envelope { message, signature, tree, not_understood, schema_findings: findings.0 })
         }
         None => Err(refuse(errors)),
     }

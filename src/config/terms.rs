@@ -11,8 +11,8 @@ use super::profiles::{algorithm, canonicalization, digest, profile};
 use super::reader::Section;
 use super::settings::SERVICE_TYPE;
 use crate::model::{
-    ActionBinding, Agreement, Direction, EmptyAnswer, Override, PartnerProfile, PartyKind, Presence,
-    Reliability, Role, Service, SignalAction, SignatureTerms, SyncReplyMode, Timestamp, ValueError,
+    ActionBinding, Agreement, Deviation, Direction, EmptyAnswer, Override, PartnerProfile, PartyKind,
+    Presence, Reliability, Role, Service, SignalAction, SignatureTerms, SyncReplyMode, Timestamp, ValueError,
 };
 
 /// What holds for some Actions of an agreement in place of what it says.
@@ -125,7 +125,7 @@ pub(super) fn check_order(
     }
 }
 
-/// What the agreement says of signatures, on top of the profile that it names; the strict one where it names none.
+/// What the agreement says of signatures and of deviations, on top of the profile that it names; the strict one where it names none.
 pub(super) fn signature(section: &mut Section<'_>, faults: &mut Faults) -> (SignatureTerms, PartnerProfile) {
     let strict = profile(PartnerProfile::STRICT).expect("the program carries it");
     let named = section.optional("profile", profile, faults).unwrap_or(strict);
@@ -140,7 +140,18 @@ pub(super) fn signature(section: &mut Section<'_>, faults: &mut Faults) -> (Sign
     accepted(section, "accepted_digests", digest, &mut terms.digests, faults);
     accepted(section, "accepted_canonicalizations", canonicalization, &mut terms.canonicalizations, faults);
     terms.sha1_until = section.optional("sha1_until", instant, faults);
-    (terms, named.profile.clone())
+    let mut profile = named.profile.clone();
+    if section.has("deviations") {
+        profile.deviations = section.list("deviations", deviation, faults).into_iter().collect();
+    }
+    (terms, profile)
+}
+
+/// What a profile may allow: SHA-1 has its own key, as it has its day.
+fn deviation(text: &str) -> Result<Deviation, ValueError> {
+    let mut known = Deviation::ALL.into_iter().filter(|deviation| *deviation != Deviation::Sha1);
+    let found = known.find(|deviation| deviation.as_str() == text);
+    found.ok_or_else(|| ValueError::new("a deviation of docs/operations.md, Partner profiles", text))
 }
 
 /// What a list accepts in the place of the profile's, where it stands there; nothing at all is no list.

@@ -129,7 +129,7 @@ pub(super) fn accept(inbound: &Inbound<'_>, case: Option<&CaseId>) -> Step {
     };
     let deviations: Vec<_> = verified.deviations().iter().map(|deviation| deviation.as_str()).collect();
     if !deviations.is_empty() {
-        text.push_str(", outside the strict profile: ");
+        text.push_str(", not as the standard has it: ");
         text.push_str(&deviations.join(", "));
     }
     let entry = entry(inbound.desk.now, event, text).of_message(inbound.key);

@@ -67,7 +67,9 @@ fn due_in(shared: &Shared, in_force: &InForce, key: SequenceKey) -> Result<Event
                 return Ok(unopenable(why));
             }
             let (origin, received_at) = (Origin::Stored(message.sender.clone()), early.received_at);
-            match (Received { content_type, body, origin, received_at, waiting: false }).open(in_force) {
+            let (waiting, other_soap_action) = (false, false);
+            let received = Received { content_type, body, origin, received_at, waiting, other_soap_action };
+            match received.open(in_force) {
                 Event::Arrived(arrival) => Event::HandedOn { arrival, sequence: key },
                 Event::Refused(refused) => unopenable(refused.refusal.to_string()),
                 _ => unopenable("it opens to something else".to_owned()),

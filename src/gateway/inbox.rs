@@ -242,6 +242,7 @@ fn write(shared: &Shared, in_force: &InForce, act: OfficerAct) -> Result<Written
         origin: Origin::Inbox(act.by.agency.clone()),
         received_at: now,
         waiting: true,
+        other_soap_action: false,
     };
     Ok(match received.open(in_force) {
         Event::Arrived(arrival) => Written::Event(Box::new(Event::Acted { arrival, act })),

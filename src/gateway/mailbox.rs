@@ -160,8 +160,14 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
     let _begun = shared.under_way.begin();
-    let received =
-        Received { content_type, body: request.body.into(), origin, received_at: now(), waiting: true };
+    let received = Received {
+        content_type,
+        body: request.body.into(),
+        origin,
+        received_at: now(),
+        waiting: true,
+        other_soap_action: false,
+    };
     let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {
         Ok(Event::Arrived(receipt)) => Event::Confirmed { delivery, by, receipt: Some(receipt) },
         // What was turned away is recorded and answered as if it had been posted.

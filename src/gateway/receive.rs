@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tracing::{Instrument as _, info_span, warn};
 
 use super::driver::{DriveError, compute, drive};
-use super::send::content;
+use super::send::{SOAP_ACTION, content};
 use super::shared::{InForce, Shared, now};
 use crate::codec::envelope::{SoapFault, encode_fault};
 use crate::engine::{Arrival, Event, InTransit, Refused, Reply, read_documents};
@@ -36,14 +36,21 @@ pub(super) struct Received {
     pub(super) received_at: Timestamp,
     /// A requester waits for an answer on this connection.
     pub(super) waiting: bool,
+    /// It was posted with another SOAPAction than the binding has (ebMS 2.0, B.2.2).
+    pub(super) other_soap_action: bool,
 }
 
 impl Received {
     /// Opens it and reads its documents: dear, and without a look at the store.
     pub(super) fn open(self, in_force: &InForce) -> Event {
-        let Self { content_type, body, origin, received_at, waiting } = self;
+        let Self { content_type, body, origin, received_at, waiting, other_soap_action } = self;
         let wire = Wire { content_type: &content_type, body: &body, origin };
-        match open_or_forward(&wire, &in_force.trust, received_at) {
+        let opened = open_or_forward(&wire, &in_force.trust, received_at);
+        let opened = match other_soap_action {
+            true => opened.and_then(|opened| opened.with_other_soap_action(&in_force.trust, received_at)),
+            false => opened,
+        };
+        match opened {
             Ok(Opened::Elsewhere(transit)) => {
                 let octets = Sealed { content_type, body, references: Vec::new() };
                 Event::InTransit(Box::new(InTransit { transit, octets, received_at, waiting }))
@@ -81,8 +88,10 @@ pub(super) async fn receive(shared: Arc<Shared>, path: Arc<str>, request: Reques
     let Some(content_type) = content_type(&request) else {
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
+    let other_soap_action = request.header("soapaction") != Some(SOAP_ACTION);
     let body = body_of(request);
-    let received = Received { content_type, body, origin, received_at: now(), waiting: true };
+    let received =
+        Received { content_type, body, origin, received_at: now(), waiting: true, other_soap_action };
     let taking = Arc::clone(&shared);
     in_hand(&shared, async move { take(&taking, received).await }).await
 }
@@ -208,19 +217,30 @@ pub(super) fn tell_deviations(shared: &Shared, event: &Event) {
     };
     let _entered = span_of(event).entered();
     for deviation in deviations {
-        let event =
+        let code =
             if *deviation == Deviation::Sha1 { EventCode::MessageSha1 } else { EventCode::MessageDeviates };
         let in_force = shared.in_force.load();
         let name = in_force.trust.registry.party(party).map_or("", |party| &*party.name);
-        shared.metrics.told(event, name);
+        shared.metrics.told(code, name);
         shared.metrics.deviates(*deviation, name);
         warn!(
-            event = event.code(),
+            event = code.code(),
             partner = name,
             deviation = deviation.as_str(),
-            "outside the strict profile"
+            detail = detail_of(event, *deviation),
+            "not as the standard has it"
         );
     }
+}
+
+/// What a signal breaks of the schema; the other words say themselves what they mean.
+fn detail_of(event: &Event, deviation: Deviation) -> Option<String> {
+    let verified = match event {
+        Event::Arrived(arrival) | Event::Confirmed { receipt: Some(arrival), .. } => &arrival.verified,
+        _ => return None,
+    };
+    let first = verified.schema_findings().first().filter(|_| deviation == Deviation::SignalSchema)?;
+    Some(format!("{} {}", first.location.as_deref().unwrap_or("?"), first.description))
 }
 
 /// The span that every line about the message stands in.

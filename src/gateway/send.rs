@@ -35,7 +35,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How soon it looks again while what is due is in hand and its attempt not yet committed.
 const SETTLING: Duration = Duration::from_millis(250);
 /// SOAPAction of every message (ebMS 2.0, B.2.2).
-const SOAP_ACTION: &str = "\"ebXML\"";
+pub(super) const SOAP_ACTION: &str = "\"ebXML\"";
 
 /// Runs a sender for every destination that is ever woken, until the gateway drains.
 pub(super) async fn send_all(shared: Arc<Shared>) {
@@ -342,6 +342,7 @@ pub(super) async fn read_response(shared: &Arc<Shared>, response: PostResponse) 
         origin: Origin::Connection(Some(Digest(response.peer_certificate_der_sha256))),
         received_at: now(),
         waiting: false,
+        other_soap_action: false,
     };
     let opened = compute(shared, move |_, in_force| match received.open(in_force) {
         Event::Refused(refused) => Err((decode_fault(&body), refused.refusal)),

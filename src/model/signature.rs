@@ -90,8 +90,8 @@ impl SigningTerms {
     }
 }
 
-/// What a partner does that the strict profile refuses. Each is taken only where its profile says so, and is logged
-/// and counted when it is used.
+/// What a partner does that is not as the standard has it. Each is taken only where its profile says so, and is logged and
+/// counted when it is used. The strict profile has those alone that every receiver must survive ([`Self::SURVIVED`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deviation {
@@ -111,13 +111,22 @@ pub enum Deviation {
     MissingSyncReply,
     /// A part that Manifest or signature names by its Content-Location, and not by its Content-ID.
     ContentLocation,
+    /// A Manifest that names another message of its sender, by `mid:` (RFC 2392): nothing is fetched, and no payload is
+    /// handed on for it.
+    MidReferences,
+    /// A signal that breaks the schema, and whose fields that matter can be read all the same (digest, 4.4).
+    SignalSchema,
+    /// An Acknowledgment without RefToMessageId in MessageData: its own element says what it acknowledges (6.5.3).
+    MissingRefToMessageId,
+    /// A request whose SOAPAction is not `"ebXML"`, in quotes (B.2.2).
+    SoapAction,
     /// SHA-1, until the day that the agreement names: no profile allows it.
     Sha1,
 }
 
 impl Deviation {
     /// Every one of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::UnsignedMessages,
         Self::NoActorFilter,
         Self::PayloadTransforms,
@@ -126,8 +135,16 @@ impl Deviation {
         Self::SignalParts,
         Self::MissingSyncReply,
         Self::ContentLocation,
+        Self::MidReferences,
+        Self::SignalSchema,
+        Self::MissingRefToMessageId,
+        Self::SoapAction,
         Self::Sha1,
     ];
+
+    /// What a receiver has to survive of careless peers, as it harms nobody: of signals, and of the binding (digest, 4.4, 16
+    /// and 19.27).
+    pub const SURVIVED: [Self; 3] = [Self::SignalSchema, Self::MissingRefToMessageId, Self::SoapAction];
 
     /// Its word in profiles, log and metrics.
     #[must_use]
@@ -141,12 +158,16 @@ impl Deviation {
             Self::SignalParts => "signal-parts",
             Self::MissingSyncReply => "missing-sync-reply",
             Self::ContentLocation => "content-location",
+            Self::MidReferences => "mid-references",
+            Self::SignalSchema => "signal-schema",
+            Self::MissingRefToMessageId => "missing-ref-to-message-id",
+            Self::SoapAction => "soap-action",
             Self::Sha1 => "sha1",
         }
     }
 }
 
-/// A named set of deviations; the strict one has none.
+/// A named set of deviations; the strict one has what every receiver survives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartnerProfile {
     /// Its name in partner files.
@@ -156,13 +177,13 @@ pub struct PartnerProfile {
 }
 
 impl PartnerProfile {
-    /// The name of the profile without deviations.
+    /// The name of the profile with no other deviations than those that every receiver survives.
     pub const STRICT: &'static str = "strict";
 
-    /// The profile without deviations.
+    /// The profile with no other deviations than those that every receiver survives.
     #[must_use]
     pub fn strict() -> Self {
-        Self { name: Self::STRICT.into(), deviations: BTreeSet::new() }
+        Self { name: Self::STRICT.into(), deviations: Deviation::SURVIVED.into() }
     }
 
     /// Whether it lets a partner do this.

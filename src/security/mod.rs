@@ -13,6 +13,7 @@ mod actor_filter;
 mod audit;
 #[cfg(test)]
 mod canonical_forms;
+mod careless;
 mod certificate;
 #[cfg(test)]
 mod differential;

@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::careless::check_signal;
 use super::error::SignatureFault;
 use super::keystore::{KeyRing, RegisteredCertificate};
 use super::parts::{content_of, drops_parts, parts_of, payloads};
@@ -85,6 +86,7 @@ pub struct Verified {
     signed: bool,
     asked_of_next_msh: Option<AckRequested>,
     deviations: BTreeSet<Deviation>,
+    schema_findings: Vec<EbxmlError>,
 }
 
 impl Verified {
@@ -109,8 +111,9 @@ impl Verified {
     /// A message that nobody verified, for tests of what comes after.
     #[cfg(test)]
     #[allow(dead_code, reason = "the floors above test with it")]
-    pub(crate) const fn for_tests(message: Message, party: PartyKey, signed: bool) -> Self {
-        Self { message, party, signed, asked_of_next_msh: None, deviations: BTreeSet::new() }
+    pub(crate) fn for_tests(message: Message, party: PartyKey, signed: bool) -> Self {
+        let (deviations, schema_findings) = (BTreeSet::new(), Vec::new());
+        Self { message, party, signed, asked_of_next_msh: None, deviations, schema_findings }
     }
 
     /// The same, with an AckRequested for the next MSH.
@@ -128,10 +131,16 @@ impl Verified {
         self.asked_of_next_msh
     }
 
-    /// What of it the strict profile refuses and the profile of its agreement allows.
+    /// What of it is not as the standard has it, and allowed by the profile of its agreement.
     #[must_use]
     pub const fn deviations(&self) -> &BTreeSet<Deviation> {
         &self.deviations
+    }
+
+    /// In what it breaks the schema, where it is a signal and the profile of its agreement allows that.
+    #[must_use]
+    pub fn schema_findings(&self) -> &[EbxmlError] {
+        &self.schema_findings
     }
 
     /// Whether its party signed it; without a signature, only the connection vouches for it. User messages are
@@ -186,7 +195,7 @@ impl Transit {
         &self.content
     }
 
-    /// What of it the strict profile refuses and the profile of its sender's agreement with us allows.
+    /// What of it is not as the standard has it, and allowed by the profile of its sender's agreement with us.
     #[must_use]
     pub const fn deviations(&self) -> &BTreeSet<Deviation> {
         &self.deviations
@@ -213,6 +222,16 @@ pub enum Opened {
     Here(Verified),
     /// For another party, and ours to pass on.
     Elsewhere(Transit),
+}
+
+impl Opened {
+    pub(super) fn deviates(&mut self, deviation: Deviation) {
+        let deviations = match self {
+            Self::Here(verified) => &mut verified.deviations,
+            Self::Elsewhere(transit) => &mut transit.deviations,
+        };
+        deviations.insert(deviation);
+    }
 }
 
 /// As [`open()`], for a gateway that also passes on what is for others.
@@ -309,6 +328,7 @@ impl Opening<'_> {
             return Err(self.not_decoded(EnvelopeError::Fault(fault)));
         }
         let agreement = self.check_parties(&envelope.message, &mut deviations)?;
+        check_signal(&envelope, agreement, &mut deviations)?;
         let parts = match drops_parts(&envelope, &package.parts, agreement, &mut deviations)? {
             true => Vec::new(),
             false => parts_of(package.parts, &envelope, agreement, &mut deviations)?,
@@ -326,7 +346,8 @@ impl Opening<'_> {
         };
         message.payloads = named.into_iter().map(|(_, payload)| payload).collect();
         let party = self.party.key.clone();
-        Ok(Opened::Here(Verified { message, party, signed, asked_of_next_msh, deviations }))
+        let schema_findings = envelope.schema_findings;
+        Ok(Opened::Here(Verified { message, party, signed, asked_of_next_msh, deviations, schema_findings }))
     }
 
     /// Our agreement with who sends what is for another registered party, and that party, when both have messages passed
@@ -633,7 +654,7 @@ pub(super) fn mime_problem(header: &MessageHeader, at: Option<&str>, told: &str)
 }
 
 /// Errors as one line of our log.
-fn listed(errors: &[EbxmlError]) -> String {
+pub(super) fn listed(errors: &[EbxmlError]) -> String {
     let line = |error: &EbxmlError| match &error.location {
         Some(location) => format!("{} at {location}: {}", error.code, error.description),
         None => format!("{}: {}", error.code, error.description),
@@ -641,7 +662,7 @@ fn listed(errors: &[EbxmlError]) -> String {
     errors.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
-const HEADER: &str = "/soap:Envelope/soap:Header/eb:MessageHeader";
+pub(super) const HEADER: &str = "/soap:Envelope/soap:Header/eb:MessageHeader";
 const SIGNATURE: &str = "/soap:Envelope/soap:Header/ds:Signature";
 const ACKNOWLEDGMENT: &str = "/soap:Envelope/soap:Header/eb:Acknowledgment";
 const FORBIDDEN: u16 = 403;

@@ -88,6 +88,10 @@ pub(super) fn payloads(
     let mut named = vec![false; parts.len()];
     for reference in message.manifest.iter().flat_map(|manifest| &manifest.references) {
         let href = &*reference.href;
+        if is_of_another_message(href) && agreement.profile.allows(Deviation::MidReferences) {
+            deviations.insert(Deviation::MidReferences);
+            continue;
+        }
         let name = PartName::of_uri(href)
             .ok_or_else(|| mime_problem(header, Some(href), "the reference is to no part of the message"))?;
         if matches!(name, PartName::Location(_)) {
@@ -129,6 +133,11 @@ pub(super) fn payloads(
             Err(mime_problem(header, Some(&at), "the Manifest does not name this part"))
         }
     }
+}
+
+/// Whether a URI names another message, or a part of one (RFC 2392).
+fn is_of_another_message(href: &str) -> bool {
+    href.trim_ascii().split_once(':').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("mid"))
 }
 
 /// A digest over the digests that a message has of itself, and over its parts as they are: whether the Manifest names

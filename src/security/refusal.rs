@@ -95,6 +95,8 @@ pub enum RefusalCause {
     Mime,
     /// Not a SOAP envelope within the limits.
     Soap,
+    /// Posted with another SOAPAction than the binding has.
+    SoapAction,
     /// Header or body are outside the closed profile of the envelope.
     Envelope,
     /// From is not the party that owns the connection.
@@ -131,6 +133,7 @@ impl RefusalCause {
             Self::UnknownPeer => "unknown-peer",
             Self::Mime => "mime",
             Self::Soap => "soap",
+            Self::SoapAction => "soap-action",
             Self::Envelope => "envelope",
             Self::Identity => "identity",
             Self::UnknownAgreement => "unknown-agreement",
@@ -154,6 +157,7 @@ impl RefusalCause {
             Self::UnknownPeer => ("the TLS certificate is a registered party's", "ebMS 2.0, 4.1.4.3"),
             Self::Mime => ("the entity is one MIME package within the limits", "ebMS 2.0, 2.1; RFC 2387"),
             Self::Soap => ("the root part is one SOAP 1.1 envelope", "ebMS 2.0, 2.2, 2.3; SOAP 1.1, 4"),
+            Self::SoapAction => ("SOAPAction is \"ebXML\", in quotes", "ebMS 2.0, B.2.2"),
             Self::Envelope => ("every ebMS element is in its place, once, and valid", "ebMS 2.0, 2.3, 3, 5"),
             Self::Identity => ("From is the party of the connection", "ebMS 2.0, 3.1.1, 4.2.4.1"),
             Self::UnknownAgreement => ("CPAId names an agreement in force", "ebMS 2.0, 3.1.2"),

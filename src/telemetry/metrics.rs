@@ -99,7 +99,7 @@ macro_rules! metrics {
 metrics! {
     /// Entries of the audit record, by event and by the partner they are about.
     events: Family<Told, Counter> = Family::default();
-    /// Messages outside the strict profile, by what they needed and by partner.
+    /// Messages that are not as the standard has them and were taken, by what they needed of a profile and by partner.
     message_deviations: Family<Deviates, Counter> = Family::default();
     /// Attempts to deliver, by what came of them.
     delivery_attempts: Family<Attempt, Counter> = Family::default();
@@ -175,7 +175,7 @@ impl Metrics {
         self.events.get_or_create(&Told { event: event.code(), partner: self.label(partner) }).inc();
     }
 
-    /// A message needed what the strict profile refuses.
+    /// A message needed what only its profile allows.
     pub fn deviates(&self, deviation: Deviation, partner: &str) {
         let labels = Deviates { deviation: deviation.as_str(), partner: self.label(partner) };
         self.message_deviations.get_or_create(&labels).inc();

@@ -3,7 +3,7 @@
 use crate::connection::Connection;
 use crate::golden::Stage;
 
-//= ebms2 B.2.2 MUST: SOAPAction is no control: "ebXML" with quotes or without, an empty one and none are taken
+//= ebms2 B.2.2 MUST: SOAPAction is no control: "ebXML" with quotes or without, an empty one and none are taken, and counted
 //= ebms2 B.2.2 MUST: MIME-Version and Content-Transfer-Encoding as fields of HTTP are ignored
 //= ebms2 B.2.3 MAY: 404, 405 with Allow, 413 and 415 are answered for what HTTP alone can tell
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +38,8 @@ async fn requests_are_answered_as_the_binding_says() {
     check("chunks", post, &format!("{xml}{chunked}"), &chunks, &pong).await;
     let mime = "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <a@b>\r\n";
     check("fields of MIME", post, &format!("{xml}{length}{mime}"), &ping, &pong).await;
+    stage.told("soap-action", 5).await;
+    stage.told("message.deviates", 5).await;
 
     let fault = [
         "HTTP/1.1 500 Internal Server Error",
@@ -152,4 +154,45 @@ async fn an_empty_answer_has_the_status_that_is_agreed() {
             assert!(!head.contains("content-type"), "{head}");
         }
     }
+}
+
+/// Careless requests and signals are taken, counted and logged with what is wrong; an agreement can refuse them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_receiver_survives_is_counted_and_can_be_refused() {
+    let stage = Stage::of("profile = \"strict\"\n").await;
+    let ping = stage.ping();
+    let careless = ping.replacen(" soap:mustUnderstand=\"1\"", "", 1);
+    assert_ne!(ping, careless);
+    let post = async |action: &str, body: &str| {
+        let mut connection = Connection::open(&stage.world).await;
+        let length = body.len();
+        let fields = format!("Host: localhost\r\nConnection: close\r\nContent-Type: text/xml\r\n{action}");
+        let head = format!("POST /ebms HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n");
+        connection.send(format!("{head}{body}").as_bytes()).await;
+        connection.rest().await
+    };
+    let (agreed, other) = ("SOAPAction: \"ebXML\"\r\n", "SOAPAction: ebXML\r\n");
+    let pong = "<eb:Action>Pong</eb:Action>";
+    assert!(post(agreed, &ping).await.contains(pong));
+    stage.told("message.deviates", 0).await;
+    assert!(post(other, &ping).await.contains(pong));
+    assert!(post(agreed, &careless).await.contains(pong));
+    stage.told("soap-action", 1).await;
+    stage.told("signal-schema", 1).await;
+    stage.told("message.deviates", 2).await;
+    let log = stage.world.read("gateway.log");
+    let line = log.lines().find(|line| line.contains("signal-schema")).expect("is logged");
+    assert!(line.contains("mustUnderstand") && line.contains("ping-1@broker.example"), "{line}");
+
+    stage.world.edit("partners/broker.toml", "profile = \"strict\"", "deviations = []");
+    assert!(stage.world.reload().await.status.is_success());
+    assert!(post(agreed, &ping).await.contains(pong));
+    let refused = post(other, &ping).await;
+    assert!(refused.starts_with("HTTP/1.1 500") && refused.contains("soap:Client"), "{refused}");
+    let refused = post(agreed, &careless).await;
+    assert!(
+        refused.starts_with("HTTP/1.1 200") && refused.contains("eb:errorCode=\"OtherXml\""),
+        "{refused}"
+    );
+    stage.told("message.deviates", 2).await;
 }

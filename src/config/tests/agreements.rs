@@ -38,6 +38,32 @@ fn an_agreement_adds_to_its_profile_and_the_strict_one_is_what_it_has_without() 
     assert_eq!(terms, expected);
 }
 
+/// Each deviation is a switch of its own, those of the strict profile too; SHA-1 is a key with a day.
+#[test]
+fn an_agreement_names_its_deviations_in_place_of_its_profile() {
+    let world = world();
+    let path = world.path().join("partners/kfda.toml");
+    let text = fs::read_to_string(&path).expect("is there");
+    let write = |line: &str| fs::write(&path, format!("{text}{line}\n")).expect("writes");
+    for named in [vec![], vec![Deviation::SoapAction], vec![Deviation::MissingRole, Deviation::MidReferences]]
+    {
+        let words: Vec<_> = named.iter().map(|deviation| format!("\"{}\"", deviation.as_str())).collect();
+        write(&format!("profile = \"nhs-spine\"\ndeviations = [{}]", words.join(", ")));
+        let registry = load(&world.path().join("gwanmun.toml")).expect("is in order").partners.registry;
+        let agreement = registry.agreement(&CpaId::new("sw-kfda").expect("a CPAId")).expect("is there");
+        assert_eq!(agreement.profile.deviations, named.into_iter().collect());
+        assert_eq!(&*agreement.profile.name, "nhs-spine");
+    }
+    for wrong in ["sha1", "anything"] {
+        write(&format!("deviations = [\"{wrong}\"]"));
+        let told = told(&world);
+        assert!(
+            told.iter().any(|fault| fault.contains("is not a deviation of docs/operations.md")),
+            "{told:?}"
+        );
+    }
+}
+
 /// Every 2xx says the same, and no other status does.
 #[test]
 fn an_agreement_says_how_an_empty_answer_is_told() {

@@ -192,8 +192,8 @@ fn sha1_ends_on_its_day() {
 #[test]
 fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
     use Deviation::{
-        ContentLocation, MissingRole, NoActorFilter, PayloadTransforms, SignalParts, UnreferencedParts,
-        UnsignedMessages,
+        ContentLocation, MidReferences, MissingRefToMessageId, MissingRole, NoActorFilter, PayloadTransforms,
+        SignalParts, SignalSchema, UnreferencedParts, UnsignedMessages,
     };
     let pair = pair();
     let check = |sealed: &Sealed, needed: &[Deviation], signed: bool| {
@@ -246,6 +246,22 @@ fn a_deviation_opens_where_its_profile_allows_it_and_nowhere_else() {
         told.replacen("<soap:Envelope ", "<soap:Envelope xmlns:xlink=\"http://www.w3.org/1999/xlink\" ", 1);
     check(&package(&told, &sent.payloads), &[SignalParts], false);
     check(&package(&told, &[]), &[SignalParts], false);
+    // A careless Acknowledgment, whose fields that matter are there (digest, 4.4 and 19.27).
+    let without = |what: &str| {
+        assert!(signal.contains(what), "{what} stands in {signal}");
+        package(&signal.replacen(what, "", 1), &[])
+    };
+    check(&without(" soap:mustUnderstand=\"1\""), &[SignalSchema], false);
+    let own = "<eb:RefToMessageId>m@gateway.example</eb:RefToMessageId>";
+    check(&without(own), &[MissingRefToMessageId], false);
+    // A Manifest that names another message, and a part of this one.
+    let large = "<eb:Manifest eb:version=\"2.0\"><eb:Reference xlink:type=\"simple\" xlink:href=\"MID:large@trader.example\"/>";
+    let named = |text: String| text.replace("<eb:Manifest eb:version=\"2.0\">", large);
+    let (content_type, body) =
+        pack(named(encode_envelope(&sent).text), &sent.payloads, "seed").expect("readable");
+    let large = Sealed { content_type, body, references: Vec::new() };
+    check(&large, &[UnsignedMessages, MidReferences], false);
+    check(&forged(&pair.trader, &sent, named, &sent.payloads, &sent.payloads), &[MidReferences], true);
 
     // What our own signatures never are is signed by libxmlsec1.
     let c14n = Canonicalization::Xml10.uri();
@@ -407,4 +423,37 @@ fn keys_of_both_kinds_are_tried() {
             opened(&trust, &edited(&sealed, &key_info, ""), NOW).unwrap_or_else(|r| panic!("{engine:?} {r}"));
         }
     }
+}
+
+//= ebms2 6.3.2 SHOULD: in what a signal breaks the schema is told with it
+//= ebms2 B.2.2 MUST: a message with another SOAPAction than "ebXML" is taken where that is agreed, and told
+#[test]
+fn the_strict_profile_survives_careless_peers_and_tells_of_them() {
+    let pair = pair();
+    let signal = encode_envelope(&acknowledgment_of("m@gateway.example")).text;
+    let careless = |text: &str| Sealed {
+        content_type: "text/xml; charset=UTF-8".into(),
+        body: text.to_owned().into(),
+        references: Vec::new(),
+    };
+    let deviations = |verified: &Verified| verified.deviations().iter().copied().collect::<Vec<_>>();
+    let clean = opened(&pair.trust, &careless(&signal), NOW).expect("is in order");
+    assert_eq!((deviations(&clean), clean.schema_findings()), (vec![], &[][..]));
+    let text = signal.replacen(" soap:mustUnderstand=\"1\"", "", 1);
+    let taken = opened(&pair.trust, &careless(&text), NOW).expect("is survived");
+    let [finding] = taken.schema_findings() else { panic!("one: {:?}", taken.schema_findings()) };
+    assert_eq!(deviations(&taken), [Deviation::SignalSchema]);
+    assert!(finding.description.contains("mustUnderstand"), "{finding:?}");
+
+    let posted = Opened::Here(clean.clone()).with_other_soap_action(&pair.trust, instant(NOW));
+    match posted.expect("is survived") {
+        Opened::Here(verified) => assert_eq!(deviations(&verified), [Deviation::SoapAction]),
+        other => panic!("{other:?}"),
+    }
+    let nothing = agreed(&pair, |agreement| agreement.profile.deviations.clear());
+    let refused = Opened::Here(clean).with_other_soap_action(&nothing, instant(NOW)).expect_err("not agreed");
+    assert_eq!(
+        (refused.cause, refused.party.as_ref().map(PartyKey::as_str)),
+        (RefusalCause::SoapAction, Some(TRADER))
+    );
 }
