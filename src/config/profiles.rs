@@ -86,7 +86,8 @@ pub(super) fn canonicalization(text: &str) -> Result<Canonicalization, ValueErro
     found.ok_or_else(|| ValueError::new("c14n, c14n11 or exclusive", text))
 }
 
-const PROFILE_NAMES: &str = "strict, standard, digikoppeling, nhs-spine, norwegian-health or phinms";
+const PROFILE_NAMES: &str =
+    "strict, standard, digikoppeling, digikoppeling-plain, nhs-spine, norwegian-health or phinms";
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +96,18 @@ mod tests {
     #[test]
     fn every_profile_reads_and_the_strict_one_is_the_strict_terms() {
         let names: Vec<_> = profiles().keys().map(String::as_str).collect();
-        assert_eq!(names, ["digikoppeling", "nhs-spine", "norwegian-health", "phinms", "standard", "strict"]);
+        assert_eq!(
+            names,
+            [
+                "digikoppeling",
+                "digikoppeling-plain",
+                "nhs-spine",
+                "norwegian-health",
+                "phinms",
+                "standard",
+                "strict"
+            ]
+        );
         let strict = profile(PartnerProfile::STRICT).expect("is there");
         assert_eq!(strict.profile, PartnerProfile::strict());
         assert_eq!(strict.terms, SignatureTerms::strict(SignatureAlgorithm::RsaSha256));

@@ -32,6 +32,11 @@ impl Stage {
         let world = World::new();
         let agreement = "cpa_id = \"swgw-broker-1\"\n";
         world.edit("partners/broker.toml", agreement, &format!("{agreement}{terms}"));
+        Self::over(world).await
+    }
+
+    /// The same in a world as it is.
+    pub(crate) async fn over(world: World) -> Self {
         let gateway = world.serve().await;
         let broker = Correspondent::new(&world, "broker");
         Self { world, broker, _gateway: gateway }
@@ -309,7 +314,11 @@ impl Package {
              <ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256\"></ds:SignatureMethod>"
         );
         for reference in references {
-            let transforms = if reference.uri.is_empty() { TRANSFORMS } else { "" };
+            let of_envelope = format!(
+                "<ds:Transforms><ds:Transform Algorithm=\"{DS}enveloped-signature\"></ds:Transform>{XPATH}\
+                 <ds:Transform Algorithm=\"{C14N}\"></ds:Transform></ds:Transforms>"
+            );
+            let transforms = if reference.uri.is_empty() { of_envelope } else { String::new() };
             write!(
                 info,
                 "<ds:Reference URI=\"{}\">{transforms}<ds:DigestMethod \
@@ -408,11 +417,11 @@ pub(crate) fn percent_encoded(id: &str) -> String {
     format!("cid:{}", id.bytes().map(encode).collect::<String>())
 }
 
-const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
-const EB: &str = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd";
-const XLINK: &str = "http://www.w3.org/1999/xlink";
-const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
-const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
+pub(crate) const SOAP: &str = "http://schemas.xmlsoap.org/soap/envelope/";
+pub(crate) const EB: &str = "http://www.oasis-open.org/committees/ebxml-msg/schema/msg-header-2_0.xsd";
+pub(crate) const XLINK: &str = "http://www.w3.org/1999/xlink";
+pub(crate) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";
+pub(crate) const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
 const SYNC_REPLY: &str = "<eb:SyncReply soap:actor=\"http://schemas.xmlsoap.org/soap/actor/next\" soap:mustUnderstand=\"1\" eb:version=\"2.0\"></eb:SyncReply>";
 pub(crate) const ACK_REQUESTED: &str = "<eb:AckRequested soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:toPartyMSH\" soap:mustUnderstand=\"1\" eb:signed=\"true\" eb:version=\"2.0\"></eb:AckRequested>";
-const TRANSFORMS: &str = "<ds:Transforms><ds:Transform Algorithm=\"http://www.w3.org/2000/09/xmldsig#enveloped-signature\"></ds:Transform><ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\"><ds:XPath>not(ancestor-or-self::node()[@soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:nextMSH\"]|ancestor-or-self::node()[@soap:actor=\"http://schemas.xmlsoap.org/soap/actor/next\"])</ds:XPath></ds:Transform><ds:Transform Algorithm=\"http://www.w3.org/TR/2001/REC-xml-c14n-20010315\"></ds:Transform></ds:Transforms>";
+pub(crate) const XPATH: &str = "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\"><ds:XPath>not(ancestor-or-self::node()[@soap:actor=\"urn:oasis:names:tc:ebxml-msg:actor:nextMSH\"]|ancestor-or-self::node()[@soap:actor=\"http://schemas.xmlsoap.org/soap/actor/next\"])</ds:XPath></ds:Transform>";

@@ -33,6 +33,7 @@ mod ordered;
 mod outbound;
 mod packaging;
 mod process;
+mod profiles;
 mod purged;
 mod quarantined;
 mod real_faults;

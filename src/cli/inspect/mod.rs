@@ -64,7 +64,7 @@ pub struct InspectArgs {
     /// A part that belongs to a bare envelope; repeat for several
     #[arg(long, value_name = "CONTENT-ID=FILE", value_parser = part)]
     part: Vec<(String, PathBuf)>,
-    /// The partner profile that it is held against: strict, standard, digikoppeling, nhs-spine, norwegian-health or phinms
+    /// The partner profile that it is held against: strict, standard, digikoppeling, digikoppeling-plain, nhs-spine, norwegian-health or phinms
     #[arg(long, value_name = "NAME", default_value = "strict", value_parser = crate::config::profile)]
     profile: &'static NamedProfile,
     /// When it is looked at, an instant with offset; its own Timestamp, when left out

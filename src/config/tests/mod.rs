@@ -267,7 +267,7 @@ fn every_mistake_is_told_with_its_place() {
         "retries = 5",
         "profile = \"lenient\"",
         &[
-            "partners/kfda.toml:16:11: profile: \"lenient\" is not strict, standard, digikoppeling, nhs-spine, norwegian-health or phinms",
+            "partners/kfda.toml:16:11: profile: \"lenient\" is not strict, standard, digikoppeling, digikoppeling-plain, nhs-spine, norwegian-health or phinms",
         ],
     );
     check(
