@@ -27,8 +27,8 @@ use crate::codec::envelope::{EnvelopeError, Supplied, decode_envelope};
 use crate::codec::mime::{MimeError, MimePart, Package, PartName, unpack};
 use crate::codec::xml::{Element, XmlTree};
 use crate::model::{
-    ActionBinding, Actor, Agreement, ContentId, CpaId, Digest, Direction, EmptyAnswer, Fingerprint, Manifest, Message,
-    MessageHeader, Octets, PartnerProfile, Party, PartyKey, PartyKind, Payload, Presence, Registry,
+    ActionBinding, Actor, Agreement, ContentId, CpaId, Digest, Direction, EmptyAnswer, Fingerprint, Manifest,
+    Message, MessageHeader, Octets, PartnerProfile, Party, PartyKey, PartyKind, Payload, Presence, Registry,
     Reliability, Role, SignatureTerms, SyncReplyMode, Timestamp,
 };
 
