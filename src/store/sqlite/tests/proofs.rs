@@ -33,6 +33,27 @@ fn a_delivery_that_ended_without_its_entry_breaks_the_law_p2() {
     }
 }
 
+/// What a gateway commits between two looks is no fault: what is new, and what ends meanwhile.
+#[test]
+fn what_is_committed_while_the_law_is_computed_is_no_fault() {
+    let (_directory, options) = place();
+    let store = filled(&options);
+    let looked = Inspection::of(&options.directory).expect("it can be looked at");
+    let mut seen = Vec::new();
+    let law = looked.conservation(&mut |look| {
+        seen.push(look.at);
+        if seen.ends_with(&["audit", "deliveries"]) {
+            assert_eq!(commit(&store, receives(4, "made meanwhile")), Ok(()));
+            let ended = Delivery { state: DeliveryState::Delivered, ..delivery(5, "kfda") };
+            assert_eq!(commit(&store, makes(ended)), Ok(()));
+        }
+        ControlFlow::Continue(())
+    });
+    let law = law.expect("readable");
+    assert_eq!(law.destinations[&party("kfda")].created, 5, "{seen:?}");
+    assert!(law.holds(), "P2: {law:?}");
+}
+
 /// A signed head knows the end of the record when nothing else does, and what stood before it.
 #[test]
 fn a_record_that_does_not_lead_through_its_signed_heads_is_broken_p18() {
