@@ -149,7 +149,7 @@ struct Page {
 
 /// What cannot be read cannot be settled before it is mended.
 fn tell_damaged(damaged: &BTreeSet<String>, out: &mut dyn Write) -> Result<()> {
-    damaged.iter().try_for_each(|damage| Ok(writeln!(out, "damaged, and held as it is: {}", plain(damage))?))
+    damaged.iter().try_for_each(|damage| Ok(writeln!(out, "{}; it stays held", plain(damage))?))
 }
 
 /// Deliveries that are asked for at a time.
