@@ -10,8 +10,8 @@ use super::ValueError;
 
 /// An instant, to the millisecond, in UTC.
 ///
-/// Text with a finer fraction is cut to milliseconds; `24:00:00` and leap seconds are refused. What is later than
-/// [`Timestamp::LAST`], as `9999-12-31` is, becomes that: never is meant by it.
+/// Text with a finer fraction is cut to milliseconds; `24:00:00` is the first instant of the next day, and leap seconds
+/// are refused. What is later than [`Timestamp::LAST`], as `9999-12-31` is, becomes that: never is meant by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -52,12 +52,22 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The first instant of the day that a text with `24:00:00` names the end of (XML Schema, 3.2.7).
+    fn of_end_of_day(text: &str) -> Option<Self> {
+        let (day, rest) = (text.get(..11)?, text.get(11..)?.strip_prefix("24:00:00")?);
+        let fraction = rest.strip_prefix(['.', ',']).unwrap_or_default();
+        let is_whole = !fraction.trim_start_matches('0').starts_with(|c: char| c.is_ascii_digit());
+        is_whole.then(|| format!("{day}00:00:00{rest}").parse().ok()).flatten()
+    }
+
     /// How much later this is than `earlier`; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl From<jiff::Timestamp> for Timestamp {
     fn from(instant: jiff::Timestamp) -> Self {
@@ -75,8 +85,12 @@ impl FromStr for Timestamp {
             return Err(refuse());
         }
         let clock = trimmed.get(11..19).ok_or_else(refuse)?;
-        if clock.ends_with(":60") || clock.starts_with("24") || trimmed.contains('[') {
+        if clock.ends_with(":60") || trimmed.contains('[') {
             return Err(refuse());
+        }
+        if clock.starts_with("24") {
+            let first = Self::of_end_of_day(trimmed).ok_or_else(refuse)?;
+            return Ok(first.plus(DAY).min(Self::LAST));
         }
         let zoned = trimmed.get(19..).is_some_and(|rest| rest.contains(['Z', '+', '-']));
         let parse = |text: &str| -> Result<jiff::Timestamp, _> {
@@ -168,7 +182,23 @@ mod tests {
         {
             check(none, None);
         }
-        check("2024-06-11T24:00:00Z", None);
+        // The end of a day is the beginning of the next one, and nothing of a day comes after it.
+        check("2024-06-11T24:00:00Z", Some("2024-06-12T00:00:00Z"));
+        check("2024-12-31T24:00:00.000+09:00", Some("2024-12-31T15:00:00Z"));
+        check("2024-02-28T24:00:00", Some("2024-02-29T00:00:00Z"));
+        check("9999-12-30T24:00:00Z", last);
+        check("9999-12-31T24:00:00Z", last);
+        for past in [
+            "2024-06-11T24:00:01Z",
+            "2024-06-11T24:01:00Z",
+            "2024-06-11T24:00:00.001Z",
+            "2024-06-11T24:00:00.Z",
+            "2024-06-11T24:00:00,5Z",
+            "2024-06-31T24:00:00Z",
+            "2024-06-11T25:00:00Z",
+        ] {
+            check(past, None);
+        }
         check("2024-06-11T23:59:60Z", None);
         check("2024-06-11", None);
         check("2024-06-11 09:30:00Z", None);

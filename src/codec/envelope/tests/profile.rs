@@ -159,11 +159,11 @@ fn values_keep_the_rules_that_no_schema_says() {
     );
     check(">m@a<", ">m\n@a<", "- OtherXml H/eb:MessageHeader/eb:MessageData/eb:MessageId");
     check(">m@a<", "> \n m@a <", "");
-    check(
-        "2024-06-11T09:30:00Z",
-        "2024-06-11T24:00:00Z",
-        "~ OtherXml H/eb:MessageHeader/eb:MessageData/eb:Timestamp",
-    );
+    check("2024-06-11T09:30:00Z", "2024-06-11T24:00:00Z", "");
+    const TIMESTAMP: &str = "~ OtherXml H/eb:MessageHeader/eb:MessageData/eb:Timestamp";
+    for none in ["2024-06-11T24:00:01Z", "2024-06-11T25:00:00Z", "2024-06-11T23:59:60Z"] {
+        check("2024-06-11T09:30:00Z", none, TIMESTAMP);
+    }
     check("cid:p@a", "#m", "MimeProblem #m");
     check("cid:p@a", "cid:%ff", "MimeProblem cid:%ff");
     check(NEXT, NEXT_MSH, "ValueNotRecognized H/eb:SyncReply");
