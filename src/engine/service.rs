@@ -12,7 +12,7 @@ use super::refuse::{Once, id_by_content};
 use super::signal::{NOTHING_OF_OURS, answered};
 use super::step::{Heard, Says, Step};
 use crate::model::{Agreement, Message, MessageKey, SignalAction, StatusBody};
-use crate::msh::{pong, status_of, status_of_passed_on, status_response};
+use crate::msh::{check_arrival, message_error, pong, status_of, status_of_passed_on, status_response};
 use crate::telemetry::EventCode;
 
 /// The message that a StatusRequest asks about, under the key that the asking party would have sent it by.
@@ -29,6 +29,12 @@ pub(super) fn asked(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, ac
     let verified = &arrival.verified;
     let (header, own) = (&verified.message().header, agreement.own());
     let message_id = desk.context.own.message_id(&id_by_content(verified));
+    let errors = check_arrival(verified.message(), agreement, desk.now, desk.context.age);
+    if !errors.is_empty() {
+        let text = format!("{}: its TimeToLive had passed", action.as_str());
+        let answer = message_error(header, &own, message_id, errors, desk.now);
+        return answer_with(desk, arrival, agreement, answer, (EventCode::MessageRefused, text));
+    }
     let (answer, text) = match (action, asked_about(arrival)) {
         (SignalAction::StatusRequest, Some(key)) => {
             let known = desk.view.message.as_ref().map(|known| &known.record);
@@ -44,7 +50,7 @@ pub(super) fn asked(desk: Desk<'_>, arrival: &Arrival, agreement: &Agreement, ac
         }
         _ => (pong(header, &own, message_id, desk.now), "it asked whether we are there".to_owned()),
     };
-    answer_with(desk, arrival, agreement, answer, text)
+    answer_with(desk, arrival, agreement, answer, (EventCode::SignalAnswered, text))
 }
 
 fn answer_with(
@@ -52,11 +58,11 @@ fn answer_with(
     arrival: &Arrival,
     agreement: &Agreement,
     answer: Message,
-    text: String,
+    (event, text): (EventCode, String),
 ) -> Step {
     let party = arrival.verified.party();
     let mut step = Step::default();
-    step.noted.push(entry(desk.now, EventCode::SignalAnswered, text).of_message(&arrival.key()));
+    step.noted.push(entry(desk.now, event, text).of_message(&arrival.key()));
     let once = Once {
         known: Some((agreement, party)),
         id: id_by_content(&arrival.verified),

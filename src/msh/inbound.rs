@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::model::{
     AckRequested, Actor, Agreement, Deviation, EbxmlError, ErrorCode, Message, MessageKind, Presence,
-    SyncReplyMode, Timestamp,
+    SignalAction, SyncReplyMode, Timestamp,
 };
 
 /// How old or how far ahead a Timestamp may be. Older messages might be repeats of ones whose duplicate key
@@ -39,8 +39,11 @@ pub fn wants_acknowledgment(message: &Message) -> Option<bool> {
     message.ack_requested.iter().find(|asked| asked.actor == Actor::ToPartyMsh).map(|asked| asked.signed)
 }
 
-/// Everything that is wrong with a user message as the agreement and the clock see it; empty when it may be
-/// accepted.
+/// Everything that is wrong with a message as the agreement and the clock see it; empty when it may be accepted.
+///
+/// A Ping or a StatusRequest is held to its TimeToLive alone: nothing of it is kept that a repeat could meet. The other
+/// signals are answers: no error may go back to one (4.2.4.1), and what it says of a message of ours is true however
+/// late it comes, so its TimeToLive ends nothing.
 #[must_use]
 pub fn check_arrival(
     message: &Message,
@@ -48,12 +51,17 @@ pub fn check_arrival(
     now: Timestamp,
     policy: AgePolicy,
 ) -> Vec<EbxmlError> {
-    if message.kind != MessageKind::User {
-        return Vec::new();
-    }
     let mut errors = Vec::new();
-    check_age(message, now, policy, &mut errors);
-    check_modules(message, agreement, &mut errors);
+    match message.kind {
+        MessageKind::User => {
+            check_age(message, now, policy, &mut errors);
+            check_modules(message, agreement, &mut errors);
+        }
+        MessageKind::Signal(SignalAction::Ping | SignalAction::StatusRequest) => {
+            errors.extend(expired(message, now));
+        }
+        MessageKind::Signal(_) => {}
+    }
     errors
 }
 
@@ -68,14 +76,20 @@ pub fn check_next_msh(asked: Option<AckRequested>, agreement: &Agreement) -> Opt
     })
 }
 
+/// TimeToLive is the last instant at which the To Party MSH takes a message (3.1.6.4).
+fn expired(message: &Message, now: Timestamp) -> Option<EbxmlError> {
+    let limit = message.header.data.time_to_live.filter(|limit| now > *limit)?;
+    Some(EbxmlError::new(
+        ErrorCode::TimeToLiveExpired,
+        at("eb:MessageHeader/eb:MessageData/eb:TimeToLive"),
+        format!("TimeToLive {limit} had passed when the message arrived at {now}"),
+    ))
+}
+
 fn check_age(message: &Message, now: Timestamp, policy: AgePolicy, errors: &mut Vec<EbxmlError>) {
     let data = &message.header.data;
-    if let Some(limit) = data.time_to_live.filter(|limit| now > *limit) {
-        errors.push(EbxmlError::new(
-            ErrorCode::TimeToLiveExpired,
-            at("eb:MessageHeader/eb:MessageData/eb:TimeToLive"),
-            format!("TimeToLive {limit} had passed when the message arrived at {now}"),
-        ));
+    if let Some(error) = expired(message, now) {
+        errors.push(error);
     } else if data.timestamp < now.minus(policy.age_max) {
         errors.push(EbxmlError::new(
             ErrorCode::TimeToLiveExpired,

@@ -254,6 +254,10 @@ impl Desk {
     fn answer_question(self: &Arc<Self>, verified: &Verified, now: Timestamp) -> Result<Response> {
         let Message { header, status, .. } = verified.message();
         let agreement = self.partner.agreement(verified.cpa_id())?;
+        let errors = msh::check_arrival(verified.message(), agreement, now, AgePolicy::default());
+        if !errors.is_empty() {
+            return self.error(header, agreement, errors, now);
+        }
         let (own, id) = (agreement.own(), self.partner.fresh_id()?);
         let answer = match status {
             Some(StatusBody::Asked(about)) => {

@@ -1,6 +1,8 @@
 //! What an MSH does for another MSH: acknowledges as the next one on the way, answers Ping and StatusRequest, hears
 //! what is answered to its own.
 
+use std::time::Duration;
+
 use super::super::*;
 use super::cases::lodging;
 use super::world::*;
@@ -126,6 +128,33 @@ fn a_ping_is_answered_on_the_connection_and_leaves_no_record() {
         assert_eq!(world.logged("signal.answered"), Some(false));
         assert_eq!((world.deliveries().len(), world.stored_messages()), (0, 0));
         world.check_laws();
+    }
+}
+
+//= ebms2 3.1.6.4 MUST: a question that comes after its TimeToLive is answered with TimeToLiveExpired
+//= ebms2 3.1.6.4 MUST: a signal that answers is taken after its TimeToLive
+//=   deviation: no error answers an answer, and what it says of a message stays true
+#[test]
+fn a_question_is_answered_up_to_its_time_to_live() {
+    let millis = |after: u64| Duration::from_millis(after);
+    for (after, is_late) in [(0, false), (1, true), (86_400_000 * 365, true)] {
+        for about in [None, Some(MessageId::new("m@b").expect("a MessageId"))] {
+            let mut world = World::new();
+            let mut question = question(&world, BROKER, "late", about.as_ref());
+            question.header.data.time_to_live = Some(world.now.minus(millis(after)));
+            let (answer, _) = read(world.drive(&arrival(question.clone(), BROKER, true, world.now)));
+            let errors = answer.error_list.map(|list| list.errors).unwrap_or_default();
+            let codes: Vec<_> = errors.iter().map(|error| &error.code).collect();
+            let expected: &[&ErrorCode] = if is_late { &[&ErrorCode::TimeToLiveExpired] } else { &[] };
+            assert_eq!(codes, expected, "{} {after}", question.header.action);
+            assert!(
+                errors.iter().all(|e| e.location.as_deref().is_some_and(|at| at.ends_with("eb:TimeToLive")))
+            );
+            assert_eq!(answer.header.data.ref_to_message_id, Some(question.header.data.message_id));
+            assert_eq!(world.logged("message.refused"), is_late.then_some(false));
+            assert_eq!((world.deliveries().len(), world.stored_messages()), (0, 0));
+            world.check_laws();
+        }
     }
 }
 
