@@ -301,8 +301,8 @@ impl Opening<'_> {
             if let MimeError::Unreadable(fault) = &error {
                 return Refusal::unreadable(fault);
             }
-            let told = "the entity is no MIME package that is accepted here";
-            Refusal::fault(RefusalCause::Mime, FaultCode::Client, told, error.to_string())
+            let told = format!("the entity is no MIME package that is accepted here: {error}");
+            Refusal::fault(RefusalCause::Mime, FaultCode::Client, &told, error.to_string())
         })?;
         let root = package.root;
         let envelope = decode_for_anyone(&root.body, root.charset.as_deref(), &limits.xml)

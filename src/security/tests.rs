@@ -201,8 +201,11 @@ fn octets_that_are_no_message_are_answered_with_a_fault() {
     let check = |sealed: &Sealed, cause| {
         let refused = refusal(pair.open(sealed), "no message");
         assert_eq!(refused.cause, cause, "{}", refused.text);
-        assert!(matches!(refused.answer, RefusalAnswer::Fault(_)), "{:?}", refused.answer);
+        let RefusalAnswer::Fault(fault) = &refused.answer else { panic!("{:?}", refused.answer) };
+        assert!(fault.text.contains(&refused.text), "its sender is known and hears why: {}", fault.text);
     };
+    check(&edited(&sealed, "Content-ID: <phyto-1", "Content-ID: <decl-1"), RefusalCause::Mime);
+    check(&edited(&sealed, "Content-ID: <phyto-1", "Content-ID <phyto-1"), RefusalCause::Mime);
     let other_type = Sealed { content_type: "text/plain".into(), ..sealed.clone() };
     check(&other_type, RefusalCause::Mime);
     check(&edited(&sealed, "<soap:Body>", "<soap:Body"), RefusalCause::Soap);
