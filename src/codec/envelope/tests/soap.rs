@@ -35,6 +35,22 @@ fn the_soap_layer_answers_with_faults() {
     check("<soap:Body>", "<soap:Body><soap:Fault/>", "Client: a SOAP fault is no message to us");
 }
 
+//= ebms2 2.3 MAY: soap:encodingStyle stands on any element of SOAP, and means nothing here
+#[test]
+fn an_encoding_style_is_let_be() {
+    let style = |uris: &str| format!("soap:encodingStyle=\"{uris}\"");
+    let usual = "http://schemas.xmlsoap.org/soap/encoding/";
+    for uris in [usual, "", &format!("{usual} http://example.org/a")] {
+        check("<soap:Envelope ", &format!("<soap:Envelope {} ", style(uris)), "");
+        check("<soap:Header>", &format!("<soap:Header {}>", style(uris)), "");
+        check("<soap:Body>", &format!("<soap:Body {}>", style(uris)), "");
+        check("<eb:MessageHeader ", &format!("<eb:MessageHeader {} ", style(uris)), "");
+        check("<eb:Manifest ", &format!("<eb:Manifest {} ", style(uris)), "");
+    }
+    let unknown = "OtherXml /soap:Envelope/@unknown";
+    check("<soap:Envelope ", "<soap:Envelope soap:unknown=\"x\" ", unknown);
+}
+
 //= ebms2 2.1.3.2 MUST: charset parameter, encoding declaration and octets do not contradict one another
 #[test]
 fn a_charset_must_be_what_the_octets_are() {
