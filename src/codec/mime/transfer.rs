@@ -56,7 +56,8 @@ fn base64(text: &[u8]) -> Result<Vec<u8>, &'static str> {
     })
 }
 
-/// Only printable ASCII, tab and line ends, no white space before a line end, escapes in capital digits.
+/// Only printable ASCII, tab and line ends, no white space before a line end. Small digits in an escape mean what capital
+/// ones mean, and are read as RFC 2045, 6.7, lets a decoder.
 fn quoted_printable(text: &[u8]) -> Result<Vec<u8>, &'static str> {
     const BEFORE_LINE_END: &str = "white space before a line end";
     let mut out = Vec::with_capacity(text.len());
@@ -67,7 +68,7 @@ fn quoted_printable(text: &[u8]) -> Result<Vec<u8>, &'static str> {
             [b'=', b'\r', b'\n', after @ ..] | [b'=', b'\n', after @ ..] => after,
             [b'=', high, low, after @ ..] => {
                 let digits = hexadecimal(*high).zip(hexadecimal(*low));
-                let (high, low) = digits.ok_or("an escape that is not two capital hexadecimal digits")?;
+                let (high, low) = digits.ok_or("an escape that is not two hexadecimal digits")?;
                 out.push(high << 4 | low);
                 after
             }
@@ -90,6 +91,7 @@ const fn hexadecimal(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
     }
 }
@@ -135,8 +137,9 @@ mod tests {
         check(QUOTED, b"", Ok(b""));
         check(QUOTED, b"a=3Db=\r\n c\r\nd=\n\te\n", Ok(b"a=b c\r\nd\te\n"));
         check(QUOTED, b"=FF=00", Ok(b"\xFF\0"));
-        let escape = "part 1: not quoted-printable: an escape that is not two capital hexadecimal digits";
-        check(QUOTED, b"a=3d", Err(escape));
+        let escape = "part 1: not quoted-printable: an escape that is not two hexadecimal digits";
+        check(QUOTED, b"a=3d=fF", Ok(b"a=\xFF"));
+        check(QUOTED, b"a=3g", Err(escape));
         check(QUOTED, b"a= \r\n", Err(escape));
         check(QUOTED, b"a=3", Err("part 1: not quoted-printable: an escape that is cut off"));
         check(QUOTED, b"a=", Err("part 1: not quoted-printable: an escape that is cut off"));
