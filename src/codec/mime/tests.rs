@@ -241,7 +241,7 @@ fn octets_that_are_no_text_hurt_where_they_mean_something() {
 
 //= ebms2 2.1.6 MAY: parts, header fields and the SOAP part are bounded (S10)
 #[test]
-fn limits_hold_at_the_limit_and_one_past_it() {
+fn limits_hold_at_the_limit_one_past_it_and_far_past_it_s10_s12() {
     let limits = MimeLimits {
         parts_max: 3,
         header_count_max: 4,
@@ -278,11 +278,14 @@ fn limits_hold_at_the_limit_and_one_past_it() {
         |lines: usize| PACKAGE.replace("<p>\n", &format!("<p>\nX:{}\n", "\n 12345678".repeat(lines)));
     check(RELATED, folded(3), None);
     check(RELATED, folded(4), Some(("octets in a header field", 30)));
+    check(RELATED, folded(5000), Some(("octets in a header field", 30)));
     let root = |octets: usize| PACKAGE.replace("<e/>", &"x".repeat(octets));
     check(RELATED, root(5), None);
     check(RELATED, root(6), Some(("octets in the SOAP part", 5)));
+    check(RELATED, root(5_000_000), Some(("octets in the SOAP part", 5)));
     check("text/xml", "x".repeat(5), None);
     check("text/xml", "x".repeat(6), Some(("octets in the SOAP part", 5)));
+    check("text/xml", "x".repeat(5_000_000), Some(("octets in the SOAP part", 5)));
     let padded = |octets: usize| PACKAGE.replace("\n--b--\n", &format!("\n--b--{}\n", " ".repeat(octets)));
     check(RELATED, padded(30), None);
     check(RELATED, padded(31), Some(("octets in a delimiter line", 30)));
@@ -300,10 +303,13 @@ fn limits_hold_at_the_limit_and_one_past_it() {
     assert_eq!(encoded(&["YWJjYWJj\n"]), too_much, "what is filed is decoded in memory");
     assert_eq!(encoded(&["YWJj", "YWJj"]), Ok(6));
     assert_eq!(encoded(&["YWJj", "YWJj\n"]), too_much, "all of it together (S12)");
+    assert_eq!(encoded(&[&"YWJj".repeat(100_000)]), too_much);
     assert_eq!(encoded(&["YWJj", "YWJj", ""]), Ok(6));
     let boundary = |octets: usize| format!("multipart/related; boundary={}", "b".repeat(octets));
     assert_eq!(told(&boundary(70), &octets("")), "the closing boundary is missing");
-    assert_eq!(told(&boundary(71), &octets("")), "boundary: longer than 70 characters");
+    for longer in [71, 100_000] {
+        assert_eq!(told(&boundary(longer), &octets("")), "boundary: longer than 70 characters");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::super::*;
 use super::cases::{answer, lodged, lodging};
 use super::world::*;
 use crate::model::*;
+use crate::security::Verified;
 use crate::telemetry::EventCode;
 
 /// The one delivery to a destination with this Action.
@@ -57,7 +58,7 @@ fn a_delivery_is_not_attempted_before_its_time() {
     assert_eq!((world.sent.len(), world.delivery(&id).attempts), (2, 2));
 }
 
-//= ebms2 6.3.2.5 MUST: a signed acknowledgment has the References of what it acknowledges, compared decoded
+//= ebms2 6.3.2.5 MUST: a signed acknowledgment has the References of what it acknowledges, compared decoded (S19)
 //= ebms2 6.3.1 MUST: where a signed acknowledgment was asked for, an unsigned one counts for nothing
 #[test]
 fn only_a_receipt_for_these_digests_completes_a_delivery_p4() {
@@ -98,7 +99,7 @@ fn only_a_receipt_for_these_digests_completes_a_delivery_p4() {
 }
 
 //= ebms2 6.3.2 MAY: an Acknowledgment that rides on a business message completes a delivery
-//= ebms2 6.5.2 MUST: an Acknowledgment for something that was never sent is ignored
+//= ebms2 6.5.2 MUST: an Acknowledgment for something that was never sent is ignored (S19)
 #[test]
 fn an_acknowledgment_on_a_business_message_is_as_good_as_one_alone_p4() {
     fn check(change: impl FnOnce(&mut Acknowledgment), refused: bool, expected: DeliveryState, event: &str) {
@@ -189,7 +190,7 @@ fn warnings_beside_something_else_are_recorded_and_it_counts() {
     }
 }
 
-//= ebms2 6.5.2 MUST: a repeated Acknowledgment, or one before the HTTP response, is taken once
+//= ebms2 6.5.2 MUST: a repeated Acknowledgment, or one before the HTTP response, is taken once (S19)
 #[test]
 fn an_acknowledgment_may_overtake_the_response_and_come_again() {
     let mut world = World::new();
@@ -206,6 +207,49 @@ fn an_acknowledgment_may_overtake_the_response_and_come_again() {
     let outcome = AttemptOutcome::Again { reason: "timeout".to_owned(), alarm: false, unsent: false };
     world.drive(&Event::Attempted { delivery: id.clone(), attempt: 1, awaits_receipt: true, outcome });
     assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+}
+
+//= ebms2 6.3.2 MUST: an Acknowledgment or an ErrorList of another party counts for nothing (S19)
+//= ebms2 6.3.2 MUST: an error after the acknowledgment, or an acknowledgment once more, changes nothing (S19)
+#[test]
+fn signals_that_are_foreign_or_contradict_one_another_change_nothing_s19() {
+    for number in [1, 2, 300] {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+        world.post(&posted);
+        let id = delivery(&world, CUSTOMS, "GOVCBR929").id;
+        world.drive(&Event::Due(id.clone()));
+        let sent = world.delivery(&id);
+        let references = world.sent[0].sealed.references.clone();
+        let comes = |world: &mut World, arrival: Arrival| {
+            world.drive(&Event::Arrived(Box::new(arrival)));
+        };
+        let foreign = |mut arrival: Arrival| {
+            let message = arrival.verified.message().clone();
+            arrival.verified = Verified::for_tests(message, party(AGENCIES[0].1), true);
+            arrival
+        };
+        for _ in 0..number {
+            let now = world.now;
+            comes(&mut world, foreign(receipt(&sent, references.clone(), now)));
+            comes(&mut world, foreign(error_about(&sent, Severity::Error, now)));
+            comes(&mut world, error_about(&sent, Severity::Warning, now));
+            comes(&mut world, receipt(&sent, Vec::new(), now));
+            assert_eq!(world.delivery(&id), sent, "nothing of it proves or ends anything");
+        }
+        let now = world.now;
+        comes(&mut world, receipt(&sent, references.clone(), now));
+        let settled = world.deliveries();
+        assert_eq!(world.delivery(&id).state, DeliveryState::Delivered);
+        for _ in 0..number {
+            comes(&mut world, error_about(&sent, Severity::Error, now));
+            comes(&mut world, receipt(&sent, references.clone(), now));
+            comes(&mut world, receipt(&sent, Vec::new(), now));
+            comes(&mut world, foreign(error_about(&sent, Severity::Error, now)));
+        }
+        assert_eq!(world.deliveries(), settled, "{number}");
+        world.check_laws();
+    }
 }
 
 /// The conservation law holds the rows of deliveries against the record by these words, which stand in `store::account`
@@ -228,7 +272,7 @@ fn the_record_tells_how_a_delivery_goes_on_in_the_words_of_the_law_p2() {
     }
 }
 
-//= ebms2 6.5.2 MAY: an Acknowledgment after the final failure is recorded and changes nothing
+//= ebms2 6.5.2 MAY: an Acknowledgment after the final failure is recorded and changes nothing (S19)
 #[test]
 fn a_receipt_after_the_end_is_recorded_and_ends_nothing() {
     let mut world = World::new();

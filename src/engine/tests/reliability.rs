@@ -57,6 +57,44 @@ fn each_combination_brings_the_receipts_it_asks_for_and_one_case_p3() {
     check(false, false, false, &[]);
 }
 
+//= ebms2 6.5.6 MUST: a duplicate gets the first response, however many come (S18)
+#[test]
+fn repeats_in_any_number_get_the_stored_answer_and_change_nothing_s18() {
+    for repeats in [1, 2, 500] {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+        let first = world.post(&posted);
+        world.deliver();
+        let owed = world.deliveries();
+        for _ in 0..repeats {
+            assert_eq!(world.post(&posted), first, "{repeats}");
+        }
+        assert_eq!((world.stored_messages(), world.cases(), world.deliveries()), (1, 1, owed), "{repeats}");
+        world.check_laws();
+    }
+}
+
+/// An id is the text that it is: one that differs in case or form names another message, which is judged by what it
+/// brings and never answered as the first.
+#[test]
+fn an_id_that_differs_in_case_or_form_is_another_one_s18() {
+    for id in ["LODGING@", "<lodging@", "lodging.@", "lodging%40@"] {
+        let mut world = World::new();
+        let posted = lodging(&world, BROKER, "lodging", DECLARATION, &[0]);
+        let first = world.post(&posted);
+        let other = posted.with(|message| {
+            message.header.data.message_id = MessageId::new(format!("{id}{BROKER}")).expect("a MessageId");
+        });
+        let answer = world.post(&other);
+        assert_ne!(answer, first, "{id}");
+        let Some(Reply::Message(sealed)) = &answer else { panic!("{answer:?}") };
+        let about = read(sealed).header.data.ref_to_message_id;
+        assert_eq!(about.as_ref(), Some(&other.message.header.data.message_id));
+        assert_eq!(world.cases(), 1, "{id}: the same declaration again is no second case");
+        world.check_laws();
+    }
+}
+
 //= ebms2 6.4.1 MUST: DuplicateElimination is sent unless the CPA says never
 //= ebms2 6.3.1 MUST: AckRequested is sent unless the CPA says never
 //= ebms2 6.5.1 MUST: without AckRequested one transmission that was taken ends the job, with it only a receipt does

@@ -6,7 +6,7 @@ use openssl::x509::X509;
 use super::super::keystore::KeyRing;
 use super::super::samples::Identity;
 use super::*;
-use crate::ffi::{CanonicalForm, PrivateKey, Selection, XmlSec};
+use crate::ffi::{CanonicalForm, PrivateKey, REFERENCES_MAX, Selection, XmlSec};
 use crate::model::{PartnerProfile, PartyKey, SignatureAlgorithm, SignatureTerms, SigningTerms, Timestamp};
 
 macro_rules! sample {
@@ -377,6 +377,39 @@ fn signatures_outside_the_profile_are_not_computed() {
         DIGESTS[0]
     );
     check(reference, &format!("{}{reference}", many.repeat(100)), "too many References");
+}
+
+/// What a signature may hold, or leave out, in any number is counted: at the bound, one past it and far past it. Both
+/// engines count alike.
+#[test]
+fn a_signature_holds_and_leaves_out_so_much_and_no_more_s6() {
+    let check =
+        |what: &str, allowed: usize, told: &str, verdict: &dyn Fn(usize) -> Result<(), SignatureFault>| {
+            assert_eq!(verdict(allowed), Ok(()), "{what}");
+            for number in [allowed + 1, 2000] {
+                let fault = verdict(number).expect_err(what);
+                assert!(fault.to_string().contains(told), "{number} {what}: {fault}");
+            }
+        };
+    let text = String::from_utf8_lossy(USER);
+    let (open, end) = ("<ds:Reference URI=\"cid:decl-1@trader-0417.example\">", "</ds:Reference>");
+    let (_, rest) = text.split_once(open).expect("a Reference");
+    let reference = [open, rest.split_once(end).expect("its end").0, end].concat();
+    check("References", REFERENCES_MAX, "too many References", &|number| {
+        let more: String = (3..number).map(|at| reference.replace("decl-1", &format!("p{at}"))).collect();
+        outside(&edited(open, &(more + open)))
+    });
+    let certificate = "<ds:X509Certificate>";
+    check("certificates", 8, "too many certificates", &|number| {
+        let more = format!("{certificate}AAAA</ds:X509Certificate>").repeat(number - 1);
+        outside(&edited(certificate, &(more + certificate)))
+    });
+    let trader = certified(sample!("trader.crt"));
+    check("elements for the next actor", LEFT_OUT_MAX, "too many elements for the next actor", &|number| {
+        let next = "<x soap:actor=\"http://schemas.xmlsoap.org/soap/actor/next\"/>";
+        let more = next.repeat(number - 1) + "<eb:SyncReply ";
+        verdict(&edited("<eb:SyncReply ", &more), &PARTS, &trader).map(|_| ())
+    });
 }
 
 /// An envelope without signature, and where one goes.

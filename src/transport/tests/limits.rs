@@ -1,4 +1,4 @@
-//! Caps and deadlines, each at its limit and one past it (S14, P13, P15).
+//! Caps and deadlines: each cap at its limit, one past it and far past it (S14, P13, P15).
 
 use super::*;
 
@@ -26,11 +26,10 @@ async fn bodies_up_to_the_limit_are_taken() {
 async fn bodies_that_do_not_announce_their_size_are_capped_as_they_come() {
     let (_server, address) = plain_server(with_body_bytes_max(4)).await;
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-    for (body, status) in
-        [("2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n", 200), ("2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n", 413)]
-    {
+    for (octets, status) in [(2, 200), (3, 413), (20_000, 413)] {
+        let body = format!("2\r\nab\r\n{octets:x}\r\n{}\r\n0\r\n\r\n", "c".repeat(octets));
         let answer = exchange(address, format!("{chunked}{body}").as_bytes()).await;
-        assert_eq!(statuses(&answer), [status], "{body:?}");
+        assert_eq!(statuses(&answer), [status], "{octets}");
     }
 }
 
@@ -166,7 +165,7 @@ async fn heads_are_capped_in_fields_and_octets() {
 }
 
 #[tokio::test]
-async fn connections_are_capped_in_total() {
+async fn connections_are_capped_in_total_s14() {
     let options = ServerOptions { connections_max: 2, ..ServerOptions::default() };
     let (server, address) = plain_server(options).await;
     let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n";
@@ -177,9 +176,11 @@ async fn connections_are_capped_in_total() {
         stream.read_exact(&mut [0; 12]).await.expect("answers");
         kept.push(stream);
     }
-    let mut refused = TcpStream::connect(address).await.expect("connects");
-    assert_eq!(refused.read(&mut [0; 1]).await.expect("is closed"), 0);
-    assert_eq!(server.counts().connections_refused, 1);
+    for number in 1..=100 {
+        let mut refused = TcpStream::connect(address).await.expect("connects");
+        assert_eq!(refused.read(&mut [0; 1]).await.expect("is closed"), 0);
+        assert_eq!((server.counts().connections_refused, server.counts().connections_open), (number, 2));
+    }
 
     kept.pop();
     while server.counts().connections_open > 1 {
@@ -190,16 +191,18 @@ async fn connections_are_capped_in_total() {
 }
 
 #[tokio::test]
-async fn one_certificate_cannot_take_the_connections_of_others() {
+async fn one_certificate_cannot_take_the_connections_of_others_s14() {
     let world = World::new();
     let options = ServerOptions { connections_per_peer_max: 1, ..ServerOptions::default() };
     let (server, endpoint) = tls_server(&world, options).await;
     let (first, second, other) =
         (client_of(&world, "trader"), client_of(&world, "trader"), client_of(&world, "kfda"));
     first.post(&endpoint, post("x")).await.expect("answers");
-    let refused = second.post(&endpoint, post("x")).await.expect_err("is past the share");
-    assert_eq!(refused.kind, PostErrorKind::Closed, "{refused}");
-    assert_eq!(server.counts().connections_refused, 1);
+    for number in 1..=20 {
+        let refused = second.post(&endpoint, post("x")).await.expect_err("is past the share");
+        assert_eq!(refused.kind, PostErrorKind::Closed, "{refused}");
+        assert_eq!(server.counts().connections_refused, number);
+    }
     other.post(&endpoint, post("x")).await.expect("P15: others are served");
     first.close().await;
     while server.counts().connections_open > 1 {
@@ -219,8 +222,10 @@ async fn all_bodies_together_are_capped() {
         format!("{head}{}", "x".repeat(length))
     };
     assert_eq!(statuses(&exchange(address, request(3).as_bytes()).await), [200]);
-    let answer = exchange(address, request(4).as_bytes()).await;
-    assert_eq!(statuses(&answer), [503]);
-    assert!(answer.contains("retry-after: 5\r\n"), "{answer}");
+    for past in [4, 20_000] {
+        let answer = exchange(address, request(past).as_bytes()).await;
+        assert_eq!(statuses(&answer), [503]);
+        assert!(answer.contains("retry-after: 5\r\n"), "{answer}");
+    }
     assert_eq!(statuses(&exchange(address, request(3).as_bytes()).await), [200], "shares are given back");
 }
