@@ -14,7 +14,7 @@ pub(super) async fn meddled(world: &World, gateway: &Process, calls: &str, how: 
     attached(world, gateway, calls, how, &[]).await
 }
 
-/// The same, with those of one file.
+/// The same, with those of one file, which may be there or come to be.
 pub(super) async fn meddled_at(
     world: &World,
     gateway: &Process,
@@ -22,7 +22,8 @@ pub(super) async fn meddled_at(
     calls: &str,
     how: &str,
 ) -> Process {
-    let file = file.canonicalize().expect("it is there");
+    let name = file.file_name().expect("it has a name");
+    let file = file.parent().expect("a place").canonicalize().expect("it is there").join(name);
     attached(world, gateway, calls, how, &["-P", file.to_str().expect("is text")]).await
 }
 

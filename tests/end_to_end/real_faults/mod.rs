@@ -1,6 +1,6 @@
 //! Real faults on the real program, one after the other: killed under load, each sync failed, the disk full at each step,
 //! stopped and let go on, a slow disk, no descriptors, a clock that is set, keys that are gone, a record that cannot be read,
-//! octets that flip, an upgrade. After each of them: nothing that was acknowledged is lost, nothing is handed on twice, no
+//! octets that flip, an upgrade, a large body that comes in meanwhile. After each of them: nothing that was acknowledged is lost, nothing is handed on twice, no
 //! octets are wrong, nothing panicked (P1 to P4, P9 to P11, P14, S24).
 //!
 //! The plain run takes a few of each; `make soak` takes them all, says how far it is, and goes on where it was broken off.
@@ -17,6 +17,7 @@ mod meddled;
 mod place;
 mod poisoned;
 mod purges;
+mod spooled;
 mod stalled;
 mod syncs;
 mod upgraded;
