@@ -8,6 +8,7 @@
 //!                         not, until it is written over
 //! a name                  made, changed or taken away: survives, or not, until its directory is synced,
 //!                         whatever other names do
+//! a move                  to another directory: made in that one and gone from the other, each until its own is synced
 //! ```
 //!
 //! This allows more than any journalling file system does. What is pending is only ever added to between two syncs, and
@@ -108,8 +109,12 @@ impl Disk {
             }
             Call::Rename { from, to } => {
                 let node = self.find(from).expect("what is renamed is there");
-                assert_eq!(from.parent(), to.parent(), "nothing moves between directories");
-                self.named(from, Named::Renamed(name_of(from), name_of(to), node));
+                if from.parent() == to.parent() {
+                    self.named(from, Named::Renamed(name_of(from), name_of(to), node));
+                } else {
+                    self.named(to, Named::Made(name_of(to), node));
+                    self.named(from, Named::Gone(name_of(from)));
+                }
             }
             Call::Unlink(path) => self.named(path, Named::Gone(name_of(path))),
         }

@@ -1,20 +1,26 @@
 //! The life that is recorded: a whole case of the simulation, played again, commit by commit, on the real store.
 //!
 //! The batches are those of a calm run: a declaration with a scan that is too large for the database, for customs and three
-//! agencies, with notices, results, fees, receipts and resends; and at its end some of it is purged, the scan with its file
-//! first. What the store holds after each of them is told by the in-memory home, which is the model.
+//! agencies, with notices, results, fees, receipts and resends; and at its end some of it is purged, the scan first. Its body
+//! is spooled as it comes in, as larger ones are, and another delivery carries a piece of it (P13): the file goes with the
+//! last of them. What the store holds after each batch is told by the in-memory home, which is the model.
 
 use std::fs;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use gwanmun::model::{Attested, Delivery, Digest, Purged, Realm, StoredMessage, TimelineEntry, Timestamp};
+use bytes::Bytes;
+use gwanmun::model::{
+    Attested, Delivery, DeliveryId, Digest, MessageId, Octets, Piece, Purged, Realm, Sealed, StoredMessage,
+    TimelineEntry, Timestamp,
+};
 use gwanmun::store::{
     Batch, CaseFilter, CommitError, CorrelationKey, DeliveryFilter, DeliveryLocator, DeliveryWrite,
-    MemoryStore, MessageFilter, MessageWrite, Needs, SqliteStore, Store, StoreOptions,
+    MemoryStore, MessageFilter, MessageWrite, Needs, SqliteStore, Store, StoreOptions, spooled,
 };
 
 use crate::disk::SimulatedDisk;
@@ -93,11 +99,67 @@ pub(super) fn play_and_die(place: &Path, expected: &Path) {
 
 /// Commits this part, and says what is answered.
 fn go_on(store: &SqliteStore, batches: &[Batch], part: Range<usize>) {
+    let mut large = None;
     for place in part {
-        assert_eq!(commit(store, batches[place].clone()), Ok(()));
+        let batch = as_it_comes(store, batches[place].clone(), &mut large);
+        assert_eq!(commit(store, batch), Ok(()));
         say(&format!("answered {}", place + 1));
         store.sweep().expect("what was purged is swept");
     }
+}
+
+/// A batch as the gateway has it when bodies like that of the scan are too large to be held: it was spooled, and what
+/// carries a piece of it names its file.
+fn as_it_comes(store: &SqliteStore, mut batch: Batch, large: &mut Option<Octets>) -> Batch {
+    if let Some(message) = batch.message.as_mut().filter(|message| is_large(&message.body)) {
+        message.body = spool(store, message.body.held());
+        *large = Some(message.body.clone());
+    }
+    for write in batch.deliveries.iter_mut().filter(|write| write.delivery.id.as_str() == CARRIER) {
+        let sealed = write.sealed.as_mut().expect("it is made sealed");
+        sealed.body = around_a_piece(large.as_ref().expect("the same process took it in"));
+        assert!(sealed.body.as_held().is_none(), "a piece of it stands in the file");
+    }
+    batch
+}
+
+fn is_large(body: &Octets) -> bool {
+    body.bytes() > SCAN_BYTES as u64
+}
+
+/// Octets in a file aside, unsynced, some at a time: as a body comes in.
+fn spool(store: &SqliteStore, octets: &Bytes) -> Octets {
+    let directory = store.spool_directory().expect("it has one");
+    let path = directory.join(format!("{}-0.aside", std::process::id()));
+    let file = fs::File::options().read(true).write(true).create_new(true).open(&path);
+    let mut file = file.expect("there is none of this name");
+    octets.chunks(SPOOLED_BYTES).for_each(|some| file.write_all(some).expect("written"));
+    spooled(Arc::new(file), path, octets.len() as u64, Digest::of(octets))
+}
+
+/// A package with a piece of this body.
+fn around_a_piece(body: &Octets) -> Octets {
+    let held = |text: &'static str| Piece::Held(Bytes::from_static(text.as_bytes()));
+    let piece = body.slice(PIECE_AT..SCAN_BYTES as u64).expect("readable");
+    let pieces = [held("before")].into_iter().chain(piece.pieces()).chain([held("behind")]);
+    Octets::joined(pieces.collect()).expect("readable")
+}
+
+/// A delivery that carries a piece of the large body that this batch takes in.
+fn carrier(batch: &Batch) -> Option<Batch> {
+    let received = batch.message.as_ref().filter(|message| is_large(&message.body))?;
+    let like = batch.deliveries.first().expect("something is made of it").delivery.clone();
+    let delivery = Delivery {
+        id: DeliveryId::new(CARRIER).expect("an id"),
+        message_id: MessageId::new("piece@sw.example").expect("a MessageId"),
+        case: None,
+        sealed: true,
+        ..like
+    };
+    let body = around_a_piece(&received.body).read(usize::MAX).expect("readable");
+    let sealed = Sealed { content_type: "text/xml".into(), body: body.into(), references: Vec::new() };
+    let write = DeliveryWrite { delivery, based_on: None, sealed: Some(sealed), receipt: None };
+    Some(Batch { deliveries: vec![write], ..Batch::default() })
 }
 
 /// Notes what a store holds after each number of batches.
@@ -112,14 +174,19 @@ pub(super) fn model_beside(expected: &Path) -> PathBuf {
     expected.with_extension("model")
 }
 
-/// Every batch of a calm run, in order.
+/// Every batch of a calm run, in order; behind the one with the scan another delivery that carries a piece of it.
 pub(super) fn batches() -> Vec<Batch> {
     let mut world = World::new(Scenario { attachment_bytes: SCAN_BYTES, ..Scenario::calm(1) });
     world.gateway.committed = Some(Vec::new());
     world.run();
     world.check();
     assert_eq!(world.findings, [""; 0], "the life is a good one");
-    world.gateway.committed.take().expect("it was recorded")
+    let batches = world.gateway.committed.take().expect("it was recorded");
+    let with_carrier = |batch: Batch| {
+        let carrier = carrier(&batch);
+        [batch].into_iter().chain(carrier)
+    };
+    batches.into_iter().flat_map(with_carrier).collect()
 }
 
 /// Purges of messages and of deliveries, as the core decides them when their time is over: the largest first.
@@ -214,3 +281,9 @@ pub(super) const DIED: i32 = 86;
 const PURGED: usize = 5;
 /// More than what stands in the database.
 const SCAN_BYTES: usize = 300_000;
+/// Octets of a body that are spooled at a time.
+const SPOOLED_BYTES: usize = 64 * 1024;
+/// Where the piece begins that is carried.
+const PIECE_AT: u64 = 1000;
+/// The delivery that carries it.
+const CARRIER: &str = "carries-a-piece";

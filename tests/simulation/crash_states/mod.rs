@@ -1,7 +1,7 @@
 //! Every state that a power cut may leave of the real store, at every point of a message's whole life (P1, P2, P14, P18).
 //!
 //! A case of the simulation is played on the real store by a process under strace: received, accepted, routed, sent,
-//! acknowledged, answered, relayed, joined and at last purged, with payloads in files, checkpoints that let the log begin
+//! acknowledged, answered, relayed, joined and at last purged, with payloads in files, one spooled and carried on in a piece, checkpoints that let the log begin
 //! again, the death of the process, an orderly stop, and a start after each. `recording` is what it asked of its disk, `disk` is what may be left of that, `states` builds
 //! each such state in a directory, opens it with the real store, and checks: it opens by itself; it holds exactly what the
 //! in-memory model holds after some number of whole batches, none of those that were answered missing; the conservation law,

@@ -20,6 +20,10 @@ pub(super) enum Plant {
     Payload,
     /// The name of a payload is not synced.
     PayloadName,
+    /// The file that a body was spooled to is not synced before it gets its name.
+    Body,
+    /// Its name is not.
+    BodyName,
     /// The directories of payloads are not synced when the store is made.
     PayloadDirectories,
     /// The names in a new store are not synced before it gets its own.
@@ -41,12 +45,14 @@ pub(super) enum Plant {
 }
 
 impl Plant {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Commit,
         Self::Checkpoint,
         Self::LogName,
         Self::Payload,
         Self::PayloadName,
+        Self::Body,
+        Self::BodyName,
         Self::PayloadDirectories,
         Self::NewStore,
         Self::StoreName,
@@ -76,13 +82,20 @@ impl Plant {
                 without(&mut planted, ours)
             }
             Self::Payload => {
-                let is_aside = |call: &Call, at: &Path| is_sync(call) && is_aside(at);
-                without(&mut planted, paths.find(calls, 0, is_aside))
+                let (file, _) = syncs_of_file(&paths, calls, |at| !is_spooled(at));
+                without(&mut planted, file)
             }
             Self::PayloadName => {
-                let of_name =
-                    |call: &Call, at: &Path| is_sync(call) && at.parent() == Some(Path::new("store/bodies"));
-                without(&mut planted, paths.find(calls, 0, of_name))
+                let (_, name) = syncs_of_file(&paths, calls, |at| !is_spooled(at));
+                without(&mut planted, name)
+            }
+            Self::Body => {
+                let (file, _) = syncs_of_file(&paths, calls, is_spooled);
+                without(&mut planted, file)
+            }
+            Self::BodyName => {
+                let (_, name) = syncs_of_file(&paths, calls, is_spooled);
+                without(&mut planted, name)
             }
             Self::PayloadDirectories => without(&mut planted, sync_of("store.making/bodies")),
             Self::NewStore => {
@@ -217,8 +230,15 @@ fn put(calls: &mut Vec<Call>, moved: Range<usize>, to: usize) -> usize {
 /// Where the first payload is put in its place: from the file aside to the sync of its name.
 fn payload(paths: &Paths, calls: &[Call]) -> (usize, usize) {
     let begin = paths.find(calls, 0, |_, at| is_aside(at));
+    let (_, name) = syncs_of_file(paths, calls, |_| true);
+    (begin, name + 1)
+}
+
+/// The sync of the first such file aside, and that of its name.
+fn syncs_of_file(paths: &Paths, calls: &[Call], is_it: impl Fn(&Path) -> bool) -> (usize, usize) {
+    let file = paths.find(calls, 0, |call, at| is_sync(call) && is_aside(at) && is_it(at));
     let is_named = |call: &Call, at: &Path| is_sync(call) && at.parent() == Some(Path::new("store/bodies"));
-    (begin, paths.find(calls, begin, is_named) + 1)
+    (file, paths.find(calls, file, is_named))
 }
 
 /// The sync of the header of a log that begins again, over one that began with a smaller commit. Without it the old header
@@ -257,6 +277,11 @@ fn is_log(path: &Path) -> bool {
 
 fn is_aside(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "aside")
+}
+
+/// Whether a body is spooled to it: one that is written for its record is called by its digest.
+fn is_spooled(path: &Path) -> bool {
+    is_aside(path) && path.to_str().is_some_and(|path| path.contains('-'))
 }
 
 /// The header of a log.
