@@ -9,7 +9,6 @@
 //! index in our memory; both only when no gateway has it. Beside a running gateway we are an ordinary reader.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::model::{ChainEntry, KeptHead, Timestamp};
@@ -25,7 +24,7 @@ use super::mark::Mark;
 use super::opening;
 use super::proofs;
 use super::readers::{Readers, Way};
-use super::schema::{FORMAT, Holder, Layout, WITH_HEADS};
+use super::schema::{FORMAT, Holder, Layout, Lock, WITH_HEADS};
 use super::scrub;
 
 /// A store that is looked at.
@@ -35,7 +34,7 @@ pub struct Inspection {
     readers: Readers,
     is_running: bool,
     /// Keeps gateways out of a store that is not running.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// What a store holds, by its tables.

@@ -25,7 +25,6 @@ mod writer;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -57,7 +56,7 @@ use looks::Looks;
 use mark::Mark;
 use opening::{audit_head, check_library, connect};
 use readers::Readers;
-use schema::Layout;
+use schema::{Layout, Lock};
 use scrub::Found;
 use writer::{FileWriter, Job, Place, Shared, Turn, Work, Writer, free_bytes};
 
@@ -138,7 +137,7 @@ pub struct SqliteStore {
     unreadable: Mutex<BTreeSet<DeliveryId>>,
     channels: Option<Channels>,
     threads: Vec<JoinHandle<()>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 struct Channels {

@@ -55,7 +55,19 @@ pub(super) enum Holder {
     /// A gateway.
     Gateway,
     /// Nobody, and nobody can while this is held.
-    Nobody(Option<File>),
+    Nobody(Option<Lock>),
+}
+
+/// A lock on a file, until it is dropped: also where a process that was started meanwhile still has the descriptor, as
+/// each has between its fork and its exec.
+#[derive(Debug)]
+pub(super) struct Lock(pub(super) File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The descriptor goes next, and with it the lock unless somebody else has it.
+        self.0.unlock().unwrap_or_default();
+    }
 }
 
 impl Layout {
@@ -87,13 +99,13 @@ impl Layout {
         })
     }
 
-    /// Takes the lock that keeps a second process out; held until the file is dropped.
-    pub(super) fn lock(&self) -> Result<File, StoreError> {
+    /// Takes the lock that keeps a second process out; held until it is dropped.
+    pub(super) fn lock(&self) -> Result<Lock, StoreError> {
         let path = self.directory.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|source| StoreError::Files { doing: "opening", path, source })?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock(file)),
             Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse { path: self.directory.clone() }),
             Err(fs::TryLockError::Error(source)) => {
                 Err(StoreError::Files { doing: "locking", path: self.directory.clone(), source })
@@ -102,23 +114,23 @@ impl Layout {
     }
 
     /// Keeps backups from beginning while payload files are removed; `None` when one is under way.
-    pub(super) fn lock_to_sweep(&self) -> Result<Option<File>, StoreError> {
+    pub(super) fn lock_to_sweep(&self) -> Result<Option<Lock>, StoreError> {
         let path = self.sweeping();
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file =
             file.map_err(|source| StoreError::Files { doing: "opening", path: path.clone(), source })?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => Ok(Some(Lock(file))),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(source)) => Err(StoreError::Files { doing: "locking", path, source }),
         }
     }
 
     /// Keeps payload files from being removed, where there is a gateway that might.
-    pub(super) fn lock_to_copy(&self) -> Result<Option<File>, StoreError> {
+    pub(super) fn lock_to_copy(&self) -> Result<Option<Lock>, StoreError> {
         let path = self.sweeping();
         match File::open(&path).and_then(|file| file.lock_shared().map(|()| file)) {
-            Ok(file) => Ok(Some(file)),
+            Ok(file) => Ok(Some(Lock(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::Files { doing: "locking", path, source }),
         }
@@ -138,7 +150,7 @@ impl Layout {
             Err(source) => return Err(StoreError::Files { doing: "opening", path, source }),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Holder::Nobody(Some(file))),
+            Ok(()) => Ok(Holder::Nobody(Some(Lock(file)))),
             Err(fs::TryLockError::WouldBlock) => Ok(Holder::Gateway),
             Err(fs::TryLockError::Error(source)) => Err(StoreError::Files { doing: "locking", path, source }),
         }

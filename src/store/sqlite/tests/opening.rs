@@ -185,6 +185,19 @@ fn a_second_process_is_kept_out() {
     open(&options);
 }
 
+/// A process that is started has every descriptor for an instant: between its fork and its exec.
+#[test]
+fn a_lock_ends_with_its_holder_whoever_else_has_the_descriptor() {
+    let (_directory, options) = place();
+    drop(open(&options));
+    let layout = schema::Layout { directory: options.directory.clone() };
+    let lock = layout.lock().expect("nobody has it");
+    let inherited = lock.0.try_clone().expect("as a fork does");
+    drop(lock);
+    drop(layout.lock().expect("nobody has it any more"));
+    drop(inherited);
+}
+
 #[test]
 fn what_is_no_store_is_left_alone() {
     fn check(name: &str, content: &[u8]) {
