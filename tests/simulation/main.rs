@@ -1,4 +1,4 @@
-//! The simulation (engineering guide, 12): gateway, a broker, a trader, customs, ten agencies and a bank in one process,
+//! The simulation (engineering guide, 12): gateway, a broker, three traders, customs, ten agencies and a bank in one process,
 //! over a virtual clock, network and disk that are drawn from a seed. Gateway and partners die and start again on what
 //! they had kept; each party's clock may step by minutes to days, either way, and is set right when faults stop. Octets of the
 //! store flip, its disk is lost, and an operator mends, restores and settles.

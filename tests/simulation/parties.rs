@@ -48,11 +48,15 @@ pub(crate) enum Who {
     Ktic,
     /// The institute for textiles.
     Katri,
+    /// A second trader.
+    Importer,
+    /// A third one.
+    Merchant,
 }
 
 impl Who {
     /// Everybody but the gateway.
-    pub(crate) const PARTNERS: [Self; 13] = [
+    pub(crate) const PARTNERS: [Self; 15] = [
         Self::Broker,
         Self::Trader,
         Self::Customs,
@@ -66,9 +70,11 @@ impl Who {
         Self::Kahpa,
         Self::Ktic,
         Self::Katri,
+        Self::Importer,
+        Self::Merchant,
     ];
-    /// Who lodges, in turns.
-    pub(crate) const SUBMITTERS: [Self; 2] = [Self::Broker, Self::Trader];
+    /// Who may lodge.
+    pub(crate) const SUBMITTERS: [Self; 4] = [Self::Broker, Self::Trader, Self::Importer, Self::Merchant];
     /// The agencies, with the codes of their application and of their result.
     pub(crate) const AGENCIES: [(Self, &'static str, &'static str); 10] = [
         (Self::Kfda, "GOVCBRX01", "GOVCBRX51"),
@@ -89,6 +95,12 @@ impl Who {
             Self::Gateway => ("SW000000000001", "gateway", PartyKind::SingleWindow, "SingleWindow", ""),
             Self::Broker => ("BR123450000001", "broker", PartyKind::Declarant, "Declarant", "swgw-broker-1"),
             Self::Trader => ("IM123450000002", "trader", PartyKind::Declarant, "Declarant", "swgw-trader-1"),
+            Self::Importer => {
+                ("IM123450000003", "importer", PartyKind::Declarant, "Declarant", "swgw-importer-1")
+            }
+            Self::Merchant => {
+                ("IM123450000004", "merchant", PartyKind::Declarant, "Declarant", "swgw-merchant-1")
+            }
             Self::Customs => ("CU000000000001", "customs", PartyKind::Customs, "Customs", "swgw-customs-1"),
             Self::Kfda => ("AG000000000001", "KFDA", PartyKind::Agency, "Agency", "swgw-kfda-3"),
             Self::Npqs => ("AG000000000002", "NPQS", PartyKind::Agency, "Agency", "swgw-npqs-2"),
@@ -134,8 +146,15 @@ impl Who {
         match self {
             Self::Broker => Some("1234500001"),
             Self::Trader => Some("1234500002"),
+            Self::Importer => Some("1234500003"),
+            Self::Merchant => Some("1234500004"),
             _ => None,
         }
+    }
+
+    /// Whether it may lodge.
+    pub(crate) fn lodges(self) -> bool {
+        Self::SUBMITTERS.contains(&self)
     }
 
     /// The agreement of a partner with the gateway.
@@ -153,7 +172,7 @@ impl Who {
             |sends| Self::AGENCIES.map(move |(_, application, _)| (sends, REQUIREMENT, application));
         match self {
             Self::Gateway => Vec::new(),
-            Self::Broker | Self::Trader => {
+            Self::Broker | Self::Trader | Self::Importer | Self::Merchant => {
                 let mut bindings = vec![
                     (false, IMPORT, "GOVCBR929"),
                     (false, IMPORT, "GOVCBR5FE"),

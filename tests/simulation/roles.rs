@@ -128,15 +128,15 @@ impl World {
                 let declaration = report.declaration.as_deref().unwrap_or_default();
                 self.rule(1_000, 60_000, declaration, "GOVCBR023", Some("13"));
             }
-            (Who::Broker | Who::Trader, Document::StatusReport(report)) => {
+            (_, Document::StatusReport(report)) if who.lodges() => {
                 self.send_what_is_missing(who, message, &report);
             }
-            (Who::Broker | Who::Trader, Document::FeeNotice(notice)) => {
+            (_, Document::FeeNotice(notice)) if who.lodges() => {
                 for _ in 0..self.chance.pick(&[0, 1, 1, 2]) {
                     self.order(who, &notice.application, &notice.number);
                 }
             }
-            (Who::Broker | Who::Trader, Document::PaymentConfirmation(confirmation)) => {
+            (_, Document::PaymentConfirmation(confirmation)) if who.lodges() => {
                 if let PaymentOutcome::Refused { .. } = confirmation.outcome {
                     self.order(who, &confirmation.application, &confirmation.fee);
                 }

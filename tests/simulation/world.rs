@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// Declarations that are lodged.
     pub(crate) declarations: u64,
+    /// Who lodges them, in turns.
+    pub(crate) submitters: Vec<Who>,
     /// All of them are of goods that need three agencies.
     pub(crate) needs_all_agencies: bool,
     /// Of so many declarations one is amended or withdrawn; of none when it is 0.
@@ -49,6 +51,7 @@ impl Scenario {
             seed,
             faults,
             declarations,
+            submitters: submitters(&mut Chance::seeded(seed ^ 0x7ade_0ff5)),
             needs_all_agencies: false,
             changes: 3,
             attachment_bytes: 0,
@@ -62,6 +65,7 @@ impl Scenario {
             seed,
             faults: Faults::default(),
             declarations: 1,
+            submitters: vec![Who::Broker],
             needs_all_agencies: true,
             changes: 0,
             attachment_bytes: 0,
@@ -247,9 +251,9 @@ impl World {
             world.plan(world.scenario.faults.last, Happening::Clock { who, offset: None });
         }
         world.start_gateway();
-        for number in 1..=world.scenario.declarations {
+        let submitters = world.scenario.submitters.clone().into_iter().cycle();
+        for (number, by) in (1..=world.scenario.declarations).zip(submitters) {
             let after = world.chance.millis(0, 20_000);
-            let by = Who::SUBMITTERS[usize::from(number % 2 == 0)];
             world.send_on_errand(after, by, Errand::Lodge { number });
         }
         world
@@ -411,6 +415,15 @@ impl World {
             self.find(format!("a delivery to {} goes out {count} times, of at most {most} (P9)", to.name()));
         }
     }
+}
+
+/// Who lodges in a run: two to four, whoever begins.
+fn submitters(chance: &mut Chance) -> Vec<Who> {
+    let mut all = Who::SUBMITTERS;
+    let begin = chance.below(all.len() as u64);
+    all.rotate_left(usize::try_from(begin).expect("a place in the list"));
+    let count = 2 + chance.below(3);
+    all.into_iter().take(usize::try_from(count).expect("a few")).collect()
 }
 
 /// The terms of one agreement. Retries outlast every fault, so that what ends badly is never an accident.
