@@ -158,8 +158,26 @@ fn carrier(batch: &Batch) -> Option<Batch> {
     };
     let body = around_a_piece(&received.body).read(usize::MAX).expect("readable");
     let sealed = Sealed { content_type: "text/xml".into(), body: body.into(), references: Vec::new() };
+    let created = TimelineEntry {
+        delivery: Some(delivery.id.clone()),
+        ..entry("delivery.created", "it carries a piece of the large body")
+    };
     let write = DeliveryWrite { delivery, based_on: None, sealed: Some(sealed), receipt: None };
-    Some(Batch { deliveries: vec![write], ..Batch::default() })
+    Some(Batch { deliveries: vec![write], audit: vec![created], ..Batch::default() })
+}
+
+fn entry(event: &str, text: &str) -> TimelineEntry {
+    TimelineEntry {
+        at: Timestamp::from_millis(0),
+        event: event.into(),
+        case: None,
+        party: None,
+        message_id: None,
+        delivery: None,
+        text: text.to_owned(),
+        alarm: false,
+        octets: Attested::default(),
+    }
 }
 
 /// Notes what a store holds after each number of batches.
@@ -192,17 +210,7 @@ pub(super) fn batches() -> Vec<Batch> {
 /// Purges of messages and of deliveries, as the core decides them when their time is over: the largest first.
 fn purges(store: &MemoryStore) -> Vec<Batch> {
     let purged = Some(Purged { at: Timestamp::from_millis(0), archive: Digest([7; 32]), bytes: 1 });
-    let entry = |event: &str| TimelineEntry {
-        at: Timestamp::from_millis(0),
-        event: event.into(),
-        case: None,
-        party: None,
-        message_id: None,
-        delivery: None,
-        text: "its octets were purged".to_owned(),
-        alarm: false,
-        octets: Attested::default(),
-    };
+    let entry = |event: &str| entry(event, "its octets were purged");
     let messages = store.messages(&MessageFilter::default(), usize::MAX).expect("readable").items;
     let mut messages: Vec<_> = messages
         .into_iter()
