@@ -304,7 +304,7 @@ fn a_planted_fault_is_found() {
     println!("{:<24} {:>6}  found by", "planted in the gateway", "seeds");
     for plant in Plant::ALL {
         let planted = |seed| run(Scenario { plant: Some(plant), ..plant.scenario(seed) });
-        let runs = (1..=60).map(|seed| (seed, planted(seed)));
+        let runs = (1..=200).map(|seed| (seed, planted(seed)));
         let found =
             runs.into_iter().find_map(|(seed, world)| Some((seed, world.findings.into_iter().next()?)));
         let Some((seeds, finding)) = found else { panic!("{plant:?} is found by no seed") };
