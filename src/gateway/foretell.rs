@@ -17,14 +17,7 @@ pub(super) async fn check(shared: Arc<Shared>, request: Request) -> Response {
     let Ok(_permit) = Arc::clone(&shared.in_hand).try_acquire_owned() else {
         return overloaded(&shared, "as many messages are in hand as may be");
     };
-    let received = Received {
-        content_type,
-        body: request.body.into(),
-        origin,
-        received_at: now(),
-        waiting: true,
-        other_soap_action: false,
-    };
+    let received = Received::asked(content_type, request.body.into(), origin);
     let foretold = compute(&shared, move |shared, in_force| decided(shared, in_force, received)).await;
     match foretold.and_then(|foretold| foretold) {
         Ok(foretold) => json_response(StatusCode::OK, &foretold),

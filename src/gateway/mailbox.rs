@@ -11,7 +11,7 @@ use super::admin::json_response;
 use super::api::{act, nothing};
 use super::driver::{DriveError, compute, drive};
 use super::receive::{Received, answer, content_type, proved, tell_deviations, turned_away};
-use super::shared::{Shared, now};
+use super::shared::Shared;
 use super::show::{Query, list as listed};
 use crate::engine::{Event, Reply, owes_signed_receipt};
 use crate::model::{
@@ -160,14 +160,7 @@ pub(super) async fn confirm(shared: Arc<Shared>, by: PartyKey, id: &str, request
         return Response::empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     };
     let _begun = shared.under_way.begin();
-    let received = Received {
-        content_type,
-        body: request.body.into(),
-        origin,
-        received_at: now(),
-        waiting: true,
-        other_soap_action: false,
-    };
+    let received = Received::asked(content_type, request.body.into(), origin);
     let event = match compute(&shared, move |_, in_force| received.open(in_force)).await {
         Ok(Event::Arrived(receipt)) => Event::Confirmed { delivery, by, receipt: Some(receipt) },
         // What was turned away is recorded and answered as if it had been posted.

@@ -41,6 +41,11 @@ pub(super) struct Received {
 }
 
 impl Received {
+    /// What comes in now to an address of its own, for which the binding has no SOAPAction; who sent it waits.
+    pub(super) fn asked(content_type: Arc<str>, body: Octets, origin: Origin) -> Self {
+        Self { content_type, body, origin, received_at: now(), waiting: true, other_soap_action: false }
+    }
+
     /// Opens it and reads its documents: dear, and without a look at the store.
     pub(super) fn open(self, in_force: &InForce) -> Event {
         let Self { content_type, body, origin, received_at, waiting, other_soap_action } = self;
