@@ -166,6 +166,12 @@ impl SignalAction {
     pub fn of_action(action: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|signal| signal.as_str() == action)
     }
+
+    /// Whether it answers another message, so that nothing answers it.
+    #[must_use]
+    pub const fn is_answer(self) -> bool {
+        !matches!(self, Self::Ping | Self::StatusRequest)
+    }
 }
 
 mod base64_text {

@@ -2,6 +2,8 @@
 //! leave RefToMessageId out, and requests with another SOAPAction (digest, 4.4, 6, 16 and 19.27).
 //!
 //! Promises: nothing of it is passed over in silence. It is a deviation, told and counted, or it is refused.
+//!
+//! Does not judge what a signal for somebody else says: that is for its To Party.
 
 use std::collections::BTreeSet;
 

@@ -72,15 +72,7 @@ impl Refusal {
 /// for ever.
 fn is_answerable(header: &MessageHeader) -> bool {
     let signal = header.service.is_msh().then(|| SignalAction::of_action(&header.action)).flatten();
-    !matches!(
-        signal,
-        Some(
-            SignalAction::Acknowledgment
-                | SignalAction::MessageError
-                | SignalAction::StatusResponse
-                | SignalAction::Pong
-        )
-    )
+    !signal.is_some_and(SignalAction::is_answer)
 }
 
 /// The HTTP entity was received, which is all that it says (digest, 16).

@@ -30,8 +30,9 @@ impl RevocationLists {
         for file in files.iter().map(AsRef::as_ref) {
             let whose = file.display().to_string();
             let not_one = || KeyError::NotA { whose: whose.clone(), expected: "a revocation list in PEM" };
-            let text = String::from_utf8(read(file)?).map_err(|_| not_one())?;
-            if lists.add_pem(&text).map_err(|_| not_one())? == 0 {
+            // What stands around a list may be of any charset; the list itself is ASCII.
+            let octets = read(file)?;
+            if lists.add_pem(&String::from_utf8_lossy(&octets)).map_err(|_| not_one())? == 0 {
                 return Err(not_one());
             }
         }

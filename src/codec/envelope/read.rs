@@ -18,30 +18,40 @@ use crate::model::{
 
 /// What an answer to a refused message goes back to: the first header that names its message, before all others of those
 /// that a signature could cover. One without Service or Action is known by what it carries, so that no error answers an
-/// error, and no acknowledgment is answered (digest, 9.3).
+/// error, and nothing answers an answer (digest, 9.3).
 pub(super) fn header_to_answer(soap_header: Element<'_>) -> Option<PartialHeader> {
-    let of_kind = |left_out| {
+    // One list for all of them: it is full soon, and what is not kept costs nothing.
+    let mut ignored = Errors::default();
+    let mut of_kind = |left_out| {
         let mut headers =
             children(soap_header, "MessageHeader").filter(move |header| is_left_out(*header) == left_out);
-        headers.find_map(|element| partial_header(element, &mut Errors::default()))
+        headers.find_map(|element| partial_header(element, &mut ignored))
     };
     let mut header = of_kind(false).or_else(|| of_kind(true))?;
-    if header.service.is_none() || header.action.is_none() {
-        let is_error = |list: Element<'_>| list.attribute(EB, "highestSeverity") != Some("Warning");
-        let is_signal = header.service.as_ref().is_some_and(Service::is_msh);
-        let action = match soap_header.child(EB, "ErrorList").is_some_and(is_error) {
-            true => Some(SignalAction::MessageError),
-            false if is_signal && soap_header.child(EB, "Acknowledgment").is_some() => {
-                Some(SignalAction::Acknowledgment)
-            }
-            false => None,
-        };
-        if let Some(action) = action {
-            header.service = Some(Service::msh());
-            header.action = Some(action.as_str().into());
-        }
+    if let Some(action) = answers(soap_header, &header) {
+        header.service = Some(Service::msh());
+        header.action = Some(action.as_str().into());
     }
     Some(header)
+}
+
+/// The signal that a header is of which is itself an answer, as far as what stands there leaves no other choice.
+fn answers(soap_header: Element<'_>, header: &PartialHeader) -> Option<SignalAction> {
+    let is_error = |list: Element<'_>| list.attribute(EB, "highestSeverity") != Some("Warning");
+    if soap_header.child(EB, "ErrorList").is_some_and(is_error) {
+        return Some(SignalAction::MessageError);
+    }
+    match (&header.service, &header.action) {
+        // Only signals have these names.
+        (None, Some(action)) => SignalAction::of_action(action).filter(|signal| signal.is_answer()),
+        // Of what has no Action, a Ping and a StatusRequest refer to nothing.
+        (Some(service), None) if service.is_msh() => {
+            let refers = header.data.ref_to_message_id.is_some();
+            (refers || soap_header.child(EB, "Acknowledgment").is_some())
+                .then_some(SignalAction::Acknowledgment)
+        }
+        _ => None,
+    }
 }
 
 /// MessageHeader; what is wrong with it goes to `errors`, and it is still there when all of it could be read.

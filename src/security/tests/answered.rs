@@ -94,7 +94,32 @@ fn what_is_an_answer_is_never_answered_however_broken() {
             assert!(is_answered || refused.answer == RefusalAnswer::Http(202), "{:?}", refused.answer);
         }
     }
-    // Without its Service a MessageError is still an error.
-    let refused = refused(&pair, &error, &format!(">{}<", Service::MSH), "><");
-    assert_eq!(refused.answer, RefusalAnswer::Http(202));
+    // A Pong refers to its Ping, and is none. Without a Service their names are known.
+    let mut pong = ping.clone();
+    pong.header.action = "Pong".into();
+    pong.kind = MessageKind::Signal(SignalAction::Pong);
+    pong.header.data.ref_to_message_id = acknowledgment.header.data.ref_to_message_id.clone();
+    let no_service = (format!(">{}<", Service::MSH), "><".to_owned());
+    let no_action = ("<eb:Action>Pong<".to_owned(), "<eb:Action><".to_owned());
+    // An ErrorList is one also where a Service and an Action say that it is something else.
+    let error_of_business = ("<eb:Action>MessageError<".to_owned(), "<eb:Action>Fault<".to_owned());
+    for (signal, (from, to)) in [
+        (&pong, &no_action),
+        (&pong, &no_service),
+        (&acknowledgment, &no_service),
+        (&error, &no_service),
+        (&error, &error_of_business),
+    ] {
+        let refused = refused(&pair, signal, from, to);
+        assert_eq!(refused.answer, RefusalAnswer::Http(202), "{from} {to}: {}", refused.text);
+    }
+}
+
+/// S1: so many headers that name no message cost no more than one look at each.
+#[test]
+fn a_crowd_of_headers_is_refused_at_once_s1() {
+    let pair = pair();
+    let crowd = format!("{}<eb:MessageHeader", "<eb:MessageHeader/>".repeat(40_000));
+    let refused = refused(&pair, &message(&PARTS), "<eb:MessageHeader", &crowd);
+    assert!(matches!(refused.answer, RefusalAnswer::Errors(_)), "{:?}", refused.answer);
 }
