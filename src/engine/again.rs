@@ -45,7 +45,7 @@ impl Step {
         }
         self.rearm(desk, agreement, stored, why);
         if let Some(draft) = self.deliveries.last_mut() {
-            draft.delivery.reason.clear();
+            goes_on(&mut draft.delivery);
         }
         Ok(())
     }
@@ -85,8 +85,15 @@ impl Step {
         self.rearm(desk, agreement, stored, why);
         if let Some(draft) = self.deliveries.last_mut() {
             draft.delivery.again += 1;
-            draft.delivery.reason.clear();
+            goes_on(&mut draft.delivery);
         }
         Ok(())
+    }
+}
+
+/// Why it had ended holds no more; why it has ended by this already, does.
+fn goes_on(delivery: &mut Delivery) {
+    if !delivery.state.is_terminal() {
+        delivery.reason.clear();
     }
 }

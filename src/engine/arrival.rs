@@ -317,6 +317,10 @@ impl Step {
         if stored.value.state.is_terminal() {
             self.audit.push(entry(desk.now, EventCode::DeliveryAgain, why).of_delivery(&delivery));
         }
+        if delivery.state == DeliveryState::Delivered {
+            let told = entry(desk.now, EventCode::DeliveryDelivered, &delivery.reason);
+            self.audit.push(told.of_delivery(&delivery));
+        }
         self.wake.insert(delivery.destination.clone());
         self.deliveries.push(DeliveryDraft {
             delivery,

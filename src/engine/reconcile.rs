@@ -9,7 +9,8 @@ use super::decide::Desk;
 use super::event::{Event, Settle};
 use super::signal;
 use super::step::{DeliveryDraft, How, Octets, Reply, ReplyDraft, Step, Told};
-use crate::model::{Agreement, Delivery, DeliveryState, Timestamp};
+use crate::case::SLACK;
+use crate::model::{Agreement, Approval, Delivery, DeliveryState, Outcome, Timestamp};
 use crate::msh::CLOCK_STEP_MAX;
 use crate::store::Versioned;
 use crate::telemetry::EventCode;
@@ -35,7 +36,10 @@ pub(super) fn may_have_been_done(desk: Desk<'_>, event: &Event) -> bool {
     let case = desk.view.case.as_ref().map(|stored| &stored.value);
     let due = match event {
         Event::CaseDue(_) => case.and_then(|case| case.due),
-        Event::ApprovalDue(key) => desk.view.approvals.get(key).and_then(|stored| stored.value.due),
+        Event::ApprovalDue(key) => desk.view.approvals.get(key).and_then(|stored| match stored.value.due {
+            Some(Timestamp::EPOCH) => lapsed_at(&stored.value),
+            due => due,
+        }),
         Event::HandedOn { sequence, .. } => {
             desk.view.sequences.get(sequence).and_then(|stored| stored.value.due)
         }
@@ -46,8 +50,13 @@ pub(super) fn may_have_been_done(desk: Desk<'_>, event: &Event) -> bool {
         }),
         _ => None,
     };
-    // What is due at once has no instant of its own.
-    due.is_some_and(|due| due != Timestamp::EPOCH && due <= restored)
+    due.is_some_and(|due| due <= restored)
+}
+
+/// When the last item of an approval lapsed: cases hear of that one after the other, and each at once.
+fn lapsed_at(approval: &Approval) -> Option<Timestamp> {
+    let lapsed = approval.items.values().filter(|item| item.outcome == Outcome::Lapsed);
+    lapsed.filter_map(|item| item.valid_until).max().map(|end| end.plus(SLACK))
 }
 
 /// Whether a destination may know MessageIds of ours from before a restore: it keeps them for PersistDuration, and our

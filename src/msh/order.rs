@@ -166,7 +166,8 @@ pub fn scheduled(sequence: Sequence, now: Timestamp, policy: OrderPolicy) -> Seq
     let told = sequence.told.filter(|told| *told == sequence.next);
     let oldest = sequence.held().iter().map(|(_, early)| early.received_at).min();
     let due = match (sequence.ready(), told, oldest) {
-        (Some(_), ..) => Some(now),
+        // Since when, if it was before: a restored store tells by that what the lost one may have done (P20).
+        (Some(_), ..) => Some(sequence.due.filter(|due| *due < now).unwrap_or(now)),
         (None, Some(_), _) => None,
         (None, None, Some(oldest)) => Some(oldest.plus(policy.gap_alarm_after)),
         // With only refused numbers behind the gap it counts from when that was so; more of them put nothing off.

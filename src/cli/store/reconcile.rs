@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
 use super::super::ask::{Asking, Names, ask, ask_for, escaped, party, plain, table, with_query};
@@ -118,8 +118,15 @@ impl ReconcileArgs {
             let parameters =
                 [("destination", destination.clone()), ("after", after), ("limit", Some(PAGE.to_string()))];
             let (page, _) = ask_for::<Page>(&self.asking, &with_query("/store/held", &parameters))?;
+            let is_full = page.damaged.len() >= PAGE;
             damaged.extend(page.damaged);
-            let Some(last) = page.held.last() else { return Ok(damaged) };
+            let Some(last) = page.held.last() else {
+                ensure!(
+                    !is_full,
+                    "{PAGE} damaged records follow, and what is behind them was not looked at: mend the store from the backup"
+                );
+                return Ok(damaged);
+            };
             after = Some(last.id.to_string());
             visit(page.held)?;
         }

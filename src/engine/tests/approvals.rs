@@ -362,6 +362,33 @@ fn an_approval_lapses_before_clearance_only() {
     );
 }
 
+/// What lapsed before a restore the lost store may have told of; what an agency takes back after it, it has not (P20).
+#[test]
+fn what_lapsed_before_a_restore_is_told_when_an_operator_says_so_p20() {
+    let held = |world: &World| {
+        let deliveries = world.deliveries().into_iter();
+        deliveries.filter(|delivery| delivery.state == DeliveryState::Held).count()
+    };
+    let mut world = approved();
+    world.post(&lodging(&world, "D1", &[(POTATOES, &[("05", "A-1", "300")])], vec![]));
+    world.now = "2009-12-02T01:00:00Z".parse().expect("an instant");
+    world.restored = Some(world.now);
+    let told = world.deliveries().len();
+    world.keep_agenda();
+    assert_eq!(world.case_of("D1").state, CaseState::Collecting);
+    let made = world.deliveries().len() - told;
+    assert!(made > 0 && held(&world) == made, "{:?}", world.deliveries());
+    world.check_laws();
+
+    let mut world = approved();
+    world.post(&lodging(&world, "D1", &[(POTATOES, &[("05", "A-1", "300")])], vec![]));
+    world.restored = Some(world.now);
+    world.pass(5);
+    world.post(&statement(&world, "second", "2009-12-01T00:50:00Z", Outcome::Revoked, ("A-1", "")));
+    world.keep_agenda();
+    assert_eq!((world.case_of("D1").state, held(&world)), (CaseState::Collecting, 0));
+}
+
 #[test]
 fn less_than_is_used_undoes_the_newest() {
     let mut world = approved();

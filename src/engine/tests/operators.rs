@@ -237,6 +237,26 @@ fn settle(world: &mut World, id: &DeliveryId, how: Settle) -> Result<String, Str
     }))
 }
 
+/// An agency that is hosted by now has it in its inbox at once: the record says so (P2).
+#[test]
+fn what_is_sent_again_to_a_hosted_agency_has_ended_and_the_record_says_so_p2() {
+    let mut world = World::new();
+    world.post(&lodging(&world, BROKER, "lodging", DECLARATION, &[0]));
+    world.deliver();
+    let agency = AGENCIES[0].1;
+    let sent = world.deliveries().into_iter().find(|delivery| delivery.destination.as_str() == agency);
+    let id = sent.expect("it is owed").id;
+    world.agree(agency, |agreement| {
+        agreement.endpoint = None;
+        agreement.hosted = true;
+    });
+    assert!(again(&mut world, &id).is_ok());
+    let delivery = world.delivery(&id);
+    assert_eq!(delivery.state, DeliveryState::Delivered);
+    assert!(delivery.reason.contains("inbox"), "{}", delivery.reason);
+    world.check_laws();
+}
+
 #[test]
 fn what_was_open_in_a_backup_is_held_until_it_is_settled_p20() {
     let mut world = World::new();

@@ -362,6 +362,28 @@ fn what_is_missing_before_a_refused_one_alone_is_seen_and_given_up() {
     ordered.world.check_laws();
 }
 
+/// What was ready when the store was lost may have been handed on there: all of it, and not its first message alone (P20).
+#[test]
+fn what_was_ready_before_a_restore_leads_to_what_is_held_p20() {
+    let mut ordered = Ordered::new();
+    for number in [0, 2, 3] {
+        let posted = ordered.message(number);
+        ordered.post(&posted);
+    }
+    let one = ordered.message(1);
+    assert_eq!(ordered.world.post(&one), Some(Reply::Empty));
+    let before: Vec<_> = ordered.world.deliveries().into_iter().map(|delivery| delivery.id).collect();
+    ordered.world.restored = Some(ordered.world.now);
+    ordered.world.pass(5);
+    ordered.hand_on();
+    assert_eq!(ordered.opened(), lodged(&[0, 1, 2, 3]));
+    let made: Vec<_> =
+        ordered.world.deliveries().into_iter().filter(|delivery| !before.contains(&delivery.id)).collect();
+    assert!(made.len() >= 4, "{made:?}");
+    assert!(made.iter().all(|delivery| delivery.state == DeliveryState::Held), "{made:?}");
+    ordered.world.check_laws();
+}
+
 /// P5, P9: time tells operators, once for each number that is missing, and decides nothing.
 #[test]
 fn a_gap_is_told_after_its_time_and_ended_by_an_operator() {
