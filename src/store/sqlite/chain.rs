@@ -1,5 +1,7 @@
 //! The audit record as it is kept: its entries, by number, case, message and event, and its signed heads.
 
+use std::cmp::Reverse;
+
 use rusqlite::{Row, params};
 
 use crate::model::{CaseId, KeptHead, MessageId};
@@ -10,6 +12,7 @@ use super::super::record::Encoded;
 use super::super::{AuditEntry, Listing, StoreError};
 use super::columns::{read_encoded, read_link, read_number};
 use super::listing::{limit_of, number_of};
+use super::looks::onward;
 use super::readers::Reading;
 
 /// The newest entries about a case, oldest first.
@@ -43,7 +46,11 @@ pub(super) fn audit(
 pub(super) fn links(reading: &Reading<'_>, first: u64, limit: usize) -> Result<Vec<Link>, StoreError> {
     let sql =
         "SELECT number, form, checksum, record, hash FROM audit WHERE number >= ? ORDER BY number LIMIT ?";
-    reading.all(sql, params![number_of(first), limit_of(limit)], read_link)
+    let links = reading.all(sql, params![number_of(first), limit_of(limit)], read_link)?;
+    if let Some(last) = links.last() {
+        onward(&first, last.sequence.saturating_add(1))?;
+    }
+    Ok(links)
 }
 
 /// Entries of this case or of none that name a message. One that is damaged names nothing.
@@ -81,7 +88,9 @@ pub(super) fn head_before(reading: &Reading<'_>, entries: u64) -> Result<Option<
         let found = reading.one(sql, [number_of(below)], read_head)?;
         let Some((record, entries)) = found else { return Ok(None) };
         match record.decode(&entries) {
-            Err(StoreError::Damaged(_)) => below = entries.parse().unwrap_or_default(),
+            Err(StoreError::Damaged(_)) => {
+                below = onward(&Reverse(below), Reverse(entries.parse().unwrap_or_default()))?.0;
+            }
             head => return head.map(Some),
         }
     }
@@ -101,7 +110,7 @@ pub(super) fn heads(reading: &Reading<'_>, beyond: u64, limit: usize) -> Result<
     while listing.items.is_empty() {
         let found = reading.all(sql, params![number_of(beyond), limit_of(limit)], read_head)?;
         let Some((_, last)) = found.last() else { break };
-        beyond = last.parse().unwrap_or(u64::MAX);
+        beyond = onward(&beyond, last.parse().unwrap_or(u64::MAX))?;
         for (record, entries) in found {
             or_damaged(record.decode(&entries), &mut listing)?;
         }

@@ -13,6 +13,7 @@ use super::super::record::{Encoded, Record};
 use super::super::report::summary;
 use super::super::{CaseFilter, Damage, DeliveryFilter, Listing, MessageFilter, Opened, StoreError, Walked};
 use super::columns::{read_encoded, read_number, read_sequence_key, read_text};
+use super::looks::onward;
 use super::readers::{Readers, Reading};
 
 /// Sequences; those alone in which messages came before their turn, held or refused.
@@ -204,7 +205,7 @@ pub(super) fn kept_messages(
         Some(MessageKey { sender, message_id: MessageId::new(read_text(row, 2)).ok()? })
     };
     let read = |row: &Row<'_>| walked(row, "message", key(row));
-    reading.all(sql, params![number_of(after), limit_of(limit)], read)
+    forward(after, reading.all(sql, params![number_of(after), limit_of(limit)], read)?)
 }
 
 /// Deliveries that were not purged, after this place.
@@ -215,7 +216,15 @@ pub(super) fn kept_deliveries(
 ) -> Result<Vec<Walked<DeliveryId>>, StoreError> {
     let sql = "SELECT number, id FROM delivery WHERE purged = 0 AND number > ? ORDER BY number LIMIT ?";
     let read = |row: &Row<'_>| walked(row, "delivery", DeliveryId::new(read_text(row, 1)).ok());
-    reading.all(sql, params![number_of(after), limit_of(limit)], read)
+    forward(after, reading.all(sql, params![number_of(after), limit_of(limit)], read)?)
+}
+
+/// What was walked, when it leads on.
+fn forward<K>(after: u64, walked: Vec<Walked<K>>) -> Result<Vec<Walked<K>>, StoreError> {
+    if let Some((last, _)) = walked.last() {
+        onward(&after, *last)?;
+    }
+    Ok(walked)
 }
 
 /// The state with this name.

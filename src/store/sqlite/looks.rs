@@ -12,6 +12,16 @@ use super::columns::read_number;
 use super::readers::{Readers, Reading};
 use super::schema::FORMAT;
 
+/// Where a walk goes on: behind what it came to. Keys that go back, or stay where they are, as damaged ones do, would lead it
+/// around for ever.
+pub(super) fn onward<K: Ord>(after: &K, last: K) -> Result<K, StoreError> {
+    if last > *after { Ok(last) } else { Err(backward()) }
+}
+
+fn backward() -> StoreError {
+    StoreError::Engine { doing: "reading", reason: "its keys are out of order".to_owned() }
+}
+
 /// A walk in short looks.
 pub(super) struct Looks<'a> {
     pub(super) readers: &'a Readers,
@@ -55,7 +65,7 @@ impl<'a> Looks<'a> {
         loop {
             let chunk = self.readers.read(|reading| links(reading, first, self.rows))?;
             let Some(last) = chunk.last() else { return Ok(()) };
-            first = last.sequence + 1;
+            first = onward(&first, last.sequence + 1)?;
             for link in &chunk {
                 if visit(link)?.is_break() {
                     return Ok(());
@@ -88,7 +98,7 @@ impl<'a> Looks<'a> {
                 Ok((last, count))
             })?;
             let Some(last) = last else { return Ok(()) };
-            after = last;
+            after = onward(&after, last)?;
             if !self.goes_on(at, count) {
                 return Ok(());
             }

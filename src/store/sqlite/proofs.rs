@@ -1,5 +1,6 @@
 //! What a store proves of itself: the audit chain (P18) and the conservation law (P2); and what it holds.
 
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
 use rusqlite::Row;
@@ -13,7 +14,7 @@ use super::Contents;
 use super::chain::{audit_height, heads};
 use super::columns::{read_encoded, read_link, read_number, read_text};
 use super::listing::state_of;
-use super::looks::Looks;
+use super::looks::{Looks, onward};
 use super::readers::{Readers, Reading};
 use super::schema::{WITH_APPROVALS, WITH_HEADS, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
 
@@ -129,7 +130,7 @@ pub(super) fn last_link(reading: &Reading<'_>) -> Result<AuditHead, StoreError> 
         let Some((Some(number), hash)) = last else { return Ok(AuditHead::EMPTY) };
         match hash.parse() {
             Ok(hash) => return Ok(AuditHead { sequence: number.cast_unsigned(), hash }),
-            Err(_) => below = number,
+            Err(_) => below = onward(&Reverse(below), Reverse(number))?.0,
         }
     }
 }

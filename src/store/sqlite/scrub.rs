@@ -13,7 +13,7 @@ use super::super::record::{Encoded, Envelope, Record, correlation_sum_of, files_
 use super::super::view::shown;
 use super::super::{AuditEntry, Damage, StoreError};
 use super::columns::{self, read_encoded, read_link, read_number, read_text};
-use super::looks::Looks;
+use super::looks::{Looks, onward};
 use super::readers::{Kept, Readers, Reading};
 use super::schema::{WITH_APPROVALS, WITH_HEADS, WITH_PIECES, WITH_PURGES, WITH_RECEIPTS, WITH_SEQUENCES};
 use super::told::{self, Entries};
@@ -193,7 +193,7 @@ fn scrub_correlations(looks: &mut Looks<'_>, found: &mut Found) -> Result<(), St
             .readers
             .read(|reading| reading.all(sql, params![kind, party, text, looks.rows as i64], read))?;
         let Some(([kind, party, text, _], _)) = rows.last().cloned() else { return Ok(()) };
-        after = [kind, party, text];
+        after = onward(&after, [kind, party, text])?;
         let count = rows.len();
         for (parts, checksum) in rows {
             if checksum != Some(correlation_sum_of(parts.each_ref().map(String::as_str)).into()) {

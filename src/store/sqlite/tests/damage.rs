@@ -216,6 +216,29 @@ fn key_columns_that_differ_from_their_record_are_found() {
     check("UPDATE message SET accepted = 0 WHERE number = 2", "message broker/2@broker", true);
 }
 
+/// The last key of a table is no text any more: as text it stands before itself, and a walk that begins behind what it read
+/// would read it for ever.
+#[test]
+fn a_key_that_leads_nowhere_ends_a_walk_and_is_named_p12() {
+    let (_directory, options) = place();
+    drop(filled(&options));
+    let last =
+        "SELECT kind || party || text FROM correlation ORDER BY kind DESC, party DESC, text DESC LIMIT 1";
+    let tool = raw(&options.directory);
+    let last: String = tool.query_row(last, [], |row| row.get(0)).expect("there are some");
+    tool.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("copied");
+    tool.close().expect("closed");
+    let path = options.directory.join("gwanmun.db");
+    let mut octets = fs::read(&path).expect("readable");
+    let at =
+        octets.windows(last.len()).position(|octets| octets == last.as_bytes()).expect("it stands there");
+    octets[at] |= 0x80;
+    fs::write(&path, octets).expect("written");
+    let found = open(&options).scrub().expect("readable");
+    let backward = "correlations cannot be read any further: its keys are out of order";
+    assert!(found.iter().any(|damage| damage.detail == backward), "{found:?}");
+}
+
 #[test]
 fn a_delivery_that_is_lost_breaks_the_law() {
     fn check(sql: &str, created: u64, faults: usize) {
